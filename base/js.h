@@ -1,0 +1,88 @@
+/*
+ * JSON reader over bytes in memory: no tree, no copy, no allocation, no recursion.
+ *
+ * A cursor walks values in place. Strings come as the raw bytes between the quotes (with
+ * their escapes); js_unescape() turns them into UTF-8 when somebody needs to read them. The
+ * whole of what is walked is checked against RFC 8259: UTF-8 and \u escapes valid (lone
+ * surrogates refused), control characters refused, numbers in grammar, nothing after the
+ * value for js_check(). Nesting deeper than JS_DEPTH_MAX is an error (LEDGER §3).
+ *
+ * Fast paths must stay cheap: finding the top-level keys of a 20 KB body is about a memchr
+ * per string, since js_skip() jumps over values without looking at what they mean.
+ */
+#ifndef BASE_JS_H
+#define BASE_JS_H
+
+#include "base/base.h"
+
+#define JS_DEPTH_MAX 64
+
+enum js_type {
+    JS_NONE = 0, /* no value: absent, or the reader failed */
+    JS_NULL,
+    JS_FALSE,
+    JS_TRUE,
+    JS_NUMBER,
+    JS_STRING,
+    JS_ARRAY,
+    JS_OBJECT,
+};
+
+/* A value's place in the text. For a string raw is what stands between the quotes; for all
+ * others raw is the whole text of the value, brackets included. */
+struct js_value {
+    enum js_type type;
+    bool escaped; /* string: raw holds at least one backslash */
+    struct str raw;
+};
+
+struct js_error {
+    const char *what; /* static text: "unexpected end", "expected ':'", …; NULL when none */
+    size_t offset;    /* of the byte that was wrong */
+};
+
+/* Line and column (from 1, in bytes) of an offset in text: for messages. */
+void js_position(struct str text, size_t offset, unsigned *line, unsigned *column);
+
+/*
+ * Checks the whole text as one JSON value with optional white space around it, and gives
+ * that value. False with *err on any fault.
+ */
+bool MUST_CHECK js_check(struct str text, struct js_value *out, struct js_error *err);
+
+/*
+ * Walks an object or array that js_check() (or an iterator) gave: never fails on checked text.
+ *
+ *     struct js_iter it;
+ *     for (js_iter_init(&it, object); js_next(&it, &key, &value);)
+ *
+ * For arrays key is STR_NONE and it.index counts. Values of other types walk as empty.
+ */
+struct js_iter {
+    const char *at, *end;
+    bool is_object;
+    uint32_t index; /* of the value given last, from 0 */
+};
+void js_iter_init(struct js_iter *it, struct js_value value);
+bool js_next(struct js_iter *it, struct js_value *key, struct js_value *value);
+
+/* The member called name (compared after unescaping), first one wins; type JS_NONE if absent or not
+ * an object. */
+struct js_value js_get(struct js_value object, struct str name);
+/* A path of members: js_path(v, "usage", "prompt_tokens", NULL). */
+struct js_value js_path(struct js_value object, const char *name, ...);
+
+bool js_is(struct js_value value, enum js_type type);
+/* The value is a JSON string equal to s after unescaping. */
+bool js_str_eq(struct js_value value, struct str s);
+/*
+ * A string's text as UTF-8. When nothing is escaped: the raw bytes themselves, out untouched. Else
+ * written to out (out_cap must be at least raw.len, or STR_NONE is given).
+ */
+struct str js_unescape(struct js_value value, char *out, size_t out_cap);
+/* A number that is plain decimal digits, at most 10 of them, not above max (LEDGER N2). */
+bool MUST_CHECK js_count(struct js_value value, uint64_t max, uint64_t *out);
+bool MUST_CHECK js_i64(struct js_value value, int64_t *out); /* optional minus, digits only */
+bool js_bool(struct js_value value, bool otherwise);
+
+#endif
