@@ -1,0 +1,89 @@
+/*
+ * API keys: slots, and the index from a key's hash to its slot. Written by the ledger process only;
+ * workers read, and change the rate words and the count of calls in flight.
+ *
+ * The index is separate from the slots: open addressing over 32-bit slot numbers, replaced as a
+ * whole when it fills: the new one is built in another area, published in
+ * header.index_current (release; area and size packed), and the old one's area is reused when
+ * every live worker has been outside a turn of its loop since. An entry is filled before its
+ * number is published with release order. A deleted key leaves a tombstone; its slot is used again
+ * only when no hold names it, every worker has passed a turn, and with a higher generation.
+ */
+#ifndef SHM_KEY_H
+#define SHM_KEY_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "base/hash.h"
+#include "shm/region.h"
+
+enum key_flag {
+    KEY_OPEN = 1u,
+    KEY_DISABLED = 2u,
+};
+
+#define KEY_CHANNELS_MAX 8
+
+struct key_slot {
+    /* Who: ledger, before KEY_OPEN is set (release). */
+    _Alignas(CACHE_LINE) uint8_t hash[HASH_LEN];
+    uint32_t key_id, tenant_id, member_id, project_id; /* the store's ids */
+    uint32_t account_idx, account_generation;
+    _Atomic uint32_t generation;
+    _Atomic uint32_t flags;
+    /* What it may: ledger; each word by itself, so a worker may see a change half done, which is a
+     * mix of two settings that both were meant. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t rpm;  /* 0: no limit */
+    _Atomic uint32_t tpm;
+    _Atomic uint32_t concurrency;
+    _Atomic uint32_t budget_idx[3];             /* key, member, project; 0 none */
+    _Atomic uint32_t extra_idx;                 /* 0: any model, any address */
+    _Atomic uint16_t channel[KEY_CHANNELS_MAX]; /* name ids in order; 0 ends; none: the public ones */
+    _Atomic int64_t expires_wall_us;            /* 0: never */
+    /* Workers. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat;
+    _Atomic uint64_t tpm_tat;
+    _Atomic int32_t inflight; /* a cache: the truth is the hold slots; corrected by the ledger */
+};
+_Static_assert(sizeof(struct key_slot) == 3 * CACHE_LINE, "layout");
+
+#define KEY_CIDRS_MAX 16
+#define KEY_MODELS_BYTES 640
+struct key_cidr {
+    uint8_t addr[16]; /* IPv4 as v4-mapped */
+    uint8_t bits;     /* of 128 */
+};
+/* The rarer restrictions. Immutable: a change makes a new one and swaps extra_idx. */
+struct key_extra {
+    uint16_t model_count, cidr_count;
+    struct key_cidr cidr[KEY_CIDRS_MAX];
+    char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL */
+};
+
+struct key_slot *key_at(const struct region *region, uint32_t key_idx);
+const struct key_extra *key_extra_at(const struct region *region, uint32_t extra_idx); /* NULL for 0 */
+
+/* Worker: the slot of a hash, or 0. Compares whole hashes in constant time. */
+uint32_t key_find(const struct region *region, const uint8_t hash[HASH_LEN]) MUST_CHECK;
+/* Counting calls in flight: false when at the limit (0: none, not counted). */
+bool key_enter(struct key_slot *key, uint32_t concurrency) MUST_CHECK;
+void key_leave(struct key_slot *key);
+bool key_model_allowed(const struct key_extra *extra, struct str model); /* NULL allows */
+bool key_address_allowed(const struct key_extra *extra, const uint8_t addr[16]);
+bool key_cidr_parse(struct str text, struct key_cidr *out) MUST_CHECK;
+
+/* Ledger process. */
+struct key_new {
+    const uint8_t *hash;
+    uint32_t key_id, tenant_id, member_id, project_id, account_idx, account_generation;
+};
+int key_add(struct region *region, const struct key_new *key, uint32_t *key_idx) MUST_CHECK; /* not
+                            yet found by key_find(): set limits, then key_open() */
+int key_open(struct region *region, uint32_t key_idx) MUST_CHECK; /* puts it into the index */
+int key_remove(struct region *region, uint32_t key_idx) MUST_CHECK; /* tombstone */
+int key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *extra) MUST_CHECK;
+/* Frees areas and slots that were retired, when all workers have passed a turn. Call now and then. */
+void key_retire(struct region *region);
+
+#endif

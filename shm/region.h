@@ -1,0 +1,155 @@
+/*
+ * The region's file and header. See shm/shm.h.
+ *
+ * Life: the master makes the file (or adopts one that a crash left) before it forks, so all
+ * children have the mapping at the same address. Each child then takes an open-file-description lock
+ * on its own byte, through a descriptor of its own: the kernel drops that lock when the process
+ * is gone, which is the proof of death when the parent is gone too.
+ *
+ * The file has one big virtual size from the start (holes cost nothing); parts are allocated
+ * with fallocate() before their first use, by region_ensure().
+ */
+#ifndef SHM_REGION_H
+#define SHM_REGION_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "shm/shm.h"
+
+#define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
+#define REGION_LAYOUT_VERSION 1u
+
+/* How many of each; constant for the life of the file. */
+struct region_geometry {
+    uint32_t account_max, budget_max, key_max, key_extra_max, name_max, health_max;
+    uint32_t table_max; /* hold tables, one a worker; at most 64 */
+    uint32_t slot_max;  /* hold slots a table; a power of two, at least 64 */
+};
+/* What `serve` uses: sized for millions of keys, all of it holes until used. */
+extern const struct region_geometry region_geometry_default;
+
+enum region_part {
+    REGION_ACCOUNTS = 0,
+    REGION_BUDGETS,
+    REGION_KEYS,
+    REGION_KEY_EXTRAS,
+    REGION_NAMES,
+    REGION_HEALTH,
+    REGION_INDEXES,
+    REGION_TABLES,
+    REGION_PART_COUNT
+};
+
+enum table_state {
+    TABLE_FREE = 0, /* nobody's; all its slots are FREE */
+    TABLE_LIVE,     /* a worker's: set by the master before the fork */
+    TABLE_DEAD,     /* its worker is proven dead: set by who proved it; the ledger process sweeps */
+};
+
+/* One a hold table. Written by: state: master FREE->LIVE, LIVE->DEAD, ledger DEAD->FREE (release,
+ * after the sweep); turn: the worker; the rest: the master before the fork. */
+struct region_table {
+    _Alignas(CACHE_LINE) _Atomic uint32_t state;
+    _Atomic uint32_t pid;
+    _Atomic uint32_t generation; /* which set of workers (reload) */
+    uint32_t worker_number;
+    _Atomic int64_t started_wall_us;
+    _Atomic uint64_t heartbeat_mono_us; /* worker, once a turn */
+    /* Odd while the worker runs a turn of its loop, even while it sleeps; a worker holds no index
+     * or key reference while even. Acquire by the ledger process, for shm/key.h's retiring. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t turn;
+};
+
+struct region_header {
+    /* Constant once made; covered by checksum. */
+    uint64_t magic;
+    uint32_t layout_version;
+    uint32_t header_bytes;
+    struct region_geometry geometry;
+    uint8_t boot_id[16];
+    uint64_t region_bytes;
+    uint64_t part_off[REGION_PART_COUNT];
+    uint64_t part_bytes[REGION_PART_COUNT];
+    uint64_t table_bytes; /* one hold table with its ring and records */
+    uint64_t created_wall_us;
+    uint64_t checksum; /* of all above */
+
+    /* Set once by the first ledger process that opened a store on this file; all zero before. */
+    uint8_t instance_id[16];
+
+    /* Ledger process only. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t applied_seq; /* last batch whose slots are all FREE */
+    _Atomic uint64_t ready_seq;        /* counts recoveries done: 0 means "not yet serving" */
+    _Atomic uint32_t ledger_pid;
+    _Atomic uint32_t ledger_sleeping;  /* 1: ring its eventfd after a doorbell */
+    _Atomic uint32_t stop_taking;      /* 1: no new holds (disk full, store unwell): answer 503 */
+    _Atomic uint32_t account_count, budget_count, key_count, key_extra_count; /* slots ever used;
+                                                          index 0 of each is never used */
+    _Atomic uint64_t index_current;    /* see shm/key.h */
+    _Atomic uint64_t commit_wall_us;   /* when the last batch was committed */
+    _Atomic uint64_t batch_count, record_count;
+
+    /* Any process. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t ledger_wanted; /* a new ledger process waits for the lock */
+    _Atomic uint32_t name_count;
+
+    /* Master only. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t master_pid;
+    _Atomic uint32_t generation;
+    _Atomic int64_t started_wall_us;
+    _Atomic uint32_t draining; /* 1: SIGTERM seen */
+    _Atomic uint32_t restarts_worker, restarts_ledger;
+
+    struct region_table table[64];
+
+    /* How much of each part is allocated, bytes from its start (the tables' part: see
+     * region_table_ensure). Grown under the part's one writer. */
+    _Alignas(CACHE_LINE) _Atomic uint64_t part_ready[REGION_PART_COUNT];
+    _Atomic uint64_t table_ready; /* bit i: hold table i is allocated */
+};
+
+/* This process's view. Inherited over fork. */
+struct region {
+    uint8_t *base;
+    struct region_header *header;
+    int fd;          /* of the file, close-on-exec */
+    int lock_fd;     /* own open file description for the liveness lock, or -1 */
+};
+
+/*
+ * The directory for the memory file of state directory state_dir: $RUNTIME_DIRECTORY's first
+ * entry, else /dev/shm/turnpike-UID-HASH. Makes it (0700) and checks owner, mode and that it is no
+ * symbolic link. 0, or a negative errno with *why set to static text.
+ */
+int region_dir(const char *state_dir, char *out, size_t cap, const char **why) MUST_CHECK;
+
+/* Makes a new file in dir; -EEXIST if there is one. On success all parts that `serve` needs at
+ * once are allocated, but no hold table. */
+int region_create(const char *dir, const struct region_geometry *geometry,
+                  struct region **out) MUST_CHECK;
+/* Maps an existing file. -ENOENT; -ESTALE when of another boot or layout (remove it and make a new
+ * one); -EINVAL when damaged; -EPERM when owner or mode are wrong. */
+int region_adopt(const char *dir, struct region **out) MUST_CHECK;
+int region_remove(const char *dir); /* unlinks the file and rmdir()s a directory of our own naming */
+void region_detach(struct region *region);
+
+/* Makes sure that the first `bytes` of a part are allocated; in steps of 64 KiB or more. -ENOSPC,
+ * -ENOMEM. Only by that part's one writer. */
+int region_ensure(struct region *region, enum region_part part, uint64_t bytes) MUST_CHECK;
+int region_table_ensure(struct region *region, uint32_t table) MUST_CHECK; /* master or ledger */
+void *region_part(const struct region *region, enum region_part part);
+
+/* Liveness. Taking waits for nobody: -EAGAIN when another process has it. Call after the fork;
+ * opens a new description of the file. Kept until the process ends. */
+int region_lock_table(struct region *region, uint32_t table) MUST_CHECK;
+int region_lock_ledger(struct region *region) MUST_CHECK;
+/* 1 if some process holds it, 0 if nobody, negative errno. */
+int region_table_locked(const struct region *region, uint32_t table);
+int region_ledger_locked(const struct region *region);
+
+/* A worker's turn of its loop: see region_table.turn. */
+void region_turn_begin(struct region_table *table, uint64_t now_mono_us);
+void region_turn_end(struct region_table *table);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * Counters a worker keeps in its table, read by status and metrics. One writer each, relaxed.
+ */
+#ifndef SHM_STATS_H
+#define SHM_STATS_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "shm/region.h"
+
+enum stat {
+    STAT_CONNECTIONS = 0,   /* gauge: client connections open */
+    STAT_CALLS_OPEN,        /* gauge: calls between admission and settlement */
+    STAT_CONNECTIONS_TOTAL,
+    STAT_REQUESTS,          /* HTTP requests parsed */
+    STAT_CALLS,             /* admitted */
+    STAT_STREAMS,           /* of those, streamed */
+    STAT_BAD_REQUESTS,      /* 4xx before admission, malformed */
+    STAT_UNAUTHORIZED,
+    STAT_FORBIDDEN,
+    STAT_NO_CREDIT,
+    STAT_LIMITED,
+    STAT_UNAVAILABLE,       /* 503 */
+    STAT_UPSTREAM_FAILED,   /* 502 and 504 to the client */
+    STAT_ATTEMPTS,
+    STAT_ATTEMPTS_FAILED,
+    STAT_CLIENT_GONE,
+    STAT_TOKENS_IN,
+    STAT_TOKENS_OUT,
+    STAT_SPENT_UCR,
+    STAT_UNCOLLECTED_UCR,
+    STAT_BYTES_TO_CLIENTS,
+    STAT_BYTES_FROM_UPSTREAMS,
+    STAT_TLS_FULL,
+    STAT_TLS_RESUMED,
+    STAT_USAGE_FLAGGED,
+    STAT_COUNT
+};
+extern const char *const stat_name[]; /* "calls", … */
+
+_Atomic uint64_t *stat_at(const struct region *region, uint32_t table_idx); /* [STAT_COUNT] */
+
+static inline void
+stat_add(_Atomic uint64_t *stats, enum stat stat, uint64_t n)
+{
+    /* One writer: a load and a store are enough, and cheaper than a locked add. */
+    atomic_store_explicit(&stats[stat], atomic_load_explicit(&stats[stat], memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+#endif
