@@ -1,0 +1,267 @@
+/*
+ * conf: routes.conf, read into one immutable snapshot.
+ *
+ * The room knows every key of the file (conf/table.h: one row a key, which the parser, the
+ * "did you mean" hints and the manual page share), parses with libconfuse's grammar, checks all
+ * values and references, loads the secrets that the file points at, and finds every fault in one
+ * run. The result never changes: a reload makes a new snapshot, and a process that still works
+ * by the old one keeps it. It opens files only while loading, knows no sockets and no clock, and
+ * does not decide anything about a call: that is route/.
+ *
+ * All strings are NUL-terminated behind their length, so that .ptr may go to printf or to a
+ * library. Indexes into the arrays are stable for the life of the snapshot.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/base.h"
+#include "base/buf.h"
+
+#define CONF_UPSTREAM_COUNT_MAX 1024
+#define CONF_MODEL_COUNT_MAX 4096
+#define CONF_CHANNEL_COUNT_MAX 256
+#define CONF_AUTO_COUNT_MAX 64
+#define CONF_NAME_LEN_MAX 64        /* of upstreams, channels, autos */
+#define CONF_MODEL_NAME_LEN_MAX 128 /* of models and their aliases */
+#define CONF_TIER_COUNT_MAX 8
+#define CONF_NONE (-1)
+
+/* Micro-units: millionths of one USD or CNY, of a multiplier, of a weight. */
+#define CONF_MICRO 1000000
+/* Bounds that keep every product of tokens, price and multiplier within 128 bits. */
+#define CONF_PRICE_MAX_U_PER_MTOK (INT64_C(1000000) * CONF_MICRO)
+#define CONF_MULTIPLIER_MAX_U (INT64_C(1000000) * CONF_MICRO)
+
+enum conf_protocol {
+    CONF_OPENAI = 0,
+    CONF_RESPONSES,
+    CONF_ANTHROPIC,
+    CONF_GEMINI,
+    CONF_PROTOCOL_COUNT
+};
+extern const char *const conf_protocol_name[CONF_PROTOCOL_COUNT];
+#define CONF_PROTOCOL_BIT(p) (1u << (p))
+
+enum conf_currency { CONF_USD = 0, CONF_CNY, CONF_CURRENCY_COUNT };
+extern const char *const conf_currency_name[CONF_CURRENCY_COUNT];
+
+enum conf_can {
+    CONF_CAN_TOOLS = 0,
+    CONF_CAN_VISION,
+    CONF_CAN_THINKING,
+    CONF_CAN_JSON,
+    CONF_CAN_AUDIO,
+    CONF_CAN_EMBEDDINGS,
+    CONF_CAN_COUNT
+};
+extern const char *const conf_can_name[CONF_CAN_COUNT];
+
+/* What tokens are counted as: disjoint classes. Reasoning is within output. */
+enum conf_class {
+    CONF_INPUT = 0,
+    CONF_CACHE_READ,
+    CONF_CACHE_WRITE_5M,
+    CONF_CACHE_WRITE_1H,
+    CONF_OUTPUT,
+    CONF_CLASS_COUNT
+};
+extern const char *const conf_class_name[CONF_CLASS_COUNT]; /* "cache-write" is the 5 minutes' */
+
+struct conf_strs {
+    const struct str *at;
+    size_t count;
+};
+
+struct conf_rename {
+    struct str model;     /* the model's own name, aliases already resolved */
+    struct str model_sent; /* what this upstream calls it */
+};
+
+struct conf_upstream {
+    struct str name;
+    unsigned protocols; /* CONF_PROTOCOL_BIT()s, at least one */
+    struct str url;     /* as written, for messages */
+    bool tls;
+    struct str host;      /* lower case; an IPv6 address without its brackets */
+    uint16_t port;        /* as written, else 443 or 80 */
+    struct str base_path; /* "" or "/v1": starts with a slash, never ends in one */
+    struct str authority; /* the Host header: host, with :port unless it is the scheme's own */
+    bool local;           /* may be dialled at loopback and private addresses */
+    /*
+     * What goes into the auth header. STR_NONE when the file names no source for it: then no
+     * auth header is sent. Never log it, never put it into an error text.
+     */
+    struct str secret;
+    /*
+     * Why no call may go here (its secret is named but cannot be read), or NULL. Holds no
+     * secret. Such an upstream stands in the arrays like any other; route/ leaves it out.
+     */
+    const char *disabled_reason;
+    struct conf_strs models; /* globs over the models' own names; {"*"} when absent */
+    const struct conf_rename *renames;
+    size_t rename_count;
+    uint32_t connect_ms;
+    uint32_t first_byte_ms;
+    uint32_t idle_ms;
+    uint32_t connections_max; /* over all workers */
+    uint32_t rpm;             /* calls a minute, 0: no limit */
+    struct str ca_file;       /* STR_NONE: the system's */
+};
+
+/*
+ * List prices in micro-units of the model's currency per million tokens. A price that the file
+ * leaves out is already filled in: in a model cache-read and cache-write are the input price and
+ * cache-write-1h is the cache-write price; in a tier each is the model's own.
+ */
+struct conf_rates {
+    int64_t u_per_mtok[CONF_CLASS_COUNT];
+};
+
+/* The whole call is priced at these rates when its context (all input classes) is larger. */
+struct conf_tier {
+    struct str title;
+    uint64_t above_tokens;
+    bool inclusive; /* also when the context is exactly above_tokens */
+    struct conf_rates rates;
+};
+
+struct conf_model {
+    struct str name;
+    struct str family; /* the model's own name when not stated */
+    enum conf_currency currency;
+    struct conf_rates rates;
+    const struct conf_tier *tiers; /* by the context they start at, lowest first */
+    size_t tier_count;
+    uint64_t context_tokens;    /* 0: not stated */
+    uint64_t output_tokens_max; /* 0: not stated */
+    unsigned can;               /* 1u << enum conf_can */
+    uint8_t quality;            /* 0..100 */
+    struct conf_strs aliases;
+};
+
+struct conf_use {
+    uint16_t upstream_idx;
+    uint32_t weight; /* 1 unless stated; 0: only when all others are down */
+};
+
+struct conf_channel {
+    struct str name;
+    struct str title; /* the name when not stated */
+    /* Credits per unit of list price, in millionths, by enum conf_currency. */
+    int64_t multiplier_u[CONF_CURRENCY_COUNT];
+    const struct conf_use *uses;
+    size_t use_count;
+    bool is_public; /* a key without a channel list may use it */
+};
+
+/* A model name that chooses for the caller. */
+struct conf_auto {
+    struct str name;
+    struct conf_strs models; /* globs over the models' own names; each matches at least one */
+    /* Weights in millionths. */
+    int64_t latency_u;
+    int64_t cost_u;
+    int64_t quality_u;
+};
+
+struct conf_limits {
+    /* Requests of clients. */
+    uint64_t body_bytes;
+    uint32_t headers_bytes;
+    uint32_t header_bytes;
+    uint32_t header_lines;
+    uint32_t request_line_bytes;
+    uint32_t chunk_extra_bytes; /* chunk extensions and trailers of one message, in all */
+    uint32_t blank_lines;       /* before a request line */
+    uint32_t connections;       /* of clients, over all workers */
+    uint32_t requests_per_connection;
+    uint32_t headers_ms;
+    uint32_t body_ms;            /* without a byte of progress in the body */
+    uint32_t body_bytes_per_s_min;
+    uint32_t idle_ms;  /* between requests */
+    uint32_t write_ms; /* for a client to take written data */
+    /* Answers of upstreams. */
+    uint32_t response_headers_bytes;
+    uint32_t response_headers_1xx; /* interim answers before the real one */
+    uint64_t response_body_bytes;  /* of an answer that is read whole (JSON) */
+    uint32_t event_bytes;          /* one event of a stream */
+    uint32_t call_ms;              /* a call in all */
+    /* Money. */
+    uint32_t hold_output_tokens; /* held for, when neither caller nor model states a cap */
+    uint32_t usage_band;         /* see routes.conf(5): flags usage far below what was relayed */
+};
+
+/* One thing said about a file. */
+struct conf_fault {
+    const char *file;
+    unsigned line; /* from 1 */
+    bool warning;  /* does not keep the file from being used */
+    const char *message;
+};
+
+/* In the order of file and line. All zero is the empty list. */
+struct conf_faults {
+    struct conf_fault *at;
+    size_t count; /* faults and warnings */
+    size_t fault_count;
+    size_t warning_count;
+};
+
+void conf_faults_free(struct conf_faults *faults);
+
+struct conf_memory;
+
+struct conf {
+    const struct conf_upstream *upstreams;
+    size_t upstream_count;
+    const struct conf_model *models;
+    size_t model_count;
+    const struct conf_channel *channels;
+    size_t channel_count;
+    const struct conf_auto *autos;
+    size_t auto_count;
+    struct conf_limits limits;
+    /*
+     * A hash of conf_prices_json(): equal for equal prices, whatever else the file says. Never 0.
+     */
+    uint64_t price_version;
+    struct conf_memory *memory; /* all that the pointers above point at; conf/'s own */
+};
+
+/*
+ * Reads the file (and what it includes) and the secrets it names. NULL when there is any fault;
+ * *faults then has all of them. Warnings may come with a snapshot. *faults is overwritten and
+ * the caller frees it in either case. Allocates; logs nothing.
+ */
+struct conf *conf_load(const char *path, struct conf_faults *faults) MUST_CHECK;
+
+/*
+ * The same for text in memory, called `name` in messages. include() is refused, secrets are not
+ * looked for (upstreams that name one are not disabled and have none), and no file is opened.
+ */
+struct conf *conf_load_text(struct str text, const char *name,
+                            struct conf_faults *faults) MUST_CHECK;
+
+/* Wipes the secrets, frees all, leaves NULL. */
+void conf_free(struct conf **conf);
+
+/* Indexes by exact name, CONF_NONE when there is none. Models also by alias; in constant time. */
+int conf_model_index(const struct conf *conf, struct str name);
+int conf_auto_index(const struct conf *conf, struct str name);
+int conf_channel_index(const struct conf *conf, struct str name);
+int conf_upstream_index(const struct conf *conf, struct str name);
+
+/* Does the upstream serve this model at all (its globs, not its protocols)? */
+bool conf_upstream_serves(const struct conf_upstream *upstream, const struct conf_model *model);
+/* What this upstream calls the model. */
+struct str conf_upstream_model_name(const struct conf_upstream *upstream,
+                                    const struct conf_model *model);
+
+/*
+ * Appends everything price-relevant as one JSON object: models with currency, prices and tiers,
+ * and the channels' multipliers, as integers of micro-units; in the order of names, so that the
+ * order in the file does not matter. For the ledger to keep under price_version.
+ */
+void conf_prices_json(const struct conf *conf, struct buf *out);
+
+#endif
