@@ -77,6 +77,9 @@ struct region_header {
 
     /* Set once by the first ledger process that opened a store on this file; all zero before. */
     uint8_t instance_id[16];
+    /* The store's secret for hashing API keys: set by the ledger process before its first
+     * ready_seq; workers hash what a caller shows with it. */
+    uint8_t key_hash_key[32];
 
     /* Ledger process only. */
     _Alignas(CACHE_LINE) _Atomic uint64_t applied_seq; /* last batch whose slots are all FREE */
