@@ -1,0 +1,82 @@
+/*
+ * What the gateway must know of a request's body, and the few bytes it changes in it.
+ *
+ * One scan over the top-level members: no tree, and values that nobody here uses are only
+ * jumped over. The whole body is checked to be one JSON object. Types are checked for the
+ * members that the gateway uses and for no others. A member that matters may stand only
+ * once: an upstream might read the other one.
+ *
+ * Counts are decimal integers of at most 10 digits: a sign, fraction, exponent, string or
+ * a value out of range is refused. null means absent, as the makers' own services take it.
+ */
+#ifndef PROTO_ASK_H
+#define PROTO_ASK_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "proto/error.h"
+#include "proto/proto.h"
+
+#define ASK_MODEL_LEN_MAX 256
+#define ASK_CHOICES_MAX 128
+#define ASK_PROMPTS_MAX 2048
+#define ASK_PIECES_MAX 7
+
+/* A range of bytes in the body. */
+struct ask_range {
+    size_t off, len;
+};
+
+/* Where stream_options.include_usage stands, and so where to put it. */
+enum ask_usage_place {
+    ASK_USAGE_KEEP = 0,    /* already true, or not a stream of this kind */
+    ASK_USAGE_NO_OPTIONS,  /* insert the member stream_options after the first brace */
+    ASK_USAGE_NULL,        /* range: the value null of stream_options */
+    ASK_USAGE_NO_MEMBER,   /* range: empty, after the brace of stream_options */
+    ASK_USAGE_EMPTY,       /* as NO_MEMBER, and the object has no members */
+    ASK_USAGE_FALSE,       /* range: the value false or null of include_usage */
+};
+
+struct ask {
+    enum proto_endpoint endpoint;
+    struct str body;
+    struct str model;             /* as text; in the body, or in the arena if it had escapes */
+    struct ask_range model_range; /* of the value, with its quotes */
+    bool stream;
+    /* The client wants the usage chunk itself (chat, completions). Without it the chunk is hidden. */
+    bool usage_asked;
+    bool has_output_cap;
+    /* Tokens of one choice. Where a body has both max_tokens and max_completion_tokens it is the
+     * larger, since either may be the one that the upstream reads. */
+    uint32_t output_cap;
+    /* How many outputs are generated: the larger of n and best_of, times the prompts. At least 1. */
+    uint32_t choice_count;
+    /* Responses: names input that is stored upstream, so that the body's size bounds nothing. */
+    bool stored_input;
+    enum ask_usage_place usage_place;
+    struct ask_range usage_range;
+};
+
+/*
+ * Reads the body of a call. False with *error (ready for error_write_body()) when it is not
+ * what the endpoint takes. Views in *out live as long as body and arena.
+ */
+bool MUST_CHECK ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena,
+                         struct ask *out, struct proto_error *error);
+
+/* The upstream's body: pieces of the client's and of what was changed, to be written in order. */
+struct ask_pieces {
+    struct str list[ASK_PIECES_MAX];
+    size_t count;
+    size_t total_len;
+};
+
+/*
+ * The body with the model's name replaced (unless it is that name already) and usage asked
+ * for. All else stays byte for byte. The new name is escaped into the arena; *out points
+ * there and into the body. False when the arena is full.
+ */
+bool MUST_CHECK ask_splices(const struct ask *ask, struct str upstream_model,
+                            struct arena *arena, struct ask_pieces *out);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * proto: the wire protocols of the model makers. Bytes in, bytes out.
+ *
+ * This room knows what a request of OpenAI's chat completions, of their Responses, or of
+ * Anthropic's Messages looks like: which path it has, what in its body the gateway must
+ * know, where its answer says how many tokens were used, how an event stream ends, what an
+ * error looks like to the SDK that waits for it. It promises to touch nothing it does not
+ * understand: bodies and streams pass byte for byte but for the few ranges named in ask.h
+ * and meter.h. It refuses to know sockets, clocks, money, tenants and upstreams, and it
+ * allocates nothing but from the arena or buffer it is given.
+ *
+ * Reading order: proto.h (paths), ask.h (a request's body), usage.h, answer.h (a whole
+ * answer), sse.h and meter.h (a streamed one), error.h, headers.h, models.h.
+ */
+#ifndef PROTO_PROTO_H
+#define PROTO_PROTO_H
+
+#include "base/base.h"
+
+/* What an upstream speaks, and the shape in which a client expects answers and errors. */
+enum proto_protocol {
+    PROTO_OPENAI = 0, /* chat completions, completions, embeddings */
+    PROTO_RESPONSES,
+    PROTO_ANTHROPIC,
+    PROTO_GEMINI,
+    PROTO_PROTOCOL_COUNT
+};
+/* "openai", "responses", "anthropic", "gemini": as in routes.conf. */
+extern const char *const proto_protocol_name[PROTO_PROTOCOL_COUNT];
+bool MUST_CHECK proto_protocol_from(struct str name, enum proto_protocol *out);
+
+/* What a client asks for. The first six are calls: they go to an upstream and are paid for
+ * (count_tokens costs nothing). The rest the gateway answers itself. */
+enum proto_endpoint {
+    ENDPOINT_CHAT = 0,
+    ENDPOINT_COMPLETIONS,
+    ENDPOINT_EMBEDDINGS,
+    ENDPOINT_RESPONSES,
+    ENDPOINT_MESSAGES,
+    ENDPOINT_COUNT_TOKENS,
+    ENDPOINT_MODELS_LIST,
+    ENDPOINT_MODEL_GET,
+    ENDPOINT_RECEIPT,
+    ENDPOINT_BALANCE,
+    ENDPOINT_HEALTHZ,
+    ENDPOINT_READYZ,
+    ENDPOINT_COUNT
+};
+extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
+
+bool proto_is_call(enum proto_endpoint endpoint);
+/* The protocol a call's upstream must speak for pass-through; for the gateway's own endpoints the
+ * shape of their errors. */
+enum proto_protocol proto_of(enum proto_endpoint endpoint);
+
+enum proto_found {
+    PROTO_FOUND = 0,
+    PROTO_NOT_FOUND,          /* answer 404 */
+    PROTO_METHOD_NOT_ALLOWED, /* answer 405 with Allow: what.allow */
+    PROTO_WEBSOCKET,          /* answer 426: clients then fall back to POST at once */
+};
+
+struct proto_what {
+    enum proto_endpoint endpoint; /* set for FOUND and METHOD_NOT_ALLOWED */
+    const char *allow;            /* "GET" or "POST" */
+    struct str id; /* of /v1/models/{id} and /v1/receipts/{id}: still percent-encoded */
+};
+
+/*
+ * Which endpoint a request is for. The path is the request target without its query, as it
+ * came; nothing is decoded or normalised, so "//v1", "/v1/./chat", "/V1" and a trailing
+ * slash are all NOT_FOUND. HEAD is not allowed anywhere.
+ */
+enum proto_found proto_endpoint_of(struct str method, struct str path, struct proto_what *out);
+
+/* The shape in which errors for this path are written, for unknown paths too: Anthropic's under
+ * /v1/messages, Gemini's under /v1beta, else OpenAI's. */
+enum proto_protocol proto_error_shape(struct str path);
+
+/*
+ * Decodes %XX in an id part of a path. Out needs in.len bytes. STR_NONE for a broken
+ * escape, an empty result, or one with control characters.
+ */
+struct str proto_unescape(struct str in, char *out, size_t out_cap);
+
+/* Path of a call at an upstream, behind its base URL (which for OpenAI ends in /v1, for Anthropic
+ * does not, as the makers' SDKs take it). STR_NONE for an endpoint that never goes upstream. */
+struct str proto_upstream_path(enum proto_endpoint endpoint);
+/* What of the client's query string goes along: "?beta=true" for Anthropic's endpoints when the
+ * client sent it, else nothing. A key in the query can thus never reach an upstream. */
+struct str proto_upstream_query(enum proto_endpoint endpoint, struct str query);
+/* The value of one parameter in a query string (without the "?"), still encoded; STR_NONE when
+ * absent. The first of several. */
+struct str proto_query_get(struct str query, struct str name);
+
+#endif

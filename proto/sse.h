@@ -1,0 +1,68 @@
+/*
+ * Splits a byte stream into Server-Sent Events, whole ones, ready to be passed on.
+ *
+ * Feed any slicing of the stream and the events are the same. An event is the range of
+ * bytes up to and including its blank line. One that lies wholly inside the fed bytes
+ * points into them, so that passing it on copies nothing; the tail of an unfinished one is
+ * kept in a buffer that grows on demand, and goes back as soon as it is empty. Line ends
+ * may be LF, CRLF or CR, mixed; a BOM may stand in front.
+ *
+ *     sse_feed(&sse, bytes);
+ *     while ((rc = sse_next(&sse, &event)) == 1)
+ *         … gather event.raw …
+ *     … write what was gathered …
+ *     rc = sse_keep(&sse);
+ *
+ * Events, and what they point to, are valid until sse_keep(); data that had to be joined
+ * (event.joined) only until the next sse_next(). Knows no socket and no clock.
+ */
+#ifndef PROTO_SSE_H
+#define PROTO_SSE_H
+
+#include "base/base.h"
+#include "base/buf.h"
+
+#define SSE_EVENT_LEN_MAX (1024u * 1024u)
+
+struct sse_event {
+    struct str raw;  /* the event's bytes, its blank line included: what is passed on */
+    struct str name; /* value of the last event: line; STR_NONE when there is none */
+    struct str data; /* values of the data: lines, joined by LF; STR_NONE when there is none */
+    bool comment_only; /* no data line: comments, retry, id, blank lines. Not progress */
+    bool joined;       /* data lies in a buffer of the splitter's */
+    /* From sse_last() only: the stream ended before the blank line. Whoever passes raw on has to
+     * add "\n\n". */
+    bool unterminated;
+};
+
+struct sse {
+    struct buf carry;      /* an unfinished event's bytes so far */
+    struct buf joined;     /* for events with several data lines */
+    struct str fed;        /* what is left of the bytes fed */
+    size_t scanned_len;    /* of the unfinished event: bytes already looked at */
+    size_t line_off;       /* where in it the current line starts */
+    bool line_was_crlf;    /* the line before ended in CRLF */
+    bool started;          /* the first bytes were seen: no BOM any more */
+    bool carry_given;      /* carry's event was given: dropped by sse_keep() */
+    int failed;            /* sticky: -EMSGSIZE or -ENOMEM */
+    size_t event_len_max;
+};
+
+void sse_init(struct sse *sse, size_t event_len_max); /* allocates nothing */
+void sse_free(struct sse *sse);
+
+/* The next bytes of the stream; those of the last feed must have been used up or kept. */
+void sse_feed(struct sse *sse, struct str bytes);
+/* 1: *event is the next one. 0: no further whole event. -EMSGSIZE: an event is longer than the
+ * limit; -ENOMEM. After a failure every call fails the same way. */
+int MUST_CHECK sse_next(struct sse *sse, struct sse_event *event);
+/* Copies what is unfinished, so that the fed bytes may go. 0, -EMSGSIZE or -ENOMEM. */
+int MUST_CHECK sse_keep(struct sse *sse);
+/*
+ * The stream has ended. True when something was left: *event is what the unfinished bytes
+ * amount to, with unterminated set unless its blank line was whole. Many servers leave out
+ * the last blank line; a cut event looks the same here, so the meter decides.
+ */
+bool sse_last(struct sse *sse, struct sse_event *event);
+
+#endif

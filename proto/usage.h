@@ -1,0 +1,65 @@
+/*
+ * Tokens used, as upstreams report them, in classes that do not overlap: their sum is all
+ * there is to pay for, whichever protocol reported them.
+ *
+ *     OpenAI, Responses: prompt/input tokens include cached and cache-written ones;
+ *                        these are taken out of input.
+ *     Anthropic:         input_tokens excludes both; cache writes are split by lifetime,
+ *                        those without a split count as 5 minutes.
+ *
+ * A report that is partial, negative, a fraction, a string, above the cap, or inconsistent
+ * (more cached than prompt tokens) is BAD, and for money the same as absent.
+ */
+#ifndef PROTO_USAGE_H
+#define PROTO_USAGE_H
+
+#include "base/base.h"
+#include "base/js.h"
+
+#define USAGE_COUNT_MAX 1000000000u
+
+enum usage_state {
+    USAGE_ABSENT = 0,
+    USAGE_PRESENT,
+    USAGE_ZERO, /* reported, and every count is zero */
+    USAGE_BAD,
+    USAGE_STATE_COUNT
+};
+extern const char *const usage_state_name[USAGE_STATE_COUNT];
+
+/* The counts are meant only when state is PRESENT, and 0 otherwise. */
+struct usage {
+    enum usage_state state;
+    uint32_t input;
+    uint32_t cache_read;
+    uint32_t cache_write_5m;
+    uint32_t cache_write_1h;
+    uint32_t output;
+    uint32_t reasoning; /* within output */
+};
+
+/* value is the usage object itself. JS_NONE and null give ABSENT, any other type BAD. */
+struct usage usage_from_openai(struct js_value value);     /* chat, completions */
+struct usage usage_from_embeddings(struct js_value value); /* no output */
+struct usage usage_from_responses(struct js_value value);
+struct usage usage_from_anthropic(struct js_value value);
+/* value is the answer of count_tokens: {"input_tokens":N}. */
+struct usage usage_from_count_tokens(struct js_value value);
+
+/*
+ * Anthropic's reports in a stream: message_start, then message_delta with cumulative
+ * counts; fields that are not null replace the earlier ones. Kept raw until asked for,
+ * since a later report may have the total of cache writes without its split.
+ */
+struct usage_anthropic {
+    uint32_t input, cache_read, cache_write, write_5m, write_1h, output, reasoning;
+    uint8_t seen; /* bit a field, in the order above */
+    bool bad;
+    bool final; /* a message_delta reported the output */
+};
+void usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value, bool is_delta);
+/* What the reports amount to. Input and output must both be known; before a message_delta only
+ * usable for progress. */
+struct usage usage_anthropic_sum(const struct usage_anthropic *usage);
+
+#endif
