@@ -1,0 +1,270 @@
+#include "master/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+static const char serve_usage[] =
+    "usage: turnpike serve [options]\n"
+    "\n"
+    "Runs the gateway in the foreground.\n"
+    "\n"
+    "  -c, --config FILE            routes.conf (default: ./routes.conf if there is one,\n"
+    "                               else /etc/turnpike/routes.conf)\n"
+    "  -s, --state DIR              state directory (default: $TURNPIKE_STATE, else\n"
+    "                               /var/lib/turnpike)\n"
+    "  -l, --listen ADDR:PORT       listen for plain HTTP; may repeat (default: 127.0.0.1:8080\n"
+    "                               when no listener is named)\n"
+    "      --tls-listen ADDR:PORT   listen for HTTPS; may repeat\n"
+    "      --tls-cert FILE          certificate chain, PEM; one for each name\n"
+    "      --tls-key FILE           its private key, PEM; in the same order\n"
+    "      --metrics-listen ADDR:PORT  serve /metrics there\n"
+    "  -w, --workers N              worker processes (default 0: one a core)\n"
+    "      --durability MODE        relaxed (default), strict or reserve\n"
+    "      --user NAME              become this user once the sockets are bound\n"
+    "      --log-format text|json   (default text)\n"
+    "      --log-debug              log more than an operator needs\n"
+    "      --help                   this text\n"
+    "\n"
+    "SIGTERM and SIGINT finish the calls under way and stop; a second one stops at once.\n"
+    "See turnpike(8) and routes.conf(5).\n";
+
+static const char check_usage[] =
+    "usage: turnpike check [-c FILE] [--json]\n"
+    "\n"
+    "Reads routes.conf as serve would. Exit status 0, or 78 with a line FILE:LINE: message\n"
+    "for each fault.\n";
+
+enum {
+    OPT_TLS_LISTEN = 256,
+    OPT_TLS_CERT,
+    OPT_TLS_KEY,
+    OPT_METRICS,
+    OPT_DURABILITY,
+    OPT_USER,
+    OPT_LOG_FORMAT,
+    OPT_LOG_DEBUG,
+    OPT_JSON,
+    OPT_HELP,
+};
+
+void
+options_complain(const char *what, const char *why, const char *hint)
+{
+    fprintf(stderr, "turnpike: %s%s%s%s%s\n", what, why ? ": " : "", why ? why : "",
+            hint ? "; " : "", hint ? hint : "");
+}
+
+static int
+refuse(const char *what, const char *why, const char *hint)
+{
+    options_complain(what, why, hint);
+    return EXIT_USAGE;
+}
+
+static void
+options_default(struct options *o)
+{
+    const char *state = getenv("TURNPIKE_STATE");
+
+    memset(o, 0, sizeof *o);
+    o->state_dir = state && *state ? state : "/var/lib/turnpike";
+    o->conf_path = access("routes.conf", F_OK) == 0 ? "routes.conf" : "/etc/turnpike/routes.conf";
+    o->durability = DURABILITY_RELAXED;
+}
+
+static int
+add_listen(struct options *o, const char *address, enum worker_listener_kind kind)
+{
+    if (o->listen_count == OPTIONS_LISTEN_MAX)
+        return refuse(address, "too many listeners", "at most 16");
+    o->listen[o->listen_count++] = (struct options_listen){address, kind};
+    return -1;
+}
+
+static int
+add_path(const char **list, unsigned *count, const char *path)
+{
+    if (*count == OPTIONS_CERT_MAX)
+        return refuse(path, "too many certificates", "at most 16");
+    list[(*count)++] = path;
+    return -1;
+}
+
+static int
+set_workers(struct options *o, const char *text)
+{
+    uint64_t n;
+
+    if (!str_to_count(str_from(text), OPTIONS_WORKERS_MAX, &n))
+        return refuse("--workers", text, "a number from 0 to 32");
+    o->worker_count = (unsigned)n;
+    return -1;
+}
+
+static int
+set_durability(struct options *o, const char *text)
+{
+    static const char *const names[] = {
+        [DURABILITY_RELAXED] = "relaxed",
+        [DURABILITY_STRICT] = "strict",
+        [DURABILITY_RESERVE] = "reserve",
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            o->durability = (enum worker_durability)i;
+            return -1;
+        }
+    return refuse("--durability", text, "one of relaxed, strict, reserve");
+}
+
+static int
+set_log_format(struct options *o, const char *text)
+{
+    o->log_json = strcmp(text, "json") == 0;
+    if (!o->log_json && strcmp(text, "text") != 0)
+        return refuse("--log-format", text, "text or json");
+    return -1;
+}
+
+static int
+serve_option(struct options *o, int opt)
+{
+    switch (opt) {
+    case 'c':
+        o->conf_path = optarg;
+        return -1;
+    case 's':
+        o->state_dir = optarg;
+        return -1;
+    case 'l':
+        return add_listen(o, optarg, LISTENER_PLAIN);
+    case 'w':
+        return set_workers(o, optarg);
+    case OPT_TLS_LISTEN:
+        return add_listen(o, optarg, LISTENER_TLS);
+    case OPT_METRICS:
+        return add_listen(o, optarg, LISTENER_METRICS);
+    case OPT_TLS_CERT:
+        return add_path(o->cert_path, &o->cert_count, optarg);
+    case OPT_TLS_KEY:
+        return add_path(o->cert_key_path, &o->cert_key_count, optarg);
+    case OPT_DURABILITY:
+        return set_durability(o, optarg);
+    case OPT_USER:
+        o->user = optarg;
+        return -1;
+    case OPT_LOG_FORMAT:
+        return set_log_format(o, optarg);
+    case OPT_LOG_DEBUG:
+        o->log_debug = true;
+        return -1;
+    case OPT_HELP:
+        fputs(serve_usage, stdout);
+        return EXIT_OK;
+    default:
+        fputs("turnpike: see turnpike serve --help\n", stderr);
+        return EXIT_USAGE;
+    }
+}
+
+static int
+serve_check(struct options *o)
+{
+    bool tls = false, plain = false;
+
+    for (unsigned i = 0; i < o->listen_count; i++) {
+        tls |= o->listen[i].kind == LISTENER_TLS;
+        plain |= o->listen[i].kind == LISTENER_PLAIN;
+    }
+    if (o->cert_count != o->cert_key_count)
+        return refuse("--tls-cert", "not as many keys as certificates",
+                      "give --tls-cert and --tls-key in pairs");
+    if (tls && o->cert_count == 0)
+        return refuse("--tls-listen", "no certificate", "give --tls-cert and --tls-key");
+    if (o->cert_count > 0 && !tls)
+        return refuse("--tls-cert", "nothing listens for TLS", "give --tls-listen ADDR:PORT");
+    if (!tls && !plain) {
+        int rc = add_listen(o, "127.0.0.1:8080", LISTENER_PLAIN);
+
+        if (rc >= 0)
+            return rc;
+    }
+    if (o->worker_count == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+        o->worker_count = cores < 1 ? 1 : (unsigned)MIN(cores, OPTIONS_WORKERS_MAX);
+    }
+    return -1;
+}
+
+int
+options_serve(int argc, char **argv, struct options *out)
+{
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"state", required_argument, NULL, 's'},
+        {"listen", required_argument, NULL, 'l'},
+        {"workers", required_argument, NULL, 'w'},
+        {"tls-listen", required_argument, NULL, OPT_TLS_LISTEN},
+        {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
+        {"tls-key", required_argument, NULL, OPT_TLS_KEY},
+        {"metrics-listen", required_argument, NULL, OPT_METRICS},
+        {"durability", required_argument, NULL, OPT_DURABILITY},
+        {"user", required_argument, NULL, OPT_USER},
+        {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
+        {"log-debug", no_argument, NULL, OPT_LOG_DEBUG},
+        {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    int opt;
+
+    options_default(out);
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "c:s:l:w:", longs, NULL)) != -1) {
+        int rc = serve_option(out, opt);
+
+        if (rc >= 0)
+            return rc;
+    }
+    if (optind < argc)
+        return refuse(argv[optind], "serve takes no such argument", "see turnpike serve --help");
+    return serve_check(out);
+}
+
+int
+options_check(int argc, char **argv, struct options *out)
+{
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"state", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    int opt;
+
+    options_default(out);
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "c:s:", longs, NULL)) != -1) {
+        if (opt == 'c') {
+            out->conf_path = optarg;
+        } else if (opt == OPT_JSON) {
+            out->json = true;
+        } else if (opt == OPT_HELP) {
+            fputs(check_usage, stdout);
+            return EXIT_OK;
+        } else if (opt != 's') {
+            fputs("turnpike: see turnpike check --help\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc)
+        return refuse(argv[optind], "check takes no such argument", "see turnpike check --help");
+    return -1;
+}

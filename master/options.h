@@ -1,0 +1,53 @@
+/* What `turnpike serve` and `turnpike check` were asked: the command line, nothing else. */
+#ifndef MASTER_OPTIONS_H
+#define MASTER_OPTIONS_H
+
+#include "base/base.h"
+#include "worker/worker.h"
+
+#define OPTIONS_LISTEN_MAX 16
+#define OPTIONS_CERT_MAX 16
+#define OPTIONS_WORKERS_MAX 32
+
+/* Exit statuses that users' scripts rely on (sysexits.h has the same numbers). */
+enum exit_status {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_NO_SERVER = 69,
+    EXIT_BUSY = 75,
+    EXIT_DENIED = 77,
+    EXIT_CONFIG = 78,
+};
+
+struct options_listen {
+    const char *address; /* as written */
+    enum worker_listener_kind kind;
+};
+
+struct options {
+    const char *conf_path;
+    const char *state_dir;
+    struct options_listen listen[OPTIONS_LISTEN_MAX];
+    unsigned listen_count;
+    const char *cert_path[OPTIONS_CERT_MAX], *cert_key_path[OPTIONS_CERT_MAX];
+    unsigned cert_count, cert_key_count;
+    unsigned worker_count; /* resolved: at least 1 */
+    enum worker_durability durability;
+    const char *user; /* NULL: stay who we are */
+    bool log_json;
+    bool log_debug;
+    bool json; /* check --json */
+};
+
+/*
+ * argv[0] is the subcommand's name. Returns -1 to go on, else the exit status to end with (usage
+ * printed, or an error said on standard error).
+ */
+int options_serve(int argc, char **argv, struct options *out) MUST_CHECK;
+int options_check(int argc, char **argv, struct options *out) MUST_CHECK;
+
+/* Says `turnpike: what: why; hint` on standard error. why and hint may be NULL. */
+void options_complain(const char *what, const char *why, const char *hint);
+
+#endif

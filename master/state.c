@@ -1,0 +1,245 @@
+#include "master/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define PEM_BYTES_MAX (1024 * 1024)
+
+static int
+failed(const char *what, int error, const char *hint)
+{
+    options_complain(what, strerror(error), hint);
+    return error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+}
+
+/* Like mkdir -p, but only the last part gets 0700. */
+static int
+make_dir(const char *dir)
+{
+    char path[4096];
+    size_t len = strlen(dir);
+
+    if (len == 0 || len >= sizeof path)
+        return ENAMETOOLONG;
+    memcpy(path, dir, len + 1);
+    for (size_t i = 1; i < len; i++) {
+        if (path[i] != '/')
+            continue;
+        path[i] = '\0';
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            return errno;
+        path[i] = '/';
+    }
+    return mkdir(path, 0700) < 0 && errno != EEXIST ? errno : 0;
+}
+
+static int
+take_lock(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char why[64];
+
+    if (fcntl(fd, F_SETLK, &lock) == 0)
+        return 0;
+    if (errno != EAGAIN && errno != EACCES)
+        return failed("master.lock", errno, NULL);
+    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        snprintf(why, sizeof why, "in use by process %ld", (long)lock.l_pid);
+    else
+        snprintf(why, sizeof why, "in use");
+    options_complain("state directory", why, "stop that one first, or name another with -s");
+    return EXIT_BUSY;
+}
+
+int
+state_open(const char *dir, int *lock_fd)
+{
+    char path[4200];
+    struct stat st;
+    int error = make_dir(dir);
+    int rc;
+
+    if (error != 0)
+        return failed(dir, error, "name a directory that can be made with -s");
+    if (stat(dir, &st) < 0)
+        return failed(dir, errno, NULL);
+    if (!S_ISDIR(st.st_mode))
+        return failed(dir, ENOTDIR, NULL);
+    if (st.st_mode & 0007)
+        log_warn("state.open-to-others", "dir=%s mode=%04o", dir, st.st_mode & 07777u);
+    snprintf(path, sizeof path, "%s/master.lock", dir);
+    *lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*lock_fd < 0)
+        return failed(path, errno, NULL);
+    rc = take_lock(*lock_fd);
+    if (rc != 0)
+        close(*lock_fd);
+    return rc;
+}
+
+int
+state_control_socket(const char *dir, char *path, size_t path_cap, int *fd)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int n = snprintf(path, path_cap, "%s/control.sock", dir);
+    mode_t mask;
+    int rc;
+
+    if (n < 0 || (size_t)n >= path_cap || (size_t)n >= sizeof addr.sun_path)
+        return failed("control.sock", ENAMETOOLONG, "use a shorter state directory (-s)");
+    memcpy(addr.sun_path, path, (size_t)n + 1);
+    unlink(path);
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0)
+        return failed(path, errno, NULL);
+    mask = umask(0177);
+    rc = bind(*fd, (const struct sockaddr *)&addr, sizeof addr);
+    umask(mask);
+    if (rc < 0 || listen(*fd, 64) < 0) {
+        int error = errno;
+
+        close(*fd);
+        return failed(path, error, NULL);
+    }
+    return 0;
+}
+
+static int
+region_make(const char *region_path, struct region **out)
+{
+    int rc = region_create(region_path, &region_geometry_default, out);
+
+    if (rc < 0)
+        return failed(region_path, -rc, "the memory file needs space on a tmpfs");
+    return 0;
+}
+
+int
+state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct region **out)
+{
+    const char *why = NULL;
+    int rc = region_dir(dir, region_path, cap, &why);
+
+    if (rc < 0) {
+        options_complain("runtime directory", why ? why : strerror(-rc),
+                         "set RUNTIME_DIRECTORY to a private directory on a tmpfs");
+        return EXIT_FAILED;
+    }
+    if (!fresh) {
+        rc = region_adopt(region_path, out);
+        if (rc == 0) {
+            log_info("region.adopted", "dir=%s", region_path);
+            return 0;
+        }
+        if (rc == -EPERM || rc == -EACCES)
+            return failed(region_path, -rc, "another user's memory file is in the way");
+        if (rc != -ENOENT)
+            log_warn("region.replaced", "dir=%s error=%d", region_path, -rc);
+    }
+    (void)region_remove(region_path);
+    rc = region_dir(dir, region_path, cap, &why); /* region_remove() may have taken it along */
+    if (rc < 0)
+        return failed("runtime directory", -rc, NULL);
+    return region_make(region_path, out);
+}
+
+static int
+read_pem(const char *path, struct str *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    char *text;
+    ssize_t n;
+
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > PEM_BYTES_MAX) {
+        close(fd);
+        return EINVAL;
+    }
+    text = malloc((size_t)st.st_size + 1);
+    n = text ? read(fd, text, (size_t)st.st_size) : -1;
+    close(fd);
+    if (text == NULL || n != st.st_size) {
+        free(text);
+        return EIO;
+    }
+    text[n] = '\0';
+    *out = (struct str){text, (size_t)n};
+    return 0;
+}
+
+int
+state_certificates(const struct options *o, struct worker_certificate *out)
+{
+    for (unsigned i = 0; i < o->cert_count; i++) {
+        int error = read_pem(o->cert_path[i], &out[i].chain_pem);
+
+        if (error != 0)
+            return failed(o->cert_path[i], error, "--tls-cert takes a PEM file");
+        error = read_pem(o->cert_key_path[i], &out[i].key_pem);
+        if (error != 0)
+            return failed(o->cert_key_path[i], error, "--tls-key takes a PEM file");
+    }
+    return 0;
+}
+
+/* The files directly in a directory, and the directory, given to a user. */
+static void
+give_dir(const char *dir, uid_t uid, gid_t gid)
+{
+    DIR *d = opendir(dir);
+    struct dirent *entry;
+
+    if (d == NULL)
+        return;
+    while ((entry = readdir(d)) != NULL)
+        if (strcmp(entry->d_name, "..") != 0)
+            (void)!fchownat(dirfd(d), entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW);
+    closedir(d);
+}
+
+int
+state_drop_root(const char *user, const char *dir, const char *region_path)
+{
+    char store[4200];
+    const struct passwd *pw;
+
+    if (user == NULL)
+        return 0;
+    pw = getpwnam(user);
+    if (pw == NULL) {
+        options_complain("--user", "no such user", user);
+        return EXIT_USAGE;
+    }
+    if (geteuid() == pw->pw_uid)
+        return 0;
+    if (geteuid() != 0)
+        return failed("--user", EPERM, "only root can become another user");
+    snprintf(store, sizeof store, "%s/store", dir);
+    give_dir(dir, pw->pw_uid, pw->pw_gid);
+    give_dir(store, pw->pw_uid, pw->pw_gid);
+    give_dir(region_path, pw->pw_uid, pw->pw_gid);
+    if (initgroups(user, pw->pw_gid) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
+        setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+        return failed("--user", errno, NULL);
+    if (setuid(0) == 0) {
+        options_complain("--user", "root could be regained", NULL);
+        return EXIT_FAILED;
+    }
+    return 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * What the master makes before it forks: state directory and its lock, control socket,
+ * certificates read, privileges dropped. Each function answers 0, or an exit status after
+ * having said on standard error what was wrong.
+ */
+#ifndef MASTER_STATE_H
+#define MASTER_STATE_H
+
+#include "base/base.h"
+#include "master/options.h"
+#include "shm/region.h"
+#include "worker/worker.h"
+
+/* Makes DIR (0700) if it is missing, and takes DIR/master.lock: a POSIX lock, which a child does
+ * not inherit and which tells our pid to whoever asks. *lock_fd stays open. */
+int state_open(const char *dir, int *lock_fd) MUST_CHECK;
+
+/* DIR/control.sock, mode 0600, listening. The lock says that a socket found there is stale. */
+int state_control_socket(const char *dir, char *path, size_t path_cap, int *fd) MUST_CHECK;
+
+/* The region for DIR: adopted if a crash left one, else made. fresh makes a new one in any case. */
+int state_region(const char *dir, bool fresh, char *region_path, size_t cap,
+                 struct region **out) MUST_CHECK;
+
+/* Reads the PEM files while we may. */
+int state_certificates(const struct options *options, struct worker_certificate *out) MUST_CHECK;
+
+/* Gives DIR and the region's files to the user and becomes that user. */
+int state_drop_root(const char *user, const char *dir, const char *region_path) MUST_CHECK;
+
+#endif

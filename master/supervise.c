@@ -1,0 +1,526 @@
+#include "master/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "master/notify.h"
+#include "proto/proto.h"
+
+#define START_TIMEOUT_MS 60000
+#define LIVED_LONG_US UINT64_C(10000000)
+#define BACKOFF_FIRST_US UINT64_C(100000)
+#define BACKOFF_MAX_US UINT64_C(10000000)
+/* Calls under way get this long after SIGTERM; then workers end their streams with an error. They
+ * know the same limit (worker/drain.h) and are killed only when they overstay it. */
+#define DRAIN_KILL_US UINT64_C(40000000)
+#define TABLE_NONE UINT32_MAX
+
+_Static_assert(DURABILITY_RELAXED == (int)LEDGER_RELAXED && DURABILITY_STRICT == (int)LEDGER_STRICT &&
+                   DURABILITY_RESERVE == (int)LEDGER_RESERVE,
+               "one word for both rooms");
+
+static void
+close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* ---- in the child ---- */
+
+/* Signals as a child wants them: its own handlers come later, ours go. */
+static void
+child_signals(void)
+{
+    sigset_t none;
+
+    signal(SIGINT, SIG_IGN); /* the terminal's Ctrl-C is for the master */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Closes what belongs to the master and to the other children. */
+static void
+child_close_others(struct master *m, unsigned own_worker)
+{
+    close_fd(&m->signal_fd);
+    close_fd(&m->ledger.lifeline_fd);
+    for (unsigned i = 0; i < m->options->worker_count; i++) {
+        close_fd(&m->worker[i].lifeline_fd);
+        if (i == own_worker)
+            continue;
+        for (unsigned k = 0; k < m->options->listen_count; k++)
+            close_fd(&m->listen_fd[i][k]);
+    }
+}
+
+static int
+child_ledger(struct master *m, int lifeline_fd)
+{
+    struct ledger_inherit inherit = {
+        .state_dir = m->options->state_dir,
+        .region = m->region,
+        .control_fd = m->control_fd,
+        .wake_fd = m->ledger_wake_fd,
+        .lifeline_fd = lifeline_fd,
+        .first = !m->ledger_served,
+        .durability = (enum ledger_durability)m->options->durability,
+        .prices_json = {m->prices_json.ptr, m->prices_json.len},
+        .price_version = m->conf->price_version,
+        .protocol_name = proto_protocol_name,
+        .protocol_name_count = PROTO_PROTOCOL_COUNT,
+        .endpoint_name = proto_endpoint_name,
+        .endpoint_name_count = ENDPOINT_COUNT,
+        .listeners_json = m->listeners_json,
+        .log_level_max = m->options->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+        .log_json = m->options->log_json,
+    };
+
+    memcpy(inherit.worker_wake_fd, m->worker_wake_fd, sizeof inherit.worker_wake_fd);
+    child_signals();
+    child_close_others(m, UINT32_MAX);
+    return ledger_main(&inherit);
+}
+
+static int
+child_worker(struct master *m, unsigned number, int lifeline_fd)
+{
+    struct worker_listener listeners[OPTIONS_LISTEN_MAX];
+    const struct options *o = m->options;
+    struct worker_inherit inherit = {
+        .conf = m->conf,
+        .region = m->region,
+        .table_idx = m->worker[number].table_idx,
+        .worker_number = number + 1,
+        .worker_count = o->worker_count,
+        .listeners = listeners,
+        .listener_count = o->listen_count,
+        .certificates = m->certificates,
+        .certificate_count = o->cert_count,
+        .durability = o->durability,
+        .wake_fd = m->worker_wake_fd[m->worker[number].table_idx],
+        .ledger_wake_fd = m->ledger_wake_fd,
+        .lifeline_fd = lifeline_fd,
+        .control_path = m->control_path,
+        .log_json = o->log_json,
+    };
+
+    memcpy(inherit.ticket_secret, m->ticket_secret, sizeof inherit.ticket_secret);
+    for (unsigned k = 0; k < o->listen_count; k++)
+        listeners[k] = (struct worker_listener){m->listen_fd[number][k], o->listen[k].kind};
+    child_signals();
+    child_close_others(m, number);
+    close_fd(&m->control_fd);
+    return worker_main(&inherit);
+}
+
+/* ---- in the master ---- */
+
+/* Forks; in the child *lifeline_fd is its end and 0 is returned, in the parent the pid. */
+static pid_t
+fork_child(struct child *child, int *lifeline_fd)
+{
+    int ends[2];
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return -1;
+    pid = fork();
+    if (pid < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
+    if (pid == 0) {
+        close(ends[0]);
+        *lifeline_fd = ends[1];
+        return 0;
+    }
+    close(ends[1]);
+    child->lifeline_fd = ends[0];
+    child->pid = pid;
+    child->state = CHILD_STARTING;
+    child->forked_us = clock_mono_us();
+    return pid;
+}
+
+static void
+start_later(struct child *child, uint64_t now_us)
+{
+    uint64_t wait_us = BACKOFF_FIRST_US << MIN(child->failures, 7u);
+
+    child->start_us = now_us + MIN(wait_us, BACKOFF_MAX_US);
+    child->failures++;
+}
+
+static void
+fork_ledger(struct master *m)
+{
+    int lifeline_fd = -1;
+    pid_t pid = fork_child(&m->ledger, &lifeline_fd);
+
+    if (pid == 0)
+        _exit(child_ledger(m, lifeline_fd));
+    if (pid < 0) {
+        log_error("ledger.fork-failed", "errno=%d", errno);
+        start_later(&m->ledger, clock_mono_us());
+    }
+}
+
+/* A hold table that nobody uses, or TABLE_NONE. More than two for each worker are never made. */
+static uint32_t
+free_table(const struct master *m)
+{
+    uint32_t bound = MIN(2 * m->options->worker_count + 2, m->region->header->geometry.table_max);
+
+    for (uint32_t i = 0; i < bound; i++) {
+        const struct region_table *table = &m->region->header->table[i];
+
+        if (atomic_load_explicit(&table->state, memory_order_acquire) == TABLE_FREE &&
+            region_table_locked(m->region, i) == 0)
+            return i;
+    }
+    return TABLE_NONE;
+}
+
+static void
+fork_worker(struct master *m, unsigned number)
+{
+    struct child *child = &m->worker[number];
+    uint32_t idx = free_table(m);
+    struct region_table *table;
+    int lifeline_fd = -1;
+    pid_t pid;
+
+    if (idx == TABLE_NONE || region_table_ensure(m->region, idx) < 0) {
+        child->start_us = clock_mono_us() + BACKOFF_FIRST_US / 4; /* until a sweep frees one */
+        return;
+    }
+    table = &m->region->header->table[idx];
+    child->table_idx = idx;
+    table->worker_number = number + 1;
+    atomic_store_explicit(&table->started_wall_us, clock_wall_us(), memory_order_relaxed);
+    atomic_store_explicit(&table->generation,
+                          atomic_load_explicit(&m->region->header->generation, memory_order_relaxed),
+                          memory_order_relaxed);
+    /* Release: who sees the table LIVE sees whose it is. */
+    atomic_store_explicit(&table->state, TABLE_LIVE, memory_order_release);
+    pid = fork_child(child, &lifeline_fd);
+    if (pid == 0)
+        _exit(child_worker(m, number, lifeline_fd));
+    if (pid < 0) {
+        log_error("worker.fork-failed", "worker=%u errno=%d", number + 1, errno);
+        atomic_store_explicit(&table->state, TABLE_FREE, memory_order_release);
+        start_later(child, clock_mono_us());
+        return;
+    }
+    atomic_store_explicit(&table->pid, (uint32_t)pid, memory_order_relaxed);
+}
+
+static void
+wake_ledger(const struct master *m)
+{
+    uint64_t one = 1;
+
+    (void)!write(m->ledger_wake_fd, &one, sizeof one);
+}
+
+static const char *
+how_it_ended(int status, char *text, size_t cap)
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, cap, "signal=%d", WTERMSIG(status));
+    else
+        snprintf(text, cap, "status=%d", WEXITSTATUS(status));
+    return text;
+}
+
+static void
+child_ended(struct child *child)
+{
+    close_fd(&child->lifeline_fd);
+    child->pid = 0;
+    child->state = CHILD_NONE;
+    if (clock_mono_us() - child->forked_us >= LIVED_LONG_US)
+        child->failures = 0;
+}
+
+static void
+worker_reaped(struct master *m, unsigned number, int status)
+{
+    struct child *child = &m->worker[number];
+    char text[32];
+
+    /* Only now is it proven dead. Release: the sweeper must see its last stores. */
+    atomic_store_explicit(&m->region->header->table[child->table_idx].state, TABLE_DEAD,
+                          memory_order_release);
+    wake_ledger(m);
+    if (m->stopping)
+        log_info("worker.ended", "worker=%u %s", number + 1,
+                 how_it_ended(status, text, sizeof text));
+    else
+        log_error("worker.died", "worker=%u %s", number + 1,
+                  how_it_ended(status, text, sizeof text));
+    child_ended(child);
+    if (m->stopping)
+        return;
+    atomic_fetch_add_explicit(&m->region->header->restarts_worker, 1, memory_order_relaxed);
+    start_later(child, clock_mono_us());
+    if (child->failures == 1) /* the first is started again at once */
+        child->start_us = 0;
+}
+
+static void
+ledger_reaped(struct master *m, int status)
+{
+    char text[32];
+    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    if (!clean)
+        log_error("ledger.died", "%s", how_it_ended(status, text, sizeof text));
+    child_ended(&m->ledger);
+    if (clean && m->hung_up) {
+        m->ledger_done = true;
+        return;
+    }
+    atomic_fetch_add_explicit(&m->region->header->restarts_ledger, 1, memory_order_relaxed);
+    start_later(&m->ledger, clock_mono_us());
+    if (m->ledger.failures == 1)
+        m->ledger.start_us = 0;
+}
+
+static void
+reap(struct master *m)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == m->ledger.pid) {
+            ledger_reaped(m, status);
+            continue;
+        }
+        for (unsigned i = 0; i < m->options->worker_count; i++)
+            if (pid == m->worker[i].pid)
+                worker_reaped(m, i, status);
+    }
+}
+
+/* Takes what a child said: one 'R' when it serves. */
+static void
+hear(struct child *child)
+{
+    char c;
+
+    if (child->lifeline_fd >= 0 && child->state == CHILD_STARTING &&
+        read(child->lifeline_fd, &c, 1) == 1 && c == 'R')
+        child->state = CHILD_SERVING;
+}
+
+static void
+workers_signal(const struct master *m, int signal_number)
+{
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        if (m->worker[i].pid > 0)
+            kill(m->worker[i].pid, signal_number);
+}
+
+static void
+stop_asked(struct master *m, int signal_number)
+{
+    if (m->stopping) {
+        log_warn("stop.at-once", "signal=%d", signal_number);
+        m->stop_at_once = true;
+        workers_signal(m, SIGKILL);
+        return;
+    }
+    log_info("stop.draining", "signal=%d", signal_number);
+    notify_send("STOPPING=1\nSTATUS=finishing calls under way");
+    m->stopping = true;
+    m->stop_us = clock_mono_us();
+    atomic_store_explicit(&m->region->header->draining, 1, memory_order_release);
+    /* Ours too: a listening socket is closed only when nobody holds it. */
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        for (unsigned k = 0; k < m->options->listen_count; k++)
+            close_fd(&m->listen_fd[i][k]);
+    workers_signal(m, SIGTERM);
+}
+
+static void
+take_signals(struct master *m)
+{
+    struct signalfd_siginfo info;
+
+    while (read(m->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            stop_asked(m, (int)info.ssi_signo);
+        else if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR2)
+            log_warn("signal.not-taken", "signal=%u", info.ssi_signo);
+    }
+    reap(m);
+}
+
+/* Waits for signals and news from children, at most so long. */
+static void
+wait_for_news(struct master *m, int timeout_ms)
+{
+    struct pollfd fds[2 + OPTIONS_WORKERS_MAX];
+    nfds_t n = 0;
+
+    fds[n++] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+    if (m->ledger.state == CHILD_STARTING && m->ledger.lifeline_fd >= 0)
+        fds[n++] = (struct pollfd){.fd = m->ledger.lifeline_fd, .events = POLLIN};
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        if (m->worker[i].state == CHILD_STARTING)
+            fds[n++] = (struct pollfd){.fd = m->worker[i].lifeline_fd, .events = POLLIN};
+    if (poll(fds, n, timeout_ms) < 0 && errno != EINTR)
+        log_error("master.poll-failed", "errno=%d", errno);
+    hear(&m->ledger);
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        hear(&m->worker[i]);
+    take_signals(m);
+}
+
+int
+supervise_start_ledger(struct master *m)
+{
+    uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
+
+    fork_ledger(m);
+    while (m->ledger.state == CHILD_STARTING && !m->stopping && clock_mono_us() < give_up_us) {
+        struct pollfd fds[2] = {{.fd = m->ledger.lifeline_fd, .events = POLLIN},
+                                {.fd = m->signal_fd, .events = POLLIN}};
+        int status;
+
+        (void)poll(fds, 2, 1000);
+        hear(&m->ledger);
+        if (m->ledger.state != CHILD_STARTING)
+            break;
+        if (waitpid(m->ledger.pid, &status, WNOHANG) == m->ledger.pid) {
+            child_ended(&m->ledger);
+            return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
+                                                                 : EXIT_FAILED;
+        }
+        if (fds[1].revents)
+            take_signals(m);
+    }
+    m->ledger_served = m->ledger.state == CHILD_SERVING;
+    return m->ledger_served ? 0 : EXIT_FAILED;
+}
+
+static unsigned
+serving_count(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        n += m->worker[i].state == CHILD_SERVING;
+    return n;
+}
+
+static unsigned
+running_count(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        n += m->worker[i].pid > 0;
+    return n;
+}
+
+static void
+start_due(struct master *m)
+{
+    uint64_t now_us = clock_mono_us();
+
+    if (m->ledger.state == CHILD_NONE && now_us >= m->ledger.start_us)
+        fork_ledger(m);
+    for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
+        if (m->worker[i].state == CHILD_NONE && now_us >= m->worker[i].start_us)
+            fork_worker(m, i);
+}
+
+int
+supervise_start_workers(struct master *m)
+{
+    uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
+
+    while (serving_count(m) < m->options->worker_count && !m->stopping) {
+        if (clock_mono_us() > give_up_us) {
+            options_complain("worker processes", "do not start", "see the log above");
+            return EXIT_FAILED;
+        }
+        start_due(m);
+        wait_for_news(m, 20);
+    }
+    return 0;
+}
+
+/* How long poll() may sleep: for ever, unless something is due. */
+static int
+next_due_ms(const struct master *m)
+{
+    uint64_t now_us = clock_mono_us();
+    uint64_t due_us = UINT64_MAX;
+
+    if (m->ledger.state == CHILD_NONE)
+        due_us = m->ledger.start_us;
+    for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
+        if (m->worker[i].state == CHILD_NONE)
+            due_us = MIN(due_us, m->worker[i].start_us);
+    if (m->stopping && !m->stop_at_once)
+        due_us = MIN(due_us, m->stop_us + DRAIN_KILL_US);
+    if (due_us == UINT64_MAX)
+        return -1;
+    return due_us <= now_us ? 0 : (int)((due_us - now_us) / 1000 + 1);
+}
+
+/* All workers are gone: SIGTERM tells the ledger process to commit what is left, and to go. */
+static int
+stop_ledger(struct master *m)
+{
+    m->ledger.failures = 0;
+    while (!m->ledger_done) {
+        if (m->ledger.failures > 5) {
+            log_error("stop.uncommitted", "hint=%s",
+                      "\"the memory file is kept; the next start commits it\"");
+            return EXIT_FAILED;
+        }
+        start_due(m); /* it may have died: what is settled must still be committed */
+        m->hung_up = true;
+        if (m->ledger.pid > 0)
+            kill(m->ledger.pid, SIGTERM);
+        wait_for_news(m, 100);
+    }
+    return EXIT_OK;
+}
+
+int
+supervise_run(struct master *m)
+{
+    while (!m->stopping || running_count(m) > 0) {
+        wait_for_news(m, next_due_ms(m));
+        if (m->stopping && !m->stop_at_once && clock_mono_us() > m->stop_us + DRAIN_KILL_US) {
+            log_warn("stop.drain-ended", "workers=%u", running_count(m));
+            m->stop_at_once = true;
+            workers_signal(m, SIGKILL);
+        }
+        start_due(m);
+    }
+    return stop_ledger(m);
+}
