@@ -47,7 +47,8 @@ endif
 
 # ---- flags -------------------------------------------------------------------------------------
 
-WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef
+WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef \
+	-Wno-format-zero-length
 ifneq ($(WERROR),)
 WARNINGS += -Werror
 endif

@@ -6,8 +6,8 @@
 
 #define US_PER_S INT64_C(1000000)
 #define S_PER_DAY INT64_C(86400)
-#define YEAR_0_US (INT64_C(-62167219200) * US_PER_S)            /* 0000-01-01T00:00:00 */
-#define YEAR_9999_US (INT64_C(253402300800) * US_PER_S - 1)     /* 9999-12-31T23:59:59.999999 */
+#define YEAR_0_US (INT64_C(-62167219200) * US_PER_S)        /* 0000-01-01T00:00:00 */
+#define YEAR_9999_US (INT64_C(253402300800) * US_PER_S - 1) /* 9999-12-31T23:59:59.999999 */
 
 static uint64_t
 now_ns(clockid_t id)
