@@ -2,7 +2,8 @@
  * Splits a byte stream into Server-Sent Events, whole ones, ready to be passed on.
  *
  * Feed any slicing of the stream and the events are the same. An event is the range of
- * bytes up to and including its blank line. One that lies wholly inside the fed bytes
+ * bytes up to and including its blank line; further blank lines go with the event after
+ * them. One that lies wholly inside the fed bytes
  * points into them, so that passing it on copies nothing; the tail of an unfinished one is
  * kept in a buffer that grows on demand, and goes back as soon as it is empty. Line ends
  * may be LF, CRLF or CR, mixed; a BOM may stand in front.
@@ -36,16 +37,19 @@ struct sse_event {
 };
 
 struct sse {
-    struct buf carry;      /* an unfinished event's bytes so far */
-    struct buf joined;     /* for events with several data lines */
-    struct str fed;        /* what is left of the bytes fed */
-    size_t scanned_len;    /* of the unfinished event: bytes already looked at */
-    size_t line_off;       /* where in it the current line starts */
-    bool line_was_crlf;    /* the line before ended in CRLF */
-    bool started;          /* the first bytes were seen: no BOM any more */
-    bool carry_given;      /* carry's event was given: dropped by sse_keep() */
-    int failed;            /* sticky: -EMSGSIZE or -ENOMEM */
+    struct buf carry;   /* an unfinished event's bytes so far */
+    struct buf joined;  /* for events with several data lines */
+    struct str fed;     /* what is left of the bytes fed */
+    /* The unfinished event: how much of it was looked at, and where its current line starts. */
+    size_t scanned_len;
+    size_t line_off;
     size_t event_len_max;
+    int failed;         /* sticky: -EMSGSIZE or -ENOMEM */
+    bool has_line;      /* the unfinished event has a line that is not blank */
+    bool line_was_crlf; /* and the last such line ended in CRLF */
+    bool cr_pending;    /* the last byte was a CR whose LF may follow */
+    bool started;       /* the first event was given: no BOM any more */
+    bool carry_given;   /* carry's event was given: sse_keep() drops it */
 };
 
 void sse_init(struct sse *sse, size_t event_len_max); /* allocates nothing */

@@ -1,0 +1,178 @@
+#include "proto/proto.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+const char *const proto_protocol_name[PROTO_PROTOCOL_COUNT] = {
+    [PROTO_OPENAI] = "openai",
+    [PROTO_RESPONSES] = "responses",
+    [PROTO_ANTHROPIC] = "anthropic",
+    [PROTO_GEMINI] = "gemini",
+};
+
+/* One row an endpoint. upstream_path is absent for what the gateway answers itself. */
+struct endpoint_row {
+    const char *method;
+    struct str path;
+    bool takes_id; /* path is a prefix, an id follows */
+    enum proto_protocol protocol;
+    struct str upstream_path;
+};
+
+#define PATH(literal) {(literal), sizeof(literal) - 1}
+
+static const struct endpoint_row rows[ENDPOINT_COUNT] = {
+    [ENDPOINT_CHAT] = {"POST", PATH("/v1/chat/completions"), false, PROTO_OPENAI,
+                       PATH("/chat/completions")},
+    [ENDPOINT_COMPLETIONS] = {"POST", PATH("/v1/completions"), false, PROTO_OPENAI,
+                              PATH("/completions")},
+    [ENDPOINT_EMBEDDINGS] = {"POST", PATH("/v1/embeddings"), false, PROTO_OPENAI,
+                             PATH("/embeddings")},
+    [ENDPOINT_RESPONSES] = {"POST", PATH("/v1/responses"), false, PROTO_RESPONSES,
+                            PATH("/responses")},
+    [ENDPOINT_MESSAGES] = {"POST", PATH("/v1/messages"), false, PROTO_ANTHROPIC,
+                           PATH("/v1/messages")},
+    [ENDPOINT_COUNT_TOKENS] = {"POST", PATH("/v1/messages/count_tokens"), false,
+                               PROTO_ANTHROPIC, PATH("/v1/messages/count_tokens")},
+    [ENDPOINT_MODELS_LIST] = {"GET", PATH("/v1/models"), false, PROTO_OPENAI, {NULL, 0}},
+    [ENDPOINT_MODEL_GET] = {"GET", PATH("/v1/models/"), true, PROTO_OPENAI, {NULL, 0}},
+    [ENDPOINT_RECEIPT] = {"GET", PATH("/v1/receipts/"), true, PROTO_OPENAI, {NULL, 0}},
+    [ENDPOINT_BALANCE] = {"GET", PATH("/v1/balance"), false, PROTO_OPENAI, {NULL, 0}},
+    [ENDPOINT_HEALTHZ] = {"GET", PATH("/healthz"), false, PROTO_OPENAI, {NULL, 0}},
+    [ENDPOINT_READYZ] = {"GET", PATH("/readyz"), false, PROTO_OPENAI, {NULL, 0}},
+};
+
+const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
+    [ENDPOINT_CHAT] = "chat",
+    [ENDPOINT_COMPLETIONS] = "completions",
+    [ENDPOINT_EMBEDDINGS] = "embeddings",
+    [ENDPOINT_RESPONSES] = "responses",
+    [ENDPOINT_MESSAGES] = "messages",
+    [ENDPOINT_COUNT_TOKENS] = "count_tokens",
+    [ENDPOINT_MODELS_LIST] = "models",
+    [ENDPOINT_MODEL_GET] = "model",
+    [ENDPOINT_RECEIPT] = "receipt",
+    [ENDPOINT_BALANCE] = "balance",
+    [ENDPOINT_HEALTHZ] = "healthz",
+    [ENDPOINT_READYZ] = "readyz",
+};
+
+bool
+proto_protocol_from(struct str name, enum proto_protocol *out)
+{
+    for (unsigned i = 0; i < PROTO_PROTOCOL_COUNT; i++) {
+        if (str_eq(name, str_from(proto_protocol_name[i]))) {
+            *out = (enum proto_protocol)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+proto_is_call(enum proto_endpoint endpoint)
+{
+    return rows[endpoint].upstream_path.ptr != NULL;
+}
+
+enum proto_protocol
+proto_of(enum proto_endpoint endpoint)
+{
+    return rows[endpoint].protocol;
+}
+
+static bool
+row_matches(const struct endpoint_row *row, struct str path)
+{
+    if (!row->takes_id)
+        return str_eq(path, row->path);
+    return path.len > row->path.len && str_starts_with(path, row->path);
+}
+
+enum proto_found
+proto_endpoint_of(struct str method, struct str path, struct proto_what *out)
+{
+    *out = (struct proto_what){.allow = ""};
+    for (unsigned i = 0; i < ENDPOINT_COUNT; i++) {
+        const struct endpoint_row *row = &rows[i];
+
+        if (!row_matches(row, path))
+            continue;
+        out->endpoint = (enum proto_endpoint)i;
+        out->allow = row->method;
+        if (row->takes_id)
+            out->id = (struct str){path.ptr + row->path.len, path.len - row->path.len};
+        if (str_eq(method, str_from(row->method)))
+            return PROTO_FOUND;
+        /* The WebSocket transport of Responses. Clients that try it take 426 for "use POST",
+         * and fail for seconds or for good on 404, 405 and 400. */
+        if (i == ENDPOINT_RESPONSES && str_eq(method, STR("GET")))
+            return PROTO_WEBSOCKET;
+        return PROTO_METHOD_NOT_ALLOWED;
+    }
+    return PROTO_NOT_FOUND;
+}
+
+enum proto_protocol
+proto_error_shape(struct str path)
+{
+    if (str_starts_with(path, STR("/v1/messages")))
+        return PROTO_ANTHROPIC;
+    if (str_starts_with(path, STR("/v1beta")) || str_starts_with(path, STR("/v1alpha")))
+        return PROTO_GEMINI;
+    if (str_starts_with(path, STR("/v1/responses")))
+        return PROTO_RESPONSES;
+    return PROTO_OPENAI;
+}
+
+struct str
+proto_unescape(struct str in, char *out, size_t out_cap)
+{
+    size_t len = 0;
+
+    if (in.len == 0 || out_cap < in.len)
+        return STR_NONE;
+    for (size_t i = 0; i < in.len; i++) {
+        uint8_t byte = (uint8_t)in.ptr[i];
+
+        if (byte == '%') {
+            if (in.len - i < 3 || !str_unhex((struct str){in.ptr + i + 1, 2}, &byte, 1))
+                return STR_NONE;
+            i += 2;
+        }
+        if (byte < 0x20 || byte == 0x7f)
+            return STR_NONE;
+        out[len++] = (char)byte;
+    }
+    return (struct str){out, len};
+}
+
+struct str
+proto_upstream_path(enum proto_endpoint endpoint)
+{
+    return rows[endpoint].upstream_path;
+}
+
+struct str
+proto_query_get(struct str query, struct str name)
+{
+    while (query.ptr != NULL) {
+        struct str value;
+        struct str param = str_split(query, '&', &query);
+        struct str key = str_split(param, '=', &value);
+
+        if (str_eq(key, name))
+            return value.ptr != NULL ? value : STR("");
+    }
+    return STR_NONE;
+}
+
+struct str
+proto_upstream_query(enum proto_endpoint endpoint, struct str query)
+{
+    if (rows[endpoint].protocol == PROTO_ANTHROPIC && proto_is_call(endpoint) &&
+        str_eq(proto_query_get(query, STR("beta")), STR("true")))
+        return STR("?beta=true");
+    return STR("");
+}
