@@ -186,8 +186,7 @@ fuzz:
 	+@$(MAKE) --no-print-directory FUZZ=1 CC=clang fuzz-bins
 
 check: test-deps
-	+@$(MAKE) --no-print-directory -j2 all test-bins unit
-	@test/run
+	+@test/run
 
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all test-bins
