@@ -1,0 +1,184 @@
+/*
+ * The store: one LMDB environment, its tables and their fixed records.
+ *
+ * Opened by one process, after it was forked, always fully synced. Read transactions are short and
+ * may run on any thread; there is one write transaction at a time, on the ledger's main thread.
+ * Errors are negative errnos: -ENOENT not found, -EEXIST there already, -EILSEQ a record that is not
+ * what it must be, -ENOSPC, -EIO; after any failed commit the process has to end.
+ */
+#ifndef LEDGER_DB_H
+#define LEDGER_DB_H
+
+#include "base/base.h"
+#include "base/hash.h"
+
+#define DB_SCHEMA_VERSION 1u
+
+enum db_table {
+    DB_META = 0,     /* text -> bytes */
+    DB_TENANT,       /* id -> JSON document; as all of the four */
+    DB_MEMBER,
+    DB_PROJECT,
+    DB_KEY,
+    DB_CHILD,        /* enum db_table as u8, tenant, id -> nothing: what belongs to a tenant */
+    DB_UNIQUE,       /* enum db_table as u8, tenant (0 for tenants), text -> id */
+    DB_WALLET,       /* tenant -> struct db_wallet */
+    DB_BUDGET,       /* id -> struct db_budget */
+    DB_BUDGET_TOTAL, /* budget, window as u16 -> charges in that window, i64 */
+    DB_TRANSFER,     /* number as u64 -> struct db_transfer, text, hash (ledger/credit.c) */
+    DB_REF,          /* the text of --ref -> number of its transfer as u64 */
+    DB_BLOCK,        /* commit time in us as u64, never twice -> block of call records */
+    DB_MINUTE,       /* minute of a call's start as u32, block's key -> nothing */
+    DB_ROLLUP,       /* see ledger/rollup.h */
+    DB_NAME,         /* id -> text, and 0xff, text -> id */
+    DB_PRICE,        /* price version as u64 -> JSON */
+    DB_OPEN_HOLD,    /* table, slot, generation as u64, region as u64 -> struct db_open_hold */
+    DB_FAULT,        /* number as u64 -> JSON: what was set aside, when */
+    DB_TABLE_COUNT
+};
+
+/* What happens between steps that a test wants to stop at. */
+enum db_step { DB_BEFORE_PUT = 0, DB_BEFORE_COMMIT, DB_AFTER_COMMIT };
+
+struct db;
+struct MDB_txn;
+struct MDB_cursor;
+
+struct db_setup {
+    const char *path; /* the directory, made (0700) when there is none */
+    uint64_t map_bytes; /* 0: the default */
+    /* Test only: a negative errno fails that step; may be NULL. */
+    int (*fault)(void *arg, enum db_step step);
+    void *fault_arg;
+};
+
+int db_open(const struct db_setup *setup, struct db **out) MUST_CHECK;
+void db_close(struct db **db);
+
+struct db_txn {
+    struct db *db;
+    struct MDB_txn *mdb; /* NULL: not begun, or over */
+    bool write;
+};
+
+int db_read(struct db *db, struct db_txn *txn) MUST_CHECK;  /* any thread */
+int db_write(struct db *db, struct db_txn *txn) MUST_CHECK; /* the main thread */
+int db_commit(struct db_txn *txn) MUST_CHECK; /* synced; over in either case */
+void db_end(struct db_txn *txn);              /* ends a read, aborts a write; safe when over */
+
+/* Keys: numbers big-endian, so that the order of bytes is the order of numbers. */
+struct db_key {
+    size_t len;
+    uint8_t bytes[511]; /* LMDB's limit */
+};
+void db_key_start(struct db_key *key);
+void db_key_u8(struct db_key *key, uint8_t n);
+void db_key_u16(struct db_key *key, uint16_t n);
+void db_key_u32(struct db_key *key, uint32_t n);
+void db_key_u64(struct db_key *key, uint64_t n);
+bool db_key_text(struct db_key *key, struct str s) MUST_CHECK; /* false: too long */
+struct db_key db_key_of_u32(uint32_t n);
+struct db_key db_key_of_u64(uint64_t n);
+uint32_t db_u32(struct str bytes, size_t at); /* big-endian from a key; 0 past its end */
+uint64_t db_u64(struct str bytes, size_t at);
+
+/* The value is valid until the transaction's end or its next write. */
+int db_get(struct db_txn *txn, enum db_table table, const struct db_key *key,
+           struct str *value) MUST_CHECK;
+/* Exactly len bytes; -EILSEQ when the stored record has another size. */
+int db_get_fixed(struct db_txn *txn, enum db_table table, const struct db_key *key, void *out,
+                 size_t len) MUST_CHECK;
+int db_put(struct db_txn *txn, enum db_table table, const struct db_key *key,
+           struct str value) MUST_CHECK;
+int db_put_new(struct db_txn *txn, enum db_table table, const struct db_key *key,
+               struct str value) MUST_CHECK; /* -EEXIST */
+int db_append(struct db_txn *txn, enum db_table table, const struct db_key *key,
+              struct str value) MUST_CHECK; /* the key is larger than any there */
+int db_delete(struct db_txn *txn, enum db_table table, const struct db_key *key) MUST_CHECK;
+int db_meta_get(struct db_txn *txn, const char *name, struct str *value) MUST_CHECK;
+int db_meta_put(struct db_txn *txn, const char *name, struct str value) MUST_CHECK;
+
+/* From the first key that is not below `from`, upwards, as long as keys begin with `prefix_len`
+ * bytes of it. */
+struct db_walk {
+    struct MDB_cursor *cursor;
+    struct db_key from;
+    size_t prefix_len;
+    bool started;
+    int failed; /* negative errno, 0 at a plain end */
+};
+int db_walk_start(struct db_txn *txn, enum db_table table, const struct db_key *from,
+                  size_t prefix_len, struct db_walk *walk) MUST_CHECK;
+bool db_walk_next(struct db_walk *walk, struct str *key, struct str *value);
+void db_walk_end(struct db_walk *walk);
+/* For DB_MINUTE, whose values are block keys in order: from that value on. */
+int db_minute_put(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_CHECK;
+int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
+                   uint64_t *block) MUST_CHECK; /* -ENOENT */
+/* The last entry of a table. -ENOENT when it is empty. */
+int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
+
+/* Between transactions of the main thread: grows the map when it is half full (waits for readers, who
+ * are short), allocates the file ahead. Returns the part of the room that is used, per mille: of the
+ * map or of what the file system has, whichever is fuller. */
+int db_look_after(struct db *db);
+/* A consistent copy into a new file. On any thread. */
+int db_copy(struct db *db, const char *path) MUST_CHECK;
+
+/* ---- fixed records; all little-endian as the machine is, sizes checked at opening ---- */
+
+enum db_transfer_kind { TRANSFER_GRANT = 0, TRANSFER_DEDUCT, TRANSFER_KIND_COUNT };
+extern const char *const db_transfer_kind_name[TRANSFER_KIND_COUNT];
+
+/* Rewritten by every transaction: where the store stands. */
+struct db_tail {
+    uint64_t seq;           /* of the last transaction */
+    uint64_t block_seq;     /* the last one that wrote a block, 0 none */
+    uint64_t block_key;     /* that block's */
+    uint8_t block_hash[HASH_LEN];
+    uint64_t record_count;  /* of all blocks */
+    uint64_t transfer_count; /* the last transfer's number */
+    uint8_t transfer_hash[HASH_LEN];
+    /* Double entry: with all wallets' (deposited - spent) these sum to zero. */
+    int64_t source_ucr[TRANSFER_KIND_COUNT];
+    int64_t revenue_ucr;
+    uint32_t tenant_last, member_last, project_last, key_last; /* ids given out */
+    uint64_t budget_last;
+    uint64_t fault_count;
+    uint32_t name_last;
+    uint32_t pad;
+};
+_Static_assert(sizeof(struct db_tail) == 168, "the store's form");
+
+struct db_wallet {
+    int64_t deposited_ucr; /* all that came in less what was taken out again */
+    int64_t spent_ucr;     /* never falls */
+    int64_t uncollected_ucr;
+    int64_t in_ucr[TRANSFER_KIND_COUNT]; /* by kind; deductions are negative */
+    uint64_t call_count;
+};
+_Static_assert(sizeof(struct db_wallet) == 48, "the store's form");
+
+struct db_budget {
+    uint32_t kind, period; /* enum budget_kind, enum budget_period */
+    int64_t limit_ucr;     /* negative: none any more */
+    uint32_t tenant_id, owner_id; /* of the key, member, project or tenant */
+};
+_Static_assert(sizeof(struct db_budget) == 24, "the store's form");
+
+struct db_open_hold { /* a hold made durable before its dispatch */
+    uint8_t call_id[16];
+    int64_t amount_ucr, progress_ucr;
+    int64_t start_wall_us;
+    uint64_t price_version;
+    uint32_t tenant_id, key_id, member_id, project_id;
+    uint64_t budget_id[4];
+    uint16_t budget_window[4];
+    uint32_t model, channel; /* name ids of the store */
+    uint32_t table_idx, slot;
+    uint64_t generation;
+    uint8_t protocol, endpoint, pad[6];
+};
+_Static_assert(sizeof(struct db_open_hold) == 136, "the store's form");
+
+#endif
