@@ -124,26 +124,29 @@ struct h1_head {
     uint32_t method_off, target_off, path_len;
     uint16_t method_len, target_len; /* the query is what follows path_len and the '?' */
 
-    /* Headers in their order; first[known] is 1 + the index of the first of that name. */
-    uint16_t header_count;
-    uint8_t first[H1_NAME_COUNT];
-    struct h1_header headers[H1_HEADERS_MAX];
-
     /* The lint's own state between two calls. */
     uint32_t line_off;    /* start of the first line not yet seen whole */
     uint32_t headers_off; /* start of the first header line; 0 before */
     uint8_t blank_lines;
+
+    /* Headers in their order; first[known] is 1 + the index of the first of that name. Only
+     * header_count entries are ever written or copied: keep the table last. */
+    uint16_t header_count;
+    uint8_t first[H1_NAME_COUNT];
+    struct h1_header headers[H1_HEADERS_MAX];
 };
 
 /* What a head that is refused gets. Reasons are static text, and never quote input. */
 struct h1_error {
-    uint16_t status; /* 400, 413, 414, 417, 431; for an answer always 502 */
+    uint16_t status; /* 400, 413, 414, 417, 431, 503; of an answer's head 400, 414 or 431 */
     const char *reason;
 };
 
 enum h1_lint { H1_LINT_MORE = 0, H1_LINT_DONE, H1_LINT_REFUSED };
 
 void h1_head_init(struct h1_head *head);
+/* Copies what is set of a head; its base stays, and with it what the views point to. */
+void h1_head_copy(struct h1_head *to, const struct h1_head *from);
 /*
  * Reads on in bytes[0..len), which begin where they began in the last call on this head
  * (perhaps at another address), and are only longer. Looks at whole lines once each; what it

@@ -12,8 +12,12 @@
 
 struct h1_twin {
     llhttp_t parser;
-    uint64_t body_bytes;   /* seen by llhttp in this message */
+    /* What llhttp has seen of this message. */
+    uint64_t body_bytes;
+    uint64_t content_length;
+    uint16_t flags;
     uint16_t header_count; /* of the head; trailers do not count */
+    bool keep_alive;
     bool head_done;
     bool message_done;
 };

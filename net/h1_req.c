@@ -1,0 +1,337 @@
+#include "net/h1_req.h"
+
+#include "net/h1_block.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A request is read in one of two ways. Borrowed: its head was found whole in the fed bytes,
+ * is in scratch, and the body is looked for right behind it. In a block: some bytes came
+ * before the others, and all of them are copied. The first turns into the second when the fed
+ * bytes end too early, never the other way round.
+ */
+
+static enum h1_req_event
+fail(struct h1_req *req, uint16_t status, const char *reason)
+{
+    req->state = H1_REQ_FAILED;
+    req->error = (struct h1_error){status, reason};
+    req->body = STR_NONE;
+    return H1_REQ_ERROR;
+}
+
+void
+h1_req_init(struct h1_req *req, const struct h1_limits *limits, struct h1_head *scratch)
+{
+    memset(req, 0, sizeof(*req));
+    req->limits = limits;
+    req->scratch = scratch;
+}
+
+/* ---- the body ---------------------------------------------------------------------------- */
+
+static enum h1_req_event
+ready(struct h1_req *req, const char *body, size_t body_len)
+{
+    req->state = H1_REQ_READY;
+    req->body = (struct str){body, body_len};
+    return H1_REQ_DONE;
+}
+
+/* From borrowed to a block that has room for the head and body_room more. */
+static bool
+move_to_block(struct h1_req *req, size_t body_room)
+{
+    const struct h1_head *head = req->head;
+
+    ASSERT(!req->block);
+    if (!h1_block_fit(&req->block, head->len + body_room))
+        return false;
+    h1_block_add(req->block, head->base, head->len);
+    h1_head_copy(&req->block->head, head);
+    req->block->head.base = (const char *)req->block->bytes;
+    req->head = &req->block->head;
+    req->borrowed = false;
+    return true;
+}
+
+static enum h1_req_event
+read_length(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    size_t want = (size_t)req->head->content_length; /* at most body_bytes of the limits */
+    size_t left = want - (size_t)req->body_bytes, piece = MIN(left, len);
+
+    if (req->borrowed && len >= want) {
+        *used = want;
+        req->body_bytes = want;
+        return ready(req, req->head->base + req->head->len, want);
+    }
+    if (req->borrowed && !move_to_block(req, want))
+        return fail(req, 503, "out of memory");
+    if (!h1_block_fit(&req->block, req->block->head.len + want))
+        return fail(req, 503, "out of memory");
+    req->head = &req->block->head;
+    h1_block_add(req->block, bytes, piece);
+    req->body_bytes += piece;
+    *used = piece;
+    if (piece < left)
+        return H1_REQ_MORE;
+    return ready(req, (const char *)req->block->bytes + req->head->len, want);
+}
+
+static enum h1_req_event
+chunk_fault(struct h1_req *req, enum h1_chunk_got got)
+{
+    if (got == H1_CHUNK_TOO_BIG)
+        return fail(req, 413, "body too large");
+    if (got == H1_CHUNK_EXTRA)
+        return fail(req, 400, "chunk extensions and trailers too long");
+    return fail(req, 400, "malformed chunk");
+}
+
+/* Borrowed chunks are pushed together where they lie: *gathered bytes behind the head are the
+ * body so far. In a block they are appended. */
+static bool
+gather(struct h1_req *req, struct str data, size_t *gathered)
+{
+    if (req->borrowed) {
+        memmove((char *)(uintptr_t)req->head->base + req->head->len + *gathered, data.ptr,
+                data.len);
+        *gathered += data.len;
+        return true;
+    }
+    if (!h1_block_grow(&req->block, data.len))
+        return false;
+    req->head = &req->block->head;
+    h1_block_add(req->block, data.ptr, data.len);
+    return true;
+}
+
+static enum h1_req_event
+read_chunked(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    size_t gathered = 0;
+
+    *used = 0;
+    while (*used < len) {
+        const uint8_t *from = bytes + *used;
+        struct str data = STR_NONE;
+        size_t n;
+        enum h1_chunk_got got = h1_chunk_read(&req->chunk, from, len - *used, &n, &data);
+
+        /* llhttp reads them before gathering writes over them. Of a fault of ours it may know
+         * an earlier one, and then that is the fault, as it would be in smaller pieces. */
+        if (got >= H1_CHUNK_BAD && h1_twin_accepts(&req->twin, from, n))
+            return chunk_fault(req, got);
+        if (got >= H1_CHUNK_BAD || !h1_twin_body(&req->twin, from, n, req->chunk.body_bytes,
+                                                 got == H1_CHUNK_END))
+            return fail(req, 400, "malformed chunk");
+        *used += n;
+        if (got == H1_CHUNK_DATA && !gather(req, data, &gathered))
+            return fail(req, 503, "out of memory");
+        req->body_bytes = req->chunk.body_bytes;
+        if (got == H1_CHUNK_END)
+            return ready(req, req->head->base + req->head->len, (size_t)req->body_bytes);
+    }
+    if (req->borrowed) {
+        const char *body = req->head->base + req->head->len;
+        if (!move_to_block(req, gathered))
+            return fail(req, 503, "out of memory");
+        h1_block_add(req->block, body, gathered);
+    }
+    return H1_REQ_MORE;
+}
+
+static enum h1_req_event
+read_body(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    /* What is borrowed goes on right where its head ended. */
+    ASSERT(!req->borrowed || len == 0 ||
+           (const char *)bytes == req->head->base + req->head->len);
+    if (req->head->framing == H1_FRAMING_CHUNKED)
+        return read_chunked(req, bytes, len, used);
+    if (req->head->framing == H1_FRAMING_LENGTH)
+        return read_length(req, bytes, len, used);
+    *used = 0;
+    return ready(req, req->head->base + req->head->len, 0);
+}
+
+/* ---- the head ---------------------------------------------------------------------------- */
+
+static enum h1_req_event
+head_done(struct h1_req *req, struct h1_head *head)
+{
+    if (!h1_twin_head(&req->twin, head))
+        return fail(req, 400, "malformed request");
+    req->head = head;
+    req->state = H1_REQ_IN_BODY;
+    h1_chunk_init(&req->chunk, req->limits->body_bytes, req->limits->chunk_extra_bytes);
+    return H1_REQ_HEAD;
+}
+
+static enum h1_req_event
+read_head(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    struct h1_error error = {0, NULL};
+    enum h1_lint got;
+
+    if (!req->block) {
+        h1_head_init(req->scratch);
+        got = h1_head_lint_request(req->scratch, req->limits, bytes, len, &error);
+        if (got == H1_LINT_DONE) {
+            *used = req->scratch->len;
+            req->borrowed = true;
+            return head_done(req, req->scratch);
+        }
+        if (got == H1_LINT_REFUSED)
+            return fail(req, error.status, error.reason);
+    }
+    got = h1_block_head(&req->block, h1_head_lint_request, req->limits, bytes, len, used, &error);
+    if (got == H1_LINT_REFUSED)
+        return fail(req, error.status, error.reason);
+    return got == H1_LINT_DONE ? head_done(req, &req->block->head) : H1_REQ_MORE;
+}
+
+static enum h1_req_event
+read_on(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    if (req->state == H1_REQ_IN_BODY)
+        return read_body(req, bytes, len, used);
+    if (len == 0)
+        return H1_REQ_MORE;
+    req->state = H1_REQ_IN_HEAD;
+    return read_head(req, bytes, len, used);
+}
+
+/* ---- the stash --------------------------------------------------------------------------- */
+
+bool
+h1_req_has_stash(const struct h1_req *req)
+{
+    return req->stash_len > req->stash_off;
+}
+
+static void
+stash_drop(struct h1_req *req)
+{
+    free(req->stash);
+    req->stash = NULL;
+    req->stash_len = req->stash_off = req->stash_cap = 0;
+}
+
+static int
+stash_add(struct h1_req *req, const uint8_t *bytes, size_t len)
+{
+    size_t have = req->stash_len - req->stash_off;
+
+    if (len == 0)
+        return 0;
+    if (req->stash_off > 0)
+        memmove(req->stash, req->stash + req->stash_off, have);
+    req->stash_len = have;
+    req->stash_off = 0;
+    if (len > req->stash_cap - have) {
+        size_t cap = MAX(have + len, req->stash_cap * 2);
+        uint8_t *stash = realloc(req->stash, cap);
+        if (!stash)
+            return -ENOMEM;
+        req->stash = stash;
+        req->stash_cap = cap;
+    }
+    memcpy(req->stash + have, bytes, len);
+    req->stash_len += len;
+    return 0;
+}
+
+int
+h1_req_stash(struct h1_req *req, const uint8_t *bytes, size_t len)
+{
+    if (len > 2 * (size_t)H1_STASH_MARK - (req->stash_len - req->stash_off))
+        return -ENOBUFS;
+    return stash_add(req, bytes, len);
+}
+
+/* Reads from the stash, which moves when it grows: nothing stays borrowed from it. */
+static enum h1_req_event
+read_stash(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    enum h1_req_event event;
+    size_t n = 0;
+
+    if (stash_add(req, bytes, len) < 0)
+        return fail(req, 503, "out of memory");
+    *used = len;
+    event = read_on(req, req->stash + req->stash_off, req->stash_len - req->stash_off, &n);
+    if (event != H1_REQ_ERROR && req->borrowed && !move_to_block(req, 0))
+        return fail(req, 503, "out of memory");
+    req->stash_off += n;
+    if (!h1_req_has_stash(req))
+        stash_drop(req);
+    return event;
+}
+
+/* ---- the reader -------------------------------------------------------------------------- */
+
+enum h1_req_event
+h1_req_feed(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
+{
+    *used = 0;
+    switch (req->state) {
+    case H1_REQ_READY:
+        return H1_REQ_DONE;
+    case H1_REQ_FAILED:
+        return H1_REQ_ERROR;
+    case H1_REQ_IDLE:
+    case H1_REQ_IN_HEAD:
+    case H1_REQ_IN_BODY:
+    case H1_REQ_STATE_COUNT:
+        break;
+    }
+    if (h1_req_has_stash(req))
+        return read_stash(req, bytes, len, used);
+    return read_on(req, bytes, len, used);
+}
+
+int
+h1_req_keep(struct h1_req *req)
+{
+    struct str body = req->body;
+
+    ASSERT(req->state == H1_REQ_READY);
+    if (!req->borrowed)
+        return 0;
+    if (!move_to_block(req, body.len))
+        return -ENOMEM;
+    h1_block_add(req->block, body.ptr, body.len);
+    req->body.ptr = (const char *)req->block->bytes + req->head->len;
+    return 0;
+}
+
+static void
+forget(struct h1_req *req)
+{
+    free(req->block);
+    req->block = NULL;
+    req->head = NULL;
+    req->body = STR_NONE;
+    req->body_bytes = 0;
+    req->borrowed = false;
+}
+
+void
+h1_req_next(struct h1_req *req)
+{
+    ASSERT(req->state == H1_REQ_READY);
+    forget(req);
+    req->state = H1_REQ_IDLE;
+}
+
+void
+h1_req_end(struct h1_req *req)
+{
+    forget(req);
+    stash_drop(req);
+    h1_req_init(req, req->limits, req->scratch);
+}
