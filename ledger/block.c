@@ -20,7 +20,7 @@ struct stored_head {
     uint32_t total_bytes, records_off;
     uint8_t prev_hash[HASH_LEN];
 };
-_Static_assert(sizeof(struct stored_head) == 112, "the store's form");
+_Static_assert(sizeof(struct stored_head) == 104, "the store's form");
 
 /* ---- packing ---- */
 

@@ -1,0 +1,168 @@
+#include "ledger/rollup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct db_key
+rollup_key(const struct rollup_key *key)
+{
+    struct db_key out;
+
+    db_key_start(&out);
+    db_key_u8(&out, key->period);
+    db_key_u32(&out, key->tenant_id);
+    db_key_u32(&out, key->bucket);
+    db_key_u32(&out, key->key_id);
+    db_key_u32(&out, key->model);
+    return out;
+}
+
+bool
+rollup_key_read(struct str bytes, struct rollup_key *out)
+{
+    if (bytes.len != 17)
+        return false;
+    out->period = (uint8_t)bytes.ptr[0];
+    out->tenant_id = db_u32(bytes, 1);
+    out->bucket = db_u32(bytes, 5);
+    out->key_id = db_u32(bytes, 9);
+    out->model = db_u32(bytes, 13);
+    return out->period == ROLLUP_HOUR || out->period == ROLLUP_DAY;
+}
+
+bool
+rollup_read(struct str bytes, struct rollup *out)
+{
+    if (bytes.len != sizeof(*out))
+        return false;
+    memcpy(out, bytes.ptr, sizeof(*out));
+    return true;
+}
+
+struct rollup
+rollup_of(const struct block_record *r)
+{
+    const struct record *rec = &r->rec;
+
+    /* An extension is money of a call that is counted by its first slot. */
+    if (rec->flags & RECORD_EXTENSION)
+        return (struct rollup){.charge_ucr = r->charge_ucr};
+    return (struct rollup){
+        .calls = 1,
+        .errors = rec->outcome != OUTCOME_OK && rec->outcome != OUTCOME_NO_USAGE,
+        .input_tokens = rec->input_tokens,
+        .cache_read_tokens = rec->cache_read_tokens,
+        .cache_write_5m_tokens = rec->cache_write_5m_tokens,
+        .cache_write_1h_tokens = rec->cache_write_1h_tokens,
+        .output_tokens = rec->output_tokens,
+        .reasoning_tokens = rec->reasoning_tokens,
+        .charge_ucr = r->charge_ucr,
+        .uncollected_ucr = rec->uncollected_ucr,
+    };
+}
+
+/* Totals of counts saturate in no lifetime; money is bounded by what was ever deposited. */
+void
+rollup_add(struct rollup *to, const struct rollup *what)
+{
+    to->calls += what->calls;
+    to->errors += what->errors;
+    to->input_tokens += what->input_tokens;
+    to->cache_read_tokens += what->cache_read_tokens;
+    to->cache_write_5m_tokens += what->cache_write_5m_tokens;
+    to->cache_write_1h_tokens += what->cache_write_1h_tokens;
+    to->output_tokens += what->output_tokens;
+    to->reasoning_tokens += what->reasoning_tokens;
+    if (__builtin_add_overflow(to->charge_ucr, what->charge_ucr, &to->charge_ucr))
+        to->charge_ucr = INT64_MAX;
+    if (__builtin_add_overflow(to->uncollected_ucr, what->uncollected_ucr, &to->uncollected_ucr))
+        to->uncollected_ucr = INT64_MAX;
+}
+
+struct part {
+    struct rollup_key key; /* of the hour */
+    struct rollup sum;
+};
+
+static int
+part_cmp(const void *a, const void *b)
+{
+    const struct rollup_key *x = &((const struct part *)a)->key;
+    const struct rollup_key *y = &((const struct part *)b)->key;
+
+    if (x->tenant_id != y->tenant_id)
+        return x->tenant_id < y->tenant_id ? -1 : 1;
+    if (x->bucket != y->bucket)
+        return x->bucket < y->bucket ? -1 : 1;
+    if (x->key_id != y->key_id)
+        return x->key_id < y->key_id ? -1 : 1;
+    return x->model < y->model ? -1 : x->model > y->model;
+}
+
+static uint32_t
+merge(struct part *parts, uint32_t count)
+{
+    uint32_t merged = 0;
+
+    qsort(parts, count, sizeof(*parts), part_cmp);
+    for (uint32_t i = 0; i < count; i++) {
+        if (merged > 0 && part_cmp(&parts[merged - 1], &parts[i]) == 0)
+            rollup_add(&parts[merged - 1].sum, &parts[i].sum);
+        else
+            parts[merged++] = parts[i];
+    }
+    return merged;
+}
+
+static int
+put_parts(struct db_txn *txn, const struct part *parts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct db_key key = rollup_key(&parts[i].key);
+        struct rollup sum = {0};
+        int rc = db_get_fixed(txn, DB_ROLLUP, &key, &sum, sizeof(sum));
+
+        if (rc < 0 && rc != -ENOENT)
+            return rc;
+        rollup_add(&sum, &parts[i].sum);
+        rc = db_put(txn, DB_ROLLUP, &key, (struct str){(const char *)&sum, sizeof(sum)});
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int
+rollup_records(struct db_txn *txn, const struct block_record *const *records, uint32_t count)
+{
+    ASSERT(count > 0);
+
+    struct part *parts = calloc(count, sizeof(*parts));
+
+    if (parts == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        ASSERT(records[i]->rec.start_wall_us >= 0);
+        parts[i].key = (struct rollup_key){
+            .period = ROLLUP_HOUR,
+            .tenant_id = records[i]->tenant_id,
+            .bucket = (uint32_t)(records[i]->rec.start_wall_us / ROLLUP_HOUR_US),
+            .key_id = records[i]->rec.key_id,
+            .model = records[i]->model,
+        };
+        parts[i].sum = rollup_of(records[i]);
+    }
+
+    uint32_t merged = merge(parts, count);
+    int rc = put_parts(txn, parts, merged);
+
+    for (uint32_t i = 0; i < merged; i++) {
+        parts[i].key.period = ROLLUP_DAY;
+        parts[i].key.bucket /= 24;
+    }
+    if (rc == 0)
+        rc = put_parts(txn, parts, merge(parts, merged));
+    free(parts);
+    return rc;
+}
