@@ -252,6 +252,7 @@ sse_keep(struct sse *sse)
 {
     struct str tail = sse->fed;
 
+    ASSERT(sse->failed != 0 || tail.len == 0 || sse->scanned_len == carried_len(sse) + tail.len);
     sse->fed = STR_NONE;
     if (sse->joined.ptr != NULL)
         buf_free(&sse->joined);

@@ -55,12 +55,13 @@ struct sse {
 void sse_init(struct sse *sse, size_t event_len_max); /* allocates nothing */
 void sse_free(struct sse *sse);
 
-/* The next bytes of the stream; those of the last feed must have been used up or kept. */
+/* The next bytes of the stream; sse_keep() was called for those before. */
 void sse_feed(struct sse *sse, struct str bytes);
 /* 1: *event is the next one. 0: no further whole event. -EMSGSIZE: an event is longer than the
  * limit; -ENOMEM. After a failure every call fails the same way. */
 int MUST_CHECK sse_next(struct sse *sse, struct sse_event *event);
-/* Copies what is unfinished, so that the fed bytes may go. 0, -EMSGSIZE or -ENOMEM. */
+/* Copies what is unfinished, so that the fed bytes may go. 0, -EMSGSIZE or -ENOMEM. To be called
+ * only once sse_next() gave 0 or failed. */
 int MUST_CHECK sse_keep(struct sse *sse);
 /*
  * The stream has ended. True when something was left: *event is what the unfinished bytes

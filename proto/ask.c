@@ -1,0 +1,442 @@
+/*
+ * Every body is read in two steps: the members that matter are picked out of the top level in
+ * one walk, then each is read by what its endpoint makes of it.
+ *
+ * Names are compared without case, and one that is right but for its case is refused: there
+ * are servers that take "Model" for "model" and let the last one win, so that a body with
+ * both would be priced by one and served by the other. Twice the same name is refused for the
+ * same reason.
+ */
+#include "proto/ask.h"
+
+#include <string.h>
+
+#include "base/js.h"
+#include "base/str.h"
+
+#define OUTPUT_CAP_MAX 1000000000u
+
+enum field {
+    FIELD_MODEL = 0,
+    FIELD_STREAM,
+    FIELD_STREAM_OPTIONS,
+    FIELD_MAX_TOKENS,
+    FIELD_MAX_COMPLETION_TOKENS,
+    FIELD_MAX_OUTPUT_TOKENS,
+    FIELD_N,
+    FIELD_BEST_OF,
+    FIELD_MESSAGES,
+    FIELD_INPUT,
+    FIELD_PROMPT,
+    FIELD_BACKGROUND,
+    FIELD_PREVIOUS_RESPONSE_ID,
+    FIELD_CONVERSATION,
+    FIELD_COUNT
+};
+
+#define AT(endpoint) (1u << ENDPOINT_##endpoint)
+
+static const struct {
+    struct str name;
+    unsigned endpoints; /* where it matters */
+} fields[FIELD_COUNT] = {
+#define FIELD(literal, where) {{(literal), sizeof(literal) - 1}, (where)}
+    [FIELD_MODEL] = FIELD("model", ~0u),
+    [FIELD_STREAM] =
+        FIELD("stream", AT(CHAT) | AT(COMPLETIONS) | AT(RESPONSES) | AT(MESSAGES)),
+    [FIELD_STREAM_OPTIONS] = FIELD("stream_options", AT(CHAT) | AT(COMPLETIONS)),
+    [FIELD_MAX_TOKENS] = FIELD("max_tokens", AT(CHAT) | AT(COMPLETIONS) | AT(MESSAGES)),
+    [FIELD_MAX_COMPLETION_TOKENS] = FIELD("max_completion_tokens", AT(CHAT)),
+    [FIELD_MAX_OUTPUT_TOKENS] = FIELD("max_output_tokens", AT(RESPONSES)),
+    [FIELD_N] = FIELD("n", AT(CHAT) | AT(COMPLETIONS)),
+    [FIELD_BEST_OF] = FIELD("best_of", AT(COMPLETIONS)),
+    [FIELD_MESSAGES] = FIELD("messages", AT(CHAT) | AT(MESSAGES) | AT(COUNT_TOKENS)),
+    [FIELD_INPUT] = FIELD("input", AT(EMBEDDINGS) | AT(RESPONSES)),
+    [FIELD_PROMPT] = FIELD("prompt", AT(COMPLETIONS) | AT(RESPONSES)),
+    [FIELD_BACKGROUND] = FIELD("background", AT(RESPONSES)),
+    [FIELD_PREVIOUS_RESPONSE_ID] = FIELD("previous_response_id", AT(RESPONSES)),
+    [FIELD_CONVERSATION] = FIELD("conversation", AT(RESPONSES)),
+#undef FIELD
+};
+
+struct reader {
+    struct ask *ask;
+    struct arena *arena;
+    struct proto_error *error;
+    struct js_value object;
+    struct js_value values[FIELD_COUNT]; /* JS_NONE when absent or null */
+};
+
+/* Where a value starts in the body; a string's quote included. */
+static size_t
+offset_of(const struct reader *r, struct js_value value)
+{
+    const char *start = value.type == JS_STRING ? value.raw.ptr - 1 : value.raw.ptr;
+
+    return (size_t)(start - r->ask->body.ptr);
+}
+
+static bool
+refuse_at(struct reader *r, struct js_value at, const char *path, const char *what)
+{
+    unsigned line, column;
+
+    js_position(r->ask->body, offset_of(r, at), &line, &column);
+    error_set(r->error, ERROR_BAD_REQUEST, path, "invalid_value", "%s: %s (line %u, column %u)",
+              path, what, line, column);
+    return false;
+}
+
+static bool
+refuse_missing(struct reader *r, enum field field)
+{
+    const char *name = fields[field].name.ptr;
+
+    error_set(r->error, ERROR_BAD_REQUEST, name, "missing_required_parameter",
+              "%s: Field required", name);
+    return false;
+}
+
+/* FIELD_COUNT when this member is none of ours. */
+static enum field
+field_named(const struct reader *r, struct js_value key, bool *exact)
+{
+    char text[32];
+    struct str name = key.raw;
+
+    if (key.escaped) {
+        /* An escape takes up to six bytes for one of a name of ours: longer is none of ours. */
+        char plain[6 * sizeof(text)];
+
+        name = js_unescape(key, plain, sizeof(plain));
+        if (name.ptr == NULL || name.len > sizeof(text))
+            return FIELD_COUNT;
+        memcpy(text, name.ptr, name.len);
+        name.ptr = text;
+    }
+    for (unsigned i = 0; i < FIELD_COUNT; i++) {
+        if (fields[i].name.len == name.len && (fields[i].endpoints >> r->ask->endpoint & 1) != 0 &&
+            str_eq_nocase(fields[i].name, name)) {
+            *exact = str_eq(fields[i].name, name);
+            return (enum field)i;
+        }
+    }
+    return FIELD_COUNT;
+}
+
+static bool
+pick_fields(struct reader *r)
+{
+    struct js_value key, value;
+    struct js_iter it;
+    unsigned seen = 0;
+    bool exact;
+
+    for (js_iter_init(&it, r->object); js_next(&it, &key, &value);) {
+        enum field field = field_named(r, key, &exact);
+
+        if (field == FIELD_COUNT)
+            continue;
+        if (!exact)
+            return refuse_at(r, key, fields[field].name.ptr, "must be written in lower case");
+        if (seen >> field & 1)
+            return refuse_at(r, key, fields[field].name.ptr, "must not stand twice");
+        seen |= 1u << field;
+        if (value.type != JS_NULL)
+            r->values[field] = value;
+        else if (field == FIELD_STREAM_OPTIONS)
+            r->ask->usage_range = (struct ask_range){offset_of(r, value), value.raw.len};
+    }
+    return true;
+}
+
+static bool
+read_model(struct reader *r)
+{
+    struct js_value value = r->values[FIELD_MODEL];
+    struct ask *ask = r->ask;
+    struct str text = value.raw;
+
+    if (value.type == JS_NONE)
+        return refuse_missing(r, FIELD_MODEL);
+    if (value.type != JS_STRING)
+        return refuse_at(r, value, "model", "must be a string");
+    if (value.raw.len > 6 * ASK_MODEL_LEN_MAX)
+        return refuse_at(r, value, "model", "is too long");
+    if (value.escaped) {
+        char *copy = arena_alloc(r->arena, value.raw.len);
+
+        if (copy == NULL) {
+            error_set(r->error, ERROR_UNAVAILABLE, NULL, NULL, "The gateway is out of memory.");
+            return false;
+        }
+        text = js_unescape(value, copy, value.raw.len);
+    }
+    if (text.len == 0)
+        return refuse_at(r, value, "model", "must not be empty");
+    if (text.len > ASK_MODEL_LEN_MAX)
+        return refuse_at(r, value, "model", "is too long");
+    for (size_t i = 0; i < text.len; i++) {
+        if ((uint8_t)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return refuse_at(r, value, "model", "must not hold control characters");
+    }
+    ask->model = text;
+    ask->model_range = (struct ask_range){offset_of(r, value), value.raw.len + 2};
+    return true;
+}
+
+static bool
+read_bool(struct reader *r, enum field field, bool *out)
+{
+    struct js_value value = r->values[field];
+
+    *out = value.type == JS_TRUE;
+    if (value.type == JS_NONE || value.type == JS_TRUE || value.type == JS_FALSE)
+        return true;
+    return refuse_at(r, value, fields[field].name.ptr, "must be true or false");
+}
+
+/* A count from min to max; otherwise when absent. */
+struct count_rule {
+    enum field field;
+    uint32_t min, max, otherwise;
+    const char *complaint;
+};
+
+static bool
+read_count(struct reader *r, const struct count_rule *rule, uint32_t *out)
+{
+    struct js_value value = r->values[rule->field];
+    uint64_t n;
+
+    *out = rule->otherwise;
+    if (value.type == JS_NONE)
+        return true;
+    if (!js_count(value, rule->max, &n) || n < rule->min)
+        return refuse_at(r, value, fields[rule->field].name.ptr, rule->complaint);
+    *out = (uint32_t)n;
+    return true;
+}
+
+static bool
+read_output_cap(struct reader *r, enum field field)
+{
+    /* The old completions allow 0 there, to have only the prompt echoed and scored. */
+    uint32_t min = r->ask->endpoint == ENDPOINT_COMPLETIONS ? 0 : 1, cap;
+    const struct count_rule rule = {field, min, OUTPUT_CAP_MAX, 0,
+                                    min == 0 ? "must be a whole number from 0 to 1000000000"
+                                             : "must be a whole number from 1 to 1000000000"};
+
+    if (!read_count(r, &rule, &cap))
+        return false;
+    if (r->values[field].type != JS_NONE) {
+        r->ask->has_output_cap = true;
+        r->ask->output_cap = MAX(r->ask->output_cap, cap);
+    }
+    return true;
+}
+
+/*
+ * Each prompt of a list is answered n times. A list of numbers is one prompt, in tokens. The
+ * first element tells which it is; a list of lists is many again.
+ */
+static bool
+count_prompts(struct reader *r, uint32_t *count)
+{
+    struct js_value value = r->values[FIELD_PROMPT], key, element;
+    struct js_iter it;
+
+    *count = 1;
+    if (value.type == JS_NONE || value.type == JS_STRING)
+        return true;
+    if (value.type != JS_ARRAY)
+        return refuse_at(r, value, "prompt", "must be a string or a list");
+    js_iter_init(&it, value);
+    if (!js_next(&it, &key, &element) || element.type == JS_NUMBER)
+        return true;
+    while (js_next(&it, &key, &element))
+        ++*count;
+    if (*count > ASK_PROMPTS_MAX)
+        return refuse_at(r, value, "prompt", "must not have more than 2048 elements");
+    return true;
+}
+
+static bool
+read_choices(struct reader *r)
+{
+    static const struct count_rule n_rule = {FIELD_N, 1, ASK_CHOICES_MAX, 1,
+                                             "must be a whole number from 1 to 128"};
+    static const struct count_rule best_of_rule = {FIELD_BEST_OF, 1, ASK_CHOICES_MAX, 1,
+                                                   "must be a whole number from 1 to 128"};
+    uint32_t n, best_of, prompts = 1;
+
+    if (!read_count(r, &n_rule, &n) || !read_count(r, &best_of_rule, &best_of))
+        return false;
+    if (r->ask->endpoint == ENDPOINT_COMPLETIONS && !count_prompts(r, &prompts))
+        return false;
+    r->ask->choice_count = MAX(n, best_of) * prompts;
+    return true;
+}
+
+/* Finds out where include_usage has to go. Only for streams of chat and completions. */
+static bool
+read_stream_options(struct reader *r)
+{
+    struct js_value options = r->values[FIELD_STREAM_OPTIONS], key, value, include;
+    struct ask *ask = r->ask;
+    struct js_iter it;
+
+    if (options.type == JS_NONE) {
+        ask->usage_place = ask->usage_range.len > 0 ? ASK_USAGE_NULL : ASK_USAGE_NO_OPTIONS;
+        if (ask->usage_place == ASK_USAGE_NO_OPTIONS)
+            ask->usage_range = (struct ask_range){offset_of(r, r->object) + 1, 0};
+        return true;
+    }
+    if (options.type != JS_OBJECT)
+        return refuse_at(r, options, "stream_options", "must be an object");
+    include.type = JS_NONE;
+    for (js_iter_init(&it, options); js_next(&it, &key, &value);) {
+        if (!js_str_eq(key, STR("include_usage")))
+            continue;
+        if (include.type != JS_NONE)
+            return refuse_at(r, key, "stream_options.include_usage", "must not stand twice");
+        include = value;
+    }
+    switch (include.type) {
+    case JS_TRUE:
+        ask->usage_asked = true;
+        return true;
+    case JS_NONE:
+        ask->usage_place = it.index == UINT32_MAX ? ASK_USAGE_EMPTY : ASK_USAGE_NO_MEMBER;
+        ask->usage_range = (struct ask_range){offset_of(r, options) + 1, 0};
+        return true;
+    case JS_FALSE:
+    case JS_NULL:
+        ask->usage_place = ASK_USAGE_FALSE;
+        ask->usage_range = (struct ask_range){offset_of(r, include), include.raw.len};
+        return true;
+    case JS_NUMBER:
+    case JS_STRING:
+    case JS_ARRAY:
+    case JS_OBJECT: break;
+    }
+    return refuse_at(r, include, "stream_options.include_usage", "must be true or false");
+}
+
+static bool
+read_messages(struct reader *r)
+{
+    struct js_value value = r->values[FIELD_MESSAGES];
+
+    if (value.type == JS_NONE)
+        return refuse_missing(r, FIELD_MESSAGES);
+    if (value.type != JS_ARRAY)
+        return refuse_at(r, value, "messages", "must be a list");
+    return true;
+}
+
+static bool
+read_input(struct reader *r, bool required)
+{
+    struct js_value value = r->values[FIELD_INPUT];
+
+    if (value.type == JS_NONE)
+        return !required || refuse_missing(r, FIELD_INPUT);
+    if (value.type != JS_STRING && value.type != JS_ARRAY)
+        return refuse_at(r, value, "input", "must be a string or a list");
+    return true;
+}
+
+static bool
+read_chat(struct reader *r)
+{
+    if (!read_messages(r) || !read_output_cap(r, FIELD_MAX_TOKENS) ||
+        !read_output_cap(r, FIELD_MAX_COMPLETION_TOKENS) || !read_choices(r))
+        return false;
+    return !r->ask->stream || read_stream_options(r);
+}
+
+static bool
+read_completions(struct reader *r)
+{
+    if (!read_output_cap(r, FIELD_MAX_TOKENS) || !read_choices(r))
+        return false;
+    return !r->ask->stream || read_stream_options(r);
+}
+
+static bool
+read_responses(struct reader *r)
+{
+    bool background;
+
+    r->ask->stored_input = r->values[FIELD_PROMPT].type != JS_NONE ||
+                           r->values[FIELD_PREVIOUS_RESPONSE_ID].type != JS_NONE ||
+                           r->values[FIELD_CONVERSATION].type != JS_NONE;
+    if (!read_input(r, !r->ask->stored_input) || !read_output_cap(r, FIELD_MAX_OUTPUT_TOKENS) ||
+        !read_bool(r, FIELD_BACKGROUND, &background))
+        return false;
+    /* Its answer comes before its work, so nobody would ever see what it used. */
+    if (background)
+        return refuse_at(r, r->values[FIELD_BACKGROUND], "background",
+                         "is not supported by this gateway");
+    return true;
+}
+
+static bool
+read_anthropic(struct reader *r)
+{
+    if (!read_messages(r))
+        return false;
+    if (r->ask->endpoint == ENDPOINT_COUNT_TOKENS)
+        return true;
+    if (r->values[FIELD_MAX_TOKENS].type == JS_NONE)
+        return refuse_missing(r, FIELD_MAX_TOKENS);
+    return read_output_cap(r, FIELD_MAX_TOKENS);
+}
+
+static bool
+read_endpoint(struct reader *r)
+{
+    switch (r->ask->endpoint) {
+    case ENDPOINT_CHAT: return read_chat(r);
+    case ENDPOINT_COMPLETIONS: return read_completions(r);
+    case ENDPOINT_EMBEDDINGS: return read_input(r, true);
+    case ENDPOINT_RESPONSES: return read_responses(r);
+    case ENDPOINT_MESSAGES:
+    case ENDPOINT_COUNT_TOKENS: return read_anthropic(r);
+    case ENDPOINT_MODELS_LIST:
+    case ENDPOINT_MODEL_GET:
+    case ENDPOINT_RECEIPT:
+    case ENDPOINT_BALANCE:
+    case ENDPOINT_HEALTHZ:
+    case ENDPOINT_READYZ:
+    case ENDPOINT_COUNT: break;
+    }
+    ASSERT(proto_is_call(r->ask->endpoint));
+    return false;
+}
+
+bool
+ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena, struct ask *out,
+         struct proto_error *error)
+{
+    struct reader r = {.ask = out, .arena = arena, .error = error};
+    struct js_error fault;
+
+    *out = (struct ask){.endpoint = endpoint, .body = body, .choice_count = 1};
+    if (!js_check(body, &r.object, &fault)) {
+        unsigned line, column;
+
+        js_position(body, fault.offset, &line, &column);
+        error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
+                  "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
+        return false;
+    }
+    if (r.object.type != JS_OBJECT) {
+        error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
+                  "The body must be a JSON object (line 1, column 1)");
+        return false;
+    }
+    return pick_fields(&r) && read_model(&r) && read_bool(&r, FIELD_STREAM, &out->stream) &&
+           read_endpoint(&r);
+}

@@ -1,0 +1,345 @@
+#include "proto/meter.h"
+
+#include <string.h>
+
+#include "base/js.h"
+#include "base/str.h"
+#include "proto/marks.h"
+
+void
+meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked)
+{
+    memset(meter, 0, sizeof(*meter));
+    meter->endpoint = endpoint;
+    meter->usage_asked = usage_asked;
+}
+
+/* Content came: one token at least, and one for each four bytes over the smallest event, which
+ * is taken for the frame that all of them have. */
+static void
+count_output(struct meter *meter, struct str data)
+{
+    uint32_t len = (uint32_t)data.len;
+
+    if (meter->smallest_event_len == 0 || len < meter->smallest_event_len)
+        meter->smallest_event_len = len;
+    meter->output_event_count++;
+    meter->output_estimate += 1 + (len - meter->smallest_event_len) / 4;
+}
+
+static void
+keep_reported(char *out, size_t cap, struct js_value value)
+{
+    struct str reported = marks_reported(value, cap - 1);
+
+    if (out[0] == '\0' && reported.ptr != NULL)
+        str_copy(reported, out, cap);
+}
+
+/* from is the object that has model and id. */
+static void
+keep_names(struct meter *meter, struct js_value from)
+{
+    keep_reported(meter->model, sizeof(meter->model), js_get(from, STR("model")));
+    keep_reported(meter->id, sizeof(meter->id), js_get(from, STR("id")));
+}
+
+static void
+keep_usage(struct meter *meter, struct usage usage)
+{
+    if (usage.state == USAGE_ABSENT)
+        return;
+    meter->usage_bad = usage.state == USAGE_BAD;
+    if (!meter->usage_bad)
+        meter->usage = usage;
+}
+
+static bool
+parse(struct str data, struct js_value *document)
+{
+    struct js_error ignored;
+
+    return js_check(data, document, &ignored) && document->type == JS_OBJECT;
+}
+
+/* What an event that nobody reads must at least be. */
+static bool
+looks_like_object(struct str data)
+{
+    data = str_trim(data);
+    return data.len >= 2 && data.ptr[0] == '{' && data.ptr[data.len - 1] == '}';
+}
+
+static bool
+is_set(struct js_value value)
+{
+    return value.type == JS_OBJECT || value.type == JS_STRING;
+}
+
+static bool
+is_done(struct str data)
+{
+    return data.len < 16 && str_eq(str_trim(data), STR("[DONE]"));
+}
+
+/* ---- chat completions and completions ----------------------------------------------------- */
+
+static bool
+some_choice_finished(struct js_value choices)
+{
+    struct js_value key, choice;
+    struct js_iter it;
+
+    for (js_iter_init(&it, choices); js_next(&it, &key, &choice);) {
+        if (js_is(js_get(choice, STR("finish_reason")), JS_STRING))
+            return true;
+    }
+    return false;
+}
+
+static enum meter_verdict
+read_chunk(struct meter *meter, struct str data)
+{
+    struct js_value document, choices;
+    bool has_choices;
+
+    if (!parse(data, &document))
+        return METER_BAD;
+    choices = js_get(document, STR("choices"));
+    has_choices = choices.type == JS_ARRAY && choices.raw.len > 2 && memchr(choices.raw.ptr, '{',
+                                                                            choices.raw.len);
+    if (is_set(js_get(document, STR("error"))))
+        return METER_UPSTREAM_ERROR;
+
+    struct usage usage = usage_from_openai(marks_openai_usage(document));
+    if (!meter->understood && choices.type != JS_ARRAY && usage.state == USAGE_ABSENT)
+        return METER_BAD;
+    meter->understood = true;
+    meter->event_count++;
+    keep_names(meter, document);
+    keep_usage(meter, usage);
+    if (has_choices) {
+        meter->finish_seen = meter->finish_seen || some_choice_finished(choices);
+        count_output(meter, data);
+        return METER_PASS;
+    }
+    /* Clients read choices[0] of whatever comes, unless they asked for the chunk without. */
+    if (!meter->usage_asked && (choices.type == JS_ARRAY || usage.state != USAGE_ABSENT))
+        return METER_HIDE;
+    return METER_PASS;
+}
+
+static enum meter_verdict
+openai_event(struct meter *meter, const struct sse_event *event)
+{
+    if (is_done(event->data)) {
+        if (!meter->understood)
+            return METER_BAD;
+        meter->ended = true;
+        return METER_END;
+    }
+    if (!meter->understood || event->unterminated || marks_find(event->data) != 0)
+        return read_chunk(meter, event->data);
+    if (!looks_like_object(event->data))
+        return METER_BAD;
+    meter->event_count++;
+    count_output(meter, event->data);
+    return METER_PASS;
+}
+
+/* ---- events with a type -------------------------------------------------------------------- */
+
+/* The type of an event: its name, or where a server leaves that out, the data's own type. */
+static struct str
+type_of(const struct sse_event *event)
+{
+    struct js_value document;
+
+    if (event->name.len > 0)
+        return event->name;
+    if (!parse(event->data, &document))
+        return STR_NONE;
+    return marks_reported(js_get(document, STR("type")), 128);
+}
+
+/* A server that ends these with chat's mark: it means nothing here. */
+static enum meter_verdict
+stray_done(struct meter *meter)
+{
+    return meter->understood ? METER_HIDE : METER_BAD;
+}
+
+static enum meter_verdict
+pass(struct meter *meter)
+{
+    meter->event_count++;
+    meter->sequence_next++;
+    return METER_PASS;
+}
+
+/* ---- Responses ----------------------------------------------------------------------------- */
+
+static enum meter_verdict
+read_response(struct meter *meter, struct str data, struct str type)
+{
+    struct js_value document, response;
+    bool ends = str_eq(type, STR("response.completed")) ||
+                str_eq(type, STR("response.incomplete")) ||
+                str_eq(type, STR("response.failed"));
+
+    if (!parse(data, &document))
+        return METER_BAD;
+    response = js_get(document, STR("response"));
+    if (!meter->understood) {
+        /* Nothing was sent yet: another upstream may do better. */
+        if (str_eq(type, STR("response.failed")))
+            return METER_UPSTREAM_ERROR;
+        if (response.type != JS_OBJECT)
+            return METER_BAD;
+        meter->understood = true;
+    }
+    keep_names(meter, response);
+    keep_usage(meter, usage_from_responses(js_get(response, STR("usage"))));
+    pass(meter);
+    if (!ends)
+        return METER_PASS;
+    meter->ended = true;
+    meter->failed = str_eq(type, STR("response.failed"));
+    return METER_END;
+}
+
+static enum meter_verdict
+responses_event(struct meter *meter, const struct sse_event *event)
+{
+    struct str type = type_of(event);
+
+    if (is_done(event->data))
+        return stray_done(meter);
+    if (str_eq(type, STR("error")))
+        return METER_UPSTREAM_ERROR;
+    if (!meter->understood || str_eq(type, STR("response.completed")) ||
+        str_eq(type, STR("response.incomplete")) || str_eq(type, STR("response.failed")))
+        return read_response(meter, event->data, type);
+    if (!looks_like_object(event->data))
+        return METER_BAD;
+    if (str_ends_with(type, STR(".delta")))
+        count_output(meter, event->data);
+    return pass(meter);
+}
+
+/* ---- Anthropic Messages -------------------------------------------------------------------- */
+
+static enum meter_verdict
+read_message_start(struct meter *meter, struct str data)
+{
+    struct js_value document, message;
+
+    if (!parse(data, &document))
+        return METER_BAD;
+    message = js_get(document, STR("message"));
+    if (message.type != JS_OBJECT)
+        return METER_BAD;
+    meter->understood = true;
+    keep_names(meter, message);
+    usage_anthropic_merge(&meter->partial, js_get(message, STR("usage")), false);
+    return pass(meter);
+}
+
+static enum meter_verdict
+read_message_delta(struct meter *meter, struct str data)
+{
+    struct js_value document;
+
+    if (!parse(data, &document))
+        return METER_BAD;
+    usage_anthropic_merge(&meter->partial, js_get(document, STR("usage")), true);
+    return pass(meter);
+}
+
+static enum meter_verdict
+anthropic_event(struct meter *meter, const struct sse_event *event)
+{
+    struct str type = type_of(event);
+
+    if (is_done(event->data))
+        return stray_done(meter);
+    if (str_eq(type, STR("error")))
+        return METER_UPSTREAM_ERROR;
+    if (str_eq(type, STR("ping")))
+        return meter->understood ? METER_PASS : METER_HIDE;
+    if (str_eq(type, STR("message_start")))
+        return read_message_start(meter, event->data);
+    if (!meter->understood || !looks_like_object(event->data))
+        return METER_BAD;
+    if (str_eq(type, STR("message_delta")))
+        return read_message_delta(meter, event->data);
+    if (str_eq(type, STR("content_block_delta")))
+        count_output(meter, event->data);
+    pass(meter);
+    if (!str_eq(type, STR("message_stop")))
+        return METER_PASS;
+    meter->ended = true;
+    return METER_END;
+}
+
+/* -------------------------------------------------------------------------------------------- */
+
+enum meter_verdict
+meter_event(struct meter *meter, const struct sse_event *event)
+{
+    struct js_value ignored;
+
+    if (meter->ended)
+        return METER_HIDE;
+    if (event->comment_only)
+        return meter->understood && !event->unterminated ? METER_PASS : METER_HIDE;
+    if (event->unterminated && !is_done(event->data) && !parse(event->data, &ignored))
+        return METER_BAD;
+    switch (proto_of(meter->endpoint)) {
+    case PROTO_OPENAI: return openai_event(meter, event);
+    case PROTO_RESPONSES: return responses_event(meter, event);
+    case PROTO_ANTHROPIC: return anthropic_event(meter, event);
+    case PROTO_GEMINI:
+    case PROTO_PROTOCOL_COUNT: break;
+    }
+    return METER_BAD;
+}
+
+enum meter_finish
+meter_finish(const struct meter *meter)
+{
+    if (meter->ended)
+        return METER_FINISH_CLEAN;
+    return meter->finish_seen ? METER_FINISH_ADD_MARK : METER_FINISH_CUT;
+}
+
+struct usage
+meter_usage(const struct meter *meter)
+{
+    const struct usage absent = {.state = USAGE_ABSENT}, bad = {.state = USAGE_BAD};
+
+    if (proto_of(meter->endpoint) == PROTO_ANTHROPIC)
+        return meter->partial.final ? usage_anthropic_sum(&meter->partial) : absent;
+    /* Before the end a report is of what was used up to then. */
+    if (!meter->ended && !meter->finish_seen)
+        return absent;
+    return meter->usage_bad ? bad : meter->usage;
+}
+
+struct meter_progress
+meter_progress(const struct meter *meter)
+{
+    struct meter_progress progress = {.has_input = false};
+    uint32_t estimate = (uint32_t)MIN(meter->output_estimate, USAGE_COUNT_MAX);
+
+    progress.usage = proto_of(meter->endpoint) == PROTO_ANTHROPIC
+                         ? usage_anthropic_sum(&meter->partial)
+                         : meter->usage;
+    if (progress.usage.state == USAGE_PRESENT)
+        progress.has_input = true;
+    else
+        memset(&progress.usage, 0, sizeof(progress.usage));
+    progress.usage.state = USAGE_PRESENT;
+    progress.usage.output = MAX(progress.usage.output, estimate);
+    return progress;
+}
