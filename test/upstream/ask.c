@@ -1,0 +1,259 @@
+/* What a request's body asks for, and whether the real service would refuse it. */
+#include "test/upstream/sim.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The members that count, as found in one walk over the top level. */
+struct members {
+    struct js_value model, stream, stream_options, messages, input, prompt, system, instructions;
+    struct js_value tools, tool_choice, n, cap, max_tokens, encoding_format, dimensions, sim;
+};
+
+static bool
+refuse(struct refusal *no, int status, const char *param, const char *message)
+{
+    no->status = status;
+    no->param = param;
+    no->code = NULL;
+    snprintf(no->message, sizeof(no->message), "%s", message);
+    return false;
+}
+
+static void
+members_find(struct members *m, struct js_value body)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } known[] = {
+        {"model", offsetof(struct members, model)},
+        {"stream", offsetof(struct members, stream)},
+        {"stream_options", offsetof(struct members, stream_options)},
+        {"messages", offsetof(struct members, messages)},
+        {"input", offsetof(struct members, input)},
+        {"prompt", offsetof(struct members, prompt)},
+        {"system", offsetof(struct members, system)},
+        {"instructions", offsetof(struct members, instructions)},
+        {"tools", offsetof(struct members, tools)},
+        {"tool_choice", offsetof(struct members, tool_choice)},
+        {"n", offsetof(struct members, n)},
+        {"max_completion_tokens", offsetof(struct members, cap)},
+        {"max_output_tokens", offsetof(struct members, cap)},
+        {"max_tokens", offsetof(struct members, max_tokens)},
+        {"encoding_format", offsetof(struct members, encoding_format)},
+        {"dimensions", offsetof(struct members, dimensions)},
+        {"sim", offsetof(struct members, sim)},
+    };
+    struct js_iter it;
+    struct js_value key, value;
+
+    for (js_iter_init(&it, body); js_next(&it, &key, &value);)
+        for (size_t i = 0; i < COUNT_OF(known); i++)
+            if (js_str_eq(key, str_from(known[i].name)) && !js_is(value, JS_NULL)) {
+                memcpy((char *)m + known[i].offset, &value, sizeof(value));
+                break;
+            }
+}
+
+/* Bytes of the value as JSON: a string's quotes count. */
+static uint64_t
+json_bytes(struct js_value value)
+{
+    return value.raw.len + (value.type == JS_STRING ? 2 : 0);
+}
+
+static struct js_value
+last_element(struct js_value array)
+{
+    struct js_value key, value, last = array;
+    struct js_iter it;
+
+    for (js_iter_init(&it, array); js_next(&it, &key, &value);)
+        last = value;
+    return last;
+}
+
+/* tool_choice says so, or the last message has the words "use tool". */
+static bool
+wants_tool(const struct members *m, struct ask *ask)
+{
+    struct js_value first = {0}, key;
+    struct js_iter it;
+
+    js_iter_init(&it, m->tools);
+    if (!js_next(&it, &key, &first))
+        return false;
+    struct js_value name = js_path(first, "function", "name", NULL);
+    if (!js_is(name, JS_STRING))
+        name = js_get(first, STR("name"));
+    ask->tool_name = js_is(name, JS_STRING) ? name.raw : STR("tool");
+
+    struct js_value choice = m->tool_choice;
+    if (js_str_eq(choice, STR("none")) || js_str_eq(js_get(choice, STR("type")), STR("none")))
+        return false;
+    if (js_str_eq(choice, STR("required")) ||
+        js_str_eq(js_get(choice, STR("type")), STR("any")))
+        return true;
+    name = js_path(choice, "function", "name", NULL);
+    if (!js_is(name, JS_STRING))
+        name = js_get(choice, STR("name"));
+    if (js_is(name, JS_STRING)) {
+        ask->tool_name = name.raw;
+        return true;
+    }
+    struct js_value last = last_element(js_is(m->messages, JS_ARRAY) ? m->messages : m->input);
+    return str_contains(last.raw, STR("use tool"));
+}
+
+static uint32_t
+inputs_count(struct js_value input)
+{
+    struct js_value key, value;
+    struct js_iter it;
+    uint32_t count = 0;
+
+    if (!js_is(input, JS_ARRAY))
+        return 1;
+    for (js_iter_init(&it, input); js_next(&it, &key, &value); count++)
+        if (js_is(value, JS_NUMBER))
+            return 1; /* one text given as tokens */
+    return count;
+}
+
+static bool
+faults_gather(struct ask *ask, const struct members *m, struct refusal *no)
+{
+    no->status = 400;
+    no->param = "sim";
+    no->code = NULL;
+    faults_default_take(&ask->faults);
+    if (!faults_read_suffix(&ask->faults, ask->model, no->message, sizeof(no->message)))
+        return false;
+    if (m->sim.type != JS_NONE &&
+        !faults_read_object(&ask->faults, m->sim, no->message, sizeof(no->message)))
+        return false;
+    faults_count_times(&ask->faults);
+    return true;
+}
+
+static bool
+count_read(struct js_value value, uint64_t min, uint64_t max, uint64_t *out)
+{
+    return js_count(value, max, out) && *out >= min;
+}
+
+static bool
+numbers_read(struct ask *ask, const struct members *m, enum endpoint ep, struct refusal *no)
+{
+    uint64_t n;
+
+    if (m->n.type != JS_NONE) {
+        if (!count_read(m->n, 1, 128, &n))
+            return refuse(no, 400, "n", "n must be a count from 1 to 128");
+        ask->choices = (uint32_t)n;
+    }
+    struct js_value cap = m->cap.type != JS_NONE ? m->cap : m->max_tokens;
+    if (cap.type != JS_NONE) {
+        if (!count_read(cap, 1, 10000000, &n))
+            return refuse(no, 400, "max_tokens", "max_tokens must be a count of at least 1");
+        ask->output_cap = (int64_t)n;
+    } else if (ep == EP_MESSAGES) {
+        return refuse(no, 400, "max_tokens", "max_tokens: Field required");
+    }
+    if (m->dimensions.type != JS_NONE) {
+        if (!count_read(m->dimensions, 1, 4096, &n))
+            return refuse(no, 400, "dimensions", "dimensions must be a count from 1 to 4096");
+        ask->dimensions = (uint32_t)n;
+    }
+    return true;
+}
+
+static bool
+stream_read(struct ask *ask, const struct members *m, struct refusal *no)
+{
+    if (m->stream.type != JS_NONE && m->stream.type != JS_TRUE && m->stream.type != JS_FALSE)
+        return refuse(no, 400, "stream", "stream must be a boolean");
+    ask->stream = m->stream.type == JS_TRUE;
+    if (m->stream_options.type == JS_NONE)
+        return true;
+    if (!ask->stream)
+        return refuse(no, 400, "stream_options",
+                      "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+    ask->include_usage = js_bool(js_get(m->stream_options, STR("include_usage")), false);
+    return true;
+}
+
+/* The member without which there is nothing to answer. */
+static struct js_value
+subject(const struct members *m, enum endpoint ep, const char **name)
+{
+    switch (ep) {
+    case EP_CHAT:
+    case EP_MESSAGES:
+    case EP_COUNT_TOKENS:
+        *name = "messages";
+        return js_is(m->messages, JS_ARRAY) ? m->messages : (struct js_value){0};
+    case EP_COMPLETIONS:
+        *name = "prompt";
+        return m->prompt;
+    case EP_EMBEDDINGS:
+    case EP_RESPONSES:
+        *name = "input";
+        return m->input;
+    case EP_NONE:
+    case EP_MODELS:
+    case EP_CONTROL:
+    case EP_COUNT:
+        break;
+    }
+    ASSERT(!"an endpoint with a body");
+    return (struct js_value){0};
+}
+
+bool
+ask_read(struct ask *ask, const struct request *req, struct refusal *no)
+{
+    struct members m = {0};
+    struct js_value body;
+    struct js_error err = {0};
+    const char *name = NULL;
+
+    *ask = (struct ask){.choices = 1, .inputs = 1, .dimensions = 8, .output_cap = -1};
+    faults_clear(&ask->faults);
+    if (!js_check(req->body, &body, &err) || !js_is(body, JS_OBJECT)) {
+        refuse(no, 400, NULL, "");
+        snprintf(no->message, sizeof(no->message), "invalid JSON at byte %zu: %s", err.offset,
+                 err.what ? err.what : "not an object");
+        return false;
+    }
+    members_find(&m, body);
+    if (!js_is(m.model, JS_STRING) || m.model.raw.len == 0)
+        return refuse(no, 400, "model", "you must provide a model parameter");
+    ask->model = m.model.raw;
+    if (ask->model.len > MODEL_MAX)
+        return refuse(no, 400, "model", "model name too long");
+    if (!faults_gather(ask, &m, no))
+        return false;
+    if (str_starts_with(ask->model, STR("no-such"))) {
+        refuse(no, 404, "model", "The model does not exist");
+        no->code = "model_not_found";
+        return false;
+    }
+    if (subject(&m, req->endpoint, &name).type == JS_NONE) {
+        refuse(no, 400, name, "");
+        snprintf(no->message, sizeof(no->message), "%s: Field required", name);
+        return false;
+    }
+    if (!stream_read(ask, &m, no) || !numbers_read(ask, &m, req->endpoint, no))
+        return false;
+    ask->tool_call = wants_tool(&m, ask);
+    ask->inputs = inputs_count(m.input);
+    ask->base64 = js_str_eq(m.encoding_format, STR("base64"));
+    uint64_t bytes = json_bytes(m.messages) + json_bytes(m.input) + json_bytes(m.prompt) +
+                     json_bytes(m.system) + json_bytes(m.instructions) + json_bytes(m.tools);
+    ask->input_tokens = fault_get(&ask->faults, F_INPUT_TOKENS, (uint32_t)((bytes + 3) / 4));
+    return true;
+}

@@ -1,0 +1,458 @@
+/*
+ * sim-upstream: a model provider made of string tables. It speaks OpenAI chat, completions,
+ * embeddings and responses and Anthropic messages, streaming and not, answers the same request with the
+ * same words, counts what it really produced, and misbehaves on request (README.md here has the
+ * list). Tests hold it up as the other party's books; benches put load on it, so it must cost far
+ * less than the proxy in between: one process one loop, edge-triggered epoll without a single
+ * epoll_ctl after accept, answers that were built before, one read and one write a call.
+ *
+ *   main.c     options, processes        conn.c    sockets, TLS, reading and writing
+ *   http.c     request heads and bodies  ask.c     what a JSON body asks for
+ *   fault.c    the table of faults       answer.c  which answer a request gets; whole answers
+ *   body.c     answers as one JSON body  events.c  answers as events
+ *   text.c     words, usage, errors      stream.c  events framed and paced
+ *                                        gzip.c    compressed bodies
+ *   calls.c    the record of calls       control.c /sim/...
+ *   wheel.c    timers                    tls.c     certificates and tickets
+ *
+ * It checks the requests it gets strictly, since what arrives here is what a gateway let through.
+ */
+#ifndef TEST_UPSTREAM_SIM_H
+#define TEST_UPSTREAM_SIM_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/js.h"
+#include "base/list.h"
+
+/* ---- faults (fault.c) ---- */
+
+enum fault {
+    /* The shape of the answer: kept when `times` is used up. */
+    F_WORDS = 0,
+    F_PAD,
+    F_DELAY,
+    F_GAP,
+    F_BATCH,
+    F_INPUT_TOKENS,
+    F_OUTPUT_TOKENS,
+    F_CACHED,
+    F_CACHE5M,
+    F_CACHE1H,
+    F_REASONING,
+    F_HIDE_REASONING,
+    F_TOOLS,
+    F_STAMP,
+    F_CHUNKED,
+    F_UNTIL_CLOSE,
+    F_CLOSE,
+    F_COMMENTS,
+    F_PINGS,
+    F_CRLF,
+    F_CR,
+    F_BOM,
+    F_MULTI_LINE,
+    F_NO_SPACE,
+    F_DRIP,
+    F_SPLIT_UTF8,
+    F_SET_COOKIE,
+    F_HUGE_LINE,
+    F_USAGE_EVERY_CHUNK,
+    F_USAGE_ON_FINISH,
+    F_SHAPE_COUNT,
+    /* What goes wrong: gone when `times` is used up. */
+    F_STATUS = F_SHAPE_COUNT,
+    F_RETRY_AFTER,
+    F_QUOTA,
+    F_HANGUP,
+    F_CUT,
+    F_CUT_HOW,
+    F_CUT_CLEAN,
+    F_STALL,
+    F_NO_DONE,
+    F_NO_USAGE,
+    F_ZERO_USAGE,
+    F_NULL_USAGE,
+    F_BAD_USAGE,
+    F_GARBAGE,
+    F_ENDLESS_HEADERS,
+    F_ENDLESS_1XX,
+    F_ENDLESS_LINE,
+    F_REDIRECT,
+    F_GZIP,
+    F_HTML,
+    F_EMPTY,
+    F_ERROR_IN_200,
+    F_ERROR_FIRST,
+    F_ERROR_MID,
+    F_EARLY_END,
+    F_EXTRA_BYTES,
+    F_ECHO_AUTH,
+    /* How long: */
+    F_TIMES,
+    F_ID,
+    FAULT_COUNT
+};
+
+enum { CUT_FIN = 1, CUT_RST = 2 };
+enum { GARBAGE_BODY = 1, GARBAGE_HEAD = 2 };
+enum {
+    BAD_NEGATIVE = 1,
+    BAD_STRING,
+    BAD_FRACTION,
+    BAD_HUGE,
+    BAD_PARTIAL,
+    BAD_OBJECT,
+};
+
+#define FAULT_ABSENT (-1)
+
+struct faults {
+    int32_t value[FAULT_COUNT]; /* FAULT_ABSENT, or what was asked, never negative */
+};
+
+void faults_clear(struct faults *f);
+/* Lays the members of a JSON object, or the +key=value parts of a model's name, over f. False and a
+ * message in why (cap bytes) when a key or value is unknown. */
+bool MUST_CHECK faults_read_object(struct faults *f, struct js_value object, char *why, size_t cap);
+bool MUST_CHECK faults_read_suffix(struct faults *f, struct str model, char *why, size_t cap);
+void faults_overlay(struct faults *f, const struct faults *over);
+bool faults_any(const struct faults *f);
+/* Only such keys are set as leave a whole answer the same bytes every time. */
+bool faults_only_plain(const struct faults *f);
+/* Applies times and id: drops what goes wrong when this id has failed often enough. */
+void faults_count_times(struct faults *f);
+void faults_forget_times(void);
+/* Defaults set by POST /sim/faults, for the next calls. */
+void faults_default_set(const struct faults *f, uint64_t next_calls);
+void faults_default_take(struct faults *f);
+bool faults_default_active(void);
+
+static inline bool
+fault_set(const struct faults *f, enum fault key)
+{
+    return f->value[key] != FAULT_ABSENT;
+}
+
+static inline bool
+fault_on(const struct faults *f, enum fault key)
+{
+    return f->value[key] > 0;
+}
+
+static inline uint32_t
+fault_get(const struct faults *f, enum fault key, uint32_t otherwise)
+{
+    return f->value[key] == FAULT_ABSENT ? otherwise : (uint32_t)f->value[key];
+}
+
+/* ---- requests (http.c) ---- */
+
+enum endpoint {
+    EP_NONE = 0, /* unknown path: 404 */
+    EP_CHAT,
+    EP_COMPLETIONS,
+    EP_EMBEDDINGS,
+    EP_RESPONSES,
+    EP_MESSAGES,
+    EP_COUNT_TOKENS,
+    EP_MODELS,
+    EP_CONTROL, /* /sim/... */
+    EP_COUNT
+};
+extern const char *const endpoint_path[EP_COUNT];
+
+#define REQUEST_BODY_MAX ((size_t)128 << 20)
+
+/* Views into the bytes given to request_read(). */
+struct request {
+    enum endpoint endpoint;
+    bool wrong_method;
+    bool is_get;
+    bool keep_alive;
+    bool http_1_0;
+    bool expects_100;
+    bool chunked;
+    struct str head; /* with its empty line */
+    struct str path; /* without the query */
+    struct str query;
+    struct str body; /* without chunk framing */
+    struct str authorization, x_api_key, x_request_id, anthropic_version;
+    uint64_t content_length;
+    bool has_length;
+};
+
+enum read_result {
+    READ_MORE = 0,  /* not complete yet */
+    READ_DONE,      /* *consumed bytes were the request */
+    READ_MALFORMED, /* not HTTP as it should be: *why says what */
+};
+/*
+ * Reads one request from bytes. A chunked body is joined in place, once all of it is there.
+ * *progress is 0 for a new request and kept by the caller while READ_MORE: the number of bytes that
+ * cannot make a difference any more (so that a body in many pieces is not scanned again and again).
+ */
+enum read_result request_read(struct request *req, char *bytes, size_t len, size_t *progress,
+                              size_t *consumed, const char **why);
+
+/* ---- what a body asks for (ask.c) ---- */
+
+struct ask {
+    struct str model;
+    bool stream;
+    bool include_usage;
+    bool tool_call;
+    bool base64;
+    uint32_t choices;
+    uint32_t inputs; /* embeddings: how many texts */
+    uint32_t dimensions;
+    int64_t output_cap; /* tokens; -1: none given */
+    uint64_t input_tokens;
+    struct str tool_name;
+    struct faults faults;
+};
+
+struct refusal {
+    int status;
+    const char *param; /* or NULL */
+    const char *code;  /* or NULL: the one that belongs to the status */
+    char message[200];
+};
+
+/* False: refuse with *no. Faults by default are laid under those of the request. */
+bool MUST_CHECK ask_read(struct ask *ask, const struct request *req, struct refusal *no);
+
+/* ---- calls (calls.c) ---- */
+
+#define REQUEST_ID_MAX 39
+#define MODEL_MAX 255
+#define RECORD_MODEL_MAX 71
+
+/* What was really used, in classes that share no token. */
+struct used {
+    uint64_t input, cache_read, cache_write_5m, cache_write_1h;
+    uint64_t output;    /* reasoning included */
+    uint64_t reasoning;
+};
+
+struct record {
+    uint64_t seq;
+    int64_t begin_us, end_us; /* wall clock */
+    struct used used;
+    uint32_t conn_id;
+    uint16_t status;
+    uint8_t endpoint;
+    bool stream, completed, client_closed;
+    char request_id[REQUEST_ID_MAX + 1];
+    char model[RECORD_MODEL_MAX + 1];
+};
+
+struct stats {
+    uint64_t open_connections, open_connections_max, connections;
+    uint64_t open_calls, requests, completed, aborted, malformed, refused;
+    uint64_t tls_handshakes, tls_resumed, tls_failed;
+};
+extern struct stats stats;
+
+void calls_init(void);
+void calls_add(const struct record *record);
+void calls_reset(void);
+/* JSON lines of all records that came after `after` (counted from 1 as they were added). */
+void calls_print(struct buf *out, uint64_t after);
+void last_keep(const struct request *req);
+struct str last_head(void);
+struct str last_body(void);
+
+/* ---- timers (wheel.c) ---- */
+
+struct timer {
+    struct list node;
+    uint64_t due_ms;
+};
+
+void wheel_init(uint64_t now_ms);
+void timer_init(struct timer *t);
+void timer_set(struct timer *t, uint64_t due_ms); /* also when set already */
+void timer_stop(struct timer *t);
+bool timer_is_set(const struct timer *t);
+/* The next timer that is due, taken off the wheel, or NULL. */
+struct timer *wheel_take(uint64_t now_ms);
+/* Milliseconds until something is due, -1 when nothing is. */
+int wheel_wait_ms(uint64_t now_ms);
+
+extern uint64_t loop_now_ms; /* read once a turn */
+extern uint64_t loop_now_us;
+
+/* ---- connections (conn.c, tls.c) ---- */
+
+struct call;
+struct tls;
+
+struct conn {
+    int fd;
+    uint32_t id;
+    bool readable;     /* something may still be in the kernel */
+    bool failed;       /* a write failed: the client is gone */
+    bool close_asked;  /* close when all is written */
+    bool reset_asked;  /* … by RST */
+    bool dead;         /* on the graveyard; freed at the end of the turn */
+    uint32_t drip;     /* write at most so many bytes at once; 0: all */
+    char *out;         /* what the socket did not take yet, or NULL */
+    size_t out_off, out_len;
+    struct buf in;     /* an unfinished or waiting request */
+    size_t in_progress;
+    struct call *call; /* being answered, or NULL */
+    struct tls *tls;   /* or NULL */
+    struct timer timer;
+    struct list node; /* ready list, or graveyard */
+};
+
+void conn_listen(int listen_fd, struct tls *config);
+void conn_loop(void); /* never returns */
+/* Writes now what the socket takes and keeps a copy of the rest. */
+void conn_send(struct conn *c, const void *bytes, size_t len);
+static inline bool
+conn_blocked(const struct conn *c)
+{
+    return c->out != NULL || c->failed;
+}
+/* Puts c on the list of those to go on with in the next turn. */
+void conn_ready(struct conn *c);
+/* Closes when everything is written. */
+void conn_close_soon(struct conn *c, bool reset);
+
+struct tls *tls_config_new(const char *cert_file, const char *key_file);
+struct tls *tls_conn_new(struct tls *config, int fd);
+void tls_conn_free(struct tls *tls);
+/* As read(2) and write(2), but -errno; -EAGAIN while the handshake goes on. */
+long tls_read(struct tls *tls, void *bytes, size_t cap);
+long tls_write(struct tls *tls, const void *bytes, size_t len);
+
+/* ---- answers (answer.c, body.c, stream.c, control.c) ---- */
+
+enum framing { FRAME_LENGTH = 0, FRAME_CHUNKED, FRAME_UNTIL_CLOSE };
+
+enum stage {
+    STAGE_DELAY = 0, /* waits to begin */
+    STAGE_STREAM,
+    STAGE_ENDLESS,
+    STAGE_STALLED,
+    STAGE_DONE, /* all handed to the connection */
+};
+
+/* One call being answered. Small: tens of thousands are open at once. */
+struct call {
+    uint64_t seq;
+    int64_t begin_us;
+    struct faults faults;
+    uint64_t input_tokens; /* of the request; in `used` once the answer begins */
+    struct used used;      /* output: so far */
+    char *model;           /* its own copy, as content of a JSON string */
+    char *tool_name;       /* likewise, or NULL */
+    char *echo;            /* echo-auth: the credentials that came, or NULL */
+    struct buf carry;      /* split-utf8: held back for the next piece */
+    uint64_t due_us;       /* streams with a gap: when the next piece is due */
+    uint64_t endless_sent;
+    uint32_t crc, crc_len; /* gzip over a stream */
+    uint16_t status;
+    uint8_t endpoint; /* enum endpoint */
+    uint8_t stage;    /* enum stage */
+    uint8_t framing;  /* enum framing */
+    uint8_t phase;    /* enum phase */
+    bool stream, include_usage, keep_alive, http_1_0, base64;
+    bool cap_reached;        /* the caller's cap cut the answer short */
+    bool fancy;              /* some fault changes how events look */
+    bool incomplete;         /* ended without being whole: cut, garbage, error in between */
+    uint32_t choices;
+    uint32_t inputs, dimensions;      /* embeddings */
+    uint32_t reasoning, words, tools; /* what the answer will hold, each choice */
+    uint32_t at;                      /* place within the phase */
+    uint32_t events;                  /* sent so far */
+    uint32_t output_index;            /* responses, messages: the item or block */
+    char request_id[REQUEST_ID_MAX + 1];
+};
+
+void answer_init(struct str *keys, size_t key_count);
+/* A complete request has arrived. Afterwards c->call is set while the answer goes on. */
+void answer_request(struct conn *c, const struct request *req);
+void answer_malformed(struct conn *c, const char *why);
+/* Goes on with c->call: its timer fired, or the socket takes bytes again. */
+void answer_continue(struct conn *c);
+/* Records the call and leaves c->call NULL. */
+void call_end(struct conn *c, bool client_closed);
+/* Everything is handed to the connection: ends the call, at once or when it is written. */
+void call_sent(struct conn *c);
+void cache_forget(void);
+
+/* Appends the head up to and with the empty line; length is for FRAME_LENGTH. */
+void head_write(struct buf *out, const struct call *call, int status, const char *type,
+                uint64_t length);
+/* Sends a whole body as the call's framing and faults want it. */
+void whole_send(struct conn *c, int status, const char *type, struct str body);
+void chunk_write(struct buf *out, struct str bytes);
+
+/* The JSON of the call's answer; counts its output as used. */
+void body_write(struct call *call, struct buf *out);
+void models_write(struct buf *out, bool anthropic, struct str id);
+/* The "response" object of the responses API, as at its beginning or at its end. */
+void response_object_write(const struct call *call, struct buf *out, bool at_end);
+enum item_kind { ITEM_REASONING, ITEM_MESSAGE, ITEM_TOOL };
+void response_item_write(const struct call *call, struct buf *out, enum item_kind kind,
+                         uint32_t tool, bool at_end);
+const char *stop_reason(const struct call *call); /* in the words of the call's protocol */
+uint32_t reasoning_shown(const struct call *call);
+
+/* The next event of the call's answer into event and event_name; false at the end of it. */
+extern struct buf event;       /* its JSON, or [DONE] */
+extern const char *event_name; /* or NULL */
+bool event_next(struct call *call);
+void event_error(struct call *call); /* the protocol's error event */
+
+/* Phases of all protocols, in their order; each protocol skips what it has not. */
+enum phase {
+    PHASE_START = 0, /* chat: roles; messages: message_start; responses: created, in_progress */
+    PHASE_REASONING_OPEN,
+    PHASE_REASONING,
+    PHASE_REASONING_CLOSE,
+    PHASE_TEXT_OPEN,
+    PHASE_TEXT,
+    PHASE_TEXT_CLOSE,
+    PHASE_TOOLS,  /* opened and closed one by one */
+    PHASE_FINISH, /* chat: finish reasons; messages: message_delta */
+    PHASE_USAGE,  /* chat only */
+    PHASE_MARK,   /* [DONE], message_stop, response.completed */
+    PHASE_END,
+};
+
+void stream_begin(struct conn *c); /* the head and everything after it */
+void stream_continue(struct conn *c);
+void endless_continue(struct conn *c);
+
+void control_request(struct conn *c, const struct request *req);
+
+/* Gzip with stored blocks: valid and no smaller. */
+void gzip_begin(struct buf *out);
+void gzip_block(struct call *call, struct buf *out, struct str bytes);
+void gzip_end(const struct call *call, struct buf *out);
+
+/* ---- text (text.c) ---- */
+
+#define WORD_DEFAULT 16
+#define TOOL_PIECES 6 /* tokens of one tool call: its name and 5 pieces of arguments */
+/* JSON string content, escaped: word i of the endless text, with the blank before it. */
+void text_word(struct buf *out, uint32_t i, uint32_t pad);
+void text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first);
+/* A tool call's arguments as content of a JSON string: piece 0 … TOOL_PIECES - 2, and all. */
+const char *tool_piece(uint32_t i);
+void tool_arguments(struct buf *out);
+const char *tool_arguments_object(void); /* the same as JSON */
+/* "usage":{…} of the call in its protocol's shape, with a comma before; nothing for no-usage. */
+void usage_write(struct buf *out, const struct call *call);
+/* The error body of the endpoint's protocol. */
+void error_write(struct buf *out, enum endpoint ep, int status, struct str message,
+                 const char *param, const char *code);
+const char *status_text(int status);
+bool is_anthropic(enum endpoint ep);
+extern int64_t started_s; /* "created" of every answer */
+
+#endif

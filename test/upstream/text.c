@@ -1,0 +1,256 @@
+/* What answers are made of: words, usage objects, error bodies, heads. */
+#include "test/upstream/sim.h"
+
+#include "base/jw.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int64_t started_s;
+
+/* As content of a JSON string. Two, three and four bytes of UTF-8, and what must be escaped. */
+static const char *const words[] = {
+    "the",     "toll",      "gate",  "Zürich", "counts",        "every", "word",     "naïve",
+    "clerks",  "pass",      "日本",  "through", "a",            "river", "🚀",       "and",
+    "pay",     "in",        "gros\\u00ae", "Straße", "or",      "pence", "данные",   "while",
+    "the\\n",  "road",      "bends", "\\\"so\\\"", "far",       "that",  "éclair",   "nobody",
+    "asks",    "why",       "it",    "señor",  "rains",         "here",  "🌊🌊",     "tonight",
+    "between", "seventeen", "hills", "smörgås", "C:\\\\toll",   "again", "मूल्य",      "done",
+};
+
+static const char *const pieces[TOOL_PIECES - 1] = {
+    "{\\\"city\\\"", ": \\\"Zür", "ich\\\", ", "\\\"days\\\"", ": 3}",
+};
+
+void
+text_word(struct buf *out, uint32_t i, uint32_t pad)
+{
+    if (i > 0)
+        buf_add_char(out, ' ');
+    buf_add_str(out, str_from(words[i * 5 % COUNT_OF(words)]));
+    if (pad > 0 && buf_reserve(out, pad)) {
+        memset(out->ptr + out->len, 'x', pad);
+        out->len += pad;
+    }
+}
+
+void
+text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first)
+{
+    for (uint32_t i = 0; i < count; i++)
+        text_word(out, i, i == 0 && huge_first > 0 ? huge_first : pad);
+}
+
+const char *
+tool_piece(uint32_t i)
+{
+    ASSERT(i < COUNT_OF(pieces));
+    return pieces[i];
+}
+
+void
+tool_arguments(struct buf *out)
+{
+    for (size_t i = 0; i < COUNT_OF(pieces); i++)
+        buf_add_str(out, str_from(pieces[i]));
+}
+
+const char *
+tool_arguments_object(void)
+{
+    return "{\"city\": \"Zürich\", \"days\": 3}";
+}
+
+bool
+is_anthropic(enum endpoint ep)
+{
+    return ep == EP_MESSAGES || ep == EP_COUNT_TOKENS;
+}
+
+/* ---- usage ---- */
+
+static void
+count_write(struct buf *out, const char *name, uint64_t n)
+{
+    buf_add_char(out, '"');
+    buf_add_str(out, str_from(name));
+    buf_add(out, "\":", 2);
+    buf_add_u64(out, n);
+}
+
+/* The output count, or the nonsense that bad-usage asks for. */
+static void
+output_write(struct buf *out, const struct call *call, const char *name, uint64_t n)
+{
+    static const char *const nonsense[] = {
+        [BAD_NEGATIVE] = "-5",
+        [BAD_STRING] = "\"12\"",
+        [BAD_FRACTION] = "1.5",
+        [BAD_HUGE] = "99999999999999999999",
+        [BAD_OBJECT] = "{}",
+    };
+    uint32_t bad = fault_get(&call->faults, F_BAD_USAGE, 0);
+
+    if (bad == BAD_PARTIAL)
+        return;
+    buf_add_char(out, ',');
+    if (bad == 0 || bad >= COUNT_OF(nonsense)) {
+        count_write(out, name, n);
+        return;
+    }
+    buf_add_fmt(out, "\"%s\":%s", name, nonsense[bad]);
+}
+
+static void
+usage_write_anthropic(struct buf *out, const struct call *call, const struct used *u)
+{
+    count_write(out, "input_tokens", u->input);
+    buf_add_char(out, ',');
+    count_write(out, "cache_creation_input_tokens", u->cache_write_5m + u->cache_write_1h);
+    buf_add_char(out, ',');
+    count_write(out, "cache_read_input_tokens", u->cache_read);
+    buf_add_fmt(out,
+                ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":%llu,"
+                "\"ephemeral_1h_input_tokens\":%llu}",
+                (unsigned long long)u->cache_write_5m, (unsigned long long)u->cache_write_1h);
+    output_write(out, call, "output_tokens", u->output);
+    if (u->reasoning > 0)
+        buf_add_fmt(out, ",\"output_tokens_details\":{\"thinking_tokens\":%llu}",
+                    (unsigned long long)u->reasoning);
+    buf_add_str(out, STR(",\"service_tier\":\"standard\"}"));
+}
+
+static void
+usage_write_openai(struct buf *out, const struct call *call, const struct used *u)
+{
+    bool responses = call->endpoint == EP_RESPONSES;
+    uint64_t writes = u->cache_write_5m + u->cache_write_1h;
+    uint64_t input = u->input + u->cache_read + writes;
+
+    count_write(out, responses ? "input_tokens" : "prompt_tokens", input);
+    if (call->endpoint != EP_EMBEDDINGS)
+        output_write(out, call, responses ? "output_tokens" : "completion_tokens", u->output);
+    buf_add_char(out, ',');
+    count_write(out, "total_tokens", input + u->output);
+    if (call->endpoint == EP_CHAT || responses) {
+        buf_add_fmt(out, ",\"%s_tokens_details\":{\"cached_tokens\":%llu",
+                    responses ? "input" : "prompt", (unsigned long long)u->cache_read);
+        if (writes > 0)
+            buf_add_fmt(out, ",\"cache_write_tokens\":%llu", (unsigned long long)writes);
+        buf_add_fmt(out, "},\"%s_tokens_details\":{\"reasoning_tokens\":%llu}",
+                    responses ? "output" : "completion", (unsigned long long)u->reasoning);
+    }
+    buf_add_char(out, '}');
+}
+
+void
+usage_write(struct buf *out, const struct call *call)
+{
+    struct used u = call->used;
+
+    if (fault_on(&call->faults, F_NO_USAGE))
+        return;
+    buf_add_str(out, STR(",\"usage\":"));
+    if (fault_on(&call->faults, F_NULL_USAGE)) {
+        buf_add_str(out, STR("null"));
+        return;
+    }
+    if (fault_on(&call->faults, F_ZERO_USAGE))
+        u = (struct used){0};
+    if (fault_set(&call->faults, F_OUTPUT_TOKENS))
+        u.output = fault_get(&call->faults, F_OUTPUT_TOKENS, 0);
+    buf_add_char(out, '{');
+    if (is_anthropic(call->endpoint))
+        usage_write_anthropic(out, call, &u);
+    else
+        usage_write_openai(out, call, &u);
+}
+
+/* ---- errors ---- */
+
+struct error_kind {
+    int status;
+    const char *openai_type, *openai_code, *anthropic_type, *text;
+};
+
+static const struct error_kind kinds[] = {
+    {400, "invalid_request_error", NULL, "invalid_request_error", "Bad Request"},
+    {401, "invalid_request_error", "invalid_api_key", "authentication_error", "Unauthorized"},
+    {402, "insufficient_quota", "insufficient_quota", "billing_error", "Payment Required"},
+    {403, "invalid_request_error", "permission_denied", "permission_error", "Forbidden"},
+    {404, "invalid_request_error", NULL, "not_found_error", "Not Found"},
+    {405, "invalid_request_error", NULL, "invalid_request_error", "Method Not Allowed"},
+    {408, "timeout", NULL, "timeout_error", "Request Timeout"},
+    {409, "conflict", NULL, "conflict_error", "Conflict"},
+    {413, "invalid_request_error", "request_too_large", "request_too_large",
+     "Content Too Large"},
+    {422, "invalid_request_error", NULL, "invalid_request_error", "Unprocessable Content"},
+    {426, "invalid_request_error", NULL, "invalid_request_error", "Upgrade Required"},
+    {429, "requests", "rate_limit_exceeded", "rate_limit_error", "Too Many Requests"},
+    {500, "server_error", NULL, "api_error", "Internal Server Error"},
+    {502, "server_error", NULL, "api_error", "Bad Gateway"},
+    {503, "server_error", NULL, "overloaded_error", "Service Unavailable"},
+    {504, "server_error", NULL, "timeout_error", "Gateway Timeout"},
+    {529, "server_error", NULL, "overloaded_error", "Site Is Overloaded"},
+};
+
+static const struct error_kind *
+kind_of(int status)
+{
+    static const struct error_kind other = {0, "server_error", NULL, "api_error", "Unknown"};
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (kinds[i].status == status)
+            return &kinds[i];
+    return &other;
+}
+
+const char *
+status_text(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 301:
+        return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 307:
+        return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
+    default:
+        return kind_of(status)->text;
+    }
+}
+
+void
+error_write(struct buf *out, enum endpoint ep, int status, struct str message, const char *param,
+            const char *code)
+{
+    const struct error_kind *kind = kind_of(status);
+    struct jw jw;
+
+    jw_init(&jw, out);
+    jw_object(&jw);
+    if (is_anthropic(ep))
+        jw_key_cstr(&jw, "type", "error");
+    jw_key(&jw, "error");
+    jw_object(&jw);
+    if (is_anthropic(ep)) {
+        jw_key_cstr(&jw, "type", kind->anthropic_type);
+        jw_key_str(&jw, "message", message);
+    } else {
+        jw_key_str(&jw, "message", message);
+        jw_key_cstr(&jw, "type",
+                    code != NULL && strcmp(code, "insufficient_quota") == 0 ? code
+                                                                           : kind->openai_type);
+        jw_key_cstr(&jw, "param", param);
+        jw_key_cstr(&jw, "code", code != NULL ? code : kind->openai_code);
+    }
+    jw_object_end(&jw);
+    if (is_anthropic(ep))
+        jw_key_cstr(&jw, "request_id", "req_sim");
+    jw_object_end(&jw);
+}
