@@ -47,6 +47,7 @@ account_word_frozen(uint64_t word)
     return word & 1;
 }
 
+/* NULL for 0 and for what was never added. */
 struct account *account_at(const struct region *region, uint32_t account_idx);
 int64_t account_available_ucr(const struct account *account);
 
@@ -55,7 +56,7 @@ int account_add(struct region *region, uint32_t tenant_id, uint32_t *account_idx
 /* Adds (or, negative, takes) by compare-and-swap, whatever the sign of the result; keeps the freeze
  * bit. False when it would pass ACCOUNT_UCR_MAX either way. */
 bool account_change(struct account *account, int64_t delta_ucr) MUST_CHECK;
-/* The freeze bit by read-modify-write (acq_rel). */
+/* The freeze bit by read-modify-write (seq_cst: see shm/hold.h). */
 void account_freeze(struct account *account);
 void account_unfreeze(struct account *account); /* clears the bit, changes nothing else */
 /* Stores the value with the bit clear (release): the end of a recount. The word must be frozen. */

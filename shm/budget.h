@@ -45,7 +45,8 @@ budget_word(uint32_t window, bool frozen, int64_t spent_ucr)
     return ((uint64_t)window << 49) | ((uint64_t)(frozen ? 1 : 0) << 48) | (uint64_t)spent_ucr;
 }
 
-struct budget *budget_at(const struct region *region, uint32_t budget_idx); /* NULL for 0 */
+/* NULL for 0 and for what was never added. */
+struct budget *budget_at(const struct region *region, uint32_t budget_idx);
 uint32_t budget_word_window(uint64_t word);
 bool budget_word_frozen(uint64_t word);
 int64_t budget_word_spent_ucr(uint64_t word);

@@ -11,7 +11,7 @@
 #include "shm/region.h"
 
 struct health {
-    _Alignas(CACHE_LINE) _Atomic uint64_t open_until_ms; /* monotonic; circuit open until then */
+    _Alignas(CACHE_LINE) _Atomic uint64_t open_until_ms; /* monotonic; circuit open until then; 0 closed */
     _Atomic uint32_t failures;      /* in a row */
     _Atomic uint32_t connections;   /* open now, over all workers */
     _Atomic uint64_t calls, errors; /* since the region was made */
@@ -26,6 +26,10 @@ struct health *health_at(struct region *region, uint16_t name_id);
  * the circuit opens for 1 s, doubling to 60 s; one call is let through when that is over. */
 void health_ok(struct health *health, uint32_t latency_us);
 void health_failed(struct health *health, uint64_t now_ms);
+/* False while the circuit is open. For planning: changes nothing. */
 bool health_usable(const struct health *health, uint64_t now_ms);
+/* Call as an attempt starts: true when the circuit is closed, or when this call is the one that is let
+ * through to see whether it may close again. */
+bool health_begin(struct health *health, uint64_t now_ms) MUST_CHECK;
 
 #endif

@@ -33,11 +33,14 @@ enum hold_state { HOLD_FREE = 0, HOLD_CLAIM, HOLD_HELD, HOLD_SETTLED, HOLD_STATE
 
 struct hold_slot {
     _Alignas(CACHE_LINE) _Atomic uint64_t state; /* state << 56 | generation */
-    uint32_t account_idx, account_generation;    /* worker, before CLAIM */
+    /* Atomic (relaxed), as budget_idx below: a recount that waits for CLAIMs to go reads them in slots of
+     * living workers, which may be refused and claim anew meanwhile. Either reading is right. */
+    _Atomic uint32_t account_idx;                /* worker, before CLAIM */
+    uint32_t account_generation;                 /* worker, before CLAIM */
     int64_t amount_ucr;                          /* worker, before CLAIM; > 0 or 0 for a free call */
     _Atomic int64_t progress_ucr;                /* worker while HELD; never falls, <= amount */
     int64_t charge_ucr;                          /* worker, before SETTLED */
-    uint32_t budget_idx[BUDGET_KIND_COUNT];      /* worker, before CLAIM; 0 none */
+    _Atomic uint32_t budget_idx[BUDGET_KIND_COUNT]; /* worker, before CLAIM; 0 none */
     uint16_t budget_window[BUDGET_KIND_COUNT];   /* worker, as each is entered; BUDGET_NOT_ENTERED */
 };
 _Static_assert(sizeof(struct hold_slot) == CACHE_LINE, "one slot, one line");
@@ -145,7 +148,8 @@ void hold_view_free(struct hold_view *view, uint32_t slot);
 /* For slots of a dead worker's table only (TABLE_DEAD), with its account frozen. */
 void hold_view_unclaim(struct hold_view *view, uint32_t slot); /* CLAIM -> FREE */
 void hold_view_sweep(struct hold_view *view, uint32_t slot);   /* HELD -> SETTLED, charge = progress */
-/* The ledger process tells a HELD slot that it is durable (mode reserve). */
+/* The ledger process tells a HELD slot that it is durable (mode reserve). Kept in the record, for want of
+ * room in the slot. Nothing happens when the slot is neither HELD nor SETTLED. */
 void hold_view_announced(struct hold_view *view, uint32_t slot);
 bool hold_announced(const struct hold_table *table, uint32_t slot);
 

@@ -7,7 +7,8 @@
  * header.index_current (release; area and size packed), and the old one's area is reused when
  * every live worker has been outside a turn of its loop since. An entry is filled before its
  * number is published with release order. A deleted key leaves a tombstone; its slot is used again
- * only when no hold names it, every worker has passed a turn, and with a higher generation.
+ * only when every worker has passed a turn, and with a higher generation. A hold that still names the slot
+ * has the old generation: compare it, in the same turn, before key_leave().
  */
 #ifndef SHM_KEY_H
 #define SHM_KEY_H
@@ -45,6 +46,9 @@ struct key_slot {
     _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat;
     _Atomic uint64_t tpm_tat;
     _Atomic int32_t inflight; /* a cache: the truth is the hold slots; corrected by the ledger */
+    /* Ledger: while the slot waits to be used again; see shm/key_write.c. */
+    uint32_t retired_next;
+    uint64_t retired_need;
 };
 _Static_assert(sizeof(struct key_slot) == 3 * CACHE_LINE, "layout");
 
@@ -61,8 +65,9 @@ struct key_extra {
     char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL */
 };
 
+/* NULL for 0 and for what was never added. */
 struct key_slot *key_at(const struct region *region, uint32_t key_idx);
-const struct key_extra *key_extra_at(const struct region *region, uint32_t extra_idx); /* NULL for 0 */
+const struct key_extra *key_extra_at(const struct region *region, uint32_t extra_idx);
 
 /* Worker: the slot of a hash, or 0. Compares whole hashes in constant time. */
 uint32_t key_find(const struct region *region, const uint8_t hash[HASH_LEN]) MUST_CHECK;
@@ -82,6 +87,7 @@ int key_add(struct region *region, const struct key_new *key, uint32_t *key_idx)
                             yet found by key_find(): set limits, then key_open() */
 int key_open(struct region *region, uint32_t key_idx) MUST_CHECK; /* puts it into the index */
 int key_remove(struct region *region, uint32_t key_idx) MUST_CHECK; /* tombstone */
+/* NULL takes the restrictions away. */
 int key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *extra) MUST_CHECK;
 /* Frees areas and slots that were retired, when all workers have passed a turn. Call now and then. */
 void key_retire(struct region *region);

@@ -7,6 +7,8 @@
 #ifndef SHM_RECORD_H
 #define SHM_RECORD_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 
 #define RECORD_ATTEMPTS_MAX 6
@@ -68,7 +70,7 @@ struct record {
     uint32_t flags;                   /* enum record_flag */
     uint16_t http_status;             /* what the client got */
     uint16_t pad0;
-    uint32_t pad1;
+    _Atomic uint32_t announced;       /* ledger; release: this hold is durable (hold_announced()) */
     uint64_t price_version;
     int64_t start_wall_us;
     uint64_t first_byte_us, end_us;   /* after the start; 0 unknown */

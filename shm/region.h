@@ -87,8 +87,8 @@ struct region_header {
     _Atomic uint32_t ledger_pid;
     _Atomic uint32_t ledger_sleeping;  /* 1: ring its eventfd after a doorbell */
     _Atomic uint32_t stop_taking;      /* 1: no new holds (disk full, store unwell): answer 503 */
-    _Atomic uint32_t account_count, budget_count, key_count, key_extra_count; /* slots ever used;
-                                                          index 0 of each is never used */
+    /* Slots ever used: valid indexes are 1 .. count. Index 0 of each is never used. */
+    _Atomic uint32_t account_count, budget_count, key_count, key_extra_count;
     _Atomic uint64_t index_current;    /* see shm/key.h */
     _Atomic uint64_t commit_wall_us;   /* when the last batch was committed */
     _Atomic uint64_t batch_count, record_count;
@@ -118,6 +118,7 @@ struct region {
     struct region_header *header;
     int fd;          /* of the file, close-on-exec */
     int lock_fd;     /* own open file description for the liveness lock, or -1 */
+    struct key_writer *key_writer; /* ledger process, private: see shm/key_write.c; NULL until used */
 };
 
 /*
@@ -137,8 +138,8 @@ int region_adopt(const char *dir, struct region **out) MUST_CHECK;
 int region_remove(const char *dir); /* unlinks the file and rmdir()s a directory of our own naming */
 void region_detach(struct region *region);
 
-/* Makes sure that the first `bytes` of a part are allocated; in steps of 64 KiB or more. -ENOSPC,
- * -ENOMEM. Only by that part's one writer. */
+/* Makes sure that the first `bytes` of a part are allocated; in steps of 64 KiB or more. -ENOSPC
+ * (also past the part's end), -ENOMEM. Not for REGION_TABLES. */
 int region_ensure(struct region *region, enum region_part part, uint64_t bytes) MUST_CHECK;
 int region_table_ensure(struct region *region, uint32_t table) MUST_CHECK; /* master or ledger */
 void *region_part(const struct region *region, enum region_part part);

@@ -9,7 +9,7 @@
 #include "base/base.h"
 #include "shm/region.h"
 
-enum stat {
+enum stat_counter { /* not "stat": <sys/stat.h> has that tag */
     STAT_CONNECTIONS = 0,   /* gauge: client connections open */
     STAT_CALLS_OPEN,        /* gauge: calls between admission and settlement */
     STAT_CONNECTIONS_TOTAL,
@@ -39,10 +39,11 @@ enum stat {
 };
 extern const char *const stat_name[]; /* "calls", … */
 
-_Atomic uint64_t *stat_at(const struct region *region, uint32_t table_idx); /* [STAT_COUNT] */
+/* [STAT_COUNT]; NULL when the table was never allocated. */
+_Atomic uint64_t *stat_at(const struct region *region, uint32_t table_idx);
 
 static inline void
-stat_add(_Atomic uint64_t *stats, enum stat stat, uint64_t n)
+stat_add(_Atomic uint64_t *stats, enum stat_counter stat, uint64_t n)
 {
     /* One writer: a load and a store are enough, and cheaper than a locked add. */
     atomic_store_explicit(&stats[stat], atomic_load_explicit(&stats[stat], memory_order_relaxed) + n,

@@ -1,0 +1,200 @@
+/*
+ * The workers' side of keys: finding, counting calls in flight, restrictions. The ledger process's
+ * side is in shm/key_write.c.
+ */
+#include "shm/key.h"
+
+#include "base/str.h"
+#include "shm/layout.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+uint32_t
+key_index_class_max(uint32_t key_max)
+{
+    uint32_t index_class = KEY_INDEX_CLASS_MIN;
+
+    while (index_class < KEY_INDEX_CLASS_MAX && UINT64_C(1) << index_class < 2 * (uint64_t)key_max)
+        index_class++;
+    return index_class;
+}
+
+uint64_t
+key_index_area_off(uint32_t index_class, uint32_t side)
+{
+    uint64_t entries = UINT64_C(1) << index_class;
+
+    /* All smaller areas, two of each class, are before it. */
+    return sizeof(uint32_t) *
+           (2 * (entries - (UINT64_C(1) << KEY_INDEX_CLASS_MIN)) + side * entries);
+}
+
+struct key_slot *
+key_at(const struct region *region, uint32_t key_idx)
+{
+    /* Pairs with the release in key_add(). */
+    if (key_idx == 0 ||
+        key_idx > atomic_load_explicit(&region->header->key_count, memory_order_acquire))
+        return NULL;
+    return (struct key_slot *)region_part(region, REGION_KEYS) + key_idx;
+}
+
+const struct key_extra *
+key_extra_at(const struct region *region, uint32_t extra_idx)
+{
+    const struct key_extra_slot *slots = region_part(region, REGION_KEY_EXTRAS);
+
+    if (extra_idx == 0 ||
+        extra_idx > atomic_load_explicit(&region->header->key_extra_count, memory_order_acquire))
+        return NULL;
+    return &slots[extra_idx].extra;
+}
+
+/* A tombstone is past all counts, so key_at() knows none of it. */
+static bool
+entry_matches(const struct region *region, uint32_t entry, const uint8_t hash[HASH_LEN])
+{
+    const struct key_slot *key = key_at(region, entry);
+
+    return key != NULL && atomic_load_explicit(&key->flags, memory_order_acquire) & KEY_OPEN &&
+           hash_eq(key->hash, hash);
+}
+
+/*
+ * seq_cst, of the index and of its entries: after the store that began this turn
+ * (region_turn_begin()). The index and the slot found are good until its end, whatever the ledger
+ * process does meanwhile.
+ */
+uint32_t
+key_find(const struct region *region, const uint8_t hash[HASH_LEN])
+{
+    uint64_t word = atomic_load_explicit(&region->header->index_current, memory_order_seq_cst);
+    const _Atomic uint32_t *index;
+    uint64_t mask, at;
+
+    if (word == 0)
+        return 0;
+    index = key_index_at(region, word);
+    mask = (UINT64_C(1) << key_index_class(word)) - 1;
+    at = key_index_start(hash) & mask;
+    /* There always are empty entries. The bound is for an index that was damaged. */
+    for (uint64_t i = 0; i <= mask; i++, at = (at + 1) & mask) {
+        uint32_t entry = atomic_load_explicit(&index[at], memory_order_seq_cst);
+
+        if (entry == KEY_INDEX_EMPTY)
+            return 0;
+        if (entry_matches(region, entry, hash))
+            return entry;
+    }
+    return 0;
+}
+
+bool
+key_enter(struct key_slot *key, uint32_t concurrency)
+{
+    int32_t inflight = atomic_load_explicit(&key->inflight, memory_order_relaxed);
+
+    if (concurrency == 0)
+        return true;
+    do {
+        if (inflight >= 0 && (uint32_t)inflight >= concurrency)
+            return false;
+        /* Below zero only by a mistake somewhere: this call is the first, then. Relaxed: the word
+         * stands for nothing but itself. */
+    } while (!atomic_compare_exchange_weak_explicit(&key->inflight, &inflight, MAX(inflight, 0) + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+void
+key_leave(struct key_slot *key)
+{
+    int32_t inflight = atomic_load_explicit(&key->inflight, memory_order_relaxed);
+
+    do {
+        if (inflight <= 0)
+            return; /* the ledger process has corrected it already */
+    } while (!atomic_compare_exchange_weak_explicit(&key->inflight, &inflight, inflight - 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+}
+
+/* ---- restrictions ---- */
+
+bool
+key_model_allowed(const struct key_extra *extra, struct str model)
+{
+    size_t at = 0;
+
+    if (extra == NULL || extra->model_count == 0)
+        return true;
+    for (uint32_t i = 0; i < extra->model_count && at < KEY_MODELS_BYTES; i++) {
+        size_t len = strnlen(extra->models + at, KEY_MODELS_BYTES - at);
+
+        if (str_glob((struct str){extra->models + at, len}, model))
+            return true;
+        at += len + 1;
+    }
+    return false;
+}
+
+static bool
+cidr_matches(const struct key_cidr *cidr, const uint8_t addr[16])
+{
+    unsigned bits = MIN(cidr->bits, 128u), whole = bits / 8, rest = bits % 8;
+
+    if (memcmp(cidr->addr, addr, whole) != 0)
+        return false;
+    return rest == 0 || (cidr->addr[whole] ^ addr[whole]) >> (8 - rest) == 0;
+}
+
+bool
+key_address_allowed(const struct key_extra *extra, const uint8_t addr[16])
+{
+    if (extra == NULL || extra->cidr_count == 0)
+        return true;
+    for (unsigned i = 0; i < MIN(extra->cidr_count, KEY_CIDRS_MAX); i++)
+        if (cidr_matches(&extra->cidr[i], addr))
+            return true;
+    return false;
+}
+
+static void
+cidr_mask(struct key_cidr *cidr)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned keep = cidr->bits > 8 * i ? MIN(cidr->bits - 8 * i, 8u) : 0;
+
+        cidr->addr[i] = (uint8_t)(cidr->addr[i] & 0xff00u >> keep);
+    }
+}
+
+/* An address without bits is that one; bits of the address past the prefix are cleared. */
+bool
+key_cidr_parse(struct str text, struct key_cidr *out)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    struct key_cidr cidr = {{0}, 128};
+    char address_text[INET6_ADDRSTRLEN];
+    struct str bits_text, address = str_split(text, '/', &bits_text);
+    uint64_t bits;
+    bool is_v4;
+
+    if (address.len == 0 || address.len >= sizeof(address_text) ||
+        memchr(address.ptr, '\0', address.len) != NULL)
+        return false;
+    str_copy(address, address_text, sizeof(address_text));
+    is_v4 = inet_pton(AF_INET, address_text, cidr.addr + 12) == 1;
+    if (is_v4)
+        memcpy(cidr.addr, mapped, sizeof(mapped));
+    else if (inet_pton(AF_INET6, address_text, cidr.addr) != 1)
+        return false;
+    if (bits_text.ptr != NULL) {
+        if (!str_to_count(bits_text, is_v4 ? 32 : 128, &bits))
+            return false;
+        cidr.bits = (uint8_t)(is_v4 ? bits + 96 : bits);
+    }
+    cidr_mask(&cidr);
+    *out = cidr;
+    return true;
+}

@@ -1,0 +1,37 @@
+#include "shm/record.h"
+
+_Static_assert(sizeof(struct record_attempt) == 16, "layout");
+
+const char *const record_outcome_name[] = {
+    [OUTCOME_UNKNOWN] = "unknown",
+    [OUTCOME_OK] = "ok",
+    [OUTCOME_NO_USAGE] = "no-usage",
+    [OUTCOME_CLIENT_GONE] = "client-gone",
+    [OUTCOME_CUT] = "cut",
+    [OUTCOME_UPSTREAM_ERROR] = "upstream-error",
+    [OUTCOME_HOLD_ENDED] = "hold-ended",
+    [OUTCOME_CANCELLED] = "cancelled",
+};
+_Static_assert(COUNT_OF(record_outcome_name) == OUTCOME_COUNT, "a new outcome needs a name");
+
+const char *const record_reason_name[] = {
+    [REASON_NONE] = "none",
+    [REASON_CONNECT] = "connect",
+    [REASON_DNS] = "dns",
+    [REASON_ADDRESS] = "address",
+    [REASON_TLS] = "tls",
+    [REASON_RESET] = "reset",
+    [REASON_TIMEOUT_CONNECT] = "timeout-connect",
+    [REASON_TIMEOUT_FIRST_BYTE] = "timeout-first-byte",
+    [REASON_TIMEOUT_IDLE] = "timeout-idle",
+    [REASON_TIMEOUT_TOTAL] = "timeout-total",
+    [REASON_STATUS] = "status",
+    [REASON_BAD_HTTP] = "bad-http",
+    [REASON_BAD_ANSWER] = "bad-answer",
+    [REASON_TOO_LARGE] = "too-large",
+    [REASON_EARLY_END] = "early-end",
+    [REASON_ERROR_EVENT] = "error-event",
+    [REASON_CLIENT_GONE] = "client-gone",
+    [REASON_NO_CONNECTION] = "no-connection",
+};
+_Static_assert(COUNT_OF(record_reason_name) == REASON_COUNT, "a new reason needs a name");
