@@ -1,0 +1,6 @@
+/* The JSON reader as machines without SSE2 have it, under the same tests. */
+#define SCAN_PORTABLE
+
+#include "base/js.c"
+
+#include "test/unit/base_js_test.c"
