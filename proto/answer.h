@@ -20,7 +20,7 @@ struct answer {
     enum answer_kind kind;
     struct usage usage;
     /* As the upstream reported them; raw bytes between the quotes, STR_NONE when absent, too long
-     * (over 128 bytes) or with escapes. They point into the body. */
+     * (over 128 bytes), with escapes or not printable ASCII. They point into the body. */
     struct str model, id;
     bool has_output;       /* anything was generated */
     size_t output_len;     /* bytes of what was generated, roughly: for plausibility */

@@ -97,6 +97,16 @@ some_choice_finished(struct js_value choices)
     return false;
 }
 
+static bool
+has_elements(struct js_value list)
+{
+    struct js_value key, value;
+    struct js_iter it;
+
+    js_iter_init(&it, list);
+    return list.type == JS_ARRAY && js_next(&it, &key, &value);
+}
+
 static enum meter_verdict
 read_chunk(struct meter *meter, struct str data)
 {
@@ -106,8 +116,7 @@ read_chunk(struct meter *meter, struct str data)
     if (!parse(data, &document))
         return METER_BAD;
     choices = js_get(document, STR("choices"));
-    has_choices = choices.type == JS_ARRAY && choices.raw.len > 2 && memchr(choices.raw.ptr, '{',
-                                                                            choices.raw.len);
+    has_choices = has_elements(choices);
     if (is_set(js_get(document, STR("error"))))
         return METER_UPSTREAM_ERROR;
 

@@ -72,7 +72,7 @@ struct usage meter_usage(const struct meter *meter);
 /*
  * What was used up to now, for progress: reported counts where the stream gave some, and
  * for output the larger of the report and the estimate. has_input is false while no input
- * was reported. Never falls.
+ * was reported.
  */
 struct meter_progress {
     bool has_input;
