@@ -18,26 +18,33 @@
 
 #define BUDGET_SPENT_MAX ((INT64_C(1) << 48) - 1)
 
-enum budget_kind { BUDGET_KEY = 0, BUDGET_MEMBER, BUDGET_PROJECT, BUDGET_TENANT, BUDGET_KIND_COUNT };
+enum budget_kind {
+    BUDGET_KEY = 0,
+    BUDGET_MEMBER,
+    BUDGET_PROJECT,
+    BUDGET_TENANT,
+    BUDGET_KIND_COUNT
+};
 enum budget_period { BUDGET_TOTAL = 0, BUDGET_DAY, BUDGET_WEEK, BUDGET_MONTH, BUDGET_PERIOD_COUNT };
 extern const char *const budget_kind_name[];
 extern const char *const budget_period_name[]; /* "total", "day", "week", "month" */
 
 struct budget {
     _Alignas(CACHE_LINE) _Atomic uint64_t word;
-    _Atomic int64_t limit_ucr;   /* ledger */
-    _Atomic uint32_t period;     /* ledger; enum budget_period */
-    uint32_t kind;               /* ledger; enum budget_kind */
-    uint64_t id;                 /* ledger; the store's id of this budget */
+    _Atomic int64_t limit_ucr; /* ledger */
+    _Atomic uint32_t period;   /* ledger; enum budget_period */
+    uint32_t kind;             /* ledger; enum budget_kind */
+    uint64_t id;               /* ledger; the store's id of this budget */
 };
 _Static_assert(sizeof(struct budget) == CACHE_LINE, "one budget, one line");
 
 /*
- * The window that a wall time falls into, 15 bits: days, weeks (from Monday) or months since 1970 in
- * UTC; 0 for BUDGET_TOTAL. And its first instant and the next one's (INT64_MAX for TOTAL).
+ * The window that a wall time falls into, 15 bits: days, weeks (from Monday) or months since 1970
+ * in UTC; 0 for BUDGET_TOTAL. And its first instant and the next one's (INT64_MAX for TOTAL).
  */
 uint32_t budget_window(enum budget_period period, int64_t wall_us);
-void budget_window_edges(enum budget_period period, int64_t wall_us, int64_t *from_us, int64_t *to_us);
+void
+budget_window_edges(enum budget_period period, int64_t wall_us, int64_t *from_us, int64_t *to_us);
 
 static inline uint64_t
 budget_word(uint32_t window, bool frozen, int64_t spent_ucr)

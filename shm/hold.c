@@ -5,18 +5,19 @@
  * What a worker leaves behind that is killed in hold_take() or hold_settle(), and who puts it
  * right:
  *
- *     killed after                the slot says            what is true, and the recount's answer
- *     ------------------------    --------------------- ------------------------------------------
- *     writing account, amount     FREE                     nothing happened
- *     CLAIM                       CLAIM                    nothing is taken yet: the slot is freed
- *     a budget's swap             CLAIM                    that budget is too high by the amount,
- * with or without its window in the slot: it is counted anew, from the store and the holds the
- * account's swap          CLAIM                    available is too low: counted anew HELD HELD the
- * hold stands; settled at its progress writing the charge          HELD                     the
- * same: that charge was never said SETTLED, no doorbell        SETTLED                  the next
- * scan finds it a refusal, budgets left     CLAIM                    some budgets were left, some
- * not, and the in part                                              slot does not say which:
- * counted anew
+ *   killed after              slot says  what is true, and the recount's answer
+ *   ------------------------  ---------  ---------------------------------------------------
+ *   writing account, amount   FREE       nothing happened
+ *   CLAIM                     CLAIM      nothing is taken yet: the slot is freed
+ *   a budget's swap           CLAIM      the budget is too high by the amount, with or without
+ *                                        its window in the slot: counted anew, from the store
+ *                                        and the holds
+ *   the account's swap        CLAIM      available is too low: counted anew
+ *   HELD                      HELD       the hold stands; settled at its progress
+ *   writing the charge        HELD       the same: that charge was never said
+ *   SETTLED, no doorbell      SETTLED    the next scan finds it
+ *   leaving some of the       CLAIM      some budgets were left, some not, and the slot does
+ *   budgets when refused                 not say which: counted anew
  *
  * Therefore every budget and the account named by a dead worker's slot are counted anew, whatever
  * is in the slot's budget_window[]: that a window is there proves that the budget was entered, that

@@ -9,15 +9,16 @@
  *     CLAIM   -> HELD     worker   after its compare-and-swap on the account's word succeeded
  *     CLAIM   -> FREE     worker   refused, or something was frozen
  *     HELD    -> SETTLED  worker   charge is already written; the slot is the ledger process's now
- *     SETTLED -> FREE     ledger   journalled, unused part returned; generation + 1 in the same store
- *     CLAIM   -> FREE, HELD -> SETTLED (charge = progress)   ledger, for a dead worker, in a recount
+ *     SETTLED -> FREE     ledger   journalled, unused part returned; same store: generation + 1
+ *     CLAIM   -> FREE     ledger   in a recount, for a dead worker
+ *     HELD    -> SETTLED  ledger   in a recount, for a dead worker; charge = progress
  *
  * The slot is the settlement record. The ring carries slot numbers as a doorbell only: a lost one
  * delays a settlement until the next scan and loses nothing.
  *
  * CLAIM is stored before the account's word is loaded, with nothing in between that could be
- * reordered (seq_cst), because a recount freezes the word and then waits for CLAIMs to go: either it
- * sees the CLAIM, or the worker sees the freeze.
+ * reordered (seq_cst), because a recount freezes the word and then waits for CLAIMs to go: either
+ * it sees the CLAIM, or the worker sees the freeze.
  */
 #ifndef SHM_HOLD_H
 #define SHM_HOLD_H
@@ -33,15 +34,16 @@ enum hold_state { HOLD_FREE = 0, HOLD_CLAIM, HOLD_HELD, HOLD_SETTLED, HOLD_STATE
 
 struct hold_slot {
     _Alignas(CACHE_LINE) _Atomic uint64_t state; /* state << 56 | generation */
-    /* Atomic (relaxed), as budget_idx below: a recount that waits for CLAIMs to go reads them in slots of
-     * living workers, which may be refused and claim anew meanwhile. Either reading is right. */
-    _Atomic uint32_t account_idx;                /* worker, before CLAIM */
-    uint32_t account_generation;                 /* worker, before CLAIM */
-    int64_t amount_ucr;                          /* worker, before CLAIM; > 0 or 0 for a free call */
-    _Atomic int64_t progress_ucr;                /* worker while HELD; never falls, <= amount */
-    int64_t charge_ucr;                          /* worker, before SETTLED */
+    /* Atomic (relaxed), as budget_idx below: a recount that waits for CLAIMs to go reads them in
+     * slots of living workers, which may be refused and claim anew meanwhile. Either reading is
+     * right. */
+    _Atomic uint32_t account_idx; /* worker, before CLAIM */
+    uint32_t account_generation;  /* worker, before CLAIM */
+    int64_t amount_ucr;           /* worker, before CLAIM; > 0 or 0 for a free call */
+    _Atomic int64_t progress_ucr; /* worker while HELD; never falls, <= amount */
+    int64_t charge_ucr;           /* worker, before SETTLED */
     _Atomic uint32_t budget_idx[BUDGET_KIND_COUNT]; /* worker, before CLAIM; 0 none */
-    uint16_t budget_window[BUDGET_KIND_COUNT];   /* worker, as each is entered; BUDGET_NOT_ENTERED */
+    uint16_t budget_window[BUDGET_KIND_COUNT]; /* worker, as each is entered; BUDGET_NOT_ENTERED */
 };
 _Static_assert(sizeof(struct hold_slot) == CACHE_LINE, "one slot, one line");
 #define BUDGET_NOT_ENTERED 0xffffu
@@ -74,26 +76,26 @@ struct hold_table {
     struct record *records;
     struct hold_ring *ring;
     uint32_t *ring_entries;
-    /* Private: which slots are free. Slots never used yet are [fresh, slot_max); those settled wait in
-     * order in a circular queue until the ledger process has freed them. */
+    /* Private: which slots are free. Slots never used yet are [fresh, slot_max); those settled wait
+     * in order in a circular queue until the ledger process has freed them. */
     uint32_t fresh;
     uint32_t *queue; /* slot_max entries, private memory */
     uint32_t queue_head, queue_count;
     uint32_t held_count; /* slots CLAIM or HELD now */
 };
 
-/* For the worker that owns the table. Takes all FREE slots; slots that are not (left SETTLED for the
- * ledger process) are taken when freed. -ENOMEM. */
+/* For the worker that owns the table. Takes all FREE slots; slots that are not (left SETTLED for
+ * the ledger process) are taken when freed. -ENOMEM. */
 int hold_table_open(struct region *region, uint32_t table_idx, struct hold_table *out) MUST_CHECK;
 void hold_table_close(struct hold_table *table); /* private memory only */
 
 enum hold_result {
     HOLD_OK = 0,
-    HOLD_NO_CREDIT,  /* 402 */
-    HOLD_NO_BUDGET,  /* 402; which one in hold_ask.refused */
-    HOLD_BUSY,       /* frozen: a recount is under way; try on a later turn, then 503 */
-    HOLD_NO_SLOT,    /* 503 */
-    HOLD_CLOSED,     /* account gone or of another generation */
+    HOLD_NO_CREDIT, /* 402 */
+    HOLD_NO_BUDGET, /* 402; which one in hold_ask.refused */
+    HOLD_BUSY,      /* frozen: a recount is under way; try on a later turn, then 503 */
+    HOLD_NO_SLOT,   /* 503 */
+    HOLD_CLOSED,    /* account gone or of another generation */
     HOLD_RESULT_COUNT
 };
 extern const char *const hold_result_name[];
@@ -110,15 +112,16 @@ struct hold_ask {
  * Takes the hold, over every budget and the account, or nothing of it. On HOLD_OK *slot is HELD,
  * progress 0, its record zeroed for the caller to fill (hold_record()).
  */
-enum hold_result hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot) MUST_CHECK;
+enum hold_result
+hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot) MUST_CHECK;
 struct record *hold_record(const struct hold_table *table, uint32_t slot);
 int64_t hold_amount_ucr(const struct hold_table *table, uint32_t slot);
 /* Raises progress; lower values are ignored, higher than the amount are cut to it. */
 void hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr);
 int64_t hold_progress_ucr(const struct hold_table *table, uint32_t slot);
 /*
- * 0 <= charge <= amount. The record must be complete. One release store and a doorbell; after it slot
- * is not ours any more. True when the ledger process sleeps and its eventfd must be rung.
+ * 0 <= charge <= amount. The record must be complete. One release store and a doorbell; after it
+ * slot is not ours any more. True when the ledger process sleeps and its eventfd must be rung.
  */
 bool hold_settle(struct hold_table *table, uint32_t slot, int64_t charge_ucr) MUST_CHECK;
 /* Rings the doorbell for a HELD slot that must be made durable before dispatch (mode reserve). */
@@ -145,18 +148,19 @@ bool hold_view_next(struct hold_view *view, uint32_t *slot) MUST_CHECK;
 uint64_t hold_view_waiting(const struct hold_view *view); /* entries unread */
 /* SETTLED -> FREE with generation + 1 (release). The slot must be SETTLED. */
 void hold_view_free(struct hold_view *view, uint32_t slot);
-/* For slots of a dead worker's table only (TABLE_DEAD), with its account frozen. */
-void hold_view_unclaim(struct hold_view *view, uint32_t slot); /* CLAIM -> FREE */
-void hold_view_sweep(struct hold_view *view, uint32_t slot);   /* HELD -> SETTLED, charge = progress */
-/* The ledger process tells a HELD slot that it is durable (mode reserve). Kept in the record, for want of
- * room in the slot. Nothing happens when the slot is neither HELD nor SETTLED. */
+/* For slots of a dead worker's table only (TABLE_DEAD: asserted), with its account frozen: CLAIM ->
+ * FREE; HELD -> SETTLED with charge = progress, the record flagged RECORD_SWEPT. */
+void hold_view_unclaim(struct hold_view *view, uint32_t slot);
+void hold_view_sweep(struct hold_view *view, uint32_t slot);
+/* The ledger process tells a HELD slot that it is durable (mode reserve). Kept in the record, for
+ * want of room in the slot. Nothing happens when the slot is neither HELD nor SETTLED. */
 void hold_view_announced(struct hold_view *view, uint32_t slot);
 bool hold_announced(const struct hold_table *table, uint32_t slot);
 
 /*
- * What a found slot says must make sense before it is used, since another process wrote it: amounts in
- * range, charge and progress within the amount, indexes within what exists, counts within the record's
- * bounds, a state that is one. NULL when it does, else a static text for the fault.
+ * What a found slot says must make sense before it is used, since another process wrote it: amounts
+ * in range, charge and progress within the amount, indexes within what exists, counts within the
+ * record's bounds, a state that is one. NULL when it does, else a static text for the fault.
  */
 const char *hold_slot_fault(const struct hold_view *view, uint32_t slot);
 

@@ -7,8 +7,8 @@
  * header.index_current (release; area and size packed), and the old one's area is reused when
  * every live worker has been outside a turn of its loop since. An entry is filled before its
  * number is published with release order. A deleted key leaves a tombstone; its slot is used again
- * only when every worker has passed a turn, and with a higher generation. A hold that still names the slot
- * has the old generation: compare it, in the same turn, before key_leave().
+ * only when every worker has passed a turn, and with a higher generation. A hold that still names
+ * the slot has the old generation: compare it, in the same turn, before key_leave().
  */
 #ifndef SHM_KEY_H
 #define SHM_KEY_H
@@ -35,12 +35,12 @@ struct key_slot {
     _Atomic uint32_t flags;
     /* What it may: ledger; each word by itself, so a worker may see a change half done, which is a
      * mix of two settings that both were meant. */
-    _Alignas(CACHE_LINE) _Atomic uint32_t rpm;  /* 0: no limit */
+    _Alignas(CACHE_LINE) _Atomic uint32_t rpm; /* 0: no limit */
     _Atomic uint32_t tpm;
     _Atomic uint32_t concurrency;
     _Atomic uint32_t budget_idx[3];             /* key, member, project; 0 none */
     _Atomic uint32_t extra_idx;                 /* 0: any model, any address */
-    _Atomic uint16_t channel[KEY_CHANNELS_MAX]; /* name ids in order; 0 ends; none: the public ones */
+    _Atomic uint16_t channel[KEY_CHANNELS_MAX]; /* name ids; 0 ends; none: the public ones */
     _Atomic int64_t expires_wall_us;            /* 0: never */
     /* Workers. */
     _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat;
@@ -83,13 +83,15 @@ struct key_new {
     const uint8_t *hash;
     uint32_t key_id, tenant_id, member_id, project_id, account_idx, account_generation;
 };
-int key_add(struct region *region, const struct key_new *key, uint32_t *key_idx) MUST_CHECK; /* not
-                            yet found by key_find(): set limits, then key_open() */
-int key_open(struct region *region, uint32_t key_idx) MUST_CHECK; /* puts it into the index */
+/* Not yet found by key_find(): set limits, then key_open(). -ENOSPC. */
+int key_add(struct region *region, const struct key_new *key, uint32_t *key_idx) MUST_CHECK;
+/* -EEXIST; -ENOENT; -EAGAIN when the index is full and a worker has not ended its turn for long. */
+int key_open(struct region *region, uint32_t key_idx) MUST_CHECK;   /* puts it into the index */
 int key_remove(struct region *region, uint32_t key_idx) MUST_CHECK; /* tombstone */
 /* NULL takes the restrictions away. */
-int key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *extra) MUST_CHECK;
-/* Frees areas and slots that were retired, when all workers have passed a turn. Call now and then. */
+int
+key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *extra) MUST_CHECK;
+/* Frees areas and slots that were retired, when all workers have passed a turn: call often. */
 void key_retire(struct region *region);
 
 #endif

@@ -12,16 +12,16 @@
  * All of this is private to the ledger process and made when first needed, by a scan of what the
  * last ledger process left, which may have died anywhere:
  *
- *     killed after                             left behind; the scan's answer
- *     -------------------------------------
- * -------------------------------------------------------- key_add a slot that is not open: retired
- *     putting it into the index                the same, with an entry: made a tombstone
- *     opening it                               done
- *     remove: clearing the open flag           a slot that is not open, with an entry: as above
- *     remove: the tombstone                    a slot that is not open: retired
- *     writing an extra, before the swap        one that no key names: retired
- *     filling a new index, before publishing   nothing points there: every area but the current is
- * retired
+ *   killed after                        left behind; the scan's answer
+ *   ----------------------------------  ------------------------------------------------
+ *   key_add                             a slot that is not open: retired
+ *   putting it into the index           the same, with an entry: made a tombstone
+ *   opening it                          done
+ *   remove: clearing the open flag      a slot that is not open, with an entry: as above
+ *   remove: the tombstone               a slot that is not open: retired
+ *   writing an extra, before the swap   one that no key names: retired
+ *   filling a new index, before         nothing points there: every area but the current
+ *   publishing it                       one is retired
  *
  * The scan's retired things need a grace of their own, since workers go on while the ledger process
  * starts anew.

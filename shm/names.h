@@ -1,7 +1,8 @@
 /*
- * Interned names: models, families, channels, upstreams. A name has one 16-bit id for the life of the
- * region; ids are never reused; id 0 is "none". Any process may add (lock-free: an entry is claimed by
- * compare-and-swap, filled, then marked ready; one that died in between wastes an entry).
+ * Interned names: models, families, channels, upstreams. A name has one 16-bit id for the life of
+ * the region; ids are never reused; id 0 is "none". Any process may add (lock-free: an entry is
+ * claimed by compare-and-swap, filled, then marked ready; one that died in between wastes an
+ * entry).
  */
 #ifndef SHM_NAMES_H
 #define SHM_NAMES_H

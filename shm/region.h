@@ -2,9 +2,9 @@
  * The region's file and header. See shm/shm.h.
  *
  * Life: the master makes the file (or adopts one that a crash left) before it forks, so all
- * children have the mapping at the same address. Each child then takes an open-file-description lock
- * on its own byte, through a descriptor of its own: the kernel drops that lock when the process
- * is gone, which is the proof of death when the parent is gone too.
+ * children have the mapping at the same address. Each child then takes an open-file-description
+ * lock on its own byte, through a descriptor of its own: the kernel drops that lock when the
+ * process is gone, which is the proof of death when the parent is gone too.
  *
  * The file has one big virtual size from the start (holes cost nothing); parts are allocated
  * with fallocate() before their first use, by region_ensure().
@@ -83,18 +83,19 @@ struct region_header {
 
     /* Ledger process only. */
     _Alignas(CACHE_LINE) _Atomic uint64_t applied_seq; /* last batch whose slots are all FREE */
-    _Atomic uint64_t ready_seq;        /* counts recoveries done: 0 means "not yet serving" */
+    _Atomic uint64_t ready_seq; /* counts recoveries done: 0 means "not yet serving" */
     _Atomic uint32_t ledger_pid;
-    _Atomic uint32_t ledger_sleeping;  /* 1: ring its eventfd after a doorbell */
-    _Atomic uint32_t stop_taking;      /* 1: no new holds (disk full, store unwell): answer 503 */
+    _Atomic uint32_t ledger_sleeping; /* 1: ring its eventfd after a doorbell */
+    _Atomic uint32_t stop_taking;     /* 1: no new holds (disk full, store unwell): answer 503 */
     /* Slots ever used: valid indexes are 1 .. count. Index 0 of each is never used. */
     _Atomic uint32_t account_count, budget_count, key_count, key_extra_count;
-    _Atomic uint64_t index_current;    /* see shm/key.h */
-    _Atomic uint64_t commit_wall_us;   /* when the last batch was committed */
+    _Atomic uint64_t index_current;  /* see shm/key.h */
+    _Atomic uint64_t commit_wall_us; /* when the last batch was committed */
     _Atomic uint64_t batch_count, record_count;
 
     /* Any process. */
-    _Alignas(CACHE_LINE) _Atomic uint32_t ledger_wanted; /* a new ledger process waits for the lock */
+    /* A new ledger process waits for the lock. */
+    _Alignas(CACHE_LINE) _Atomic uint32_t ledger_wanted;
     _Atomic uint32_t name_count;
 
     /* Master only. */
@@ -116,9 +117,9 @@ struct region_header {
 struct region {
     uint8_t *base;
     struct region_header *header;
-    int fd;          /* of the file, close-on-exec */
-    int lock_fd;     /* own open file description for the liveness lock, or -1 */
-    struct key_writer *key_writer; /* ledger process, private: see shm/key_write.c; NULL until used */
+    int fd;                        /* of the file, close-on-exec */
+    int lock_fd;                   /* own open file description for the liveness lock, or -1 */
+    struct key_writer *key_writer; /* ledger process; private, made by shm/key_write.c */
 };
 
 /*
@@ -128,14 +129,15 @@ struct region {
  */
 int region_dir(const char *state_dir, char *out, size_t cap, const char **why) MUST_CHECK;
 
-/* Makes a new file in dir; -EEXIST if there is one. On success all parts that `serve` needs at
- * once are allocated, but no hold table. */
+/* Makes a new file in dir; -EEXIST if there is one; -EINVAL for a geometry out of bounds. On
+ * success all parts that `serve` needs at once are allocated, but no hold table. */
 int region_create(const char *dir, const struct region_geometry *geometry,
                   struct region **out) MUST_CHECK;
 /* Maps an existing file. -ENOENT; -ESTALE when of another boot or layout (remove it and make a new
  * one); -EINVAL when damaged; -EPERM when owner or mode are wrong. */
 int region_adopt(const char *dir, struct region **out) MUST_CHECK;
-int region_remove(const char *dir); /* unlinks the file and rmdir()s a directory of our own naming */
+/* Unlinks the file, and rmdir()s a directory of our own naming. 0 also when there was none. */
+int region_remove(const char *dir);
 void region_detach(struct region *region);
 
 /* Makes sure that the first `bytes` of a part are allocated; in steps of 64 KiB or more. -ENOSPC

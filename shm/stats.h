@@ -9,20 +9,21 @@
 #include "base/base.h"
 #include "shm/region.h"
 
-enum stat_counter { /* not "stat": <sys/stat.h> has that tag */
-    STAT_CONNECTIONS = 0,   /* gauge: client connections open */
-    STAT_CALLS_OPEN,        /* gauge: calls between admission and settlement */
+/* Not "enum stat": <sys/stat.h> has that tag. */
+enum stat_counter {
+    STAT_CONNECTIONS = 0, /* gauge: client connections open */
+    STAT_CALLS_OPEN,      /* gauge: calls between admission and settlement */
     STAT_CONNECTIONS_TOTAL,
-    STAT_REQUESTS,          /* HTTP requests parsed */
-    STAT_CALLS,             /* admitted */
-    STAT_STREAMS,           /* of those, streamed */
-    STAT_BAD_REQUESTS,      /* 4xx before admission, malformed */
+    STAT_REQUESTS,     /* HTTP requests parsed */
+    STAT_CALLS,        /* admitted */
+    STAT_STREAMS,      /* of those, streamed */
+    STAT_BAD_REQUESTS, /* 4xx before admission, malformed */
     STAT_UNAUTHORIZED,
     STAT_FORBIDDEN,
     STAT_NO_CREDIT,
     STAT_LIMITED,
-    STAT_UNAVAILABLE,       /* 503 */
-    STAT_UPSTREAM_FAILED,   /* 502 and 504 to the client */
+    STAT_UNAVAILABLE,     /* 503 */
+    STAT_UPSTREAM_FAILED, /* 502 and 504 to the client */
     STAT_ATTEMPTS,
     STAT_ATTEMPTS_FAILED,
     STAT_CLIENT_GONE,
@@ -46,7 +47,8 @@ static inline void
 stat_add(_Atomic uint64_t *stats, enum stat_counter stat, uint64_t n)
 {
     /* One writer: a load and a store are enough, and cheaper than a locked add. */
-    atomic_store_explicit(&stats[stat], atomic_load_explicit(&stats[stat], memory_order_relaxed) + n,
+    atomic_store_explicit(&stats[stat],
+                          atomic_load_explicit(&stats[stat], memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
 
