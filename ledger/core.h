@@ -97,8 +97,10 @@ struct ledger {
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
     struct id_map name_of_region;                  /* region's name id -> store's */
 
-    struct batch_item *batch;
+    struct batch_item *batch; /* LEDGER_BATCH_MAX */
     uint32_t batch_count;
+    struct slot_ref *announce; /* LEDGER_BATCH_MAX; holds to make durable (LEDGER_RESERVE) */
+    uint32_t announce_count;
 
     /* Slots that the last block has, while a start has not freed them all. */
     struct slot_ref *journalled;
@@ -168,6 +170,7 @@ int ledger_batch_add(struct ledger *ledger, const struct batch_item *item) MUST_
 bool ledger_quarantined(const struct ledger *ledger, uint32_t table_idx, uint32_t slot,
                         uint64_t generation);
 void ledger_quarantine(struct ledger *ledger, const struct slot_ref *ref, const char *fault);
+uint32_t slots_used(const struct hold_view *view); /* all from there on were never used */
 /* Opens views of tables that were allocated since. */
 void ledger_views(struct ledger *ledger);
 /* The store's id of a region's name, made when new; 0 for none. */
