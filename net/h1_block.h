@@ -27,8 +27,7 @@ typedef enum h1_lint (*h1_lint_fn)(struct h1_head *head, const struct h1_limits 
  * Adds bytes to the block until its head is whole or all are added; of those bytes *used belong
  * to the head, and the block holds no others. REFUSED with 503 when out of memory.
  */
-enum h1_lint h1_block_head(struct h1_block **block, h1_lint_fn lint,
-                           const struct h1_limits *limits, const uint8_t *bytes, size_t len,
-                           size_t *used, struct h1_error *error);
+enum h1_lint h1_block_head(struct h1_block **block, h1_lint_fn lint, const struct h1_limits *limits,
+                           const uint8_t *bytes, size_t len, size_t *used, struct h1_error *error);
 
 #endif

@@ -77,9 +77,8 @@ name_byte(struct h1_chunk *chunk, uint8_t c)
     if (!h1_is_token((struct str){(const char *)&c, 1}))
         return H1_CHUNK_BAD;
     for (size_t k = 0; k < COUNT_OF(forbidden); k++) {
-        if (chunk->name_len >= forbidden[k].len ||
-            (c | 0x20) != forbidden[k].ptr[chunk->name_len])
-            chunk->name_kinds &= (uint8_t)~(1u << k);
+        if (chunk->name_len >= forbidden[k].len || (c | 0x20) != forbidden[k].ptr[chunk->name_len])
+            chunk->name_kinds &= (uint8_t) ~(1u << k);
     }
     if (chunk->name_len < UINT8_MAX)
         chunk->name_len++;
@@ -97,8 +96,7 @@ static enum h1_chunk_got
 frame_byte(struct h1_chunk *chunk, uint8_t c)
 {
     switch ((enum chunk_state)chunk->state) {
-    case SIZE:
-        return size_byte(chunk, c);
+    case SIZE: return size_byte(chunk, c);
     case EXTENSION:
     case VALUE:
         if (c == '\r')
@@ -131,18 +129,15 @@ frame_byte(struct h1_chunk *chunk, uint8_t c)
         chunk->name_len = 0;
         chunk->name_kinds = FORBIDDEN_ALL;
         return c == ':' ? H1_CHUNK_BAD : name_byte(chunk, c);
-    case NAME:
-        return name_byte(chunk, c);
+    case NAME: return name_byte(chunk, c);
     case LINE_LF:
         if (c != '\n')
             return H1_CHUNK_BAD;
         chunk->state = LINE;
         return H1_CHUNK_MORE;
-    case END_LF:
-        return c == '\n' ? H1_CHUNK_END : H1_CHUNK_BAD;
+    case END_LF: return c == '\n' ? H1_CHUNK_END : H1_CHUNK_BAD;
     case DATA:
-    case ENDED:
-        break;
+    case ENDED: break;
     }
     return H1_CHUNK_BAD;
 }

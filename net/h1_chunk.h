@@ -15,9 +15,9 @@ struct h1_chunk {
     uint64_t body_max;   /* the sum of the sizes may not pass this */
     uint32_t extra_left; /* bytes that extensions and trailers may still use */
     uint8_t state;
-    uint8_t digits;      /* of the size read so far */
-    uint8_t name_len;    /* of a trailer's name, up to 255 */
-    uint8_t name_kinds;  /* which forbidden trailers the name can still become */
+    uint8_t digits;     /* of the size read so far */
+    uint8_t name_len;   /* of a trailer's name, up to 255 */
+    uint8_t name_kinds; /* which forbidden trailers the name can still become */
 };
 
 enum h1_chunk_got {

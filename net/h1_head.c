@@ -21,6 +21,7 @@ const struct h1_limits h1_limits_default = {
 };
 
 /* Bytes of a token (RFC 9110 §5.6.2) in lower case; 0 for all others. */
+/* clang-format off */
 static const uint8_t token_fold[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -31,6 +32,7 @@ static const uint8_t token_fold[256] = {
     '`', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o',
     'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z', 0, '|', 0, '~', 0,
 };
+/* clang-format on */
 
 static const struct str name_text[H1_NAME_COUNT] = {
 #define X(name, text) [H1_##name] = {text, sizeof(text) - 1},
@@ -128,8 +130,7 @@ name_candidate(const uint8_t *name, size_t len)
     case KEY(14, 'o', 'n'): return H1_OPENAI_VERSION;
     case KEY(14, 'o', 't'): return H1_OPENAI_PROJECT;
     case KEY(14, 'r', 's'): return H1_RETRY_AFTER_MS;
-    case KEY(14, 'x', 'y'): return len == 14 && (name[2] | 0x20) == 's' ? H1_X_SHOULD_RETRY
-                                                                       : H1_X_GOOG_API_KEY;
+    case KEY(14, 'x', 'y'): return (name[2] | 0x20) == 's' ? H1_X_SHOULD_RETRY : H1_X_GOOG_API_KEY;
     case KEY(15, 'a', 'g'): return H1_ACCEPT_ENCODING;
     case KEY(15, 'i', 'y'): return H1_IDEMPOTENCY_KEY;
     case KEY(16, 'c', 'g'): return H1_CONTENT_ENCODING;
@@ -211,8 +212,8 @@ h1_head_init(struct h1_head *head)
 void
 h1_head_copy(struct h1_head *to, const struct h1_head *from)
 {
-    memcpy(to, from, offsetof(struct h1_head, headers) +
-                         from->header_count * sizeof(from->headers[0]));
+    memcpy(to, from,
+           offsetof(struct h1_head, headers) + from->header_count * sizeof(from->headers[0]));
 }
 
 /* ---- the first line ---------------------------------------------------------------------- */
@@ -253,8 +254,8 @@ lint_request_line(struct h1_head *head, const uint8_t *line, size_t len, struct 
     static const size_t version_len = sizeof(" HTTP/1.x") - 1;
     size_t method_len = 0;
 
-    while (method_len < len && ((line[method_len] >= 'A' && line[method_len] <= 'Z') ||
-                                line[method_len] == '-'))
+    while (method_len < len &&
+           ((line[method_len] >= 'A' && line[method_len] <= 'Z') || line[method_len] == '-'))
         method_len++;
     if (method_len == len || line[method_len] != ' ')
         return refuse(error, 400, "malformed request line");
@@ -316,15 +317,12 @@ may_repeat(enum h1_name name, bool request)
 {
     switch (name) {
     case H1_CONTENT_LENGTH:
-    case H1_TRANSFER_ENCODING:
-        return false;
+    case H1_TRANSFER_ENCODING: return false;
     case H1_HOST:
     case H1_AUTHORIZATION:
     case H1_X_API_KEY: /* two keys, of which the next server might take the other one */
-    case H1_X_GOOG_API_KEY:
-        return !request;
-    default: /* the others by far */
-        return true;
+    case H1_X_GOOG_API_KEY: return !request;
+    default: return true; /* the others by far */
     }
 }
 
@@ -453,8 +451,8 @@ keeps_alive(const struct h1_head *head)
             for (; from < to && (value.ptr[from] == ' ' || value.ptr[from] == '\t'); from++)
                 token.ptr++;
             token.len = to - from;
-            while (token.len && (token.ptr[token.len - 1] == ' ' ||
-                                 token.ptr[token.len - 1] == '\t'))
+            while (token.len &&
+                   (token.ptr[token.len - 1] == ' ' || token.ptr[token.len - 1] == '\t'))
                 token.len--;
             close |= value_is(token, STR("close"));
             alive |= value_is(token, STR("keep-alive"));
@@ -536,8 +534,8 @@ struct line_kind {
 };
 
 static bool
-line_begins(const struct h1_head *head, const struct h1_limits *limits, bool request,
-            uint8_t first, struct line_kind *kind, struct h1_error *error)
+line_begins(const struct h1_head *head, const struct h1_limits *limits, bool request, uint8_t first,
+            struct line_kind *kind, struct h1_error *error)
 {
     if (first == '\r') { /* can only be an empty line */
         *kind = (struct line_kind){2, 400, "carriage return without line feed"};
@@ -628,8 +626,7 @@ lint(struct h1_head *head, const struct h1_limits *limits, const uint8_t *bytes,
         }
         if (!lf)
             return H1_LINT_MORE;
-        enum h1_lint got =
-            whole_line(head, limits, line, (size_t)(lf - line) + 1, request, error);
+        enum h1_lint got = whole_line(head, limits, line, (size_t)(lf - line) + 1, request, error);
         if (got != H1_LINT_MORE)
             return got;
     }

@@ -32,6 +32,7 @@ struct h1_limits {
 extern const struct h1_limits h1_limits_default;
 
 /* Header names that somebody asks for by name. Order is nothing; the text is in h1_name_text(). */
+/* clang-format off */
 #define H1_NAMES(X) \
     X(ACCEPT, "accept") \
     X(ACCEPT_ENCODING, "accept-encoding") \
@@ -71,13 +72,14 @@ extern const struct h1_limits h1_limits_default;
     X(X_REQUEST_ID, "x-request-id") \
     X(X_SHOULD_RETRY, "x-should-retry") \
     X(X_TURNPIKE_CHANNEL, "x-turnpike-channel")
+/* clang-format on */
 
 enum h1_name {
     H1_NAME_OTHER = 0,
 #define X(name, text) H1_##name,
     H1_NAMES(X)
 #undef X
-    H1_NAME_COUNT
+        H1_NAME_COUNT
 };
 
 enum h1_method {
@@ -96,7 +98,7 @@ enum h1_framing {
     H1_FRAMING_NONE = 0, /* no body */
     H1_FRAMING_LENGTH,   /* content_length bytes, which may be 0 */
     H1_FRAMING_CHUNKED,
-    H1_FRAMING_CLOSE,    /* answers only: until the connection ends */
+    H1_FRAMING_CLOSE, /* answers only: until the connection ends */
 };
 
 /* Offsets are from the base of the head, so that its bytes may move. */

@@ -125,8 +125,8 @@ read_chunked(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
          * an earlier one, and then that is the fault, as it would be in smaller pieces. */
         if (got >= H1_CHUNK_BAD && h1_twin_accepts(&req->twin, from, n))
             return chunk_fault(req, got);
-        if (got >= H1_CHUNK_BAD || !h1_twin_body(&req->twin, from, n, req->chunk.body_bytes,
-                                                 got == H1_CHUNK_END))
+        if (got >= H1_CHUNK_BAD ||
+            !h1_twin_body(&req->twin, from, n, req->chunk.body_bytes, got == H1_CHUNK_END))
             return fail(req, 400, "malformed chunk");
         *used += n;
         if (got == H1_CHUNK_DATA && !gather(req, data, &gathered))
@@ -148,8 +148,7 @@ static enum h1_req_event
 read_body(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
 {
     /* What is borrowed goes on right where its head ended. */
-    ASSERT(!req->borrowed || len == 0 ||
-           (const char *)bytes == req->head->base + req->head->len);
+    ASSERT(!req->borrowed || len == 0 || (const char *)bytes == req->head->base + req->head->len);
     if (req->head->framing == H1_FRAMING_CHUNKED)
         return read_chunked(req, bytes, len, used);
     if (req->head->framing == H1_FRAMING_LENGTH)
@@ -279,15 +278,12 @@ h1_req_feed(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
 {
     *used = 0;
     switch (req->state) {
-    case H1_REQ_READY:
-        return H1_REQ_DONE;
-    case H1_REQ_FAILED:
-        return H1_REQ_ERROR;
+    case H1_REQ_READY: return H1_REQ_DONE;
+    case H1_REQ_FAILED: return H1_REQ_ERROR;
     case H1_REQ_IDLE:
     case H1_REQ_IN_HEAD:
     case H1_REQ_IN_BODY:
-    case H1_REQ_STATE_COUNT:
-        break;
+    case H1_REQ_STATE_COUNT: break;
     }
     if (h1_req_has_stash(req))
         return read_stash(req, bytes, len, used);

@@ -172,8 +172,8 @@ read_chunked(struct h1_res *res, const uint8_t *bytes, size_t len, struct h1_res
         /* See read_chunked() in h1_req.c for why llhttp is asked also about a fault. */
         if (got >= H1_CHUNK_BAD && h1_twin_accepts(&res->twin, from, n))
             return chunk_fault(res, got);
-        if (got >= H1_CHUNK_BAD || !h1_twin_body(&res->twin, from, n, res->chunk.body_bytes,
-                                                 got == H1_CHUNK_END))
+        if (got >= H1_CHUNK_BAD ||
+            !h1_twin_body(&res->twin, from, n, res->chunk.body_bytes, got == H1_CHUNK_END))
             return fail(res, H1_RES_BAD_CHUNK, NULL);
         out->used += n;
         span_add(res, out, (const uint8_t *)data.ptr, data.len);
@@ -190,8 +190,7 @@ read_body(struct h1_res *res, const uint8_t *bytes, size_t len, struct h1_res_ou
 
     drop_head(res);
     switch ((enum h1_framing)res->framing) {
-    case H1_FRAMING_NONE:
-        return over(res, H1_END_NO_BODY, len > 0);
+    case H1_FRAMING_NONE: return over(res, H1_END_NO_BODY, len > 0);
     case H1_FRAMING_LENGTH:
         n = (size_t)MIN((uint64_t)len, res->left);
         span_add(res, out, bytes, n);
@@ -202,8 +201,7 @@ read_body(struct h1_res *res, const uint8_t *bytes, size_t len, struct h1_res_ou
         span_add(res, out, bytes, len);
         out->used += len;
         return H1_RES_MORE;
-    case H1_FRAMING_CHUNKED:
-        break;
+    case H1_FRAMING_CHUNKED: break;
     }
     return read_chunked(res, bytes, len, out);
 }

@@ -41,15 +41,15 @@ enum h1_res_end_by { H1_END_NO_BODY = 0, H1_END_LENGTH, H1_END_CHUNKED, H1_END_C
 
 enum h1_res_error {
     H1_RES_OK = 0,
-    H1_RES_NO_ANSWER,     /* closed before the first byte: a kept connection had gone stale */
-    H1_RES_EARLY_END,     /* closed within the head or the body */
-    H1_RES_BAD_HEAD,      /* malformed or contradictory; why is in res->reason */
-    H1_RES_HEAD_TOO_BIG,  /* the head passed a limit */
+    H1_RES_NO_ANSWER,    /* closed before the first byte: a kept connection had gone stale */
+    H1_RES_EARLY_END,    /* closed within the head or the body */
+    H1_RES_BAD_HEAD,     /* malformed or contradictory; why is in res->reason */
+    H1_RES_HEAD_TOO_BIG, /* the head passed a limit */
     H1_RES_TOO_MANY_1XX,
-    H1_RES_SWITCHED,      /* 101 */
-    H1_RES_COMPRESSED,    /* content-encoding other than identity */
+    H1_RES_SWITCHED,   /* 101 */
+    H1_RES_COMPRESSED, /* content-encoding other than identity */
     H1_RES_BAD_CHUNK,
-    H1_RES_CHUNK_EXTRA,   /* chunk extensions and trailers passed their limit */
+    H1_RES_CHUNK_EXTRA, /* chunk extensions and trailers passed their limit */
     H1_RES_NO_MEMORY,
     H1_RES_ERROR_COUNT
 };
@@ -68,17 +68,17 @@ struct h1_block;
 
 struct h1_res {
     /* For the caller to read. */
-    uint8_t state; /* enum h1_res_state */
-    uint8_t error; /* enum h1_res_error */
-    uint8_t end_by; /* enum h1_res_end_by, with DONE */
+    uint8_t state;         /* enum h1_res_state */
+    uint8_t error;         /* enum h1_res_error */
+    uint8_t end_by;        /* enum h1_res_end_by, with DONE */
     uint8_t interim_count; /* 1xx answers skipped */
-    bool started; /* a byte of the answer has come */
-    bool extra;   /* bytes came after the answer */
+    bool started;          /* a byte of the answer has come */
+    bool extra;            /* bytes came after the answer */
     bool keep_alive;
-    uint16_t status;       /* from HEAD on */
-    const char *reason;    /* static text, with ERROR */
-    struct h1_head *head;  /* with HEAD, until the next call; else NULL */
-    uint64_t body_bytes;   /* received so far */
+    uint16_t status;      /* from HEAD on */
+    const char *reason;   /* static text, with ERROR */
+    struct h1_head *head; /* with HEAD, until the next call; else NULL */
+    uint64_t body_bytes;  /* received so far */
 
     /* The reader's own. */
     uint8_t framing; /* enum h1_framing */
@@ -93,8 +93,8 @@ struct h1_res {
 /* Allocates nothing; call once an answer. scratch may be shared by all readers of a thread. */
 void h1_res_init(struct h1_res *res, const struct h1_limits *limits, struct h1_head *scratch);
 /* After DONE or ERROR says so again, used = 0, and notes in res->extra that bytes came. */
-enum h1_res_event h1_res_feed(struct h1_res *res, const uint8_t *bytes, size_t len,
-                              struct h1_res_out *out);
+enum h1_res_event
+h1_res_feed(struct h1_res *res, const uint8_t *bytes, size_t len, struct h1_res_out *out);
 /* The connection has ended. DONE when the answer was over or lasts until the end, else ERROR. */
 enum h1_res_event h1_res_eof(struct h1_res *res);
 /* After DONE: the upstream keeps the connection, the end was marked, and nothing came after it. */

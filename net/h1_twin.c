@@ -129,8 +129,8 @@ h1_twin_head(struct h1_twin *twin, struct h1_head *head)
     twin->head_done = false;
     twin->message_done = false;
     if (!twin_execute(twin, head->base + head->start, head->len - head->start) ||
-        !twin->head_done || twin->header_count != head->header_count ||
-        !same_start(twin, head) || !same_framing(twin, head))
+        !twin->head_done || twin->header_count != head->header_count || !same_start(twin, head) ||
+        !same_framing(twin, head))
         return false;
     head->keep_alive = head->keep_alive && twin->keep_alive;
     return true;
@@ -143,8 +143,7 @@ h1_twin_accepts(struct h1_twin *twin, const uint8_t *bytes, size_t len)
 }
 
 bool
-h1_twin_body(struct h1_twin *twin, const uint8_t *bytes, size_t len, uint64_t body_bytes,
-             bool over)
+h1_twin_body(struct h1_twin *twin, const uint8_t *bytes, size_t len, uint64_t body_bytes, bool over)
 {
     return h1_twin_accepts(twin, bytes, len) && twin->body_bytes == body_bytes &&
            twin->message_done == over;

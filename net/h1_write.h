@@ -26,8 +26,8 @@ void h1_out_status(struct h1_out *out, unsigned status);
 struct h1_target {
     struct str prefix, path, query;
 };
-void h1_out_request(struct h1_out *out, struct str method, struct h1_target target,
-                    struct str host);
+void
+h1_out_request(struct h1_out *out, struct str method, struct h1_target target, struct str host);
 void h1_out_header(struct h1_out *out, struct str name, struct str value);
 /* Two parts of one value, such as "Bearer " and a key. */
 void h1_out_header2(struct h1_out *out, struct str name, struct str value, struct str more);
