@@ -176,7 +176,8 @@ struct conf_limits {
     uint32_t connections;       /* of clients, over all workers */
     uint32_t requests_per_connection;
     uint32_t headers_ms;
-    uint32_t body_ms;            /* without a byte of progress in the body */
+    /* A body gets body_ms, and one second more for every body_bytes_per_s_min bytes that came. */
+    uint32_t body_ms;
     uint32_t body_bytes_per_s_min;
     uint32_t idle_ms;  /* between requests */
     uint32_t write_ms; /* for a client to take written data */
@@ -188,7 +189,11 @@ struct conf_limits {
     uint32_t call_ms;              /* a call in all */
     /* Money. */
     uint32_t hold_output_tokens; /* held for, when neither caller nor model states a cap */
-    uint32_t usage_band;         /* see routes.conf(5): flags usage far below what was relayed */
+    /*
+     * A call is flagged when it reports fewer output tokens than the bytes of text relayed divided
+     * by four (about a token) and by this. 0: never.
+     */
+    uint32_t usage_band;
 };
 
 /* One thing said about a file. */
@@ -231,7 +236,7 @@ struct conf {
 /*
  * Reads the file (and what it includes) and the secrets it names. NULL when there is any fault;
  * *faults then has all of them. Warnings may come with a snapshot. *faults is overwritten and
- * the caller frees it in either case. Allocates; logs nothing.
+ * the caller frees it in either case. Allocates; logs nothing; not for two threads at once.
  */
 struct conf *conf_load(const char *path, struct conf_faults *faults) MUST_CHECK;
 

@@ -1,0 +1,55 @@
+/*
+ * From what stands in the file to the snapshot: typed values, checks of each section by itself,
+ * then of all together. Inside of conf/ only.
+ */
+#ifndef CONF_BUILD_H
+#define CONF_BUILD_H
+
+#include "base/base.h"
+#include "conf/conf.h"
+#include "conf/load.h"
+
+/* What the keys of a section fill in: the snapshot's struct, and what it is made from. */
+struct draft_upstream {
+    struct conf_upstream out;
+    struct str key_env;
+    struct str key_file;
+    struct str key_credential;
+    struct str ca_file;
+    struct conf_strs renames;
+};
+
+struct draft_model {
+    struct conf_model out;
+};
+
+struct draft_tier {
+    struct conf_tier out;
+};
+
+struct draft_channel {
+    struct conf_channel out;
+    struct conf_strs use;
+    struct conf_strs weights;
+};
+
+/* Fills *draft, zeroed before, by the section's rows: what the file states, else the default. */
+void build_fill(struct load *load, const struct raw_section *section, void *draft);
+
+/* Everything: load->sections become load->conf. Faults are added as they are found. */
+void build_conf(struct load *load);
+
+/*
+ * References between sections, and what only shows in the whole. After build_conf(), and only
+ * when the grammar was without a fault, since else much would be missing that is there.
+ */
+void check_conf(struct load *load);
+
+/* Reads the secret that the upstream's section names into *out, or says why there is none. */
+void secret_load(struct load *load, const struct raw_section *section,
+                 const struct draft_upstream *draft, struct conf_upstream *out);
+
+/* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
+struct str path_from(struct load *load, struct place at, struct str path);
+
+#endif

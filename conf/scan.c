@@ -1,0 +1,626 @@
+#include "conf/scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static struct place
+place_of(const struct scan *scan, uint32_t line)
+{
+    return (struct place){.file_idx = scan->file_idx, .line = line};
+}
+
+#define SYNTAX_FAULT(scan, at_line, ...)                                                           \
+    do {                                                                                           \
+        (scan)->load->bad_syntax = true;                                                           \
+        load_fault((scan)->load, place_of((scan), (at_line)), __VA_ARGS__);                        \
+    } while (0)
+
+/* ---- tokens -------------------------------------------------------------------------------- */
+
+static char
+byte_at(const struct scan *scan, size_t at)
+{
+    return at < scan->text.len ? scan->text.ptr[at] : '\0';
+}
+
+static bool
+comment_starts(const struct scan *scan)
+{
+    char c = byte_at(scan, scan->at), next = byte_at(scan, scan->at + 1);
+
+    return c == '#' || (c == '/' && (next == '/' || next == '*'));
+}
+
+static void
+comment_skip(struct scan *scan)
+{
+    uint32_t line = scan->line;
+
+    if (byte_at(scan, scan->at) == '#' || byte_at(scan, scan->at + 1) == '/') {
+        scan->at = str_find(scan->text, '\n', scan->at);
+        return;
+    }
+    for (scan->at += 2; scan->at < scan->text.len; scan->at++) {
+        if (scan->text.ptr[scan->at] == '\n')
+            scan->line++;
+        if (scan->text.ptr[scan->at] == '*' && byte_at(scan, scan->at + 1) == '/') {
+            scan->at += 2;
+            return;
+        }
+    }
+    SYNTAX_FAULT(scan, line, "syntax: this comment is never closed: \"*/\" is missing");
+}
+
+static void
+blank_skip(struct scan *scan)
+{
+    while (scan->at < scan->text.len) {
+        unsigned char c = (unsigned char)scan->text.ptr[scan->at];
+
+        if (comment_starts(scan)) {
+            comment_skip(scan);
+            continue;
+        }
+        if (c > ' ' && c != 0x7f)
+            return;
+        if (c == '\n')
+            scan->line++;
+        else if (c != ' ' && c != '\t' && c != '\r')
+            SYNTAX_FAULT(scan, scan->line, "syntax: byte 0x%02x has no place here", c);
+        scan->at++;
+    }
+}
+
+/* libconfuse would cut the value there. */
+static bool
+escape_is_nul(const struct scan *scan, size_t at)
+{
+    char first = byte_at(scan, at + 1);
+    size_t digit = first == 'x' ? at + 2 : at + 1;
+
+    if (byte_at(scan, digit) != '0')
+        return false;
+    for (size_t end = digit + (first == 'x' ? 2 : 3); digit < end; digit++) {
+        char c = byte_at(scan, digit);
+
+        if ((c >= '1' && c <= '9') || (first == 'x' && strchr("abcdefABCDEF", c) && c != '\0'))
+            return false;
+        if (c != '0')
+            break;
+    }
+    return true;
+}
+
+/* A ${NAME} or ${NAME:-otherwise} at `at` within a string; gives the byte after it. */
+static size_t
+variable_skip(struct scan *scan, size_t at)
+{
+    size_t end = str_find(scan->text, '}', at);
+    struct str name = {scan->text.ptr + at + 2, end - at - 2};
+    char text[128];
+
+    if (end >= scan->text.len || str_find(name, '"', 0) < name.len ||
+        str_find(name, '\n', 0) < name.len) {
+        SYNTAX_FAULT(scan, scan->line, "syntax: this \"${\" is never closed: \"}\" is missing");
+        return at + 2;
+    }
+    if (!str_contains(name, STR(":-")) && str_copy(name, text, sizeof(text)) == name.len &&
+        !scan->load->from_text && getenv(text) == NULL)
+        load_warning(scan->load, place_of(scan, scan->line),
+                     "the environment variable %s is not set: ${%s} is empty", text, text);
+    return end + 1;
+}
+
+/* Scans over a quoted string. No value needs more than a line, so a string that is not closed ends
+ * with its line and what follows is still read; a newline behind a backslash goes on. */
+static void
+string_take(struct scan *scan, struct scan_token *token)
+{
+    char quote = scan->text.ptr[scan->at];
+    size_t start = scan->at, at = start + 1;
+    uint32_t line = scan->line;
+
+    while (at < scan->text.len && scan->text.ptr[at] != quote && scan->text.ptr[at] != '\n') {
+        char c = scan->text.ptr[at];
+
+        if (c == '\0')
+            SYNTAX_FAULT(scan, scan->line, "syntax: a value cannot hold a NUL byte");
+        if (c == '\\' && quote == '"' && escape_is_nul(scan, at))
+            SYNTAX_FAULT(scan, scan->line, "syntax: a value cannot hold a NUL byte");
+        if (c == '$' && quote == '"' && byte_at(scan, at + 1) == '{') {
+            at = variable_skip(scan, at);
+            continue;
+        }
+        if (c == '\\')
+            at++;
+        if (byte_at(scan, at) == '\n')
+            scan->line++;
+        at++;
+    }
+    token->quoted = true;
+    token->quoted = byte_at(scan, at) == quote;
+    scan->at = MIN(at + token->quoted, scan->text.len);
+    if (!token->quoted)
+        SYNTAX_FAULT(scan, line, "syntax: this string is never closed: %c is missing", quote);
+    token->text = (struct str){scan->text.ptr + start, scan->at - start};
+}
+
+static bool
+is_word_byte(char c)
+{
+    return (unsigned char)c > ' ' && c != 0x7f && strchr("#\"'={}()+,", c) == NULL;
+}
+
+static void
+word_take(struct scan *scan, struct scan_token *token)
+{
+    size_t start = scan->at;
+
+    if (byte_at(scan, start) == '$' && byte_at(scan, start + 1) == '{') {
+        scan->at = variable_skip(scan, start);
+    } else {
+        while (scan->at < scan->text.len && is_word_byte(scan->text.ptr[scan->at]))
+            scan->at++;
+    }
+    token->text = (struct str){scan->text.ptr + start, scan->at - start};
+}
+
+/* Moves scan->token on to the next token. */
+static void
+advance(struct scan *scan)
+{
+    struct scan_token token = {.kind = SCAN_END};
+    char c;
+
+    blank_skip(scan);
+    token.line = scan->line;
+    if (scan->at < scan->text.len) {
+        c = scan->text.ptr[scan->at];
+        token.kind = SCAN_WORD;
+        if (c == '"' || c == '\'') {
+            string_take(scan, &token);
+        } else if (is_word_byte(c)) {
+            word_take(scan, &token);
+        } else {
+            token.kind = c == '+' && byte_at(scan, scan->at + 1) == '=' ? SCAN_APPEND : SCAN_PUNCT;
+            token.punct = c;
+            token.text = (struct str){scan->text.ptr + scan->at, token.kind == SCAN_APPEND ? 2 : 1};
+            scan->at += token.text.len;
+        }
+    }
+    scan->token = token;
+}
+
+static bool
+at_punct(const struct scan *scan, char punct)
+{
+    return scan->token.kind == SCAN_PUNCT && scan->token.punct == punct;
+}
+
+static bool
+at_assignment(const struct scan *scan)
+{
+    return at_punct(scan, '=') || scan->token.kind == SCAN_APPEND;
+}
+
+/* What a word says, as far as names go: the inside of its quotes. */
+static struct str
+token_name(const struct scan_token *token)
+{
+    if (!token->quoted)
+        return token->text;
+    return (struct str){token->text.ptr + 1, token->text.len - 2};
+}
+
+/* ---- what libconfuse gets ------------------------------------------------------------------ */
+
+static void
+emit(struct scan *scan, struct buf *out, const struct scan_token *token)
+{
+    if (out->len == 0)
+        scan->chunk_line = scan->out_line = token->line;
+    for (; scan->out_line < token->line; scan->out_line++)
+        buf_add_char(out, '\n');
+    buf_add_char(out, ' ');
+    if (token->kind != SCAN_WORD || token->quoted) {
+        buf_add_str(out, token->text);
+        for (size_t i = 0; i < token->text.len; i++)
+            scan->out_line += token->text.ptr[i] == '\n';
+        return;
+    }
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < token->text.len; i++) {
+        if (token->text.ptr[i] == '\\' || token->text.ptr[i] == '"')
+            buf_add_char(out, '\\');
+        buf_add_char(out, token->text.ptr[i]);
+    }
+    buf_add_char(out, '"');
+}
+
+static void
+emit_close(struct scan *scan, struct buf *out)
+{
+    buf_add_str(out, STR(" }"));
+    scan->depth--;
+}
+
+/* ---- statements ---------------------------------------------------------------------------- */
+
+static int
+kind_here(const struct scan *scan)
+{
+    return scan->depth > 0 ? scan->open[scan->depth - 1].kind : CONF_NONE;
+}
+
+static const char *
+label_here(const struct scan *scan)
+{
+    const struct scan_open *open = &scan->open[scan->depth - 1];
+    struct raw_section section = {.kind = (enum conf_section_kind)open->kind, .title = open->title};
+
+    return section_label(&section);
+}
+
+/* On to the next line, or to the brace that closes the section. */
+static void
+line_skip(struct scan *scan, uint32_t line)
+{
+    while (scan->token.kind != SCAN_END && scan->token.line <= line && !at_punct(scan, '}'))
+        advance(scan);
+}
+
+/* Over a block, from its opening brace to its closing one. */
+static void
+block_skip(struct scan *scan, uint32_t line)
+{
+    size_t depth = 0;
+
+    do {
+        depth += at_punct(scan, '{');
+        depth -= at_punct(scan, '}');
+        advance(scan);
+    } while (depth > 0 && scan->token.kind != SCAN_END);
+    if (depth > 0)
+        SYNTAX_FAULT(scan, line, "syntax: this is never closed: \"}\" is missing");
+}
+
+static void
+name_fault(struct scan *scan, const struct scan_token *token)
+{
+    struct str name = token_name(token);
+    struct nearest nearest = {STR_NONE, 0};
+    int here = kind_here(scan);
+    const struct conf_section *section;
+
+    for (int kind = 0; kind < CONF_SECTION_COUNT; kind++)
+        if (conf_sections[kind].parent == here)
+            nearest_try(&nearest, name, str_from(conf_sections[kind].name));
+    if (here == CONF_NONE) {
+        nearest_try(&nearest, name, STR(SCAN_INCLUDE));
+        load_fault(scan->load, place_of(scan, token->line), "unknown section \"%.*s\"%s",
+                   STR_ARGS(name), nearest_hint(&nearest));
+        return;
+    }
+    section = &conf_sections[here];
+    for (size_t i = 0; i < section->key_count; i++)
+        nearest_try(&nearest, name, str_from(section->keys[i].name));
+    for (int kind = 0; kind < CONF_SECTION_COUNT && nearest.best.ptr == NULL; kind++)
+        if (conf_key_find(&conf_sections[kind], name) != NULL) {
+            load_fault(scan->load, place_of(scan, token->line),
+                       "unknown name \"%.*s\" in %s; it belongs in %s", STR_ARGS(name),
+                       label_here(scan), conf_sections[kind].name);
+            return;
+        }
+    load_fault(scan->load, place_of(scan, token->line), "unknown name \"%.*s\" in %s%s",
+               STR_ARGS(name), label_here(scan), nearest_hint(&nearest));
+}
+
+/* A key where no section is open. */
+static void
+outside_fault(struct scan *scan, const struct scan_token *token)
+{
+    struct str name = token_name(token);
+
+    for (int kind = 0; kind < CONF_SECTION_COUNT; kind++)
+        if (conf_key_find(&conf_sections[kind], name) != NULL) {
+            load_fault(scan->load, place_of(scan, token->line),
+                       "\"%.*s\" stands outside of any section; it belongs in %s", STR_ARGS(name),
+                       conf_sections[kind].name);
+            return;
+        }
+    load_fault(scan->load, place_of(scan, token->line),
+               "unknown name \"%.*s\" outside of any section", STR_ARGS(name));
+}
+
+/* The token is the name of a statement and not one more item: told by what follows it. */
+static bool
+statement_starts(const struct scan *scan)
+{
+    struct scan ahead = *scan;
+
+    if (scan->token.kind != SCAN_WORD)
+        return scan->token.kind == SCAN_END;
+    advance(&ahead);
+    if (at_assignment(&ahead))
+        return true;
+    if (ahead.token.kind == SCAN_WORD)
+        advance(&ahead);
+    return at_punct(&ahead, '{');
+}
+
+/*
+ * The items of a list, from behind its brace to behind the closing one, or to where that must
+ * have been forgotten. Returns whether the list is whole.
+ */
+static bool
+list_take(struct scan *scan, struct buf *out, const struct scan_token *name, size_t *count)
+{
+    struct str text = token_name(name);
+    bool whole = true;
+
+    for (*count = 0; !at_punct(scan, '}');) {
+        uint32_t line = scan->token.line;
+
+        if (scan->token.kind != SCAN_WORD || (line > name->line && statement_starts(scan))) {
+            SYNTAX_FAULT(scan, name->line,
+                         "syntax: the list of \"%.*s\" is never closed: \"}\" is missing",
+                         STR_ARGS(text));
+            line_skip(scan, name->line);
+            return false;
+        }
+        emit(scan, out, &scan->token);
+        advance(scan);
+        ++*count;
+        if (at_punct(scan, ',')) {
+            emit(scan, out, &scan->token);
+            advance(scan);
+        } else if (scan->token.kind == SCAN_WORD && !statement_starts(scan)) {
+            SYNTAX_FAULT(scan, line, "syntax: \",\" is missing in the list of \"%.*s\"",
+                         STR_ARGS(text));
+            whole = false;
+        }
+    }
+    emit(scan, out, &scan->token);
+    advance(scan);
+    return whole;
+}
+
+/*
+ * A value, from behind the "=". Returns whether it may go to libconfuse. When the value is missing
+ * and the next statement's name stood in its place, *name becomes that.
+ */
+static bool
+value_take(struct scan *scan, struct buf *out, const struct conf_key *key,
+           struct scan_token *name, bool *next_named)
+{
+    struct str text = token_name(name);
+    struct scan_token word = scan->token;
+    size_t count;
+
+    if (at_punct(scan, '{')) {
+        emit(scan, out, &scan->token);
+        advance(scan);
+        if (!list_take(scan, out, name, &count))
+            return false;
+        if (count == 0 && key != NULL && !key->empty_ok)
+            load_fault(scan->load, place_of(scan, word.line),
+                       "%.*s: the list is empty; leave the key out instead", STR_ARGS(text));
+        return count > 0;
+    }
+    if (word.kind != SCAN_WORD) {
+        SYNTAX_FAULT(scan, name->line, "syntax: the value of \"%.*s\" is missing", STR_ARGS(text));
+        line_skip(scan, name->line);
+        return false;
+    }
+    emit(scan, out, &word);
+    advance(scan);
+    if (!at_assignment(scan))
+        return true;
+    if (word.line == name->line && (word.quoted || conf_key_find(&conf_sections[MAX(
+        kind_here(scan), 0)], word.text) == NULL)) {
+        SYNTAX_FAULT(scan, word.line, "syntax: unexpected \"=\"; quote a value that holds one of "
+                     "= { } ( ) , + # or a blank");
+        line_skip(scan, word.line);
+        return false;
+    }
+    SYNTAX_FAULT(scan, name->line, "syntax: the value of \"%.*s\" is missing", STR_ARGS(text));
+    *name = word;
+    *next_named = true;
+    return false;
+}
+
+/* From the "=" on. As value_take(). */
+static void
+option_take(struct scan *scan, struct buf *out, struct scan_token *name, bool *next_named)
+{
+    size_t out_len = out->len;
+    uint32_t out_line = scan->out_line;
+    const struct conf_key *key = NULL;
+    bool keep;
+
+    if (scan->depth == 0)
+        outside_fault(scan, name);
+    else
+        key = conf_key_find(&conf_sections[kind_here(scan)], token_name(name));
+    if (scan->depth > 0 && key == NULL)
+        name_fault(scan, name);
+    emit(scan, out, name);
+    emit(scan, out, &scan->token);
+    advance(scan);
+    keep = value_take(scan, out, key, name, next_named);
+    if (key == NULL || !keep) {
+        out->len = out_len;
+        scan->out_line = out_line;
+    }
+}
+
+static void
+section_open(struct scan *scan, struct buf *out, int kind, const struct scan_token *name,
+             const struct scan_token *title)
+{
+    struct str title_text = title->kind == SCAN_WORD ? token_name(title) : STR("");
+
+    ASSERT(scan->depth < SCAN_DEPTH_MAX);
+    scan->open[scan->depth++] =
+        (struct scan_open){.kind = kind, .title = title_text, .line = name->line};
+    emit(scan, out, name);
+    if (title->kind == SCAN_WORD)
+        emit(scan, out, title);
+    emit(scan, out, &scan->token); /* the brace */
+    buf_add_fmt(out, " \"" SCAN_MARK "\" = \"%u\"", name->line);
+    advance(scan);
+}
+
+/* The kind that a section of that name has here. One that cannot stand here but at the top level
+ * shows that the brace of the section before it is missing. */
+static int
+section_kind(struct scan *scan, struct buf *out, const struct scan_token *name)
+{
+    struct str text = token_name(name);
+    int kind = conf_section_find(kind_here(scan), text);
+
+    if (kind != CONF_NONE || scan->depth == 0 || conf_section_find(CONF_NONE, text) == CONF_NONE)
+        return kind;
+    SYNTAX_FAULT(scan, name->line,
+                 "syntax: %s of line %u is not closed before this: \"}\" is missing",
+                 label_here(scan), scan->open[scan->depth - 1].line);
+    while (scan->depth > 0)
+        emit_close(scan, out);
+    return conf_section_find(CONF_NONE, text);
+}
+
+/* From behind the name: a title or a brace. */
+static void
+section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
+{
+    struct str text = token_name(name);
+    struct scan_token title = {.kind = SCAN_END};
+    int kind;
+
+    if (scan->token.kind == SCAN_WORD) {
+        title = scan->token;
+        advance(scan);
+    }
+    if (!at_punct(scan, '{')) {
+        SYNTAX_FAULT(scan, name->line, "syntax: \"%s\" is missing after \"%.*s\"",
+                     conf_section_find(kind_here(scan), text) != CONF_NONE ? "{" : "=",
+                     STR_ARGS(text));
+        line_skip(scan, name->line);
+        return;
+    }
+    kind = section_kind(scan, out, name);
+    if (kind == CONF_NONE) {
+        name_fault(scan, name);
+    } else if (conf_sections[kind].titled == (title.kind == SCAN_WORD)) {
+        section_open(scan, out, kind, name, &title);
+        return;
+    } else {
+        SYNTAX_FAULT(scan, name->line,
+                     conf_sections[kind].titled ? "syntax: %s needs a name in quotes before its \"{\""
+                                                : "syntax: %s takes no name",
+                     conf_sections[kind].name);
+    }
+    block_skip(scan, name->line);
+}
+
+/* From the parenthesis on. Returns whether an include() was written to *out. */
+static bool
+call_take(struct scan *scan, struct buf *out, const struct scan_token *name)
+{
+    struct scan_token open = scan->token, file;
+
+    advance(scan);
+    file = scan->token;
+    if (file.kind == SCAN_WORD)
+        advance(scan);
+    if (!str_eq(token_name(name), STR(SCAN_INCLUDE)) || file.kind != SCAN_WORD ||
+        !at_punct(scan, ')')) {
+        SYNTAX_FAULT(scan, name->line, "syntax: only include(\"FILE\") takes parentheses");
+        line_skip(scan, name->line);
+        return false;
+    }
+    if (scan->depth > 0) {
+        load_fault(scan->load, place_of(scan, name->line),
+                   "include() inside of %s; it stands outside of sections only", label_here(scan));
+        advance(scan);
+        return false;
+    }
+    emit(scan, out, name);
+    emit(scan, out, &open);
+    emit(scan, out, &file);
+    emit(scan, out, &scan->token);
+    advance(scan);
+    return true;
+}
+
+/* A statement from its name on. Returns whether an include() was written to *out. */
+static bool
+statement_take(struct scan *scan, struct buf *out)
+{
+    struct scan_token name = scan->token;
+    bool next_named;
+
+    advance(scan);
+    do {
+        next_named = false;
+        if (at_assignment(scan))
+            option_take(scan, out, &name, &next_named);
+        else if (scan->token.kind == SCAN_WORD || at_punct(scan, '{'))
+            section_take(scan, out, &name);
+        else if (at_punct(scan, '('))
+            return call_take(scan, out, &name);
+        else {
+            SYNTAX_FAULT(scan, name.line, "syntax: \"=\" is missing after \"%.*s\"",
+                         STR_ARGS(token_name(&name)));
+            line_skip(scan, name.line);
+        }
+    } while (next_named);
+    return false;
+}
+
+static void
+unclosed_close(struct scan *scan, struct buf *out)
+{
+    while (scan->depth > 0) {
+        SYNTAX_FAULT(scan, scan->open[scan->depth - 1].line,
+                     "syntax: %s is never closed: \"}\" is missing", label_here(scan));
+        emit_close(scan, out);
+    }
+}
+
+void
+scan_init(struct scan *scan, struct load *load, uint32_t file_idx, struct str text)
+{
+    *scan = (struct scan){.load = load, .file_idx = file_idx, .text = text, .line = 1};
+    if (str_starts_with(text, STR("\xef\xbb\xbf")))
+        scan->at = 3;
+    advance(scan);
+}
+
+enum scan_pause
+scan_next(struct scan *scan, struct buf *out)
+{
+    ASSERT(out->len == 0);
+    while (scan->token.kind != SCAN_END) {
+        if (scan->depth == 0 && out->len > 0)
+            return SCAN_SECTION;
+        if (scan->token.kind == SCAN_WORD) {
+            if (statement_take(scan, out))
+                return SCAN_FILE;
+        } else if (at_punct(scan, '}') && scan->depth > 0) {
+            emit(scan, out, &scan->token);
+            scan->depth--;
+            advance(scan);
+        } else {
+            SYNTAX_FAULT(scan, scan->token.line,
+                         at_punct(scan, '}') ? "syntax: this \"%.*s\" closes nothing"
+                                             : "syntax: unexpected \"%.*s\"",
+                         STR_ARGS(scan->token.text));
+            advance(scan);
+        }
+    }
+    unclosed_close(scan, out);
+    return out->len > 0 ? SCAN_SECTION : SCAN_DONE;
+}

@@ -1,0 +1,275 @@
+#include "conf/table.h"
+
+#include "base/str.h"
+#include "conf/build.h"
+
+const char *const conf_protocol_name[CONF_PROTOCOL_COUNT] = {
+    [CONF_OPENAI] = "openai",
+    [CONF_RESPONSES] = "responses",
+    [CONF_ANTHROPIC] = "anthropic",
+    [CONF_GEMINI] = "gemini",
+};
+
+const char *const conf_currency_name[CONF_CURRENCY_COUNT] = {
+    [CONF_USD] = "USD",
+    [CONF_CNY] = "CNY",
+};
+
+const char *const conf_can_name[CONF_CAN_COUNT] = {
+    [CONF_CAN_TOOLS] = "tools",       [CONF_CAN_VISION] = "vision",
+    [CONF_CAN_THINKING] = "thinking", [CONF_CAN_JSON] = "json",
+    [CONF_CAN_AUDIO] = "audio",       [CONF_CAN_EMBEDDINGS] = "embeddings",
+};
+
+const char *const conf_class_name[CONF_CLASS_COUNT] = {
+    [CONF_INPUT] = "input",
+    [CONF_CACHE_READ] = "cache-read",
+    [CONF_CACHE_WRITE_5M] = "cache-write",
+    [CONF_CACHE_WRITE_1H] = "cache-write-1h",
+    [CONF_OUTPUT] = "output",
+};
+
+const char *const conf_type_name[CONF_TYPE_COUNT] = {
+    [CONF_T_STRING] = "string",     [CONF_T_STRINGS] = "list of strings",
+    [CONF_T_BOOL] = "true or false", [CONF_T_UINT] = "number",
+    [CONF_T_SIZE] = "size",         [CONF_T_DURATION] = "duration",
+    [CONF_T_DECIMAL] = "decimal",   [CONF_T_PRICE] = "price",
+    [CONF_T_WORD] = "word",         [CONF_T_BITS] = "list of words",
+};
+
+const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
+    [CONF_RELOAD_CALLS] = "calls that start after it",
+    [CONF_RELOAD_CONNECTIONS] = "connections opened after it",
+};
+
+#define SECOND 1000u
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define KIB 1024u
+#define MIB (1024 * KIB)
+
+#define BYTES_OF(draft, field) sizeof(((draft *)NULL)->field)
+#define ROW(key, kind, draft, field, ...)                                                          \
+    {                                                                                              \
+        .name = (key), .type = (kind), .field_off = offsetof(draft, field),                        \
+        .field_bytes = BYTES_OF(draft, field), __VA_ARGS__                                         \
+    }
+#define KEY_STRING(key, draft, field, ...) ROW(key, CONF_T_STRING, draft, field, __VA_ARGS__)
+#define KEY_STRINGS(key, draft, field, ...) ROW(key, CONF_T_STRINGS, draft, field, __VA_ARGS__)
+#define KEY_BOOL(key, draft, field, ...) ROW(key, CONF_T_BOOL, draft, field, __VA_ARGS__)
+#define KEY_UINT(key, draft, field, ...) ROW(key, CONF_T_UINT, draft, field, __VA_ARGS__)
+#define KEY_SIZE(key, draft, field, ...) ROW(key, CONF_T_SIZE, draft, field, __VA_ARGS__)
+#define KEY_DURATION(key, draft, field, ...) ROW(key, CONF_T_DURATION, draft, field, __VA_ARGS__)
+#define KEY_DECIMAL(key, draft, field, ...) ROW(key, CONF_T_DECIMAL, draft, field, __VA_ARGS__)
+#define KEY_PRICE(key, draft, class, ...)                                                          \
+    ROW(key, CONF_T_PRICE, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MTOK,   \
+        __VA_ARGS__)
+#define KEY_WORD(key, draft, field, list, ...)                                                     \
+    ROW(key, CONF_T_WORD, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
+#define KEY_BITS(key, draft, field, list, ...)                                                     \
+    ROW(key, CONF_T_BITS, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
+
+#define UPSTREAM struct draft_upstream
+static const struct conf_key upstream_keys[] = {
+    KEY_BITS("protocol", UPSTREAM, out.protocols, conf_protocol_name, .required = true,
+             .doc = "The wire protocols that this upstream speaks. A call goes only to upstreams "
+                    "that speak the caller's own."),
+    KEY_STRING("url", UPSTREAM, out.url, .required = true, .min = 1, .max = 2048,
+               .reload = CONF_RELOAD_CONNECTIONS,
+               .doc = "The base that the maker's SDK takes: OpenAI's ends in /v1, Anthropic's does "
+                      "not. Without user, query or fragment. Plain http only where local is true."),
+    KEY_BOOL("local", UPSTREAM, out.local, .def = "false", .reload = CONF_RELOAD_CONNECTIONS,
+             .doc = "Allows loopback and private addresses, and plain http."),
+    KEY_STRING("key-env", UPSTREAM, key_env, .min = 1, .max = 128,
+               .doc = "The environment variable that holds the provider's key."),
+    KEY_STRING("key-file", UPSTREAM, key_file, .min = 1, .max = 4095,
+               .doc = "The file that holds the provider's key, readable by its owner alone; one "
+                      "newline at its end is cut. Relative to the file that names it."),
+    KEY_STRING("key-credential", UPSTREAM, key_credential, .min = 1, .max = 255,
+               .doc = "The systemd credential that holds the provider's key."),
+    KEY_STRINGS("models", UPSTREAM, out.models, .def = "*", .min = 1, .max = 255,
+                .doc = "Globs over the names of the models that it serves."),
+    KEY_STRINGS("rename", UPSTREAM, renames, .empty_ok = true, .min = 1, .max = 511,
+                .doc = "Pairs MODEL=NAME: what this upstream calls a model."),
+    KEY_DURATION("timeout-connect", UPSTREAM, out.connect_ms, .min = 1, .max = MINUTE, .def = "3s",
+                 .doc = "Give up connecting, TLS included, after this long and try the next "
+                        "upstream."),
+    KEY_DURATION("timeout-first-byte", UPSTREAM, out.first_byte_ms, .min = 1, .max = HOUR,
+                 .def = "120s",
+                 .doc = "How long the first byte of an answer may take once the request is sent."),
+    KEY_DURATION("timeout-idle", UPSTREAM, out.idle_ms, .min = 1, .max = HOUR, .def = "300s",
+                 .doc = "How long an answer that has begun may pause. Comments in a stream do not "
+                        "count as progress."),
+    KEY_UINT("max-connections", UPSTREAM, out.connections_max, .min = 1, .max = 65535,
+             .def = "512", .doc = "Connections to this upstream, over all workers."),
+    KEY_UINT("rpm", UPSTREAM, out.rpm, .min = 0, .max = 10000000, .def = "0",
+             .doc = "The provider's own limit of calls a minute; 0 is none."),
+    KEY_STRING("ca-file", UPSTREAM, ca_file, .min = 0, .max = 4095, .def = "",
+               .reload = CONF_RELOAD_CONNECTIONS,
+               .doc = "Certificate authorities to trust instead of the system's, in PEM. Relative "
+                      "to the file that names it."),
+};
+
+#define MODEL struct draft_model
+static const struct conf_key model_keys[] = {
+    KEY_STRING("family", MODEL, out.family, .min = 1, .max = CONF_NAME_LEN_MAX,
+               .doc = "The maker's line that the model belongs to; its own name when absent. "
+                      "Failover never leaves it."),
+    KEY_WORD("currency", MODEL, out.currency, conf_currency_name, .def = "USD",
+             .doc = "The currency of the list prices."),
+    KEY_PRICE("input", MODEL, CONF_INPUT, .required = true,
+              .doc = "List price of 1,000,000 tokens of input. Must be stated; 0 is free."),
+    KEY_PRICE("output", MODEL, CONF_OUTPUT, .required = true,
+              .doc = "List price of 1,000,000 tokens of output, reasoning included. Must be stated; "
+                     "0 is free."),
+    KEY_PRICE("cache-read", MODEL, CONF_CACHE_READ,
+              .doc = "List price of 1,000,000 tokens of input read from the provider's cache; the "
+                     "price of input when absent."),
+    KEY_PRICE("cache-write", MODEL, CONF_CACHE_WRITE_5M,
+              .doc = "List price of 1,000,000 tokens of input written to the provider's cache for "
+                     "five minutes; the price of input when absent."),
+    KEY_PRICE("cache-write-1h", MODEL, CONF_CACHE_WRITE_1H,
+              .doc = "The same for one hour; the price of cache-write when absent."),
+    KEY_UINT("context", MODEL, out.context_tokens, .min = 1, .max = 1000000000,
+             .doc = "The context window, in tokens."),
+    KEY_UINT("max-output", MODEL, out.output_tokens_max, .min = 1, .max = 1000000000,
+             .doc = "The most tokens that one answer can have. Held for when the caller states no "
+                    "cap."),
+    KEY_BITS("can", MODEL, out.can, conf_can_name, .empty_ok = true,
+             .doc = "What the model is able to do."),
+    KEY_UINT("quality", MODEL, out.quality, .min = 0, .max = 100, .def = "50",
+             .doc = "How good its answers are, for an auto name to choose by."),
+    KEY_STRINGS("alias", MODEL, out.aliases, .empty_ok = true, .min = 1,
+                .max = CONF_MODEL_NAME_LEN_MAX, .doc = "Other names that callers may use for it."),
+};
+
+#define TIER struct draft_tier
+static const struct conf_key tier_keys[] = {
+    KEY_UINT("above", TIER, out.above_tokens, .required = true, .min = 1, .max = 1000000000,
+             .doc = "The tier holds when the context of a call, all input tokens together, is larger "
+                    "than this. The whole call is then priced by it."),
+    KEY_BOOL("inclusive", TIER, out.inclusive, .def = "false",
+             .doc = "The tier holds also when the context is exactly that large."),
+    KEY_PRICE("input", TIER, CONF_INPUT, .doc = "As in the model; the model's own when absent."),
+    KEY_PRICE("output", TIER, CONF_OUTPUT, .doc = "As in the model; the model's own when absent."),
+    KEY_PRICE("cache-read", TIER, CONF_CACHE_READ,
+              .doc = "As in the model; the model's own when absent."),
+    KEY_PRICE("cache-write", TIER, CONF_CACHE_WRITE_5M,
+              .doc = "As in the model; the model's own when absent."),
+    KEY_PRICE("cache-write-1h", TIER, CONF_CACHE_WRITE_1H,
+              .doc = "As in the model; the model's own when absent."),
+};
+
+#define CHANNEL struct draft_channel
+static const struct conf_key channel_keys[] = {
+    KEY_STRING("title", CHANNEL, out.title, .min = 1, .max = 128,
+               .doc = "The name that people are shown."),
+    KEY_DECIMAL("multiplier", CHANNEL, out.multiplier_u[CONF_USD], .max = CONF_MULTIPLIER_MAX_U,
+                .def = "1", .doc = "Credits per USD of list price."),
+    KEY_DECIMAL("multiplier-cny", CHANNEL, out.multiplier_u[CONF_CNY],
+                .max = CONF_MULTIPLIER_MAX_U, .def = "1", .doc = "Credits per CNY of list price."),
+    KEY_STRINGS("use", CHANNEL, use, .required = true, .min = 1, .max = CONF_NAME_LEN_MAX,
+                .doc = "The upstreams of this channel."),
+    KEY_STRINGS("weights", CHANNEL, weights, .empty_ok = true, .min = 1, .max = 128,
+                .doc = "Pairs UPSTREAM=N: how often each comes first, in proportion. 1 when "
+                       "absent; 0 only when all others are down."),
+    KEY_BOOL("public", CHANNEL, out.is_public, .def = "true",
+             .doc = "A key without a list of channels may use it."),
+};
+
+#define AUTO struct conf_auto
+static const struct conf_key auto_keys[] = {
+    KEY_STRINGS("models", AUTO, models, .required = true, .min = 1, .max = 255,
+                .doc = "Globs over the names of the models to choose from."),
+    KEY_DECIMAL("latency", AUTO, latency_u, .max = CONF_MICRO, .def = "0.3",
+                .doc = "Weight of a quick first byte."),
+    KEY_DECIMAL("cost", AUTO, cost_u, .max = CONF_MICRO, .def = "0.4",
+                .doc = "Weight of a low price."),
+    KEY_DECIMAL("quality", AUTO, quality_u, .max = CONF_MICRO, .def = "0.3",
+                .doc = "Weight of the model's quality."),
+};
+
+#define LIMITS struct conf_limits
+#define CONNECTIONS .reload = CONF_RELOAD_CONNECTIONS
+static const struct conf_key limits_keys[] = {
+    KEY_SIZE("body", LIMITS, body_bytes, .min = KIB, .max = 1024 * MIB, .def = "32m",
+             .doc = "A request's body."),
+    KEY_SIZE("headers", LIMITS, headers_bytes, .min = KIB, .max = MIB, .def = "64k", CONNECTIONS,
+             .doc = "A request's line and headers in all."),
+    KEY_SIZE("header", LIMITS, header_bytes, .min = 256, .max = MIB, .def = "16k", CONNECTIONS,
+             .doc = "One header of a request."),
+    KEY_UINT("header-lines", LIMITS, header_lines, .min = 8, .max = 1000, .def = "100", CONNECTIONS,
+             .doc = "Headers of a request."),
+    KEY_SIZE("request-line", LIMITS, request_line_bytes, .min = 256, .max = 64 * KIB, .def = "16k",
+             CONNECTIONS, .doc = "The first line of a request."),
+    KEY_SIZE("chunk-extra", LIMITS, chunk_extra_bytes, .min = 0, .max = 64 * KIB, .def = "4k",
+             CONNECTIONS, .doc = "Chunk extensions and trailers of one message in all."),
+    KEY_UINT("blank-lines", LIMITS, blank_lines, .min = 0, .max = 100, .def = "2", CONNECTIONS,
+             .doc = "Empty lines before a request."),
+    KEY_UINT("connections", LIMITS, connections, .min = 1, .max = 10000000, .def = "20000",
+             CONNECTIONS, .doc = "Connections of clients, over all workers."),
+    KEY_UINT("requests-per-connection", LIMITS, requests_per_connection, .min = 1,
+             .max = 4000000000, .def = "100000", CONNECTIONS,
+             .doc = "Requests on one connection of a client; after the last it is closed."),
+    KEY_DURATION("time-headers", LIMITS, headers_ms, .min = 100, .max = HOUR, .def = "10s",
+                 CONNECTIONS, .doc = "How long the line and headers of a request may take."),
+    KEY_DURATION("time-body", LIMITS, body_ms, .min = 100, .max = HOUR, .def = "60s", CONNECTIONS,
+                 .doc = "How long a request's body may take, besides what body-rate adds."),
+    KEY_SIZE("body-rate", LIMITS, body_bytes_per_s_min, .min = 1, .max = 1024 * MIB, .def = "1k",
+             CONNECTIONS,
+             .doc = "Bytes a second: a body gets one second more for every so many bytes that came."),
+    KEY_DURATION("time-idle", LIMITS, idle_ms, .min = 100, .max = 24 * HOUR, .def = "60s",
+                 CONNECTIONS, .doc = "How long a client's connection may lie idle between requests."),
+    KEY_DURATION("time-write", LIMITS, write_ms, .min = 100, .max = HOUR, .def = "60s", CONNECTIONS,
+                 .doc = "How long a client may leave written data untaken."),
+    KEY_SIZE("response-headers", LIMITS, response_headers_bytes, .min = KIB, .max = MIB,
+             .def = "64k", .doc = "The status line and headers of an upstream's answer in all."),
+    KEY_UINT("response-interim", LIMITS, response_headers_1xx, .min = 0, .max = 100, .def = "8",
+             .doc = "Interim answers (status 1xx) of an upstream before the real one."),
+    KEY_SIZE("response-body", LIMITS, response_body_bytes, .min = KIB, .max = 1024 * MIB,
+             .def = "32m", .doc = "An upstream's answer that is not a stream."),
+    KEY_SIZE("event", LIMITS, event_bytes, .min = KIB, .max = 64 * MIB, .def = "1m",
+             .doc = "One event of a stream."),
+    KEY_DURATION("time-call", LIMITS, call_ms, .min = SECOND, .max = 24 * HOUR, .def = "1h",
+                 .doc = "A call in all, from its request to the end of its answer."),
+    KEY_UINT("hold-output", LIMITS, hold_output_tokens, .min = 1, .max = 10000000, .def = "4096",
+             .doc = "Tokens of output to hold credit for when neither the caller nor the model "
+                    "states a cap; the hold is extended as the answer grows."),
+    KEY_UINT("usage-band", LIMITS, usage_band, .min = 0, .max = 1000, .def = "8",
+             .doc = "A call is flagged when its upstream reports fewer output tokens than the bytes "
+                    "of text that it relayed, divided by four and by this; 0 never flags."),
+};
+
+const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
+    [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys,
+                         COUNT_OF(upstream_keys), "One way to reach a provider."},
+    [CONF_S_MODEL] = {"model", true, CONF_NONE, model_keys, COUNT_OF(model_keys),
+                      "A name that callers ask for, and its list prices."},
+    [CONF_S_TIER] = {"tier", true, CONF_S_MODEL, tier_keys, COUNT_OF(tier_keys),
+                     "Other prices of its model for calls with a large context."},
+    [CONF_S_CHANNEL] = {"channel", true, CONF_NONE, channel_keys,
+                        COUNT_OF(channel_keys), "A service tier: upstreams and what they cost."},
+    [CONF_S_AUTO] = {"auto", true, CONF_NONE, auto_keys, COUNT_OF(auto_keys),
+                     "A model name that chooses the model for the caller."},
+    [CONF_S_LIMITS] = {"limits", false, CONF_NONE, limits_keys,
+                       COUNT_OF(limits_keys), "What one client or upstream may take."},
+};
+
+const struct conf_key *
+conf_key_find(const struct conf_section *section, struct str name)
+{
+    for (size_t i = 0; i < section->key_count; i++)
+        if (str_eq(str_from(section->keys[i].name), name))
+            return &section->keys[i];
+    return NULL;
+}
+
+int
+conf_section_find(int parent, struct str name)
+{
+    for (int kind = 0; kind < CONF_SECTION_COUNT; kind++)
+        if (conf_sections[kind].parent == parent &&
+            str_eq(str_from(conf_sections[kind].name), name))
+            return kind;
+    return CONF_NONE;
+}
