@@ -154,6 +154,8 @@ NEEDS_proto := proto base
 NEEDS_route := route shm conf base
 NEEDS_ledger := ledger shm conf base
 NEEDS_all := $(ROOMS) llhttp
+NEEDS_bench_load := base
+NEEDS_bench_relay := base
 
 room_of = $(firstword $(subst _, ,$(1)))
 archives = $(patsubst %,$(BUILD)/lib/%.a,$(1))
@@ -255,7 +257,8 @@ $(FUZZ_BINS): $(BUILD)/bin/%: $(BUILD)/obj/test/fuzz/%.o $(call archives,$(NEEDS
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(call grouped,$(filter %.a,$^)) $(LIB_LIBS) \
 		$(call link_line,test/fuzz/$*.c)
 
-$(BENCH_BINS): $(BUILD)/bin/bench-%: $(BUILD)/obj/bench/%.o $(call archives,$(NEEDS_all))
+$(BENCH_BINS): $(BUILD)/bin/bench-%: $(BUILD)/obj/bench/%.o \
+		$$(call archives,$$(or $$(NEEDS_bench_$$*),$$(NEEDS_all)))
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(LINK) -o $@ $< $(call grouped,$(filter %.a,$^)) $(LIB_LIBS) $(call link_line,bench/$*.c)
