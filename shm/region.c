@@ -1,6 +1,6 @@
 /*
- * The memory file: layout, making, adopting, growing. A new file gets its magic last, so that one
- * whose maker was killed half-way is known: nothing can be in it.
+ * The memory file: layout, making, adopting, growing. A new file gets its checksum last, so that
+ * one whose maker was killed half-way is known: nothing can be in it.
  *
  * Adoption believes nothing that it can compute: all sizes and offsets must be those that follow
  * from the geometry, which itself must be within bounds; what grows must lie within what is there;
@@ -335,6 +335,7 @@ region_fill(struct region *region, const struct region_geometry *geometry,
 
     if (rc < 0)
         return rc;
+    header->magic = REGION_MAGIC;
     header->layout_version = REGION_LAYOUT_VERSION;
     header->header_bytes = sizeof(*header);
     header->geometry = *geometry;
@@ -346,9 +347,8 @@ region_fill(struct region *region, const struct region_geometry *geometry,
     rc = ensure_first(region);
     if (rc < 0)
         return rc;
-    /* The magic comes last: the fence keeps the compiler from writing it before the rest. */
+    /* Last: the fence keeps the compiler from storing it before the rest. */
     atomic_thread_fence(memory_order_release);
-    header->magic = REGION_MAGIC;
     header->checksum = header_checksum(header);
     return 0;
 }
@@ -422,7 +422,7 @@ check_constant(const struct region_header *header, uint64_t file_bytes)
     uint8_t boot_id[16];
     int rc;
 
-    if (header->magic == 0 && header->checksum == 0)
+    if (header->checksum == 0)
         return -ESTALE; /* its maker died before it was done: nothing is in it */
     if (header->magic != REGION_MAGIC)
         return -EINVAL;
