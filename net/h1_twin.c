@@ -41,7 +41,10 @@ on_headers_complete(llhttp_t *parser)
     twin->keep_alive = llhttp_should_keep_alive(parser) != 0;
     /* An Upgrade we never follow: the message is one like any other. */
     parser->upgrade = 0;
-    return 0;
+    /* 1 tells llhttp what it leaves to its caller to know: these answers have no body, even
+     * with a length (RFC 9112 §6.3). */
+    return parser->type == HTTP_RESPONSE &&
+           (parser->status_code < 200 || parser->status_code == 204 || parser->status_code == 304);
 }
 
 static int
