@@ -1,0 +1,271 @@
+#include "proto/usage.h"
+
+#include "base/str.h"
+#include "proto/answer.h"
+#include "test/unit/testing.h"
+
+static struct js_value
+parsed(const char *text)
+{
+    struct js_value value;
+    struct js_error fault;
+
+    assert_true(js_check(str_from(text), &value, &fault));
+    return value;
+}
+
+static void
+check_usage(struct usage got, enum usage_state state, const uint32_t want[6])
+{
+    static const uint32_t nothing[6];
+
+    if (got.state != state)
+        print_error("state %s\n", usage_state_name[got.state]);
+    assert_int_equal(got.state, state);
+    want = state == USAGE_PRESENT ? want : nothing;
+    assert_int_equal(got.input, want[0]);
+    assert_int_equal(got.cache_read, want[1]);
+    assert_int_equal(got.cache_write_5m, want[2]);
+    assert_int_equal(got.cache_write_1h, want[3]);
+    assert_int_equal(got.output, want[4]);
+    assert_int_equal(got.reasoning, want[5]);
+}
+#define CHECK(got, state, ...) check_usage((got), (state), (const uint32_t[6]){__VA_ARGS__})
+
+static void
+test_openai(void **state)
+{
+    (void)state;
+    CHECK(usage_from_openai(parsed(
+              "{\"prompt_tokens\":120,\"completion_tokens\":33,\"total_tokens\":153,"
+              "\"prompt_tokens_details\":{\"cached_tokens\":40,\"cache_write_tokens\":16,"
+              "\"audio_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":12}}")),
+          USAGE_PRESENT, 64, 40, 16, 0, 33, 12);
+    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":5,\"completion_tokens\":0,"
+                                   "\"prompt_tokens_details\":null}")),
+          USAGE_PRESENT, 5, 0, 0, 0, 0, 0);
+    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":0,\"completion_tokens\":0}")), USAGE_ZERO, 0);
+    CHECK(usage_from_openai(parsed("null")), USAGE_ABSENT, 0);
+    CHECK(usage_from_openai((struct js_value){.type = JS_NONE}), USAGE_ABSENT, 0);
+    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":1000000000,"
+                                   "\"completion_tokens\":1000000000}")),
+          USAGE_PRESENT, 1000000000, 0, 0, 0, 1000000000, 0);
+}
+
+static void
+test_bad(void **state)
+{
+    static const char *const bad[] = {
+        "{}",
+        "[]",
+        "5",
+        "\"x\"",
+        "{\"prompt_tokens\":5}",
+        "{\"completion_tokens\":5}",
+        "{\"prompt_tokens\":null,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":-1,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":1.5,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":1e3,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":\"7\",\"completion_tokens\":5}",
+        "{\"prompt_tokens\":1000000001,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":99999999999999999999,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,"
+        "\"prompt_tokens_details\":{\"cached_tokens\":6}}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,"
+        "\"prompt_tokens_details\":{\"cached_tokens\":3,\"cache_write_tokens\":3}}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,"
+        "\"prompt_tokens_details\":{\"cached_tokens\":\"3\"}}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,"
+        "\"completion_tokens_details\":{\"reasoning_tokens\":6}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        CHECK(usage_from_openai(parsed(bad[i])), USAGE_BAD, 0);
+}
+
+static void
+test_others(void **state)
+{
+    (void)state;
+    CHECK(usage_from_embeddings(parsed("{\"prompt_tokens\":8,\"total_tokens\":8}")), USAGE_PRESENT,
+          8, 0, 0, 0, 0, 0);
+    CHECK(usage_from_embeddings(parsed("{\"total_tokens\":8}")), USAGE_BAD, 0);
+    CHECK(usage_from_responses(parsed(
+              "{\"input_tokens\":120,\"input_tokens_details\":{\"cached_tokens\":40,"
+              "\"cache_write_tokens\":16},\"output_tokens\":33,"
+              "\"output_tokens_details\":{\"reasoning_tokens\":12},\"total_tokens\":153}")),
+          USAGE_PRESENT, 64, 40, 16, 0, 33, 12);
+    CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":9}")), USAGE_PRESENT, 9, 0, 0, 0, 0, 0);
+    CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":-9}")), USAGE_BAD, 0);
+    CHECK(usage_from_count_tokens(parsed("{}")), USAGE_ABSENT, 0);
+}
+
+static void
+test_anthropic(void **state)
+{
+    (void)state;
+    CHECK(usage_from_anthropic(parsed(
+              "{\"input_tokens\":64,\"cache_creation_input_tokens\":16,"
+              "\"cache_read_input_tokens\":40,\"cache_creation\":{\"ephemeral_5m_input_tokens\":10,"
+              "\"ephemeral_1h_input_tokens\":6},\"output_tokens\":33,"
+              "\"output_tokens_details\":{\"thinking_tokens\":12},\"service_tier\":\"standard\"}")),
+          USAGE_PRESENT, 64, 40, 10, 6, 33, 12);
+    /* No split, or one that leaves some over: 5 minutes. */
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":1,\"output_tokens\":2,"
+                                      "\"cache_creation_input_tokens\":16}")),
+          USAGE_PRESENT, 1, 0, 16, 0, 2, 0);
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":1,\"output_tokens\":2,"
+                                      "\"cache_creation_input_tokens\":16,\"cache_creation\":"
+                                      "{\"ephemeral_1h_input_tokens\":6}}")),
+          USAGE_PRESENT, 1, 0, 10, 6, 2, 0);
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":1,\"output_tokens\":2,"
+                                      "\"cache_creation_input_tokens\":4,\"cache_creation\":"
+                                      "{\"ephemeral_1h_input_tokens\":6}}")),
+          USAGE_BAD, 0);
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":1,\"output_tokens\":2,"
+                                      "\"cache_read_input_tokens\":null,\"cache_creation\":null}")),
+          USAGE_PRESENT, 1, 0, 0, 0, 2, 0);
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":0,\"output_tokens\":0}")), USAGE_ZERO, 0);
+    CHECK(usage_from_anthropic(parsed("{\"output_tokens\":1}")), USAGE_BAD, 0);
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":1}")), USAGE_BAD, 0);
+    CHECK(usage_from_anthropic(parsed("{\"input_tokens\":1,\"output_tokens\":2,"
+                                      "\"cache_read_input_tokens\":-1}")),
+          USAGE_BAD, 0);
+    CHECK(usage_from_anthropic(parsed("null")), USAGE_ABSENT, 0);
+    CHECK(usage_from_anthropic(parsed("[]")), USAGE_BAD, 0);
+}
+
+static void
+test_anthropic_stream(void **state)
+{
+    struct usage_anthropic sum = {.seen = 0};
+
+    (void)state;
+    usage_anthropic_merge(&sum,
+                          parsed("{\"input_tokens\":64,\"cache_creation_input_tokens\":16,"
+                                 "\"cache_creation\":{\"ephemeral_5m_input_tokens\":0,"
+                                 "\"ephemeral_1h_input_tokens\":16},\"output_tokens\":1}"),
+                          false);
+    assert_false(sum.final);
+    CHECK(usage_anthropic_sum(&sum), USAGE_PRESENT, 64, 0, 0, 16, 1, 0);
+    usage_anthropic_merge(&sum,
+                          parsed("{\"input_tokens\":null,\"output_tokens\":20,"
+                                 "\"cache_creation_input_tokens\":16}"),
+                          true);
+    assert_true(sum.final);
+    CHECK(usage_anthropic_sum(&sum), USAGE_PRESENT, 64, 0, 0, 16, 20, 0);
+    /* Exact numbers may come only at the end. */
+    usage_anthropic_merge(&sum, parsed("{\"input_tokens\":70,\"output_tokens\":33}"), true);
+    CHECK(usage_anthropic_sum(&sum), USAGE_PRESENT, 70, 0, 0, 16, 33, 0);
+    usage_anthropic_merge(&sum, parsed("{\"output_tokens\":\"x\"}"), true);
+    CHECK(usage_anthropic_sum(&sum), USAGE_BAD, 0);
+}
+
+/* ---- whole answers --------------------------------------------------------------------------- */
+
+static struct answer
+read_answer(enum proto_endpoint endpoint, const char *body)
+{
+    struct page page = page_make(body, strlen(body));
+    struct answer answer;
+
+    answer_read(endpoint, page.text, &answer);
+    /* The views point into the page: read them before it goes. */
+    answer.model = str_from(answer.model.ptr != NULL ? "some" : NULL);
+    answer.id = str_from(answer.id.ptr != NULL ? "some" : NULL);
+    page_free(&page);
+    return answer;
+}
+
+static void
+test_answers(void **state)
+{
+    struct answer a;
+
+    (void)state;
+    a = read_answer(ENDPOINT_CHAT,
+                    "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"model\":\"m\","
+                    "\"error\":null,\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                    "\"content\":\"Hello, you\",\"refusal\":null},\"finish_reason\":\"stop\"}],"
+                    "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    CHECK(a.usage, USAGE_PRESENT, 3, 0, 0, 0, 2, 0);
+    assert_true(a.has_output);
+    assert_int_equal(a.output_len, 10);
+    assert_int_equal(a.output_estimate, 3);
+    assert_str(a.model, "some");
+    assert_str(a.id, "some");
+
+    a = read_answer(ENDPOINT_CHAT, "{\"choices\":[{\"message\":{\"content\":\"\"},"
+                                   "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":0}}]}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    assert_false(a.has_output);
+    CHECK(a.usage, USAGE_PRESENT, 3, 0, 0, 0, 0, 0);
+
+    a = read_answer(ENDPOINT_COMPLETIONS, "{\"choices\":[{\"text\":\"abcd\"}]}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    assert_int_equal(a.output_len, 4);
+    CHECK(a.usage, USAGE_ABSENT, 0);
+
+    a = read_answer(ENDPOINT_EMBEDDINGS, "{\"object\":\"list\",\"data\":[{\"embedding\":\"AAAA\"}],"
+                                         "\"model\":\"e\",\"usage\":{\"prompt_tokens\":8}}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    assert_true(a.has_output);
+    assert_int_equal(a.output_estimate, 0);
+    CHECK(a.usage, USAGE_PRESENT, 8, 0, 0, 0, 0, 0);
+
+    a = read_answer(ENDPOINT_RESPONSES,
+                    "{\"id\":\"resp_1\",\"object\":\"response\",\"error\":null,\"model\":\"m x\","
+                    "\"output\":[{\"type\":\"message\"}],"
+                    "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    assert_true(a.has_output);
+    assert_null(a.model.ptr); /* not fit for a header */
+    CHECK(a.usage, USAGE_PRESENT, 3, 0, 0, 0, 2, 0);
+
+    a = read_answer(ENDPOINT_MESSAGES, "{\"id\":\"msg_1\",\"type\":\"message\",\"model\":\"m\","
+                                       "\"content\":[],\"usage\":{\"input_tokens\":3,"
+                                       "\"output_tokens\":2}}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    assert_false(a.has_output);
+    CHECK(a.usage, USAGE_PRESENT, 3, 0, 0, 0, 2, 0);
+
+    a = read_answer(ENDPOINT_COUNT_TOKENS, "{\"input_tokens\":14}");
+    assert_int_equal(a.kind, ANSWER_OK);
+}
+
+static void
+test_answers_that_are_none(void **state)
+{
+    static const enum proto_endpoint calls[] = {ENDPOINT_CHAT,      ENDPOINT_COMPLETIONS,
+                                                ENDPOINT_EMBEDDINGS, ENDPOINT_RESPONSES,
+                                                ENDPOINT_MESSAGES,  ENDPOINT_COUNT_TOKENS};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        assert_int_equal(read_answer(calls[i], "").kind, ANSWER_NOT_JSON);
+        assert_int_equal(read_answer(calls[i], "<html>").kind, ANSWER_NOT_JSON);
+        assert_int_equal(read_answer(calls[i], "{\"choices\":[").kind, ANSWER_NOT_JSON);
+        assert_int_equal(read_answer(calls[i], "\x1f\x8b\x08").kind, ANSWER_NOT_JSON);
+        assert_int_equal(read_answer(calls[i], "{}").kind, ANSWER_UNKNOWN);
+        assert_int_equal(read_answer(calls[i], "[]").kind, ANSWER_UNKNOWN);
+        assert_int_equal(read_answer(calls[i], "{\"error\":null}").kind, ANSWER_UNKNOWN);
+        assert_int_equal(read_answer(calls[i], "{\"error\":{\"message\":\"x\"}}").kind,
+                         ANSWER_ERROR);
+        assert_int_equal(read_answer(calls[i], "{\"error\":\"x\"}").kind, ANSWER_ERROR);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_openai),           cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_others),           cmocka_unit_test(test_anthropic),
+        cmocka_unit_test(test_anthropic_stream), cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_answers_that_are_none),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
