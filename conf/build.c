@@ -443,7 +443,7 @@ static const struct plan plans[] = {
      CONF_MODEL_NAME_LEN_MAX, MODEL_NAME_ALSO},
     {CONF_S_CHANNEL, build_channel, sizeof(struct conf_channel), CONF_CHANNEL_COUNT_MAX,
      CONF_NAME_LEN_MAX, ""},
-    {CONF_S_AUTO, build_auto, sizeof(struct conf_auto), CONF_AUTO_COUNT_MAX, CONF_NAME_LEN_MAX,
+    {CONF_S_AUTO, build_auto, sizeof(struct conf_auto), CONF_AUTO_COUNT_MAX, CONF_MODEL_NAME_LEN_MAX,
      MODEL_NAME_ALSO},
 };
 

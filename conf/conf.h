@@ -21,8 +21,8 @@
 #define CONF_MODEL_COUNT_MAX 4096
 #define CONF_CHANNEL_COUNT_MAX 256
 #define CONF_AUTO_COUNT_MAX 64
-#define CONF_NAME_LEN_MAX 64        /* of upstreams, channels, autos */
-#define CONF_MODEL_NAME_LEN_MAX 128 /* of models and their aliases */
+#define CONF_NAME_LEN_MAX 64       /* of upstreams, channels, families */
+#define CONF_MODEL_NAME_LEN_MAX 92 /* of models, their aliases, autos */
 #define CONF_TIER_COUNT_MAX 8
 #define CONF_NONE (-1)
 
