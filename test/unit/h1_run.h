@@ -113,7 +113,9 @@ run_note_event(struct buf *out, struct h1_req *req, enum h1_req_event event)
         run_note_request(out, req);
         h1_req_next(req);
         break;
-    case H1_REQ_ERROR: buf_add_fmt(out, "ERROR %u %s\n", req->error.status, req->error.reason); break;
+    case H1_REQ_ERROR:
+        buf_add_fmt(out, "ERROR %u %s\n", req->error.status, req->error.reason);
+        break;
     case H1_REQ_MORE: break;
     }
     return event != H1_REQ_MORE && event != H1_REQ_ERROR;

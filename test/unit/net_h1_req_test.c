@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#define RAW(literal) {(literal), sizeof(literal) - 1}
+#define RAW(literal)                                                                               \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 #define POST "POST /v1/messages HTTP/1.1\r\nHost: a\r\n"
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n"
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
@@ -100,8 +103,8 @@ static const struct fixture fixtures[] = {
     {"TE behind a blank", RAW(POST " Transfer-Encoding: chunked\r\n\r\n"), 400},
     {"TE behind a bare LF", RAW(POST "X: a\nTransfer-Encoding: chunked\r\n\r\n"), 400},
     {"TE behind a bare CR", RAW(POST "X: a\rTransfer-Encoding: chunked\r\n\r\n"), 400},
-    {"TE on 1.0",
-     RAW("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
+    {"TE on 1.0", RAW("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+     400},
 
     /* Lines. */
     {"bare LF everywhere", RAW("GET / HTTP/1.1\nHost: a\n\n"), 400},
@@ -183,8 +186,8 @@ static const struct fixture fixtures[] = {
     {"host with half a bracket", RAW("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"), 400},
     {"host with no address in brackets", RAW("GET / HTTP/1.1\r\nHost: [a]\r\n\r\n"), 400},
     {"host with a tail", RAW("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n"), 400},
-    {"authorization twice",
-     RAW(GET "Authorization: Bearer a\r\nauthorization: Bearer a\r\n\r\n"), 400},
+    {"authorization twice", RAW(GET "Authorization: Bearer a\r\nauthorization: Bearer a\r\n\r\n"),
+     400},
     {"x-api-key twice", RAW(GET "X-Api-Key: a\r\nX-Api-Key: b\r\n\r\n"), 400},
     {"other expectation", RAW(POST "Expect: 200-ok\r\nContent-Length: 2\r\n\r\nhi"), 417},
     {"two expectations, one unknown",
@@ -358,8 +361,10 @@ test_bytes_after_close(void **state)
     out = every_split("close", (struct str)RAW(GET "Connection: close\r\n\r\n" NEXT), 1);
     assert_int_equal(count_of(&out, "DONE "), 2);
     buf_free(&out);
-    out = every_split("upgrade", (struct str)RAW(GET "Connection: upgrade\r\nUpgrade: websocket"
-                                                     "\r\n\r\n\x81\x05hello"), 1);
+    out = every_split("upgrade",
+                      (struct str)RAW(GET "Connection: upgrade\r\nUpgrade: websocket"
+                                          "\r\n\r\n\x81\x05hello"),
+                      1);
     assert_int_equal(count_of(&out, "DONE "), 1);
     assert_int_equal(count_of(&out, "ERROR 400"), 1);
     buf_free(&out);
@@ -678,8 +683,8 @@ test_names(void **state)
         assert_true(text.len > 0 && text.len < sizeof(other));
         assert_int_equal(h1_name_of(text), n);
         for (size_t i = 0; i < text.len; i++)
-            other[i] = (char)(text.ptr[i] >= 'a' && text.ptr[i] <= 'z' ? text.ptr[i] - 32
-                                                                       : text.ptr[i]);
+            other[i] =
+                (char)(text.ptr[i] >= 'a' && text.ptr[i] <= 'z' ? text.ptr[i] - 32 : text.ptr[i]);
         assert_int_equal(h1_name_of((struct str){other, text.len}), n);
         for (size_t i = 0; i < text.len; i++) {
             char was = other[i];

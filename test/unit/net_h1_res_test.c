@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-#define RAW(literal) {(literal), sizeof(literal) - 1}
+#define RAW(literal)                                                                               \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 #define OK "HTTP/1.1 200 OK\r\n"
 #define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
 
@@ -40,8 +43,9 @@ static const struct fixture fixtures[] = {
      LENGTH(HELLO)},
     {"length, close", RAW(OK "Connection: close\r\nContent-Length: 5\r\n\r\nhello"),
      "BODY 5 hello\nDONE end=1 reusable=0 extra=0"},
-    {"chunks, close", RAW(OK "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-                             "5\r\nhello\r\n0\r\n\r\n"),
+    {"chunks, close",
+     RAW(OK "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "5\r\nhello\r\n0\r\n\r\n"),
      "BODY 5 hello\nDONE end=2 reusable=0 extra=0"},
     {"204", RAW("HTTP/1.1 204 No Content\r\n\r\n"), "BODY 0 \nDONE end=0 reusable=1 extra=0"},
     {"304 with a length", RAW("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),
@@ -58,11 +62,13 @@ static const struct fixture fixtures[] = {
      LENGTH(HELLO)},
     {"continue before", RAW("HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 5\r\n\r\nhello"),
      "reusable=1 extra=0 interim=1"},
-    {"hints before", RAW("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n"
-                         "Content-Length: 7\r\n\r\n" OK "Content-Length: 5\r\n\r\nhello"),
+    {"hints before",
+     RAW("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n"
+         "Content-Length: 7\r\n\r\n" OK "Content-Length: 5\r\n\r\nhello"),
      "BODY 5 hello\nDONE end=1 reusable=1 extra=0 interim=2"},
-    {"upgrade offered", RAW(OK "Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n"
-                               "hello"),
+    {"upgrade offered",
+     RAW(OK "Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n"
+            "hello"),
      LENGTH(HELLO)},
 
     /* Bytes after the answer. */
@@ -124,8 +130,9 @@ static const struct fixture fixtures[] = {
      "BODY 0 \nERROR compressed body"},
     {"identity, then br", RAW(OK "Content-Encoding: identity\r\nContent-Encoding: br\r\n\r\n"),
      "ERROR compressed body"},
-    {"switched", RAW("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
-                     "Upgrade: x\r\n\r\nhello"),
+    {"switched",
+     RAW("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+         "Upgrade: x\r\n\r\nhello"),
      "ERROR switched protocols"},
     {"switched after a continue", RAW("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 101 S\r\n\r\nhello"),
      "ERROR switched protocols"},
@@ -325,10 +332,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fixtures),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_many_spans),
-        cmocka_unit_test(test_small_and_given_back),
+        cmocka_unit_test(test_fixtures),          cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_many_spans),        cmocka_unit_test(test_small_and_given_back),
         cmocka_unit_test(test_errors_have_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -277,14 +277,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),
-        cmocka_unit_test(test_small_answers),
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_refused_requests),
-        cmocka_unit_test(test_refused_headers),
-        cmocka_unit_test(test_date),
-        cmocka_unit_test(test_chunk_head),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_answer),          cmocka_unit_test(test_small_answers),
+        cmocka_unit_test(test_request),         cmocka_unit_test(test_refused_requests),
+        cmocka_unit_test(test_refused_headers), cmocka_unit_test(test_date),
+        cmocka_unit_test(test_chunk_head),      cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
