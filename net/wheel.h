@@ -24,11 +24,14 @@ struct wheel_timer {
     struct list node;
     wheel_fn fn;
     uint64_t due_tick;  /* when to call fn; 0: not set */
-    uint64_t look_tick; /* the slot it is in; 0: in none */
+    uint64_t look_tick; /* the slot it is in; 0: in none; WHEEL_SOON: for the next turn */
 };
+#define WHEEL_SOON UINT64_MAX
 
 struct wheel {
     uv_timer_t uv;
+    uv_idle_t idle;   /* active while something is in soon: the loop then does not sleep */
+    struct list soon; /* wheel_soon() */
     uint64_t tick;       /* every slot up to and with this one has been looked at */
     uint64_t armed_tick; /* the uv_timer's; 0: not armed */
     size_t count;        /* timers in slots */
@@ -46,6 +49,11 @@ void wheel_close(struct wheel *wheel);
  * set it again, and may free the timer's owner.
  */
 void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t delay_ms, wheel_fn fn);
+/*
+ * Calls fn in the next turn of the loop, without waiting for a tick: how a function that must
+ * not call back at once puts it off. Replaces what was set before.
+ */
+void wheel_soon(struct wheel *wheel, struct wheel_timer *timer, wheel_fn fn);
 /* fn will not come. Safe when not set, and twice. After it the timer's memory may go. */
 void wheel_cancel(struct wheel *wheel, struct wheel_timer *timer);
 
