@@ -63,8 +63,9 @@ slots_used(const struct hold_view *view)
 {
     uint32_t slot = 0;
 
+    /* seq_cst: a recount that froze a word must not miss the CLAIM that came before it. */
     while (slot < view->slot_max &&
-           atomic_load_explicit(&view->slots[slot].state, memory_order_relaxed) != 0)
+           atomic_load_explicit(&view->slots[slot].state, memory_order_seq_cst) != 0)
         slot++;
     return slot;
 }

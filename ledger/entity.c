@@ -1,0 +1,469 @@
+#include "ledger/entity.h"
+
+#include "base/js.h"
+#include "base/rng.h"
+#include "base/str.h"
+#include "base/ucr.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define DOC_BYTES_MAX 16384
+
+/* ---- reading documents ---- */
+
+static int
+doc_get(struct db_txn *txn, enum db_table table, uint32_t id, struct js_value *out)
+{
+    struct db_key key = db_key_of_u32(id);
+    struct js_error err;
+    struct str text;
+    int rc = db_get(txn, table, &key, &text);
+
+    if (rc < 0)
+        return rc;
+    return js_check(text, out, &err) && js_is(*out, JS_OBJECT) ? 0 : -EILSEQ;
+}
+
+static void
+doc_text(struct js_value doc, struct str name, char *out, size_t cap)
+{
+    struct js_value value = js_get(doc, name);
+    char scratch[1024];
+
+    out[0] = '\0';
+    if (js_is(value, JS_STRING) && value.raw.len < sizeof(scratch))
+        str_copy(js_unescape(value, scratch, sizeof(scratch)), out, cap);
+}
+
+static int64_t
+doc_i64(struct js_value doc, struct str name)
+{
+    int64_t n = 0;
+
+    return js_i64(js_get(doc, name), &n) ? n : 0;
+}
+
+static uint32_t
+doc_u32(struct js_value doc, struct str name)
+{
+    int64_t n = doc_i64(doc, name);
+
+    return n < 0 || n > UINT32_MAX ? 0 : (uint32_t)n;
+}
+
+static bool
+doc_bool(struct js_value doc, struct str name)
+{
+    return js_bool(js_get(doc, name), false);
+}
+
+int
+entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
+{
+    struct js_value doc;
+    int rc = doc_get(txn, DB_TENANT, id, &doc);
+
+    if (rc < 0)
+        return rc;
+    *out = (struct entity_tenant){
+        .id = id,
+        .created_us = doc_i64(doc, STR("created_us")),
+        .disabled = doc_bool(doc, STR("disabled")),
+        .overdraft_ucr = doc_i64(doc, STR("overdraft_ucr")),
+        .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
+    };
+    doc_text(doc, STR("name"), out->name, sizeof(out->name));
+    return 0;
+}
+
+int
+entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out)
+{
+    struct js_value doc;
+    int rc = doc_get(txn, DB_MEMBER, id, &doc);
+
+    if (rc < 0)
+        return rc;
+    *out = (struct entity_member){
+        .id = id,
+        .tenant_id = doc_u32(doc, STR("tenant")),
+        .created_us = doc_i64(doc, STR("created_us")),
+        .removed = doc_bool(doc, STR("removed")),
+        .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
+    };
+    doc_text(doc, STR("email"), out->email, sizeof(out->email));
+    doc_text(doc, STR("role"), out->role, sizeof(out->role));
+    return 0;
+}
+
+int
+entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
+{
+    struct js_value doc;
+    int rc = doc_get(txn, DB_PROJECT, id, &doc);
+
+    if (rc < 0)
+        return rc;
+    *out = (struct entity_project){
+        .id = id,
+        .tenant_id = doc_u32(doc, STR("tenant")),
+        .created_us = doc_i64(doc, STR("created_us")),
+        .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
+    };
+    doc_text(doc, STR("name"), out->name, sizeof(out->name));
+    return 0;
+}
+
+static void
+key_lists(struct js_value doc, struct entity_key *out)
+{
+    struct js_value name, value;
+    struct js_iter it;
+    char scratch[1024];
+
+    for (js_iter_init(&it, js_get(doc, STR("channels"))); js_next(&it, &name, &value);)
+        if (out->channel_count < KEY_CHANNELS_MAX && value.raw.len < sizeof(scratch))
+            str_copy(js_unescape(value, scratch, sizeof(scratch)),
+                     out->channels[out->channel_count++], sizeof(out->channels[0]));
+    for (js_iter_init(&it, js_get(doc, STR("addresses"))); js_next(&it, &name, &value);)
+        if (out->cidr_count < KEY_CIDRS_MAX && value.raw.len < sizeof(scratch))
+            str_copy(js_unescape(value, scratch, sizeof(scratch)), out->cidrs[out->cidr_count++],
+                     sizeof(out->cidrs[0]));
+    for (js_iter_init(&it, js_get(doc, STR("models"))); js_next(&it, &name, &value);) {
+        struct str glob = value.raw.len < sizeof(scratch)
+                              ? js_unescape(value, scratch, sizeof(scratch))
+                              : STR_NONE;
+
+        if (glob.len == 0 || glob.len + 1 > sizeof(out->models) - out->models_len)
+            continue;
+        memcpy(out->models + out->models_len, glob.ptr, glob.len);
+        out->models_len += (uint32_t)glob.len + 1;
+        out->model_count++;
+    }
+}
+
+int
+entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
+{
+    struct js_value doc;
+    char hash[2 * HASH_LEN + 1];
+    int rc = doc_get(txn, DB_KEY, id, &doc);
+
+    if (rc < 0)
+        return rc;
+    memset(out, 0, sizeof(*out));
+    out->id = id;
+    out->tenant_id = doc_u32(doc, STR("tenant"));
+    out->member_id = doc_u32(doc, STR("member"));
+    out->project_id = doc_u32(doc, STR("project"));
+    out->created_us = doc_i64(doc, STR("created_us"));
+    out->expires_us = doc_i64(doc, STR("expires_us"));
+    out->disabled = doc_bool(doc, STR("disabled"));
+    out->rpm = doc_u32(doc, STR("rpm"));
+    out->tpm = doc_u32(doc, STR("tpm"));
+    out->concurrency = doc_u32(doc, STR("concurrency"));
+    out->budget_id = (uint64_t)doc_i64(doc, STR("budget"));
+    doc_text(doc, STR("name"), out->name, sizeof(out->name));
+    doc_text(doc, STR("hint"), out->hint, sizeof(out->hint));
+    doc_text(doc, STR("hash"), hash, sizeof(hash));
+    key_lists(doc, out);
+    return str_unhex(str_from(hash), out->hash, HASH_LEN) ? 0 : -EILSEQ;
+}
+
+/* ---- writing documents ---- */
+
+struct doc {
+    struct buf buf;
+    struct jw jw;
+};
+
+static void
+doc_start(struct doc *doc)
+{
+    buf_init(&doc->buf, DOC_BYTES_MAX);
+    jw_init(&doc->jw, &doc->buf);
+    jw_object(&doc->jw);
+}
+
+static int
+doc_put(struct db_txn *txn, enum db_table table, uint32_t id, struct doc *doc)
+{
+    struct db_key key = db_key_of_u32(id);
+    int rc;
+
+    ASSERT(id != 0);
+    jw_object_end(&doc->jw);
+    rc = doc->buf.failed ? -ENOMEM : db_put(txn, table, &key, buf_str(&doc->buf));
+    buf_free(&doc->buf);
+    return rc;
+}
+
+int
+entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
+{
+    struct doc doc;
+
+    doc_start(&doc);
+    jw_key_cstr(&doc.jw, "name", t->name);
+    jw_key_i64(&doc.jw, "created_us", t->created_us);
+    jw_key_bool(&doc.jw, "disabled", t->disabled);
+    jw_key_i64(&doc.jw, "overdraft_ucr", t->overdraft_ucr);
+    jw_key_u64(&doc.jw, "budget", t->budget_id);
+    return doc_put(txn, DB_TENANT, t->id, &doc);
+}
+
+int
+entity_member_put(struct db_txn *txn, const struct entity_member *m)
+{
+    struct doc doc;
+
+    doc_start(&doc);
+    jw_key_u64(&doc.jw, "tenant", m->tenant_id);
+    jw_key_cstr(&doc.jw, "email", m->email);
+    jw_key_cstr(&doc.jw, "role", m->role);
+    jw_key_i64(&doc.jw, "created_us", m->created_us);
+    jw_key_bool(&doc.jw, "removed", m->removed);
+    jw_key_u64(&doc.jw, "budget", m->budget_id);
+    return doc_put(txn, DB_MEMBER, m->id, &doc);
+}
+
+int
+entity_project_put(struct db_txn *txn, const struct entity_project *p)
+{
+    struct doc doc;
+
+    doc_start(&doc);
+    jw_key_u64(&doc.jw, "tenant", p->tenant_id);
+    jw_key_cstr(&doc.jw, "name", p->name);
+    jw_key_i64(&doc.jw, "created_us", p->created_us);
+    jw_key_u64(&doc.jw, "budget", p->budget_id);
+    return doc_put(txn, DB_PROJECT, p->id, &doc);
+}
+
+static void
+doc_key_lists(struct jw *jw, const struct entity_key *k)
+{
+    const char *glob = k->models;
+
+    jw_key(jw, "channels");
+    jw_array(jw);
+    for (uint32_t i = 0; i < k->channel_count; i++)
+        jw_cstr(jw, k->channels[i]);
+    jw_array_end(jw);
+    jw_key(jw, "models");
+    jw_array(jw);
+    for (uint32_t i = 0; i < k->model_count; i++, glob += strlen(glob) + 1)
+        jw_cstr(jw, glob);
+    jw_array_end(jw);
+    jw_key(jw, "addresses");
+    jw_array(jw);
+    for (uint32_t i = 0; i < k->cidr_count; i++)
+        jw_cstr(jw, k->cidrs[i]);
+    jw_array_end(jw);
+}
+
+int
+entity_key_put(struct db_txn *txn, const struct entity_key *k)
+{
+    struct doc doc;
+    char hash[2 * HASH_LEN + 1];
+
+    ASSERT(k->models_len <= sizeof(k->models));
+    str_hex(k->hash, HASH_LEN, hash);
+    doc_start(&doc);
+    jw_key_u64(&doc.jw, "tenant", k->tenant_id);
+    jw_key_u64(&doc.jw, "member", k->member_id);
+    jw_key_u64(&doc.jw, "project", k->project_id);
+    jw_key_cstr(&doc.jw, "name", k->name);
+    jw_key_cstr(&doc.jw, "hint", k->hint);
+    jw_key_cstr(&doc.jw, "hash", hash);
+    jw_key_i64(&doc.jw, "created_us", k->created_us);
+    jw_key_i64(&doc.jw, "expires_us", k->expires_us);
+    jw_key_bool(&doc.jw, "disabled", k->disabled);
+    jw_key_u64(&doc.jw, "rpm", k->rpm);
+    jw_key_u64(&doc.jw, "tpm", k->tpm);
+    jw_key_u64(&doc.jw, "concurrency", k->concurrency);
+    jw_key_u64(&doc.jw, "budget", k->budget_id);
+    doc_key_lists(&doc.jw, k);
+    return doc_put(txn, DB_KEY, k->id, &doc);
+}
+
+/* ---- names and children ---- */
+
+static bool
+unique_key(enum db_table table, uint32_t tenant_id, struct str text, struct db_key *key)
+{
+    db_key_start(key);
+    db_key_u8(key, (uint8_t)table);
+    db_key_u32(key, tenant_id);
+    return db_key_text(key, text);
+}
+
+int
+entity_find(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
+            uint32_t *id)
+{
+    struct db_key key;
+    struct str value;
+    int rc;
+
+    *id = 0;
+    if (!unique_key(table, tenant_id, text, &key))
+        return -ENOENT;
+    rc = db_get(txn, DB_UNIQUE, &key, &value);
+    if (rc < 0)
+        return rc;
+    *id = db_u32(value, 0);
+    return *id != 0 ? 0 : -EILSEQ;
+}
+
+int
+entity_name_take(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
+                 uint32_t id)
+{
+    struct db_key key, value = db_key_of_u32(id);
+
+    ASSERT(id != 0);
+    if (!unique_key(table, tenant_id, text, &key))
+        return -EINVAL;
+    return db_put_new(txn, DB_UNIQUE, &key, (struct str){(const char *)value.bytes, value.len});
+}
+
+int
+entity_name_drop(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text)
+{
+    struct db_key key;
+
+    return unique_key(table, tenant_id, text, &key) ? db_delete(txn, DB_UNIQUE, &key) : -ENOENT;
+}
+
+static void
+child_key(enum db_table table, uint32_t tenant_id, struct db_key *key)
+{
+    db_key_start(key);
+    db_key_u8(key, (uint8_t)table);
+    db_key_u32(key, tenant_id);
+}
+
+int
+entity_child_put(struct db_txn *txn, enum db_table table, uint32_t tenant_id, uint32_t id)
+{
+    struct db_key key;
+
+    child_key(table, tenant_id, &key);
+    db_key_u32(&key, id);
+    return db_put(txn, DB_CHILD, &key, STR(""));
+}
+
+int
+entity_children(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct db_walk *walk)
+{
+    struct db_key from;
+
+    child_key(table, tenant_id, &from);
+    return db_walk_start(txn, DB_CHILD, &from, from.len, walk);
+}
+
+/* ---- budgets ---- */
+
+int
+entity_budget_get(struct db_txn *txn, uint64_t id, struct db_budget *out)
+{
+    struct db_key key = db_key_of_u64(id);
+
+    return db_get_fixed(txn, DB_BUDGET, &key, out, sizeof(*out));
+}
+
+int
+entity_budget_put(struct db_txn *txn, uint64_t id, const struct db_budget *budget)
+{
+    struct db_key key = db_key_of_u64(id);
+
+    ASSERT(id != 0);
+    ASSERT(budget->kind < BUDGET_KIND_COUNT && budget->period < BUDGET_PERIOD_COUNT);
+    return db_put(txn, DB_BUDGET, &key, (struct str){(const char *)budget, sizeof(*budget)});
+}
+
+bool
+entity_budget_parse(struct str text, int64_t *limit_ucr, enum budget_period *period)
+{
+    struct str rest, amount = str_split(text, '/', &rest);
+
+    *period = BUDGET_TOTAL;
+    if (rest.ptr != NULL) {
+        int i = BUDGET_DAY;
+
+        while (i < BUDGET_PERIOD_COUNT && !str_eq(rest, str_from(budget_period_name[i])))
+            i++;
+        if (i == BUDGET_PERIOD_COUNT)
+            return false;
+        *period = (enum budget_period)i;
+    }
+    return ucr_parse(amount, limit_ucr) && *limit_ucr >= 0 && *limit_ucr <= BUDGET_SPENT_MAX;
+}
+
+/* ---- secrets and texts ---- */
+
+static const char key_letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+void
+entity_key_text(char *text)
+{
+    size_t len = 3;
+
+    memcpy(text, "sk-", 3);
+    while (len < KEY_TEXT_LEN) {
+        uint8_t bytes[64];
+
+        rng_bytes(bytes, sizeof(bytes));
+        /* The last 8 of 256 values would favour the first letters. */
+        for (size_t i = 0; i < sizeof(bytes) && len < KEY_TEXT_LEN; i++)
+            if (bytes[i] < 248)
+                text[len++] = key_letters[bytes[i] % 62];
+        explicit_bzero(bytes, sizeof(bytes));
+    }
+    text[len] = '\0';
+    ASSERT(entity_key_well_formed((struct str){text, len}));
+}
+
+bool
+entity_key_well_formed(struct str text)
+{
+    if (text.len != KEY_TEXT_LEN || !str_starts_with(text, STR("sk-")))
+        return false;
+    for (size_t i = 3; i < text.len; i++)
+        if (memchr(key_letters, text.ptr[i], sizeof(key_letters) - 1) == NULL)
+            return false;
+    return true;
+}
+
+bool
+entity_text_ok(struct str text, size_t max)
+{
+    if (text.len == 0 || text.len > max || text.ptr[0] == ' ' || text.ptr[text.len - 1] == ' ')
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if ((uint8_t)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return false;
+    return true; /* it came through the JSON reader: the UTF-8 is good */
+}
+
+bool
+entity_name_ok(struct str text)
+{
+    bool digits = true;
+
+    for (size_t i = 0; i < text.len; i++)
+        digits = digits && text.ptr[i] >= '0' && text.ptr[i] <= '9';
+    return !digits && entity_text_ok(text, ENTITY_NAME_MAX);
+}
+
+bool
+entity_email_ok(struct str text)
+{
+    size_t at = str_find(text, '@', 0);
+
+    return entity_text_ok(text, ENTITY_EMAIL_MAX) && at > 0 && at + 1 < text.len &&
+           str_find(text, '@', at + 1) == text.len && str_find(text, ' ', 0) == text.len;
+}

@@ -1,0 +1,100 @@
+/*
+ * Tenants, members, projects and keys as they are kept: one JSON document each, under an id that is
+ * never used again; names and addresses are unique. Budgets are fixed records of their own.
+ */
+#ifndef LEDGER_ENTITY_H
+#define LEDGER_ENTITY_H
+
+#include "base/base.h"
+#include "base/jw.h"
+#include "ledger/db.h"
+#include "shm/budget.h"
+#include "shm/key.h"
+
+#define ENTITY_NAME_MAX 96
+#define ENTITY_EMAIL_MAX 254
+#define ENTITY_CIDR_MAX 48
+#define KEY_TEXT_LEN 46 /* "sk-" and 43 of 62 letters and digits: 256 random bits */
+
+struct entity_tenant {
+    uint32_t id;
+    char name[ENTITY_NAME_MAX + 1];
+    int64_t created_us;
+    bool disabled;
+    int64_t overdraft_ucr;
+    uint64_t budget_id;
+};
+
+struct entity_member {
+    uint32_t id, tenant_id;
+    char email[ENTITY_EMAIL_MAX + 1];
+    char role[16];
+    int64_t created_us;
+    bool removed;
+    uint64_t budget_id;
+};
+
+struct entity_project {
+    uint32_t id, tenant_id;
+    char name[ENTITY_NAME_MAX + 1];
+    int64_t created_us;
+    uint64_t budget_id;
+};
+
+struct entity_key {
+    uint32_t id, tenant_id, member_id, project_id;
+    char name[ENTITY_NAME_MAX + 1];
+    char hint[8]; /* the last four of its text, to know it by */
+    uint8_t hash[HASH_LEN];
+    int64_t created_us, expires_us; /* 0: never */
+    bool disabled;
+    uint32_t rpm, tpm, concurrency;
+    uint64_t budget_id;
+    char channels[KEY_CHANNELS_MAX][ENTITY_NAME_MAX + 1];
+    uint32_t channel_count;
+    char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL, as in the region */
+    uint32_t model_count, models_len;
+    char cidrs[KEY_CIDRS_MAX][ENTITY_CIDR_MAX + 1];
+    uint32_t cidr_count;
+};
+
+/* -ENOENT, -EILSEQ. */
+int entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out) MUST_CHECK;
+int entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out) MUST_CHECK;
+int entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out) MUST_CHECK;
+int entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out) MUST_CHECK;
+
+int entity_tenant_put(struct db_txn *txn, const struct entity_tenant *tenant) MUST_CHECK;
+int entity_member_put(struct db_txn *txn, const struct entity_member *member) MUST_CHECK;
+int entity_project_put(struct db_txn *txn, const struct entity_project *project) MUST_CHECK;
+int entity_key_put(struct db_txn *txn, const struct entity_key *key) MUST_CHECK;
+
+/* By unique text: tenants' names (tenant_id 0), members' addresses, projects' names. -ENOENT. */
+int entity_find(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
+                uint32_t *id) MUST_CHECK;
+int entity_name_take(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
+                     uint32_t id) MUST_CHECK; /* -EEXIST */
+int entity_name_drop(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
+                     struct str text) MUST_CHECK;
+/* Children of a tenant, in order of id. */
+int entity_child_put(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
+                     uint32_t id) MUST_CHECK;
+int entity_children(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
+                    struct db_walk *walk) MUST_CHECK; /* the id is db_u32(key, 5) */
+
+int entity_budget_get(struct db_txn *txn, uint64_t id, struct db_budget *out) MUST_CHECK;
+int entity_budget_put(struct db_txn *txn, uint64_t id, const struct db_budget *budget) MUST_CHECK;
+/* "12.5", "100/day", "100/week", "100/month". False when malformed. */
+bool entity_budget_parse(struct str text, int64_t *limit_ucr, enum budget_period *period) MUST_CHECK;
+
+/* New secrets: text has room for KEY_TEXT_LEN + 1. Only the hash is ever kept. */
+void entity_key_text(char *text);
+bool entity_key_well_formed(struct str text);
+
+/* Valid UTF-8 without control characters, 1 to max bytes, no blank at either end. */
+bool entity_text_ok(struct str text, size_t max);
+/* Also not digits only, since an id may stand wherever a name may. */
+bool entity_name_ok(struct str text);
+bool entity_email_ok(struct str text);
+
+#endif

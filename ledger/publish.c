@@ -1,0 +1,345 @@
+/*
+ * From the store into the region: accounts, budgets, keys. Every step can be done again: what is there
+ * already is brought up to date, what is missing is added. What the region has and the store
+ * has not (a slot made for a transaction that never came) stays closed, or is taken by the id's next
+ * owner.
+ */
+#include "ledger/core.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "ledger/entity.h"
+#include "shm/names.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void
+account_disable(struct account *account, bool disabled)
+{
+    if (disabled)
+        atomic_fetch_or_explicit(&account->flags, ACCOUNT_DISABLED, memory_order_release);
+    else
+        atomic_fetch_and_explicit(&account->flags, ~(uint32_t)ACCOUNT_DISABLED,
+                                  memory_order_release);
+}
+
+int
+publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id)
+{
+    uint32_t idx = id_map_get(&ledger->budget_of_id, (uint32_t)budget_id);
+    struct db_budget def;
+    struct budget *budget;
+    int rc = entity_budget_get(txn, budget_id, &def);
+
+    if (rc < 0)
+        return rc;
+    if (def.kind >= BUDGET_KIND_COUNT || def.period >= BUDGET_PERIOD_COUNT)
+        return -EILSEQ;
+    if (idx == 0) {
+        rc = budget_add(ledger->region, (enum budget_kind)def.kind, budget_id,
+                        (enum budget_period)def.period, MAX(def.limit_ucr, 0), &idx);
+        if (rc == 0)
+            rc = id_map_set(&ledger->budget_of_id, (uint32_t)budget_id, idx);
+        if (rc == 0)
+            rc = id_map_set(&ledger->id_of_budget, idx, (uint32_t)budget_id);
+        return rc < 0 ? rc : recount_budget(ledger, idx);
+    }
+    budget = budget_at(ledger->region, idx);
+    ASSERT(budget != NULL && budget->id == budget_id);
+    rc = id_map_set(&ledger->id_of_budget, idx, (uint32_t)budget_id);
+    if (rc < 0)
+        return rc;
+    atomic_store_explicit(&budget->limit_ucr, MAX(def.limit_ucr, 0), memory_order_relaxed);
+    if (atomic_load_explicit(&budget->period, memory_order_relaxed) == def.period)
+        return 0;
+    atomic_store_explicit(&budget->period, def.period, memory_order_relaxed);
+    return recount_budget(ledger, idx);
+}
+
+/* The region's index of a budget, 0 for none or for one that limits no more. */
+static int
+budget_index(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id, uint32_t *idx)
+{
+    struct db_budget def;
+    int rc;
+
+    *idx = 0;
+    if (budget_id == 0)
+        return 0;
+    rc = entity_budget_get(txn, budget_id, &def);
+    if (rc < 0 || def.limit_ucr < 0)
+        return rc;
+    if (id_map_get(&ledger->budget_of_id, (uint32_t)budget_id) == 0)
+        rc = publish_budget(ledger, txn, budget_id);
+    *idx = id_map_get(&ledger->budget_of_id, (uint32_t)budget_id);
+    return rc;
+}
+
+int
+publish_tenant(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id)
+{
+    uint32_t idx = id_map_get(&ledger->account_of_tenant, tenant_id), budget_idx;
+    struct entity_tenant tenant;
+    struct account *account;
+    int rc = entity_tenant_get(txn, tenant_id, &tenant);
+
+    if (rc == 0)
+        rc = budget_index(ledger, txn, tenant.budget_id, &budget_idx);
+    if (rc < 0)
+        return rc;
+    if (idx == 0) {
+        rc = account_add(ledger->region, tenant_id, &idx);
+        if (rc == 0)
+            rc = id_map_set(&ledger->account_of_tenant, tenant_id, idx);
+        if (rc == 0)
+            rc = recount_account(ledger, idx);
+        if (rc < 0)
+            return rc;
+    }
+    account = account_at(ledger->region, idx);
+    ASSERT(account != NULL);
+    ASSERT(account->tenant_id == tenant_id);
+    atomic_store_explicit(&account->overdraft_ucr, MAX(tenant.overdraft_ucr, 0),
+                          memory_order_relaxed);
+    atomic_store_explicit(&account->budget_idx, budget_idx, memory_order_relaxed);
+    account_disable(account, tenant.disabled);
+    return id_map_set(&ledger->tenant_of_account, idx, tenant_id);
+}
+
+/* ---- keys ---- */
+
+static int
+key_budgets(struct ledger *ledger, struct db_txn *txn, const struct entity_key *key,
+            uint32_t idx[3])
+{
+    struct entity_member member = {0};
+    struct entity_project project = {0};
+    int rc = budget_index(ledger, txn, key->budget_id, &idx[0]);
+
+    if (rc == 0 && key->member_id != 0)
+        rc = entity_member_get(txn, key->member_id, &member);
+    if (rc == 0)
+        rc = budget_index(ledger, txn, member.budget_id, &idx[1]);
+    if (rc == 0 && key->project_id != 0)
+        rc = entity_project_get(txn, key->project_id, &project);
+    if (rc == 0)
+        rc = budget_index(ledger, txn, project.budget_id, &idx[2]);
+    return rc;
+}
+
+static int
+key_extra(struct ledger *ledger, uint32_t idx, const struct entity_key *key)
+{
+    struct key_extra extra;
+
+    if (key->model_count == 0 && key->cidr_count == 0)
+        return key_extra_set(ledger->region, idx, NULL);
+    memset(&extra, 0, sizeof(extra));
+    extra.model_count = (uint16_t)key->model_count;
+    memcpy(extra.models, key->models, sizeof(extra.models));
+    for (uint32_t i = 0; i < key->cidr_count; i++)
+        if (!key_cidr_parse(str_from(key->cidrs[i]), &extra.cidr[extra.cidr_count++]))
+            return -EILSEQ;
+    return key_extra_set(ledger->region, idx, &extra);
+}
+
+static int
+key_limits(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct entity_key *key)
+{
+    struct key_slot *slot = key_at(ledger->region, idx);
+    uint32_t budget_idx[3];
+    int rc = key_budgets(ledger, txn, key, budget_idx);
+
+    ASSERT(slot != NULL);
+    if (rc == 0)
+        rc = key_extra(ledger, idx, key);
+    if (rc < 0)
+        return rc;
+    atomic_store_explicit(&slot->rpm, key->rpm, memory_order_relaxed);
+    atomic_store_explicit(&slot->tpm, key->tpm, memory_order_relaxed);
+    atomic_store_explicit(&slot->concurrency, key->concurrency, memory_order_relaxed);
+    for (unsigned i = 0; i < 3; i++)
+        atomic_store_explicit(&slot->budget_idx[i], budget_idx[i], memory_order_relaxed);
+    for (unsigned i = 0; i < KEY_CHANNELS_MAX; i++) {
+        uint16_t name = 0;
+
+        if (i < key->channel_count) {
+            name = name_intern(ledger->region, str_from(key->channels[i]));
+            if (name == 0)
+                return -ENOSPC;
+        }
+        atomic_store_explicit(&slot->channel[i], name, memory_order_relaxed);
+    }
+    atomic_store_explicit(&slot->expires_wall_us, key->expires_us, memory_order_relaxed);
+    if (key->disabled)
+        atomic_fetch_or_explicit(&slot->flags, KEY_DISABLED, memory_order_release);
+    else
+        atomic_fetch_and_explicit(&slot->flags, ~(uint32_t)KEY_DISABLED, memory_order_release);
+    return 0;
+}
+
+static int
+key_new(struct ledger *ledger, const struct entity_key *key, uint32_t *idx)
+{
+    uint32_t account_idx = id_map_get(&ledger->account_of_tenant, key->tenant_id);
+    const struct account *account = account_at(ledger->region, account_idx);
+
+    if (account == NULL)
+        return -EILSEQ;
+
+    struct key_new new = {
+        .hash = key->hash,
+        .key_id = key->id,
+        .tenant_id = key->tenant_id,
+        .member_id = key->member_id,
+        .project_id = key->project_id,
+        .account_idx = account_idx,
+        .account_generation = atomic_load_explicit(&account->generation, memory_order_relaxed),
+    };
+
+    return key_add(ledger->region, &new, idx);
+}
+
+int
+publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id)
+{
+    uint32_t old = id_map_get(&ledger->key_of_id, key_id), idx = old;
+    struct entity_key key;
+    int rc = entity_key_get(txn, key_id, &key);
+
+    if (rc < 0)
+        return rc;
+    if (old != 0 && hash_eq(key_at(ledger->region, old)->hash, key.hash))
+        return key_limits(ledger, txn, old, &key);
+
+    /* A new secret is a new slot. The old one stops to work first: better none than both. */
+    if (old != 0)
+        rc = key_remove(ledger->region, old);
+    if (rc == 0)
+        rc = id_map_set(&ledger->key_of_id, key_id, 0);
+    if (rc == 0)
+        rc = key_new(ledger, &key, &idx);
+    if (rc == 0)
+        rc = key_limits(ledger, txn, idx, &key);
+    if (rc == 0)
+        rc = key_open(ledger->region, idx);
+    return rc < 0 ? rc : id_map_set(&ledger->key_of_id, key_id, idx);
+}
+
+/* ---- all of it ---- */
+
+/* What the region has already; of two slots with one id the later is the one in use. */
+static int
+find_published(struct ledger *ledger)
+{
+    const struct region_header *header = ledger->region->header;
+    uint32_t count = atomic_load_explicit(&header->account_count, memory_order_acquire);
+    int rc = 0;
+
+    for (uint32_t i = 1; rc == 0 && i <= count; i++) {
+        uint32_t tenant_id = account_at(ledger->region, i)->tenant_id;
+
+        if (tenant_id != 0 && tenant_id <= ledger->tail.tenant_last + 1)
+            rc = id_map_set(&ledger->account_of_tenant, tenant_id, i);
+    }
+    count = atomic_load_explicit(&header->budget_count, memory_order_acquire);
+    for (uint32_t i = 1; rc == 0 && i <= count; i++) {
+        uint64_t id = budget_at(ledger->region, i)->id;
+
+        if (id != 0 && id <= ledger->tail.budget_last + 1)
+            rc = id_map_set(&ledger->budget_of_id, (uint32_t)id, i);
+    }
+    count = atomic_load_explicit(&header->key_count, memory_order_acquire);
+    for (uint32_t i = 1; rc == 0 && i <= count; i++) {
+        const struct key_slot *slot = key_at(ledger->region, i);
+
+        if ((atomic_load_explicit(&slot->flags, memory_order_acquire) & KEY_OPEN) != 0 &&
+            slot->key_id != 0 && slot->key_id <= ledger->tail.key_last)
+            rc = id_map_set(&ledger->key_of_id, slot->key_id, i);
+    }
+    return rc;
+}
+
+typedef int (*publish_fn)(struct ledger *ledger, struct db_txn *txn, uint64_t id);
+
+static int
+one_budget(struct ledger *ledger, struct db_txn *txn, uint64_t id)
+{
+    return publish_budget(ledger, txn, id);
+}
+
+static int
+one_tenant(struct ledger *ledger, struct db_txn *txn, uint64_t id)
+{
+    return publish_tenant(ledger, txn, (uint32_t)id);
+}
+
+static int
+one_key(struct ledger *ledger, struct db_txn *txn, uint64_t id)
+{
+    return publish_key(ledger, txn, (uint32_t)id);
+}
+
+static int
+publish_table(struct ledger *ledger, struct db_txn *txn, enum db_table table, publish_fn publish)
+{
+    struct db_key from;
+    struct db_walk walk;
+    struct str key, value;
+    int rc;
+
+    db_key_start(&from);
+    rc = db_walk_start(txn, table, &from, 0, &walk);
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        rc = publish(ledger, txn, key.len == 8 ? db_u64(key, 0) : db_u32(key, 0));
+        if (rc < 0)
+            log_error("publish.failed", "table=%d id=%llu rc=%d", (int)table,
+                      (unsigned long long)(key.len == 8 ? db_u64(key, 0) : db_u32(key, 0)), rc);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    return rc;
+}
+
+int
+publish_all(struct ledger *ledger)
+{
+    struct db_txn txn;
+    int rc = find_published(ledger);
+
+    if (rc == 0)
+        rc = db_read(ledger->db, &txn);
+    if (rc < 0)
+        return rc;
+    rc = publish_table(ledger, &txn, DB_BUDGET, one_budget);
+    if (rc == 0)
+        rc = publish_table(ledger, &txn, DB_TENANT, one_tenant);
+    if (rc == 0)
+        rc = publish_table(ledger, &txn, DB_KEY, one_key);
+    db_end(&txn);
+    return rc;
+}
+
+int
+publish_room(struct ledger *ledger)
+{
+    struct region *region = ledger->region;
+    const struct region_header *header = region->header;
+    uint64_t accounts = atomic_load_explicit(&header->account_count, memory_order_relaxed) + 1u;
+    uint64_t budgets = atomic_load_explicit(&header->budget_count, memory_order_relaxed) + 1u;
+    uint64_t keys = atomic_load_explicit(&header->key_count, memory_order_relaxed) + 1u;
+    int rc = accounts < header->geometry.account_max && budgets < header->geometry.budget_max &&
+                     keys < header->geometry.key_max
+                 ? 0
+                 : -ENOSPC;
+
+    if (rc == 0)
+        rc = region_ensure(region, REGION_ACCOUNTS, (accounts + 1) * sizeof(struct account));
+    if (rc == 0)
+        rc = region_ensure(region, REGION_BUDGETS, (budgets + 1) * sizeof(struct budget));
+    if (rc == 0)
+        rc = region_ensure(region, REGION_KEYS, (keys + 1) * sizeof(struct key_slot));
+    return rc;
+}
