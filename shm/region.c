@@ -282,6 +282,7 @@ region_map(int fd, uint64_t bytes, struct region **out)
     (void)madvise(base, bytes, MADV_DONTDUMP);
     region->base = base;
     region->header = base;
+    region->bytes = bytes;
     region->fd = fd;
     region->lock_fd = -1;
     *out = region;
@@ -299,7 +300,7 @@ region_detach(struct region *region)
 {
     if (region == NULL)
         return;
-    munmap(region->base, region->header->region_bytes);
+    munmap(region->base, region->bytes);
     close(region->fd);
     if (region->lock_fd >= 0)
         close(region->lock_fd);
@@ -388,9 +389,7 @@ region_create(const char *dir, const struct region_geometry *geometry, struct re
     return 0;
 
 detach:
-    munmap(region->base, layout.region_bytes); /* the header may not know its size yet */
-    close(region->fd);
-    free(region);
+    region_detach(region);
 unlink_file:
     (void)unlink(path);
     return rc;

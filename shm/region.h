@@ -117,6 +117,7 @@ struct region_header {
 struct region {
     uint8_t *base;
     struct region_header *header;
+    uint64_t bytes;                /* mapped */
     int fd;                        /* of the file, close-on-exec */
     int lock_fd;                   /* own open file description for the liveness lock, or -1 */
     struct key_writer *key_writer; /* ledger process; private, made by shm/key_write.c */
