@@ -131,7 +131,7 @@ build_fill(struct load *load, const struct raw_section *section, void *draft)
             fill_given(load, option, draft);
         else if (key->def != NULL)
             fill_default(load, key, draft);
-        else if (key->required)
+        else if (key->required && !section->damaged)
             load_fault(load, section->at, "%s: %s is not stated%s", section_label(section),
                        key->name, key->type == CONF_T_PRICE ? "; 0 is free" : "");
     }
@@ -185,7 +185,7 @@ upstream_url(struct load *load, const struct raw_section *section, struct conf_u
     struct value_why why;
     struct url url;
 
-    if (out->url.ptr == NULL)
+    if (out->url.len == 0)
         return; /* said already */
     if (!url_parse(out->url, &url, &why)) {
         load_fault(load, at, "url: %s", why.text);
@@ -415,8 +415,11 @@ static void
 build_limits(struct load *load, struct raw_section *section, void *slot)
 {
     struct conf_limits *out = slot;
+    size_t faults = load->faults->fault_count;
 
     build_fill(load, section, out);
+    if (load->faults->fault_count != faults)
+        return;
     if (out->header_bytes > out->headers_bytes)
         load_fault(load, raw_place(section, "header"), "header: is more than headers");
     if (out->request_line_bytes > out->headers_bytes)

@@ -51,6 +51,7 @@ struct raw_section {
     struct str title;
     struct place at;
     struct raw_option *options;
+    bool damaged; /* a fault of grammar took some of its statements away */
     size_t index; /* among its kind in the snapshot, once built */
 };
 
@@ -61,7 +62,7 @@ struct load {
     struct conf *conf;
     struct conf_faults *faults;
     bool from_text;  /* no file may be opened, no secret looked for */
-    bool bad_syntax; /* parts of the file are missing from sections */
+    unsigned bad_syntax; /* faults of grammar so far: parts of the file are missing from sections */
     bool no_memory;
     const char *files[LOAD_FILE_COUNT_MAX];
     size_t file_count;

@@ -180,7 +180,7 @@ on_error(cfg_t *cfg, const char *fmt, va_list args)
     char text[256];
 
     vsnprintf(text, sizeof(text), fmt, args);
-    reader_now->load->bad_syntax = true;
+    reader_now->load->bad_syntax++;
     load_fault(reader_now->load, place_now(cfg), "syntax: %s", text);
 }
 
@@ -298,7 +298,7 @@ source_open(struct reader *reader, const char *path, const struct place *at)
     if (why == NULL && !file_add(load, path, &own.file_idx))
         why = load->no_memory ? strerror(ENOMEM) : "too many files";
     if (why != NULL) {
-        load->bad_syntax = true;
+        load->bad_syntax++;
         load_fault(load, at != NULL ? *at : own, "cannot read %s: %s", path, why);
         if (reader->depth < INCLUDE_DEPTH_MAX) {
             free(source->text);
@@ -350,10 +350,20 @@ chunk_parse(struct reader *reader, struct buf *out)
     reader->top_cfg = reader->child_cfg = NULL;
     if (cfg_parse_buf(reader->cfg, out->ptr) == CFG_SUCCESS)
         return;
-    reader->load->bad_syntax = true;
+    reader->load->bad_syntax++;
     if (reader->load->faults->fault_count == faults)
         load_fault(reader->load, (struct place){reader->file_idx, reader->chunk_line},
                    "syntax: this section cannot be read");
+}
+
+static void
+damage_mark(struct raw_section *first)
+{
+    for (struct raw_section *section = first; section != NULL; section = section->next) {
+        section->damaged = true;
+        for (struct raw_section *child = section->children; child != NULL; child = child->next)
+            child->damaged = true;
+    }
 }
 
 static void
@@ -363,6 +373,8 @@ read_sources(struct reader *reader)
 
     while (reader->depth > 0 && !reader->load->no_memory) {
         struct source *source = &reader->sources[reader->depth - 1];
+        unsigned bad_syntax = reader->load->bad_syntax;
+        const struct raw_section *last = reader->load->sections_last;
         enum scan_pause pause;
 
         buf_init(&out, (size_t)8 * LOAD_BYTES_MAX);
@@ -374,6 +386,8 @@ read_sources(struct reader *reader)
         else
             chunk_parse(reader, &out);
         buf_free(&out);
+        if (reader->load->bad_syntax != bad_syntax)
+            damage_mark(last != NULL ? last->next : reader->load->sections);
         if (reader->include != NULL) {
             include_open(reader);
             free(reader->include);

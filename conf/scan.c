@@ -13,7 +13,7 @@ place_of(const struct scan *scan, uint32_t line)
 
 #define SYNTAX_FAULT(scan, at_line, ...)                                                           \
     do {                                                                                           \
-        (scan)->load->bad_syntax = true;                                                           \
+        (scan)->load->bad_syntax++;                                                           \
         load_fault((scan)->load, place_of((scan), (at_line)), __VA_ARGS__);                        \
     } while (0)
 
@@ -142,7 +142,8 @@ string_take(struct scan *scan, struct scan_token *token)
     token->quoted = true;
     token->quoted = byte_at(scan, at) == quote;
     scan->at = MIN(at + token->quoted, scan->text.len);
-    if (!token->quoted)
+    token->broken = !token->quoted;
+    if (token->broken)
         SYNTAX_FAULT(scan, line, "syntax: this string is never closed: %c is missing", quote);
     token->text = (struct str){scan->text.ptr + start, scan->at - start};
 }
@@ -370,6 +371,7 @@ list_take(struct scan *scan, struct buf *out, const struct scan_token *name, siz
             line_skip(scan, name->line);
             return false;
         }
+        whole = whole && !scan->token.broken;
         emit(scan, out, &scan->token);
         advance(scan);
         ++*count;
@@ -417,7 +419,7 @@ value_take(struct scan *scan, struct buf *out, const struct conf_key *key,
     emit(scan, out, &word);
     advance(scan);
     if (!at_assignment(scan))
-        return true;
+        return !word.broken;
     if (word.line == name->line && (word.quoted || conf_key_find(&conf_sections[MAX(
         kind_here(scan), 0)], word.text) == NULL)) {
         SYNTAX_FAULT(scan, word.line, "syntax: unexpected \"=\"; quote a value that holds one of "
@@ -565,7 +567,9 @@ statement_take(struct scan *scan, struct buf *out)
     advance(scan);
     do {
         next_named = false;
-        if (at_assignment(scan))
+        if (name.broken)
+            line_skip(scan, name.line);
+        else if (at_assignment(scan))
             option_take(scan, out, &name, &next_named);
         else if (scan->token.kind == SCAN_WORD || at_punct(scan, '{'))
             section_take(scan, out, &name);
