@@ -118,6 +118,7 @@ child_worker(struct master *m, unsigned number, int lifeline_fd)
         .lifeline_fd = lifeline_fd,
         .control_path = m->control_path,
         .log_json = o->log_json,
+        .log_debug = o->log_debug,
     };
 
     memcpy(inherit.ticket_secret, m->ticket_secret, sizeof inherit.ticket_secret);

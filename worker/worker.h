@@ -46,7 +46,7 @@ struct worker_inherit {
     int ledger_wake_fd; /* eventfd of the ledger process */
     int lifeline_fd;    /* to the master: we write 'R' when serving; EOF means it is gone */
     const char *control_path; /* of the ledger process's socket, for receipts */
-    bool log_json;
+    bool log_json, log_debug;
 };
 
 /* Runs until drained. Returns the process's exit status. */

@@ -1,0 +1,127 @@
+#include "worker/auth.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "shm/account.h"
+#include "shm/rate.h"
+
+#define KEY_TEXT_MAX 256
+/* Wrong keys from one address, a minute. Loopback is spared: there stands a proxy of many. */
+#define AUTH_FAILURES_PER_MINUTE 600
+
+static struct str
+presented_key(const struct h1_head *head)
+{
+    struct str value = h1_head_get(head, H1_AUTHORIZATION);
+    struct str query;
+
+    if (value.ptr != NULL) {
+        struct str rest;
+        struct str scheme = str_split(value, ' ', &rest);
+
+        return str_eq_nocase(scheme, STR("bearer")) ? str_trim(rest) : STR_NONE;
+    }
+    value = h1_head_get(head, H1_X_API_KEY);
+    if (value.ptr == NULL)
+        value = h1_head_get(head, H1_X_GOOG_API_KEY);
+    if (value.ptr != NULL)
+        return value;
+    query = h1_head_query(head);
+    return query.ptr ? proto_query_get(query, STR("key")) : STR_NONE;
+}
+
+static bool
+is_loopback(const struct net_addr *addr)
+{
+    static const uint8_t one[16] = {[15] = 1};
+
+    return addr->family == 4 ? addr->ip[0] == 127 : memcmp(addr->ip, one, 16) == 0;
+}
+
+/* As the region's CIDRs have it: IPv4 mapped into IPv6. */
+static void
+mapped_address(const struct net_addr *addr, uint8_t out[16])
+{
+    if (addr->family == 4) {
+        memset(out, 0, 10);
+        out[10] = out[11] = 0xff;
+        memcpy(out + 12, addr->ip, 4);
+    } else {
+        memcpy(out, addr->ip, 16);
+    }
+}
+
+static bool
+too_many_failures(struct client *c, struct proto_error *error)
+{
+    const struct net_addr *peer = &c->conn.peer;
+    uint64_t retry_ns;
+    uint64_t slot = hash_u64(peer->ip, peer->family == 4 ? 4 : 8) % AUTH_FAILURE_SLOTS;
+
+    if (is_loopback(peer) ||
+        rate_admit(&c->worker->auth_failure_tat[slot], rate_per_minute(AUTH_FAILURES_PER_MINUTE), 1,
+                   clock_mono_ns(), &retry_ns))
+        return false;
+    error_set(error, ERROR_LIMIT_REQUESTS, NULL, NULL,
+              "turnpike: too many wrong API keys from this address");
+    error->retry_after_s = (uint32_t)(retry_ns / 1000000000u + 1);
+    return true;
+}
+
+static bool
+refuse_key(struct client *c, struct proto_error *error, const char *why)
+{
+    stat_add(c->worker->stats, STAT_UNAUTHORIZED, 1);
+    if (!too_many_failures(c, error))
+        error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: %s", why);
+    return false;
+}
+
+static bool
+refuse_use(struct client *c, struct proto_error *error, const char *why)
+{
+    stat_add(c->worker->stats, STAT_FORBIDDEN, 1);
+    error_set(error, ERROR_FORBIDDEN, NULL, NULL, "turnpike: %s", why);
+    return false;
+}
+
+bool
+auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
+           struct proto_error *error)
+{
+    struct region *region = c->worker->region;
+    struct str text = presented_key(head);
+    uint8_t hash[HASH_LEN], address[16];
+    int64_t expires_us;
+    uint32_t flags;
+
+    if (text.len == 0)
+        return refuse_key(c, error, "no API key; send it as Authorization: Bearer sk-…");
+    if (text.len > KEY_TEXT_MAX || !str_starts_with(text, STR("sk-")))
+        return refuse_key(c, error, "this is no API key of this gateway");
+    hash_keyed(region->header->key_hash_key, text.ptr, text.len, hash);
+    auth->key_idx = key_find(region, hash);
+    if (auth->key_idx == 0)
+        return refuse_key(c, error, "the API key is not known");
+    auth->key = key_at(region, auth->key_idx);
+    flags = atomic_load_explicit(&auth->key->flags, memory_order_acquire);
+    if (!(flags & KEY_OPEN))
+        return refuse_key(c, error, "the API key is not known");
+    expires_us = atomic_load_explicit(&auth->key->expires_wall_us, memory_order_relaxed);
+    if (expires_us != 0 && clock_wall_us() >= expires_us)
+        return refuse_key(c, error, "the API key has expired");
+    auth->account = account_at(region, auth->key->account_idx);
+    if (flags & KEY_DISABLED)
+        return refuse_use(c, error, "the API key is disabled");
+    if (atomic_load_explicit(&auth->account->flags, memory_order_relaxed) & ACCOUNT_DISABLED)
+        return refuse_use(c, error, "the tenant of this API key is disabled");
+    auth->extra = key_extra_at(
+        region, atomic_load_explicit(&auth->key->extra_idx, memory_order_acquire));
+    mapped_address(&c->conn.peer, address);
+    if (!key_address_allowed(auth->extra, address))
+        return refuse_use(c, error, "the API key may not be used from this address");
+    return true;
+}

@@ -1,0 +1,630 @@
+#include "worker/call.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/ucr.h"
+#include "shm/account.h"
+#include "shm/health.h"
+#include "shm/rate.h"
+#include "worker/callid.h"
+#include "worker/client.h"
+#include "worker/forward.h"
+#include "worker/relay.h"
+#include "worker/settle.h"
+#include "worker/uconn.h"
+
+#define ARENA_BYTES_MAX (1u << 20)
+#define HOLD_TRY_MS 10u
+#define HOLD_TRIES 10u
+#define HEALTH_FRESH_MS 10u
+#define KEY_GLOBS_MAX 64
+/* A prompt's tokens are never more than its bytes; as a guess they are a quarter. */
+#define BYTES_PER_TOKEN 4
+
+#define TO(s) (1u << (s))
+static const unsigned call_may_become[CALL_STATE_COUNT] = {
+    [CALL_ADMITTED] = TO(CALL_HOLD_WAIT) | TO(CALL_ANNOUNCED) | TO(CALL_DIALLING) | TO(CALL_SENT) |
+                      TO(CALL_OVER),
+    [CALL_HOLD_WAIT] = TO(CALL_ANNOUNCED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_ANNOUNCED] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_DIALLING] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_SENT] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_WHOLE) | TO(CALL_STREAM) |
+                  TO(CALL_OVER),
+    [CALL_WHOLE] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_STREAM] = TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_COMMIT_WAIT] = TO(CALL_OVER),
+    [CALL_OVER] = 0,
+};
+
+void
+call_set_state(struct call *call, enum call_state next)
+{
+    ASSERT(call_may_become[call->state] & TO(next));
+    call->state = (uint8_t)next;
+}
+
+const struct conf_upstream *
+call_upstream(const struct call *call)
+{
+    return &call->worker->conf->upstreams[call->plan.candidates[call->candidate].upstream_idx];
+}
+
+struct pool *
+call_pool(const struct call *call)
+{
+    return &call->worker->pools[call->plan.candidates[call->candidate].upstream_idx];
+}
+
+/* ---- timers ---- */
+
+static void
+call_on_timer(struct wheel_timer *timer)
+{
+    struct call *call = CONTAINER_OF(timer, struct call, timer);
+
+    if (call->state == CALL_HOLD_WAIT)
+        forward_begin(call);
+    else
+        relay_timed_out(call, worker_now_ms(call->worker) >= call->deadline_ms);
+}
+
+void
+call_set_timer(struct call *call, uint64_t ms)
+{
+    uint64_t now_ms = worker_now_ms(call->worker);
+    uint64_t left_ms = call->deadline_ms > now_ms ? call->deadline_ms - now_ms : 1;
+
+    wheel_set(&call->worker->net.wheel, &call->timer, MIN(ms, left_ms), call_on_timer);
+}
+
+/* ---- the end ---- */
+
+struct client *
+call_detach_client(struct call *call)
+{
+    struct client *client = call->client;
+
+    if (client == NULL)
+        return NULL;
+    ASSERT(client->call == call);
+    client->call = NULL;
+    call->client = NULL;
+    return client;
+}
+
+void
+call_forget_request(struct call *call)
+{
+    call->ask.body = STR_NONE;
+    call->ask.model = STR_NONE;
+    call->query = STR_NONE;
+    arena_end(&call->arena);
+    call->down_lines = STR_NONE;
+}
+
+void
+call_end(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    ASSERT(!call->held && call->client == NULL);
+    call_set_state(call, CALL_OVER);
+    if (call->uconn)
+        uconn_cancel(call->uconn);
+    if (call->inflight)
+        key_leave(call->key);
+    wheel_cancel(&w->net.wheel, &call->timer);
+    list_remove(&call->node);
+    list_remove(&call->waiting_node);
+    arena_end(&call->arena);
+    sse_free(&call->sse);
+    buf_free(&call->body);
+    slab_give(&w->calls_slab, call);
+    worker_maybe_done(w);
+}
+
+void
+call_head_lines(const struct call *call, struct h1_out *out, struct str model_reported)
+{
+    const struct conf *conf = call->worker->conf;
+
+    h1_out_header(out, STR("x-turnpike-channel"), conf->channels[call->plan.channel_idx].name);
+    h1_out_header(out, STR("x-turnpike-upstream"), call_upstream(call)->name);
+    if (model_reported.len > 0)
+        h1_out_header(out, STR("x-turnpike-model"), model_reported);
+}
+
+/* An error before there is a plan, or after: what the client gets, and the end. */
+static void
+answer_error(struct call *call, const struct proto_error *error, bool routed)
+{
+    struct client *client = call_detach_client(call);
+    struct str id = {call->id_text, CALL_ID_LEN};
+    struct h1_out out;
+    struct buf body;
+
+    if (client == NULL) {
+        call_end(call);
+        return;
+    }
+    buf_init(&body, 16u << 10);
+    error_write_body(&body, (enum proto_protocol)call->protocol, error, id);
+    client_head(client, &out, error_status(error->kind, (enum proto_protocol)call->protocol), id);
+    h1_out_header(&out, STR("content-type"), STR("application/json"));
+    if (error->retry_after_s > 0)
+        h1_out_header_u64(&out, STR("retry-after"), error->retry_after_s);
+    if (routed)
+        call_head_lines(call, &out, STR_NONE);
+    call_end(call);
+    (void)client_send_whole(client, &out, buf_str(&body));
+    buf_free(&body);
+}
+
+void
+call_fail(struct call *call, const struct proto_error *error)
+{
+    if (call->held)
+        (void)settle_call(call, &(struct settle_end){
+                                    .outcome = OUTCOME_UPSTREAM_ERROR,
+                                    .by = SETTLE_NOTHING,
+                                    .http_status = error_status(
+                                        error->kind, (enum proto_protocol)call->protocol)});
+    answer_error(call, error, true);
+}
+
+void
+call_client_gone(struct call *call)
+{
+    (void)call_detach_client(call);
+    stat_add(call->worker->stats, STAT_CLIENT_GONE, 1);
+    if (call->held)
+        relay_settle_gone(call);
+    call_end(call);
+}
+
+void
+call_client_drained(struct call *call)
+{
+    if (call->uconn)
+        conn_read_start(&call->uconn->conn);
+}
+
+/* ---- admission ---- */
+
+static void
+refuse(struct call *call, const struct proto_error *error)
+{
+    enum stat_counter stat = STAT_BAD_REQUESTS;
+
+    switch (error->kind) {
+    case ERROR_NO_CREDIT:
+        stat = STAT_NO_CREDIT;
+        break;
+    case ERROR_LIMIT_REQUESTS:
+    case ERROR_LIMIT_TOKENS:
+        stat = STAT_LIMITED;
+        break;
+    case ERROR_FORBIDDEN:
+        stat = STAT_FORBIDDEN;
+        break;
+    case ERROR_UNAVAILABLE:
+        stat = STAT_UNAVAILABLE;
+        break;
+    default:
+        break;
+    }
+    stat_add(call->worker->stats, stat, 1);
+    answer_error(call, error, false);
+}
+
+static bool
+admit_rate(_Atomic uint64_t *tat, uint32_t per_minute, uint64_t cost, struct proto_error *error,
+           enum error_kind kind, const char *what)
+{
+    uint64_t retry_ns;
+
+    if (per_minute == 0 ||
+        rate_admit(tat, rate_per_minute(per_minute), cost, clock_mono_ns(), &retry_ns))
+        return true;
+    error_set(error, kind, NULL, NULL, "turnpike: this key may use %u %s a minute", per_minute,
+              what);
+    error->retry_after_s = (uint32_t)MIN(retry_ns / 1000000000u + 1, UINT64_C(86400));
+    return false;
+}
+
+/* Requests and tokens a minute, calls at a time. */
+static bool
+admit_limits(struct call *call, struct proto_error *error)
+{
+    struct key_slot *key = call->key;
+    uint32_t rpm = atomic_load_explicit(&key->rpm, memory_order_relaxed);
+    uint32_t tpm = atomic_load_explicit(&key->tpm, memory_order_relaxed);
+    uint32_t concurrency = atomic_load_explicit(&key->concurrency, memory_order_relaxed);
+
+    if (!admit_rate(&key->rpm_tat, rpm, 1, error, ERROR_LIMIT_REQUESTS, "requests"))
+        return false;
+    if (!admit_rate(&key->tpm_tat, tpm, call->input_estimate, error, ERROR_LIMIT_TOKENS, "tokens"))
+        return false;
+    call->tpm_counted = tpm ? (uint32_t)MIN(call->input_estimate, (uint64_t)UINT32_MAX) : 0;
+    if (concurrency == 0)
+        return true;
+    if (!key_enter(key, concurrency)) {
+        error_set(error, ERROR_LIMIT_REQUESTS, NULL, NULL,
+                  "turnpike: this key may have %u calls at a time", concurrency);
+        error->retry_after_s = 1;
+        return false;
+    }
+    call->inflight = true;
+    return true;
+}
+
+/* What is known of upstreams, read from the region at most every 10 ms. */
+static const struct route_health *
+health_now(struct worker *w)
+{
+    uint64_t now_ms = worker_now_ms(w);
+
+    if (now_ms - w->health_ms >= HEALTH_FRESH_MS) {
+        w->health_ms = now_ms;
+        w->health_any_down = false;
+        for (size_t i = 0; i < w->conf->upstream_count; i++) {
+            const struct health *h = w->pools[i].health;
+            bool down = h != NULL && !health_usable(h, now_ms);
+
+            w->health[i].down = down;
+            w->health[i].failed_at_ms =
+                down ? atomic_load_explicit(&h->open_until_ms, memory_order_relaxed) : 0;
+            w->health_any_down |= down;
+        }
+    }
+    return w->health_any_down ? w->health : NULL;
+}
+
+static size_t
+key_globs(const struct key_extra *extra, struct str globs[KEY_GLOBS_MAX])
+{
+    const char *at = extra ? extra->models : NULL;
+    size_t count = 0;
+
+    while (extra && count < extra->model_count && count < KEY_GLOBS_MAX) {
+        globs[count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
+        at += globs[count++].len + 1;
+    }
+    return count;
+}
+
+static void
+route_error(enum route_result result, struct str model, struct str channel,
+            struct proto_error *error)
+{
+    switch (result) {
+    case ROUTE_MODEL_NOT_ALLOWED:
+        error_set(error, ERROR_FORBIDDEN, "model", NULL,
+                  "turnpike: this key may not use the model '%.*s'", STR_ARGS(model));
+        return;
+    case ROUTE_NO_SUCH_CHANNEL:
+        error_set(error, ERROR_BAD_REQUEST, "x-turnpike-channel", NULL,
+                  "turnpike: there is no channel '%.*s'", STR_ARGS(channel));
+        return;
+    case ROUTE_CHANNEL_NOT_ALLOWED:
+        if (channel.len == 0)
+            channel = STR("(none)");
+        error_set(error, ERROR_FORBIDDEN, "x-turnpike-channel", NULL,
+                  "turnpike: this key may not use the channel '%.*s'", STR_ARGS(channel));
+        return;
+    case ROUTE_NO_UPSTREAM:
+        error_set(error, ERROR_NO_MODEL, "model", NULL,
+                  "turnpike: the model '%.*s' is not offered through this API on this key's channels",
+                  STR_ARGS(model));
+        return;
+    case ROUTE_OK:
+    case ROUTE_ALL_DOWN:
+    case ROUTE_NO_MODEL:
+    case ROUTE_RESULT_COUNT:
+        break;
+    }
+    error_set(error, ERROR_NO_MODEL, "model", NULL, "The model '%.*s' does not exist",
+              STR_ARGS(model));
+}
+
+void
+call_key_channels(const struct worker *w, const struct key_slot *key, uint16_t *out, size_t *count)
+{
+    *count = 0;
+    for (size_t i = 0; i < KEY_CHANNELS_MAX; i++) {
+        uint16_t name = atomic_load_explicit(&key->channel[i], memory_order_relaxed);
+
+        if (name == 0)
+            break;
+        if (name < w->channel_of_name_count && w->channel_of_name[name] >= 0)
+            out[(*count)++] = (uint16_t)w->channel_of_name[name];
+    }
+}
+
+static bool
+choose_route(struct call *call, const struct key_extra *extra, struct str channel,
+             struct proto_error *error)
+{
+    struct worker *w = call->worker;
+    uint16_t channels[KEY_CHANNELS_MAX];
+    struct str globs[KEY_GLOBS_MAX];
+    struct route_ask ask = {
+        .model = call->ask.model,
+        .protocol = (enum conf_protocol)call->protocol,
+        .channels = channels,
+        .channel_named = channel,
+        .model_globs = globs,
+        .model_glob_count = key_globs(extra, globs),
+        .health = health_now(w),
+        .rng_state = &w->rng,
+    };
+    enum route_result result;
+
+    call_key_channels(w, call->key, channels, &ask.channel_count);
+    if (ask.channel_count == 0 &&
+        atomic_load_explicit(&call->key->channel[0], memory_order_relaxed) != 0) {
+        /* All that the key names are gone from routes.conf: it must not fall to the public ones. */
+        route_error(ROUTE_CHANNEL_NOT_ALLOWED, call->ask.model, channel, error);
+        return false;
+    }
+    result = route_choose(w->routes, &ask, &call->plan);
+    if (result == ROUTE_OK || result == ROUTE_ALL_DOWN)
+        return true;
+    route_error(result, call->ask.model, channel, error);
+    return false;
+}
+
+/* How many tokens it can come to. */
+static void
+bound_tokens(struct call *call)
+{
+    const struct conf_model *model = &call->worker->conf->models[call->plan.model_idx];
+    uint64_t context = model->context_tokens;
+    uint64_t cap = UINT64_MAX;
+
+    call->input_max = call->ask.body.len;
+    if (call->ask.stored_input)
+        call->input_max = MAX(context, call->input_max);
+    if (context != 0)
+        call->input_max = MIN(call->input_max, context);
+    call->input_estimate = MIN(call->input_estimate, call->input_max);
+    if (call->ask.has_output_cap)
+        cap = call->ask.output_cap;
+    if (model->output_tokens_max != 0)
+        cap = MIN(cap, model->output_tokens_max);
+    if (call->endpoint == ENDPOINT_EMBEDDINGS || call->endpoint == ENDPOINT_COUNT_TOKENS)
+        cap = 0;
+    call->output_max = cap == UINT64_MAX ? cap : cap * call->ask.choice_count;
+}
+
+struct hold_ask
+call_hold_ask(const struct call *call, int64_t amount_ucr)
+{
+    const struct key_slot *key = call->key;
+    struct hold_ask ask = {
+        .account_idx = key->account_idx,
+        .account_generation = key->account_generation,
+        .amount_ucr = amount_ucr,
+        .wall_us = clock_wall_us(),
+    };
+    const struct account *account = account_at(call->worker->region, key->account_idx);
+
+    for (unsigned i = 0; i < 3; i++)
+        ask.budget_idx[i] = atomic_load_explicit(&key->budget_idx[i], memory_order_relaxed);
+    ask.budget_idx[BUDGET_TENANT] =
+        atomic_load_explicit(&account->budget_idx, memory_order_relaxed);
+    return ask;
+}
+
+static void
+hold_error(enum hold_result result, const struct hold_ask *ask, struct proto_error *error)
+{
+    char text[UCR_TEXT_LEN + 1];
+
+    (void)ucr_text(ask->amount_ucr, text);
+    switch (result) {
+    case HOLD_NO_CREDIT:
+        error_set(error, ERROR_NO_CREDIT, NULL, NULL,
+                  "turnpike: out of credits: this call needs up to %s", text);
+        return;
+    case HOLD_NO_BUDGET:
+        error_set(error, ERROR_NO_CREDIT, NULL, "budget_exceeded",
+                  "turnpike: the budget of this %s is spent: this call needs up to %s",
+                  budget_kind_name[ask->refused], text);
+        return;
+    case HOLD_CLOSED:
+        error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: the account is closed");
+        return;
+    case HOLD_OK:
+    case HOLD_BUSY:
+    case HOLD_NO_SLOT:
+    case HOLD_RESULT_COUNT:
+        break;
+    }
+    error_set(error, ERROR_UNAVAILABLE, NULL, NULL,
+              "turnpike: the books are busy; nothing was charged");
+    error->retry_after_s = 1;
+}
+
+/*
+ * The worst case, before the first byte goes upstream. Where nobody stated a cap of the output, or
+ * only the model did and the credit does not reach that far, the hold is for the configured number
+ * of tokens and grows with the answer.
+ */
+static enum hold_result
+take_hold(struct call *call, struct hold_ask *ask)
+{
+    struct worker *w = call->worker;
+    uint64_t modest = (uint64_t)w->limits->hold_output_tokens * call->ask.choice_count;
+    uint64_t output = MIN(call->output_max, call->output_max == UINT64_MAX ? modest : UINT64_MAX);
+    int64_t amount_ucr;
+    enum hold_result result;
+
+    if (call->endpoint == ENDPOINT_COUNT_TOKENS)
+        amount_ucr = 0;
+    else if (!price_worst(&call->plan.price, call->input_max, output, &amount_ucr))
+        amount_ucr = ACCOUNT_UCR_MAX;
+    *ask = call_hold_ask(call, amount_ucr);
+    result = hold_take(&w->holds, ask, &call->slot);
+    if ((result != HOLD_NO_CREDIT && result != HOLD_NO_BUDGET) || call->ask.has_output_cap ||
+        modest >= output ||
+        !price_worst(&call->plan.price, call->input_max, modest, &amount_ucr))
+        return result;
+    *ask = call_hold_ask(call, amount_ucr);
+    return hold_take(&w->holds, ask, &call->slot);
+}
+
+/* With a hold the call is bound to end in settle_call(). */
+static void
+call_held(struct call *call)
+{
+    struct worker *w = call->worker;
+
+    call->held = true;
+    call->held_ucr = hold_amount_ucr(&w->holds, call->slot);
+    stat_add(w->stats, STAT_CALLS, 1);
+    stat_add(w->stats, STAT_CALLS_OPEN, 1);
+    if (call->ask.stream)
+        stat_add(w->stats, STAT_STREAMS, 1);
+    settle_begin(call);
+    if (w->inherit->durability == DURABILITY_RESERVE) {
+        call_set_state(call, CALL_ANNOUNCED);
+        call_set_timer(call, w->limits->call_ms);
+        list_push_back(&w->waiting, &call->waiting_node);
+        if (hold_announce(&w->holds, call->slot))
+            worker_wake_ledger(w);
+        return;
+    }
+    forward_next(call);
+}
+
+void
+forward_begin(struct call *call)
+{
+    struct hold_ask ask;
+    struct proto_error error;
+    enum hold_result result = take_hold(call, &ask);
+
+    if (result == HOLD_OK) {
+        call_held(call);
+        return;
+    }
+    if (result == HOLD_BUSY && call->hold_tries++ < HOLD_TRIES) {
+        if (call->state != CALL_HOLD_WAIT)
+            call_set_state(call, CALL_HOLD_WAIT);
+        call_set_timer(call, HOLD_TRY_MS);
+        return;
+    }
+    hold_error(result, &ask, &error);
+    refuse(call, &error);
+}
+
+static struct call *
+call_new(struct client *client, enum proto_endpoint endpoint, const struct auth *auth)
+{
+    struct worker *w = client->worker;
+    struct call *call = slab_take(&w->calls_slab);
+
+    if (call == NULL)
+        return NULL;
+    call->worker = w;
+    call->client = client;
+    client->call = call;
+    call->endpoint = (uint8_t)endpoint;
+    call->protocol = (uint8_t)proto_of(endpoint);
+    call->key = auth->key;
+    call->key_idx = auth->key_idx;
+    call->start_us = worker_mono_us(w);
+    call->start_wall_us = clock_wall_us();
+    call->deadline_ms = worker_now_ms(w) + w->limits->call_ms;
+    list_init(&call->node);
+    list_init(&call->waiting_node);
+    list_push_back(&w->calls, &call->node);
+    arena_init(&call->arena, ARENA_BYTES_MAX);
+    buf_init(&call->body, w->limits->response_body_bytes);
+    sse_init(&call->sse, w->limits->event_bytes);
+    callid_make(w, call->id, call->id_text);
+    return call;
+}
+
+static bool
+serving(const struct worker *w, struct proto_error *error)
+{
+    const struct region_header *header = w->region->header;
+
+    if (atomic_load_explicit(&header->ready_seq, memory_order_acquire) != 0 &&
+        atomic_load_explicit(&header->stop_taking, memory_order_relaxed) == 0)
+        return true;
+    error_set(error, ERROR_UNAVAILABLE, NULL, NULL,
+              "turnpike: calls cannot be recorded at the moment");
+    error->retry_after_s = 5;
+    return false;
+}
+
+void
+call_start(struct client *client, enum proto_endpoint endpoint, const struct auth *auth)
+{
+    struct call *call;
+    struct proto_error error;
+    struct str channel;
+    enum proto_protocol shape = proto_of(endpoint);
+
+    if (h1_req_keep(&client->req) < 0 || (call = call_new(client, endpoint, auth)) == NULL) {
+        error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: too many calls at a time");
+        error.retry_after_s = 1;
+        (void)client_send_error(client, shape, &error, STR_NONE, NULL);
+        return;
+    }
+    call->query = h1_head_query(client->req.head);
+    channel = h1_head_get(client->req.head, H1_X_TURNPIKE_CHANNEL);
+    if (!serving(call->worker, &error) ||
+        !ask_read(endpoint, client->req.body, &call->arena, &call->ask, &error)) {
+        refuse(call, &error);
+        return;
+    }
+    call->input_estimate = call->ask.body.len / BYTES_PER_TOKEN + 1;
+    if (!admit_limits(call, &error) || !choose_route(call, auth->extra, channel, &error)) {
+        refuse(call, &error);
+        return;
+    }
+    bound_tokens(call);
+    forward_begin(call);
+}
+
+/* ---- what the ledger process owed us ---- */
+
+void
+call_look_at_waiting(struct worker *w)
+{
+    struct list *node = w->waiting.next;
+
+    while (node != &w->waiting) {
+        struct call *call = CONTAINER_OF(node, struct call, waiting_node);
+
+        node = node->next;
+        if (call->state == CALL_ANNOUNCED && hold_announced(&w->holds, call->slot)) {
+            list_remove(&call->waiting_node);
+            forward_next(call);
+        } else if (call->state == CALL_COMMIT_WAIT &&
+                   hold_committed(&w->holds, call->slot, call->slot_generation)) {
+            list_remove(&call->waiting_node);
+            relay_committed(call);
+        }
+    }
+}
+
+void
+call_end_all(struct worker *w)
+{
+    struct list *node = w->calls.next;
+
+    while (node != &w->calls) {
+        struct call *call = CONTAINER_OF(node, struct call, node);
+
+        node = node->next;
+        if (call->state != CALL_COMMIT_WAIT)
+            relay_cancelled(call);
+    }
+}

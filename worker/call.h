@@ -1,0 +1,59 @@
+/*
+ * A call, from an authenticated request to its settled hold.
+ *
+ *     call.c     admission: body, limits, route, hold; the states; the end
+ *     settle.c   what it costs, and the record it leaves
+ *     forward.c  attempts: choice of upstream, sending, failing over
+ *     relay.c    the answer: read whole or relayed event by event
+ *
+ * A call that took a hold is settled exactly once, in settle_call(), whatever becomes of client and
+ * upstream. Functions that may end the call say so; after them the pointer is not to be used.
+ */
+#ifndef WORKER_CALL_H
+#define WORKER_CALL_H
+
+#include "worker/auth.h"
+#include "worker/room.h"
+
+/* The client's request is whole: admits it and sends it on, or answers why not. */
+void call_start(struct client *client, enum proto_endpoint endpoint, const struct auth *auth);
+
+void call_set_state(struct call *call, enum call_state next);
+
+/* Ends what may still be going on and frees it. It must be settled, and the client detached. */
+void call_end(struct call *call);
+
+/* The client is gone: cancels upstream, settles, ends the call. */
+void call_client_gone(struct call *call);
+/* The client took what was pending: reads on from upstream. */
+void call_client_drained(struct call *call);
+/* Takes the client from the call, to send it the answer's end. NULL when it is gone. */
+struct client *call_detach_client(struct call *call);
+/* Settles at 0 and answers an error; ends the call. */
+void call_fail(struct call *call, const struct proto_error *error);
+
+/* Headers that tell what served the call: x-turnpike-channel, -upstream, -model. */
+void call_head_lines(const struct call *call, struct h1_out *out, struct str model_reported);
+
+/* The request's bytes are needed no more: no further attempt can be made. */
+void call_forget_request(struct call *call);
+
+/* The ledger process has committed something: looks which waiting calls may go on. */
+void call_look_at_waiting(struct worker *w);
+/* Draining took too long: ends every stream with an error event. */
+void call_end_all(struct worker *w);
+
+/* A hold question for this call's chain. */
+struct hold_ask call_hold_ask(const struct call *call, int64_t amount_ucr);
+
+/* Indexes of the channels that a key names; none when it names none. out has KEY_CHANNELS_MAX. */
+void call_key_channels(const struct worker *w, const struct key_slot *key, uint16_t *out,
+                       size_t *count);
+
+/* Moves the call's timer, but never past the call's own deadline. */
+void call_set_timer(struct call *call, uint64_t ms);
+
+const struct conf_upstream *call_upstream(const struct call *call);
+struct pool *call_pool(const struct call *call);
+
+#endif

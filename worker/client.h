@@ -1,0 +1,44 @@
+/*
+ * A client's connection: requests in, one at a time and in order, answers out. Deadlines for
+ * each phase, pipelining, keep-alive. Knows HTTP, and nothing of calls but that one may be under
+ * way.
+ *
+ * An answer is begun with client_head(), gets its headers, and goes out with one of the client_send
+ * functions. Those that end the answer (whole, last) also begin the next request; the client may be
+ * closing when they return. All answer false when the client is gone, which is no fault of the
+ * answer: the caller only has to stop.
+ */
+#ifndef WORKER_CLIENT_H
+#define WORKER_CLIENT_H
+
+#include "worker/room.h"
+
+extern const struct conn_events client_events;
+
+/* A connection from peer: a client to put it in, or NULL when there is no room. */
+struct client *client_new(struct worker *w, bool metrics);
+/* It never opened: gives the memory back. */
+void client_drop(struct client *client);
+
+/* Status line, date and x-request-id into the worker's head buffer. */
+void client_head(struct client *client, struct h1_out *out, unsigned status, struct str id);
+bool client_send_whole(struct client *client, struct h1_out *out, struct str body);
+/* The head of a stream with its first bytes; body parts may be none. At most CONN_PARTS_MAX - 3. */
+bool client_send_head(struct client *client, struct h1_out *out, const struct str *parts,
+                      unsigned count);
+bool client_send_parts(struct client *client, const struct str *parts, unsigned count);
+/* The stream's last bytes and its end. */
+bool client_send_last(struct client *client, const struct str *parts, unsigned count);
+
+/* A whole error in the shape of the protocol. allow: for 405, else NULL. */
+bool client_send_error(struct client *client, enum proto_protocol shape,
+                       const struct proto_error *error, struct str id, const char *allow);
+
+/* No request after the one under way. */
+void client_close_after(struct client *client);
+/* Draining: closes it if it is idle, else after its answer. */
+void client_drain(struct client *client);
+/* The answer cannot be completed: the peer must see that it was cut. */
+void client_abort(struct client *client);
+
+#endif

@@ -1,0 +1,244 @@
+#include "worker/forward.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "proto/headers.h"
+#include "shm/health.h"
+#include "shm/rate.h"
+#include "worker/call.h"
+#include "worker/relay.h"
+#include "worker/settle.h"
+#include "worker/uconn.h"
+
+static void
+log_failed(const struct call *call, enum record_reason reason, const char *text)
+{
+    log_warn("upstream.failed", "call=%s upstream=%.*s reason=%s status=%u text=%s", call->id_text,
+             STR_ARGS(call_upstream(call)->name), record_reason_name[reason],
+             call->upstream_status, text ? log_quote(str_from(text)) : "-");
+}
+
+/* Does the failure speak against the upstream, so that others should be spared it? */
+static bool
+blames_upstream(enum record_reason reason, unsigned status)
+{
+    if (reason == REASON_STATUS)
+        return status >= 500 || status == 401 || status == 403;
+    return reason != REASON_NONE && reason != REASON_CLIENT_GONE && reason != REASON_NO_CONNECTION;
+}
+
+void
+forward_failed(struct call *call, enum record_reason reason, const struct proto_error *error,
+               bool may_fail_over)
+{
+    struct worker *w = call->worker;
+    struct health *health = call_pool(call)->health;
+    struct uconn *uc = call->uconn;
+
+    settle_attempt(call, reason, call->upstream_status);
+    if (health != NULL && blames_upstream(reason, call->upstream_status))
+        health_failed(health, worker_now_ms(w));
+    if (uc != NULL)
+        uconn_cancel(uc);
+    call->last_error = *error;
+    buf_free(&call->body);
+    call->upstream_status = 0;
+    if (may_fail_over && call->candidate + 1u < call->plan.candidate_count &&
+        worker_now_ms(w) < call->deadline_ms) {
+        call->candidate++;
+        call->stale_retried = false;
+        forward_next(call);
+        return;
+    }
+    if (blames_upstream(reason, error_status(error->kind, PROTO_OPENAI)))
+        stat_add(w->stats, STAT_UPSTREAM_FAILED, 1);
+    call_fail(call, &call->last_error);
+}
+
+/* ---- getting a connection ---- */
+
+static void
+no_connection(struct call *call, const char *why)
+{
+    struct proto_error error;
+
+    error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: upstream %.*s %s",
+              STR_ARGS(call_upstream(call)->name), why);
+    error.retry_after_s = 1;
+    forward_failed(call, REASON_NO_CONNECTION, &error, true);
+}
+
+void
+forward_next(struct call *call)
+{
+    const struct conf_upstream *upstream = call_upstream(call);
+    struct pool *pool = call_pool(call);
+    uint64_t retry_ns;
+
+    call->attempt_us = worker_mono_us(call->worker);
+    if (upstream->rpm > 0 && pool->health != NULL &&
+        !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1, clock_mono_ns(),
+                    &retry_ns)) {
+        no_connection(call, "is at its limit of requests a minute");
+        return;
+    }
+    switch (uconn_take(pool, call)) {
+    case UCONN_TOOK_IDLE:
+        forward_connected(call);
+        return;
+    case UCONN_TOOK_NEW:
+        call_set_state(call, CALL_DIALLING);
+        /* net has the deadline of the connect; this one is for all of it. */
+        call_set_timer(call, (uint64_t)upstream->connect_ms + upstream->first_byte_ms);
+        return;
+    case UCONN_TOOK_NONE:
+        no_connection(call, "has no connection free");
+        return;
+    }
+}
+
+void
+forward_conn_failed(struct call *call, const struct conn_error *e)
+{
+    struct proto_error error;
+    enum record_reason reason = REASON_RESET;
+    enum error_kind kind = ERROR_UPSTREAM_FAILED;
+
+    switch (e->stage) {
+    case CONN_STAGE_RESOLVE:
+        reason = e->err == -EACCES ? REASON_ADDRESS : REASON_DNS;
+        break;
+    case CONN_STAGE_CONNECT:
+        reason = e->err == -ETIMEDOUT ? REASON_TIMEOUT_CONNECT : REASON_CONNECT;
+        break;
+    case CONN_STAGE_TLS:
+        reason = REASON_TLS;
+        break;
+    case CONN_STAGE_READ:
+    case CONN_STAGE_WRITE:
+    case CONN_STAGE_COUNT:
+        break;
+    }
+    if (reason == REASON_TIMEOUT_CONNECT)
+        kind = ERROR_UPSTREAM_TIMEOUT;
+    log_failed(call, reason, e->text);
+    error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s failed",
+              STR_ARGS(call_upstream(call)->name), conn_stage_name[e->stage]);
+    forward_failed(call, reason, &error, true);
+}
+
+/* ---- the request, written afresh ---- */
+
+static void
+write_auth(const struct call *call, struct h1_out *out)
+{
+    struct str secret = call_upstream(call)->secret;
+
+    if (secret.len == 0)
+        return;
+    if (call->protocol == PROTO_ANTHROPIC)
+        h1_out_header(out, STR("x-api-key"), secret);
+    else
+        h1_out_header2(out, STR("authorization"), STR("Bearer "), secret);
+}
+
+static void
+write_client_headers(const struct call *call, struct h1_out *out)
+{
+    const struct h1_head *head = call->client->req.head;
+    bool content_type = false, version = false;
+
+    for (size_t i = 0; i < head->header_count; i++) {
+        struct str name = h1_head_name(head, i);
+
+        if (!headers_go_up((enum proto_protocol)call->protocol, name))
+            continue;
+        content_type |= head->headers[i].known == H1_CONTENT_TYPE;
+        version |= head->headers[i].known == H1_ANTHROPIC_VERSION;
+        h1_out_header(out, name, h1_head_value(head, i));
+    }
+    if (!content_type)
+        h1_out_header(out, STR("content-type"), STR("application/json"));
+    if (!version && call->protocol == PROTO_ANTHROPIC)
+        h1_out_header(out, STR("anthropic-version"), STR("2023-06-01"));
+}
+
+static bool
+write_head(const struct call *call, size_t body_len, struct h1_out *out)
+{
+    const struct conf_upstream *upstream = call_upstream(call);
+    enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;
+    struct str query = proto_upstream_query(endpoint, call->query);
+    struct h1_target target = {
+        .prefix = upstream->base_path,
+        .path = proto_upstream_path(endpoint),
+        .query = STR_NONE,
+    };
+
+    if (query.len > 1) /* comes with its question mark */
+        target.query = (struct str){query.ptr + 1, query.len - 1};
+    h1_out_init(out, call->worker->head_buf, HEAD_BYTES_MAX);
+    h1_out_request(out, STR("POST"), target, upstream->authority);
+    write_client_headers(call, out);
+    write_auth(call, out);
+    h1_out_header(out, STR("x-request-id"), (struct str){call->id_text, CALL_ID_LEN});
+    h1_out_length(out, body_len);
+    return h1_out_end(out);
+}
+
+void
+forward_connected(struct call *call)
+{
+    const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
+    struct str parts[1 + ASK_PIECES_MAX];
+    struct ask_pieces pieces;
+    struct proto_error error;
+    struct h1_out out;
+    int rc;
+
+    ASSERT(call->uconn != NULL && call->client != NULL);
+    if (!ask_splices(&call->ask, candidate->model_sent, &call->arena, &pieces) ||
+        !write_head(call, pieces.total_len, &out)) {
+        error_set(&error, ERROR_BAD_REQUEST, NULL, NULL,
+                  "turnpike: the request's headers cannot be passed on");
+        forward_failed(call, REASON_NO_CONNECTION, &error, false);
+        return;
+    }
+    parts[0] = (struct str){out.ptr, out.len};
+    memcpy(parts + 1, pieces.list, pieces.count * sizeof *parts);
+    rc = conn_write(&call->uconn->conn, parts, (unsigned)(1 + pieces.count));
+    if (rc < 0) {
+        forward_broken_kept(call, "write failed");
+        return;
+    }
+    call_set_state(call, CALL_SENT);
+    relay_sent(call);
+}
+
+/*
+ * The connection was found dead before a byte of an answer. If it was a kept one, that says
+ * nothing of the upstream: once more, on a new one.
+ */
+void
+forward_broken_kept(struct call *call, const char *text)
+{
+    struct proto_error error;
+    struct uconn *uc = call->uconn;
+
+    if (uc != NULL && uc->reused && !call->stale_retried) {
+        call->stale_retried = true;
+        uconn_cancel(uc);
+        uconn_drop_idle(call_pool(call));
+        forward_next(call);
+        return;
+    }
+    log_failed(call, REASON_RESET, text);
+    error_set(&error, ERROR_UPSTREAM_FAILED, NULL, NULL,
+              "turnpike: upstream %.*s closed the connection without an answer",
+              STR_ARGS(call_upstream(call)->name));
+    forward_failed(call, REASON_RESET, &error, true);
+}

@@ -1,0 +1,256 @@
+#include "worker/own.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/jw.h"
+#include "base/str.h"
+#include "proto/models.h"
+#include "shm/account.h"
+#include "shm/health.h"
+#include "worker/call.h"
+#include "worker/callid.h"
+#include "worker/client.h"
+#include "worker/receipt.h"
+
+#define MODELS_MAX 4096
+#define GLOBS_MAX 64
+
+static void
+send_json(struct client *c, unsigned status, struct buf *body)
+{
+    struct h1_out out;
+    char id[CALL_ID_LEN + 1];
+    uint8_t bytes[16];
+
+    callid_make(c->worker, bytes, id);
+    client_head(c, &out, status, (struct str){id, CALL_ID_LEN});
+    h1_out_header(&out, STR("content-type"), STR("application/json"));
+    (void)client_send_whole(c, &out, buf_str(body));
+}
+
+static void
+send_error(struct client *c, enum proto_protocol shape, const struct proto_error *error)
+{
+    char id[CALL_ID_LEN + 1];
+    uint8_t bytes[16];
+
+    callid_make(c->worker, bytes, id);
+    (void)client_send_error(c, shape, error, (struct str){id, CALL_ID_LEN}, NULL);
+}
+
+/* ---- health ---- */
+
+static const char *
+not_ready(const struct worker *w)
+{
+    const struct region_header *header = w->region->header;
+    bool usable = false;
+
+    if (w->draining || atomic_load_explicit(&header->draining, memory_order_relaxed))
+        return "draining";
+    if (atomic_load_explicit(&header->ready_seq, memory_order_acquire) == 0)
+        return "the ledger is not ready";
+    if (atomic_load_explicit(&header->stop_taking, memory_order_relaxed))
+        return "the store cannot take records";
+    for (size_t i = 0; i < w->conf->upstream_count && !usable; i++)
+        usable = w->conf->upstreams[i].disabled_reason == NULL &&
+                 (w->pools[i].health == NULL ||
+                  health_usable(w->pools[i].health, worker_now_ms(w)));
+    return usable ? NULL : "no healthy upstream";
+}
+
+void
+own_health(struct client *c, enum proto_endpoint endpoint)
+{
+    const char *why = endpoint == ENDPOINT_READYZ ? not_ready(c->worker) : NULL;
+    struct buf body;
+    struct jw jw;
+
+    buf_init(&body, 1024);
+    jw_init(&jw, &body);
+    jw_object(&jw);
+    jw_key_cstr(&jw, "status", why ? "unavailable" : "ok");
+    if (why)
+        jw_key_cstr(&jw, "reason", why);
+    jw_object_end(&jw);
+    send_json(c, why ? 503 : 200, &body);
+    buf_free(&body);
+}
+
+/* ---- models ---- */
+
+static size_t
+visible_models(const struct worker *w, const struct auth *auth, struct models_entry *entries)
+{
+    static uint16_t found[MODELS_MAX]; /* one thread a process */
+    uint16_t channels[KEY_CHANNELS_MAX];
+    struct str globs[GLOBS_MAX];
+    const char *at = auth->extra ? auth->extra->models : NULL;
+    struct route_ask ask = {.channels = channels, .channel_named = STR_NONE, .model_globs = globs};
+    size_t count, total = 0;
+
+    call_key_channels(w, auth->key, channels, &ask.channel_count);
+    while (auth->extra && ask.model_glob_count < MIN(auth->extra->model_count, GLOBS_MAX)) {
+        globs[ask.model_glob_count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
+        at += globs[ask.model_glob_count++].len + 1;
+    }
+    count = MIN(route_models(w->routes, &ask, found, MODELS_MAX), (size_t)MODELS_MAX);
+    for (size_t i = 0; i < count; i++)
+        entries[total++] = (struct models_entry){.id = w->conf->models[found[i]].name,
+                                                 .family = w->conf->models[found[i]].family};
+    count = MIN(route_autos(w->routes, &ask, found, MODELS_MAX), MODELS_MAX - total);
+    for (size_t i = 0; i < count; i++)
+        entries[total++] =
+            (struct models_entry){.id = w->conf->autos[found[i]].name, .family = STR("auto")};
+    return total;
+}
+
+static void
+models_list(struct client *c, enum proto_protocol shape, const struct auth *auth)
+{
+    static struct models_entry entries[MODELS_MAX];
+    size_t count = visible_models(c->worker, auth, entries);
+    struct models_query query;
+    struct proto_error error;
+    struct buf body;
+
+    if (!models_query_read(h1_head_query(c->req.head), &query, &error)) {
+        send_error(c, shape, &error);
+        return;
+    }
+    buf_init(&body, 4u << 20);
+    models_write_list(&body, shape, entries, count, shape == PROTO_ANTHROPIC ? &query : NULL);
+    send_json(c, 200, &body);
+    buf_free(&body);
+}
+
+static void
+model_get(struct client *c, struct str encoded, enum proto_protocol shape, const struct auth *auth)
+{
+    static struct models_entry entries[MODELS_MAX];
+    size_t count = visible_models(c->worker, auth, entries);
+    char text[CONF_MODEL_NAME_LEN_MAX * 3 + 1];
+    struct str id = encoded.len < sizeof text ? proto_unescape(encoded, text, sizeof text)
+                                              : STR_NONE;
+    int by_alias = conf_model_index(c->worker->conf, id);
+    struct proto_error error;
+
+    for (size_t i = 0; i < count && id.len > 0; i++) {
+        struct buf body;
+
+        if (!str_eq(entries[i].id, id) &&
+            (by_alias < 0 || !str_eq(entries[i].id, c->worker->conf->models[by_alias].name)))
+            continue;
+        entries[i].id = id;
+        buf_init(&body, 64u << 10);
+        models_write_one(&body, shape, &entries[i]);
+        send_json(c, 200, &body);
+        buf_free(&body);
+        return;
+    }
+    error_set(&error, ERROR_NO_MODEL, "model", NULL, "The model '%.*s' does not exist",
+              STR_ARGS(id));
+    send_error(c, shape, &error);
+}
+
+/* ---- balance ---- */
+
+static int64_t
+write_budget(struct jw *jw, const struct region *region, uint32_t budget_idx, int64_t spendable_ucr)
+{
+    struct budget *budget = budget_at(region, budget_idx);
+    enum budget_period period;
+    int64_t limit_ucr, spent_ucr = 0, now_us = clock_wall_us(), from_us, to_us;
+    uint64_t word;
+
+    if (budget == NULL)
+        return spendable_ucr;
+    period = (enum budget_period)atomic_load_explicit(&budget->period, memory_order_relaxed);
+    limit_ucr = atomic_load_explicit(&budget->limit_ucr, memory_order_relaxed);
+    word = atomic_load_explicit(&budget->word, memory_order_acquire);
+    if (budget_word_window(word) >= budget_window(period, now_us))
+        spent_ucr = budget_word_spent_ucr(word);
+    jw_object(jw);
+    jw_key_cstr(jw, "of", budget_kind_name[budget->kind]);
+    jw_key_cstr(jw, "period", budget_period_name[period]);
+    jw_key_ucr(jw, "limit", limit_ucr);
+    jw_key_ucr(jw, "spent", spent_ucr);
+    if (period != BUDGET_TOTAL) {
+        budget_window_edges(period, now_us, &from_us, &to_us);
+        jw_key_time(jw, "resets_at", to_us);
+    }
+    jw_object_end(jw);
+    return MIN(spendable_ucr, MAX(limit_ucr - spent_ucr, 0));
+}
+
+static void
+balance(struct client *c, const struct auth *auth)
+{
+    const struct region *region = c->worker->region;
+    int64_t available_ucr = account_available_ucr(auth->account);
+    int64_t overdraft_ucr =
+        atomic_load_explicit(&auth->account->overdraft_ucr, memory_order_relaxed);
+    int64_t spendable_ucr = MAX(available_ucr + overdraft_ucr, 0);
+    struct buf body;
+    struct jw jw;
+
+    buf_init(&body, 64u << 10);
+    jw_init(&jw, &body);
+    jw_object(&jw);
+    jw_key_cstr(&jw, "object", "balance");
+    jw_key_ucr(&jw, "available", available_ucr);
+    jw_key(&jw, "budgets");
+    jw_array(&jw);
+    for (unsigned i = 0; i < 3; i++)
+        spendable_ucr = write_budget(
+            &jw, region, atomic_load_explicit(&auth->key->budget_idx[i], memory_order_relaxed),
+            spendable_ucr);
+    spendable_ucr = write_budget(
+        &jw, region, atomic_load_explicit(&auth->account->budget_idx, memory_order_relaxed),
+        spendable_ucr);
+    jw_array_end(&jw);
+    jw_key_ucr(&jw, "spendable", spendable_ucr);
+    jw_object_end(&jw);
+    send_json(c, 200, &body);
+    buf_free(&body);
+}
+
+void
+own_answer(struct client *c, const struct proto_what *what, enum proto_protocol shape,
+           const struct auth *auth)
+{
+    if (shape == PROTO_OPENAI && h1_head_has(c->req.head, H1_ANTHROPIC_VERSION))
+        shape = PROTO_ANTHROPIC;
+    switch (what->endpoint) {
+    case ENDPOINT_MODELS_LIST:
+        models_list(c, shape, auth);
+        return;
+    case ENDPOINT_MODEL_GET:
+        model_get(c, what->id, shape, auth);
+        return;
+    case ENDPOINT_RECEIPT:
+        receipt_ask(c, what->id, shape, auth->key->tenant_id);
+        return;
+    case ENDPOINT_BALANCE:
+        balance(c, auth);
+        return;
+    case ENDPOINT_CHAT:
+    case ENDPOINT_COMPLETIONS:
+    case ENDPOINT_EMBEDDINGS:
+    case ENDPOINT_RESPONSES:
+    case ENDPOINT_MESSAGES:
+    case ENDPOINT_COUNT_TOKENS:
+    case ENDPOINT_HEALTHZ:
+    case ENDPOINT_READYZ:
+    case ENDPOINT_COUNT:
+        break;
+    }
+    ASSERT(!"an endpoint of our own");
+}
+
+void
+own_client_gone(struct client *c)
+{
+    receipt_client_gone(c);
+}

@@ -1,0 +1,485 @@
+#include "worker/relay.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "base/ucr.h"
+#include "proto/answer.h"
+#include "proto/headers.h"
+#include "shm/health.h"
+#include "worker/call.h"
+#include "worker/client.h"
+#include "worker/forward.h"
+#include "worker/settle.h"
+#include "worker/stream.h"
+#include "worker/uconn.h"
+
+#define ERROR_BODY_BYTES_MAX (64u << 10)
+
+/* ---- failures ---- */
+
+struct error_secrets
+relay_secrets(const struct call *call, struct str list[2])
+{
+    list[0] = call_upstream(call)->secret;
+    list[1] = call_upstream(call)->authority;
+    return (struct error_secrets){list, 2};
+}
+
+void
+relay_failed(struct call *call, enum record_reason reason, enum error_kind kind, const char *text)
+{
+    struct proto_error error;
+
+    log_warn("upstream.failed", "call=%s upstream=%.*s reason=%s text=%s", call->id_text,
+             STR_ARGS(call_upstream(call)->name), record_reason_name[reason],
+             log_quote(str_from(text)));
+    error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s",
+              STR_ARGS(call_upstream(call)->name), text);
+    if (call->state == CALL_STREAM)
+        stream_broken(call, reason, &error);
+    else
+        forward_failed(call, reason, &error, true);
+}
+
+void
+relay_conn_error(struct uconn *uc, const struct conn_error *error)
+{
+    struct call *call = uc->call;
+
+    if (call->state == CALL_STREAM || call->state == CALL_WHOLE)
+        relay_failed(call, REASON_RESET, ERROR_UPSTREAM_FAILED, "the connection broke");
+    else if (call->state == CALL_SENT && !uc->res.started)
+        forward_broken_kept(call, error->text);
+    else
+        forward_conn_failed(call, error);
+}
+
+static void
+res_failed(struct uconn *uc)
+{
+    struct call *call = uc->call;
+    enum h1_res_error e = (enum h1_res_error)uc->res.error;
+    enum record_reason reason = REASON_BAD_HTTP;
+
+    if (e == H1_RES_NO_ANSWER) {
+        forward_broken_kept(call, h1_res_error_text(e));
+        return;
+    }
+    if (e == H1_RES_EARLY_END)
+        reason = REASON_EARLY_END;
+    else if (e == H1_RES_HEAD_TOO_BIG || e == H1_RES_CHUNK_EXTRA)
+        reason = REASON_TOO_LARGE;
+    relay_failed(call, reason, ERROR_UPSTREAM_FAILED, h1_res_error_text(e));
+}
+
+void
+relay_timed_out(struct call *call, bool over)
+{
+    enum record_reason reason = REASON_TIMEOUT_TOTAL;
+    const char *text = "the call took too long in all";
+
+    if (call->state == CALL_COMMIT_WAIT) { /* charged, but it may not be told so: cut it */
+        struct client *client = call_detach_client(call);
+
+        call_end(call);
+        if (client)
+            client_abort(client);
+        return;
+    }
+    if (!over && call->state == CALL_STREAM && call->client &&
+        conn_is_full(&call->client->conn)) {
+        /* We do not read because the client does not: its own deadline will tell. */
+        call_set_timer(call, call_upstream(call)->idle_ms);
+        return;
+    }
+    if (!over) {
+        bool first = call->state == CALL_SENT || call->state == CALL_DIALLING;
+
+        reason = first ? REASON_TIMEOUT_FIRST_BYTE : REASON_TIMEOUT_IDLE;
+        text = first ? "no answer in time" : "the answer stopped coming";
+    }
+    if (call->state == CALL_ANNOUNCED) {
+        struct proto_error error;
+
+        error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: the hold was not recorded");
+        call_fail(call, &error);
+        return;
+    }
+    relay_failed(call, reason, ERROR_UPSTREAM_TIMEOUT, text);
+}
+
+void
+relay_cancelled(struct call *call)
+{
+    struct proto_error error;
+
+    error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: the gateway is stopping");
+    if (call->state == CALL_STREAM)
+        stream_broken(call, REASON_NONE, &error);
+    else
+        call_fail(call, &error);
+}
+
+/* ---- settling ---- */
+
+void
+relay_settle_gone(struct call *call)
+{
+    struct settle_end end = {.outcome = OUTCOME_CLIENT_GONE, .by = SETTLE_NOTHING};
+
+    if (call->state == CALL_STREAM) {
+        end.usage = meter_usage(&call->meter);
+        end.by = SETTLE_USAGE;
+        end.has_output = true;
+        end.http_status = 200;
+        if (end.usage.state != USAGE_PRESENT && end.usage.state != USAGE_ZERO) {
+            end.usage = meter_progress(&call->meter).usage;
+            end.by = SETTLE_PROGRESS;
+        }
+        end.model_reported = str_from(call->meter.model);
+    } else if (call->state == CALL_SENT || call->state == CALL_WHOLE) {
+        end.by = SETTLE_PROGRESS; /* the upstream works, and bills, already */
+    }
+    if (call->uconn && call->state != CALL_STREAM) /* a stream's is noted already */
+        settle_attempt(call, REASON_CLIENT_GONE, 0);
+    (void)settle_call(call, &end);
+}
+
+void
+relay_sent(struct call *call)
+{
+    struct price_count count = {.input = call->input_estimate};
+
+    /* Also for another attempt: progress never falls, and a hold covers its own input. */
+    if (call->endpoint != ENDPOINT_COUNT_TOKENS)
+        (void)!settle_progress(call, &count);
+    call_set_timer(call, call_upstream(call)->first_byte_ms);
+}
+
+/* ---- the head ---- */
+
+/* Headers for the client, written and kept until the client's own head is. */
+static bool
+keep_headers(struct call *call, const struct h1_head *head)
+{
+    struct h1_out out;
+    char *copy;
+
+    h1_out_init(&out, call->worker->head_buf, HEAD_BYTES_MAX / 2);
+    for (size_t i = 0; i < head->header_count; i++) {
+        struct str name = headers_come_down(h1_head_name(head, i));
+
+        if (name.len > 0)
+            h1_out_header(&out, name, h1_head_value(head, i));
+    }
+    if (out.failed || (copy = arena_alloc(&call->arena, out.len + 1)) == NULL)
+        return false;
+    memcpy(copy, out.ptr, out.len);
+    call->down_lines = (struct str){copy, out.len};
+    return true;
+}
+
+static bool
+is_event_stream(struct str content_type)
+{
+    struct str rest;
+
+    return str_eq_nocase(str_trim(str_split(content_type, ';', &rest)), STR("text/event-stream"));
+}
+
+static void
+relay_head(struct uconn *uc)
+{
+    struct call *call = uc->call;
+    const struct h1_head *head = uc->res.head;
+    struct str type = h1_head_get(head, H1_CONTENT_TYPE);
+
+    call->upstream_status = uc->res.status;
+    call_set_timer(call, call_upstream(call)->idle_ms);
+    if (!keep_headers(call, head)) {
+        relay_failed(call, REASON_TOO_LARGE, ERROR_UPSTREAM_FAILED, "its headers are too large");
+        return;
+    }
+    if (call->upstream_status >= 300) {
+        call_set_state(call, CALL_WHOLE); /* the error's body, then forward_failed() */
+        return;
+    }
+    if (call->ask.stream != is_event_stream(type)) {
+        relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED,
+                     call->ask.stream ? "answered whole where a stream was asked for"
+                                      : "streamed where a whole answer was asked for");
+        return;
+    }
+    if (call->ask.stream)
+        stream_begin(call); /* still CALL_SENT: nothing is understood yet */
+    else
+        call_set_state(call, CALL_WHOLE);
+}
+
+/* ---- a whole answer ---- */
+
+static void
+upstream_said_no(struct call *call, struct str body)
+{
+    struct str list[2];
+    struct upstream_answer answer = {
+        .status = call->upstream_status, .retry_after = STR_NONE, .retry_after_ms = STR_NONE,
+        .body = body};
+    struct proto_error error;
+    struct str lines = call->down_lines, line;
+
+    /* The headers that pass are kept as lines: "retry-after: 3\r\n". */
+    while (lines.len > 0) {
+        struct str name, value;
+
+        line = str_split(lines, '\n', &lines);
+        name = str_split(line, ':', &value);
+        value = str_trim(value);
+        if (value.len > 0 && value.ptr[value.len - 1] == '\r')
+            value.len--;
+        if (str_eq(name, STR("retry-after")))
+            answer.retry_after = value;
+        else if (str_eq(name, STR("retry-after-ms")))
+            answer.retry_after_ms = value;
+    }
+    error_from_upstream(&answer, relay_secrets(call, list), &error);
+    log_info("upstream.refused", "call=%s upstream=%.*s status=%u", call->id_text,
+             STR_ARGS(call_upstream(call)->name), call->upstream_status);
+    forward_failed(call, REASON_STATUS, &error, error_may_fail_over(call->upstream_status));
+}
+
+static void
+error_in_200(struct call *call, struct str body)
+{
+    struct str list[2];
+    struct proto_error error;
+
+    error_from_object(body, relay_secrets(call, list), &error);
+    forward_failed(call, REASON_ERROR_EVENT, &error, true);
+}
+
+static void
+write_whole_head(struct call *call, struct client *client, struct h1_out *out, int64_t charge_ucr,
+                 struct str model)
+{
+    char text[UCR_TEXT_LEN + 1];
+    size_t len = ucr_text(charge_ucr, text);
+
+    client_head(client, out, 200, (struct str){call->id_text, CALL_ID_LEN});
+    h1_out_lines(out, call->down_lines);
+    call_head_lines(call, out, model);
+    h1_out_header(out, STR("x-turnpike-cost"), (struct str){text, len});
+}
+
+static void
+whole_ok(struct call *call, const struct answer *answer, struct str body)
+{
+    struct settle_end end = {
+        .outcome = OUTCOME_OK,
+        .by = SETTLE_USAGE,
+        .usage = answer->usage,
+        .output_estimate = answer->output_estimate,
+        .has_output = answer->has_output,
+        .http_status = 200,
+        .model_reported = answer->model,
+    };
+    struct client *client;
+    struct h1_out out;
+    int64_t charge_ucr;
+
+    settle_attempt(call, REASON_NONE, 200);
+    if (call_pool(call)->health)
+        health_ok(call_pool(call)->health,
+                  (uint32_t)(worker_mono_us(call->worker) - call->attempt_us));
+    call->response_bytes = body.len;
+    if (end.usage.state != USAGE_PRESENT && end.usage.state != USAGE_ZERO) {
+        struct price_count count = {.input = call->input_estimate,
+                                    .output = MIN(answer->output_estimate, call->output_max)};
+
+        end.outcome = OUTCOME_NO_USAGE;
+        end.by = SETTLE_PROGRESS;
+        (void)!settle_progress(call, &count);
+        end.usage = (struct usage){.state = USAGE_PRESENT, .input = (uint32_t)count.input,
+                                   .output = (uint32_t)count.output};
+    }
+    charge_ucr = settle_call(call, &end);
+    if (call->uconn)
+        uconn_release(call->uconn);
+    if (call->worker->inherit->durability != DURABILITY_RELAXED &&
+        !hold_committed(&call->worker->holds, call->slot, call->slot_generation)) {
+        stream_wait_commit(call, body, charge_ucr, answer->model);
+        return;
+    }
+    client = call_detach_client(call);
+    ASSERT(client != NULL);
+    write_whole_head(call, client, &out, charge_ucr, answer->model);
+    {
+        struct buf kept = call->body; /* body may point into it: it outlives the call */
+
+        buf_init(&call->body, 0);
+        call_end(call);
+        (void)client_send_whole(client, &out, body);
+        buf_free(&kept);
+    }
+}
+
+static void
+whole_done(struct call *call, struct str body)
+{
+    struct answer answer;
+
+    if (call->upstream_status >= 300) {
+        upstream_said_no(call, body);
+        return;
+    }
+    answer_read((enum proto_endpoint)call->endpoint, body, &answer);
+    switch (answer.kind) {
+    case ANSWER_OK:
+        whole_ok(call, &answer, body);
+        return;
+    case ANSWER_ERROR:
+        error_in_200(call, body);
+        return;
+    case ANSWER_UNKNOWN:
+    case ANSWER_NOT_JSON:
+    case ANSWER_KIND_COUNT:
+        break;
+    }
+    relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "its answer cannot be understood");
+}
+
+void
+relay_whole_committed(struct call *call, int64_t charge_ucr, struct str model)
+{
+    struct client *client = call_detach_client(call);
+    struct buf kept = call->body;
+    struct h1_out out;
+
+    if (client == NULL) {
+        call_end(call);
+        return;
+    }
+    write_whole_head(call, client, &out, charge_ucr, model);
+    buf_init(&call->body, 0);
+    call_end(call);
+    (void)client_send_whole(client, &out, buf_str(&kept));
+    buf_free(&kept);
+}
+
+/* Pieces of a whole answer. What comes in one piece with its end is not copied. */
+static bool
+whole_take(struct call *call, const struct h1_res_out *out)
+{
+    bool error_body = call->upstream_status >= 300;
+
+    for (size_t i = 0; i < out->span_count; i++) {
+        if (error_body && call->body.len >= ERROR_BODY_BYTES_MAX)
+            continue; /* enough to understand it by */
+        if (!buf_add_str(&call->body, out->spans[i])) {
+            relay_failed(call, REASON_TOO_LARGE, ERROR_UPSTREAM_FAILED, "its answer is too large");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- bytes ---- */
+
+/* What one reader's event brings to the call. False when the call is over or moved on. */
+static bool
+relay_event(struct uconn *uc, enum h1_res_event event, const struct h1_res_out *out,
+            struct gather *gather)
+{
+    struct call *call = uc->call;
+    bool whole = call->state == CALL_WHOLE;
+
+    if (out->span_count > 0 && whole && event == H1_RES_DONE && call->body.len == 0 &&
+        out->span_count == 1) {
+        whole_done(call, out->spans[0]);
+        return false;
+    }
+    if (out->span_count > 0) {
+        bool alive = whole ? whole_take(call, out) : stream_take(call, out, gather);
+
+        if (!alive)
+            return false;
+    }
+    switch (event) {
+    case H1_RES_HEAD:
+        relay_head(uc);
+        return uc->call == call;
+    case H1_RES_DONE:
+        if (whole)
+            whole_done(call, buf_str(&call->body));
+        else if (call->upstream_status == 0 || call->upstream_status >= 300)
+            relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "an empty answer");
+        else
+            stream_upstream_done(call, gather);
+        return false;
+    case H1_RES_ERROR:
+        if (call->state == CALL_STREAM && !stream_flush(call, gather))
+            return false;
+        res_failed(uc);
+        return false;
+    case H1_RES_MORE:
+    case H1_RES_SPANS:
+        return true;
+    }
+    return true;
+}
+
+/* After the call has its answer: the rest belongs to nobody. */
+static void
+finish_feed(struct uconn *uc, const uint8_t *bytes, size_t len)
+{
+    if (uc->state == UCONN_DRAINING && len > 0)
+        uc->conn.events->on_data(&uc->conn, (uint8_t *)(uintptr_t)bytes, len);
+}
+
+void
+relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len)
+{
+    struct call *call = uc->call;
+    struct gather gather = {.count = 0};
+    struct h1_res_out out;
+
+    ASSERT(call != NULL);
+    if (call->state == CALL_STREAM || call->state == CALL_WHOLE)
+        call->response_bytes += len;
+    while (true) {
+        enum h1_res_event event = h1_res_feed(&uc->res, bytes, len, &out);
+
+        bytes += out.used;
+        len -= out.used;
+        if (event == H1_RES_DONE && len > 0) {
+            struct h1_res_out none;
+
+            (void)h1_res_feed(&uc->res, bytes, len, &none); /* notes the extra bytes */
+            len = 0;
+        }
+        if (!relay_event(uc, event, &out, &gather)) {
+            /* The call is over, or on another connection. This one may serve another call by now,
+             * unless it still has an answer's rest to read. */
+            finish_feed(uc, bytes, len);
+            return;
+        }
+        if (event == H1_RES_MORE)
+            break;
+    }
+    if (call->state == CALL_STREAM || call->ask.stream)
+        stream_fed(call, &gather);
+}
+
+void
+relay_eof(struct uconn *uc)
+{
+    struct call *call = uc->call;
+    struct gather gather = {.count = 0};
+    struct h1_res_out out = {.span_count = 0};
+    enum h1_res_event event = h1_res_eof(&uc->res);
+
+    ASSERT(call != NULL);
+    (void)relay_event(uc, event, &out, &gather);
+}

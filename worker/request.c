@@ -1,0 +1,132 @@
+#include "worker/request.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "net/h1_path.h"
+#include "worker/auth.h"
+#include "worker/call.h"
+#include "worker/callid.h"
+#include "worker/client.h"
+#include "worker/metrics.h"
+#include "worker/own.h"
+
+/* Bodies up to this are read before a refusal, so that the connection lives on. */
+#define BODY_READ_ANYWAY (64u << 10)
+#define PATH_MAX_BYTES 4096
+
+/* What is known of a request once its head is read. */
+struct request {
+    struct proto_what what;
+    enum proto_protocol shape; /* of errors */
+    struct str path;           /* normalised */
+    char path_buf[PATH_MAX_BYTES];
+};
+
+static void
+refuse(struct client *c, enum proto_protocol shape, const struct proto_error *error,
+       const char *allow)
+{
+    char id[CALL_ID_LEN + 1];
+    uint8_t bytes[16];
+
+    callid_make(c->worker, bytes, id);
+    (void)client_send_error(c, shape, error, (struct str){id, CALL_ID_LEN}, allow);
+}
+
+static bool
+find_endpoint(const struct h1_head *head, struct request *r, struct proto_error *error)
+{
+    int status = h1_path_normal(h1_head_path(head), r->path_buf, sizeof r->path_buf, &r->path);
+
+    r->what.allow = NULL;
+    r->shape = PROTO_OPENAI;
+    if (status != 0) {
+        error_set(error, status == 414 ? ERROR_URI_TOO_LONG : ERROR_BAD_REQUEST, NULL, NULL,
+                  "turnpike: the path is malformed");
+        return false;
+    }
+    r->shape = proto_error_shape(r->path);
+    switch (proto_endpoint_of(h1_head_method_name(head), r->path, &r->what)) {
+    case PROTO_FOUND:
+        r->shape = proto_is_call(r->what.endpoint) ? proto_of(r->what.endpoint) : r->shape;
+        r->what.allow = NULL;
+        return true;
+    case PROTO_METHOD_NOT_ALLOWED:
+        error_set(error, ERROR_METHOD, NULL, NULL, "turnpike: %.*s takes %s",
+                  STR_ARGS(r->path), r->what.allow);
+        return false;
+    case PROTO_WEBSOCKET:
+        error_set(error, ERROR_UPGRADE_REQUIRED, NULL, NULL,
+                  "turnpike: no WebSocket here; send a POST to %.*s", STR_ARGS(r->path));
+        return false;
+    case PROTO_NOT_FOUND:
+        break;
+    }
+    r->what.allow = NULL;
+    error_set(error, ERROR_NO_PATH, NULL, NULL, "turnpike: there is no %.*s here",
+              STR_ARGS(r->path));
+    return false;
+}
+
+static bool
+needs_key(enum proto_endpoint endpoint)
+{
+    return endpoint != ENDPOINT_HEALTHZ && endpoint != ENDPOINT_READYZ;
+}
+
+void
+request_head(struct client *c, size_t next_len)
+{
+    const struct h1_head *head = c->req.head;
+    struct request r;
+    struct proto_error error;
+    struct auth auth;
+    bool large = head->framing == H1_FRAMING_CHUNKED ||
+                 (head->framing == H1_FRAMING_LENGTH && head->content_length > BODY_READ_ANYWAY &&
+                  head->content_length > next_len);
+
+    if (c->metrics || (!large && !head->expect_continue))
+        return;
+    if (!find_endpoint(head, &r, &error) ||
+        (needs_key(r.what.endpoint) && !auth_check(c, head, &auth, &error))) {
+        c->answering = true;
+        client_close_after(c);
+        refuse(c, r.shape, &error, r.what.allow);
+        return;
+    }
+    if (head->expect_continue && next_len == 0 && conn_write(&c->conn, &H1_CONTINUE, 1) < 0)
+        conn_close(&c->conn);
+}
+
+void
+request_take(struct client *c)
+{
+    const struct h1_head *head = c->req.head;
+    struct worker *w = c->worker;
+    struct request r;
+    struct proto_error error;
+    struct auth auth;
+
+    if (c->metrics) {
+        metrics_answer(c);
+        return;
+    }
+    if (!find_endpoint(head, &r, &error)) {
+        stat_add(w->stats, STAT_BAD_REQUESTS, 1);
+        refuse(c, r.shape, &error, r.what.allow);
+        return;
+    }
+    if (r.what.endpoint == ENDPOINT_HEALTHZ || r.what.endpoint == ENDPOINT_READYZ) {
+        own_health(c, r.what.endpoint);
+        return;
+    }
+    if (!auth_check(c, head, &auth, &error)) {
+        refuse(c, r.shape, &error, NULL);
+        return;
+    }
+    if (proto_is_call(r.what.endpoint))
+        call_start(c, r.what.endpoint, &auth);
+    else
+        own_answer(c, &r.what, r.shape, &auth);
+}

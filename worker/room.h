@@ -1,0 +1,221 @@
+/*
+ * What the files of this room share: the worker, a client connection, an upstream connection, a
+ * call. Nobody outside worker/ includes it.
+ *
+ * Who owns what:
+ *   worker   the process: loop, tables, pools, lists. Lives until exit.
+ *   client   a client's connection (client.c); from a slab, given back in its conn's on_closed.
+ *   uconn    an upstream's connection (uconn.c); likewise. Belongs to a pool, is lent to one call.
+ *   call     one request that goes upstream (call.c and its neighbours); from a slab, ended by
+ *            call_end() and nowhere else. It holds its request's bytes through its client, which
+ *            keeps them until call_end() or call_forget_request().
+ *
+ * The pointers client->call, call->client, call->uconn and uconn->call are set and cleared in
+ * pairs.
+ */
+#ifndef WORKER_ROOM_H
+#define WORKER_ROOM_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "net/conn.h"
+#include "net/h1_req.h"
+#include "net/h1_res.h"
+#include "net/h1_write.h"
+#include "net/listen.h"
+#include "net/net.h"
+#include "net/tls.h"
+#include "proto/ask.h"
+#include "proto/error.h"
+#include "proto/meter.h"
+#include "proto/proto.h"
+#include "proto/sse.h"
+#include "route/route.h"
+#include "shm/hold.h"
+#include "shm/key.h"
+#include "shm/stats.h"
+#include "worker/worker.h"
+
+#define CALL_ID_LEN 31 /* "call_" and 26 of base32 */
+#define CALL_EXTENSIONS_MAX 6
+#define HEAD_BYTES_MAX (96u << 10) /* of any head that we write */
+#define AUTH_FAILURE_SLOTS 4096
+
+struct health;
+struct own_query;
+
+/* An upstream as this worker has it: the pool of its connections. */
+struct pool {
+    struct worker *worker;
+    const struct conf_upstream *conf;
+    struct tls_client *tls;  /* NULL: plain */
+    struct health *health;   /* shared; may be NULL */
+    uint16_t name_id;
+    struct list idle;        /* most recently used first */
+    uint32_t idle_count, open_count, idle_max;
+};
+
+struct worker {
+    const struct worker_inherit *inherit;
+    const struct conf *conf;
+    const struct conf_limits *limits;
+    struct region *region;
+    struct region_table *table;
+    _Atomic uint64_t *stats;
+    struct net net;
+    struct hold_table holds;
+    struct route_table *routes;
+    struct h1_limits request_limits, answer_limits;
+    struct h1_head request_head, answer_head; /* scratch, valid within one callback */
+    struct h1_date date;
+    struct slab clients_slab, uconns_slab, calls_slab;
+    struct list clients, calls;
+    struct list waiting; /* calls that wait for the ledger process */
+    struct pool *pools;  /* by upstream index */
+    struct route_health *health; /* by upstream index; as of health_ms */
+    uint64_t health_ms;
+    bool health_any_down;
+    /* Name ids by index of the configuration, and the way back for channels. */
+    uint16_t *model_name, *family_name, *channel_name;
+    int16_t *channel_of_name; /* by name id; -1 */
+    uint32_t channel_of_name_count;
+    struct tls_server *tls_server;
+    struct tls_client **tls_clients; /* one a CA file */
+    const char **tls_client_ca;
+    unsigned tls_client_count;
+    struct listener listeners[16];
+    unsigned listeners_open;
+    struct net_watch wake_watch, lifeline_watch, signal_watch;
+    int signal_fd; /* eventfd that our SIGTERM handler rings */
+    struct wheel_timer tick;
+    uint64_t rng;
+    uint32_t queries_open; /* receipts asked of the ledger process */
+    bool draining;
+    bool drain_over; /* streams were told to end */
+    char *head_buf;  /* HEAD_BYTES_MAX, for heads that are written at once */
+    _Atomic uint64_t auth_failure_tat[AUTH_FAILURE_SLOTS]; /* by client address, hashed */
+};
+
+struct client {
+    struct conn conn;
+    struct h1_req req;
+    struct list node; /* worker->clients */
+    struct wheel_timer timer;
+    struct worker *worker;
+    struct call *call;        /* under way on this connection, or NULL */
+    struct own_query *query;  /* likewise: a receipt that is being fetched */
+    uint64_t phase_ms;        /* when the request's head or body began */
+    uint32_t requests;        /* served */
+    uint8_t phase;            /* enum h1_req_state that the timer was set for */
+    bool metrics;             /* of the metrics listener */
+    bool answering;           /* between a request's DONE and the end of its answer */
+    bool keep_alive;          /* after the answer under way */
+    bool chunked;             /* the answer under way is */
+    bool broken;              /* no more reading of requests: closes after what is pending */
+    bool in_feed;             /* client_feed() is on the stack: it goes on by itself */
+    bool gone;                /* the peer has closed or failed */
+};
+
+enum uconn_state {
+    UCONN_DIALLING = 0,
+    UCONN_BUSY,     /* lent to exactly one call */
+    UCONN_IDLE,     /* on pool->idle */
+    UCONN_DRAINING, /* its call is over; reads the rest of the answer to be usable again */
+    UCONN_CLOSING,
+    UCONN_STATE_COUNT
+};
+
+struct uconn {
+    struct conn conn;
+    struct h1_res res;
+    struct list node; /* pool->idle, else on none */
+    struct wheel_timer timer; /* idle, draining */
+    struct pool *pool;
+    struct call *call;
+    uint32_t drained_bytes;
+    uint8_t state; /* enum uconn_state */
+    bool reused;   /* has answered before: may have gone stale */
+};
+
+enum call_state {
+    CALL_ADMITTED = 0, /* parsed and allowed; no hold yet, or waiting for one */
+    CALL_HOLD_WAIT,    /* a recount froze the account: tried again on a timer */
+    CALL_ANNOUNCED,    /* mode reserve: waits until the hold is durable */
+    CALL_DIALLING,     /* waits for a connection */
+    CALL_SENT,         /* the request is out; nothing of the answer is understood yet */
+    CALL_WHOLE,        /* reads an answer that is sent on when it is complete */
+    CALL_STREAM,       /* the client has its head; events flow */
+    CALL_COMMIT_WAIT,  /* mode strict: settled; the answer's end waits until it is durable */
+    CALL_OVER,
+    CALL_STATE_COUNT
+};
+
+struct call {
+    struct list node;         /* worker->calls */
+    struct list waiting_node; /* worker->waiting */
+    struct worker *worker;
+    struct client *client;    /* NULL once it is gone */
+    struct uconn *uconn;
+    struct wheel_timer timer;
+    struct arena arena;
+    uint8_t state;            /* enum call_state; see call_set_state() */
+    uint8_t endpoint;         /* enum proto_endpoint */
+    uint8_t protocol;         /* enum proto_protocol: the caller's */
+    uint8_t candidate;        /* index in plan of the one tried now */
+    uint8_t extension_count;
+    bool held;                /* slot is ours */
+    bool inflight;            /* counted in the key's calls in flight */
+    bool head_sent;           /* the client has its 200 */
+    bool stale_retried;       /* a pooled connection was found dead once for this candidate */
+    uint8_t hold_tries;
+    uint16_t upstream_status; /* of the answer being read */
+
+    char id_text[CALL_ID_LEN + 1];
+    uint8_t id[16];
+
+    struct ask ask;
+    struct str query;         /* of the request target; in the request's bytes */
+    struct route_plan plan;
+
+    struct key_slot *key;
+    uint32_t key_idx;
+    uint32_t tpm_counted;     /* tokens counted at admission */
+    uint32_t slot;
+    uint32_t extension[CALL_EXTENSIONS_MAX];
+    int64_t held_ucr;         /* over all slots */
+    int64_t progress_ucr;     /* of the whole call */
+    uint64_t slot_generation; /* for hold_committed() */
+    uint64_t input_estimate;  /* tokens, before any report */
+    uint64_t input_max;       /* tokens, the bound that was held for */
+    uint64_t output_max;      /* tokens that the caller's or the model's cap allows; UINT64_MAX */
+
+    int64_t start_wall_us;
+    uint64_t start_us;        /* monotonic */
+    uint64_t attempt_us;      /* monotonic, when the attempt under way began */
+    uint64_t deadline_ms;     /* of the whole call, in net_now_ms() */
+
+    struct str down_lines;    /* headers from upstream for the client, written; in arena */
+    struct buf body;          /* an answer or error that came in pieces, or waits for its commit */
+    struct proto_error last_error; /* what the last attempt would have us tell the client */
+    struct sse sse;
+    struct meter meter;
+    uint32_t progress_events; /* meter.event_count when the idle timer was last moved */
+    uint64_t response_bytes;
+};
+
+static inline uint64_t
+worker_now_ms(const struct worker *w)
+{
+    return net_now_ms(&w->net);
+}
+
+/* worker.c */
+uint64_t worker_mono_us(const struct worker *w); /* one clock read */
+void worker_wake_ledger(struct worker *w);
+void worker_maybe_done(struct worker *w); /* draining and nothing left: stops the loop */
+int worker_listen(struct worker *w);
+void worker_drain(struct worker *w, const char *why);
+
+#endif

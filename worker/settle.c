@@ -1,0 +1,266 @@
+#include "worker/settle.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/ucr.h"
+#include "shm/account.h"
+#include "shm/rate.h"
+#include "worker/call.h"
+
+static struct price_count
+count_of(const struct usage *usage)
+{
+    return (struct price_count){
+        .input = usage->input,
+        .cache_read = usage->cache_read,
+        .cache_write_5m = usage->cache_write_5m,
+        .cache_write_1h = usage->cache_write_1h,
+        .output = usage->output,
+    };
+}
+
+void
+settle_begin(struct call *call)
+{
+    const struct worker *w = call->worker;
+    struct record *r = hold_record(&w->holds, call->slot);
+
+    memcpy(r->call_id, call->id, sizeof r->call_id);
+    r->tenant_id = call->key->tenant_id;
+    r->key_id = call->key->key_id;
+    r->member_id = call->key->member_id;
+    r->project_id = call->key->project_id;
+    r->key_idx = call->key_idx;
+    r->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
+    r->model = w->model_name[call->plan.model_idx];
+    r->family = w->family_name[call->plan.model_idx];
+    r->channel = w->channel_name[call->plan.channel_idx];
+    r->protocol = call->protocol;
+    r->endpoint = call->endpoint;
+    r->flags = (call->ask.stream ? RECORD_STREAM : 0u) | (call->inflight ? RECORD_INFLIGHT : 0u);
+    r->price_version = w->conf->price_version;
+    r->start_wall_us = call->start_wall_us;
+    r->request_bytes = (uint32_t)MIN(call->ask.body.len, (size_t)UINT32_MAX);
+}
+
+/* One more slot for the same call. */
+static bool
+extend(struct call *call, int64_t missing_ucr)
+{
+    struct hold_table *holds = &call->worker->holds;
+    struct hold_ask ask;
+    struct record *r;
+    uint32_t slot;
+    int64_t step_ucr = missing_ucr, more_ucr;
+
+    if (call->extension_count == CALL_EXTENSIONS_MAX)
+        return false;
+    /* A good piece at once, or else the bare need. */
+    if (price_worst(&call->plan.price, 0, call->worker->limits->hold_output_tokens, &more_ucr))
+        step_ucr = MAX(missing_ucr, more_ucr << call->extension_count);
+    ask = call_hold_ask(call, step_ucr);
+    if (hold_take(holds, &ask, &slot) != HOLD_OK) {
+        ask = call_hold_ask(call, missing_ucr);
+        if (hold_take(holds, &ask, &slot) != HOLD_OK)
+            return false;
+    }
+    r = hold_record(holds, slot);
+    *r = *hold_record(holds, call->slot);
+    r->flags |= RECORD_EXTENSION;
+    r->flags &= ~(uint32_t)(RECORD_INFLIGHT | RECORD_EXTENDED);
+    hold_record(holds, call->slot)->flags |= RECORD_EXTENDED;
+    call->extension[call->extension_count++] = slot;
+    call->held_ucr += hold_amount_ucr(holds, slot);
+    return true;
+}
+
+/* The call's progress, over its slots in their order. */
+static void
+store_progress(struct call *call, int64_t progress_ucr)
+{
+    struct hold_table *holds = &call->worker->holds;
+    int64_t left_ucr = progress_ucr;
+
+    call->progress_ucr = progress_ucr;
+    hold_progress(holds, call->slot, MIN(left_ucr, hold_amount_ucr(holds, call->slot)));
+    left_ucr -= MIN(left_ucr, hold_amount_ucr(holds, call->slot));
+    for (unsigned i = 0; i < call->extension_count && left_ucr > 0; i++) {
+        int64_t part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extension[i]));
+
+        hold_progress(holds, call->extension[i], part_ucr);
+        left_ucr -= part_ucr;
+    }
+}
+
+bool
+settle_progress(struct call *call, const struct price_count *count)
+{
+    int64_t cost_ucr;
+
+    ASSERT(call->held);
+    if (!price_cost(&call->plan.price, count, &cost_ucr))
+        cost_ucr = ACCOUNT_UCR_MAX;
+    if (cost_ucr <= call->progress_ucr)
+        return true;
+    if (cost_ucr > call->held_ucr && !extend(call, cost_ucr - call->held_ucr)) {
+        store_progress(call, call->held_ucr);
+        return false;
+    }
+    store_progress(call, MIN(cost_ucr, call->held_ucr));
+    return true;
+}
+
+/* What is charged, and what of the reported cost could not be. */
+static int64_t
+charge_of(struct call *call, const struct settle_end *end, struct record *r)
+{
+    struct price_count count = count_of(&end->usage);
+    int64_t cost_ucr;
+
+    if (end->by == SETTLE_NOTHING || call->endpoint == ENDPOINT_COUNT_TOKENS)
+        return 0;
+    if (end->by == SETTLE_USAGE && end->usage.state == USAGE_ZERO) {
+        if (end->has_output)
+            r->flags |= RECORD_USAGE_ZERO_OUTPUT;
+        return 0;
+    }
+    if (end->by == SETTLE_PROGRESS || end->usage.state != USAGE_PRESENT) {
+        r->flags |= RECORD_USAGE_ESTIMATED;
+        return call->progress_ucr;
+    }
+    if (!price_cost(&call->plan.price, &count, &cost_ucr))
+        cost_ucr = ACCOUNT_UCR_MAX;
+    if (cost_ucr > call->held_ucr && !extend(call, cost_ucr - call->held_ucr)) {
+        r->flags |= RECORD_USAGE_OVER_HOLD;
+        r->uncollected_ucr = cost_ucr - call->held_ucr;
+        return call->held_ucr;
+    }
+    if (end->output_estimate > (uint64_t)end->usage.output * call->worker->limits->usage_band)
+        r->flags |= RECORD_USAGE_FAR_BELOW;
+    return cost_ucr;
+}
+
+static void
+fill_record(const struct call *call, const struct settle_end *end, struct record *r,
+            uint64_t end_us)
+{
+    r->outcome = (uint8_t)end->outcome;
+    r->http_status = (uint16_t)end->http_status;
+    r->end_us = end_us - call->start_us;
+    r->response_bytes = (uint32_t)MIN(call->response_bytes, (uint64_t)UINT32_MAX);
+    str_copy(end->model_reported, r->model_reported, sizeof r->model_reported);
+    if (end->usage.state != USAGE_PRESENT)
+        return;
+    r->input_tokens = end->usage.input;
+    r->cache_read_tokens = end->usage.cache_read;
+    r->cache_write_5m_tokens = end->usage.cache_write_5m;
+    r->cache_write_1h_tokens = end->usage.cache_write_1h;
+    r->output_tokens = end->usage.output;
+    r->reasoning_tokens = end->usage.reasoning;
+}
+
+/* Tokens per minute were counted by an estimate; now they are known, or known better. */
+static void
+correct_tpm(const struct call *call, const struct usage *usage)
+{
+    uint32_t tpm = atomic_load_explicit(&call->key->tpm, memory_order_relaxed);
+    int64_t total;
+
+    if (tpm == 0 || usage->state != USAGE_PRESENT)
+        return;
+    total = (int64_t)usage->input + usage->cache_read + usage->cache_write_5m +
+            usage->cache_write_1h + usage->output;
+    rate_add(&call->key->tpm_tat, rate_per_minute(tpm), total - call->tpm_counted, clock_mono_ns());
+}
+
+static void
+count_stats(const struct call *call, const struct settle_end *end, const struct record *r,
+            int64_t charge_ucr)
+{
+    _Atomic uint64_t *stats = call->worker->stats;
+
+    stat_add(stats, STAT_CALLS_OPEN, (uint64_t)-1);
+    stat_add(stats, STAT_SPENT_UCR, (uint64_t)charge_ucr);
+    if (r->uncollected_ucr > 0)
+        stat_add(stats, STAT_UNCOLLECTED_UCR, (uint64_t)r->uncollected_ucr);
+    if (r->flags & (RECORD_USAGE_ZERO_OUTPUT | RECORD_USAGE_FAR_BELOW | RECORD_USAGE_OVER_HOLD))
+        stat_add(stats, STAT_USAGE_FLAGGED, 1);
+    if (end->usage.state == USAGE_PRESENT) {
+        stat_add(stats, STAT_TOKENS_IN,
+                 (uint64_t)end->usage.input + end->usage.cache_read + end->usage.cache_write_5m +
+                     end->usage.cache_write_1h);
+        stat_add(stats, STAT_TOKENS_OUT, end->usage.output);
+    }
+}
+
+/* Hands all slots over, the extensions first: the record is in the first slot. */
+static void
+hand_over(struct call *call, int64_t charge_ucr)
+{
+    struct hold_table *holds = &call->worker->holds;
+    int64_t first_ucr = MIN(charge_ucr, hold_amount_ucr(holds, call->slot));
+    int64_t left_ucr = charge_ucr - first_ucr;
+    bool wake = false;
+
+    for (unsigned i = 0; i < call->extension_count; i++) {
+        int64_t part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extension[i]));
+
+        left_ucr -= part_ucr;
+        wake |= hold_settle(holds, call->extension[i], part_ucr);
+    }
+    ASSERT(left_ucr == 0);
+    call->slot_generation = hold_generation(holds, call->slot);
+    wake |= hold_settle(holds, call->slot, first_ucr);
+    call->held = false;
+    if (wake)
+        worker_wake_ledger(call->worker);
+}
+
+int64_t
+settle_call(struct call *call, const struct settle_end *end)
+{
+    struct record *r = hold_record(&call->worker->holds, call->slot);
+    int64_t charge_ucr;
+
+    ASSERT(call->held);
+    charge_ucr = charge_of(call, end, r);
+    ASSERT(charge_ucr >= 0 && charge_ucr <= call->held_ucr);
+    fill_record(call, end, r, worker_mono_us(call->worker));
+    r->total_charge_ucr = charge_ucr;
+    if (end->by != SETTLE_NOTHING)
+        correct_tpm(call, &end->usage);
+    count_stats(call, end, r, charge_ucr);
+    if (call->inflight) {
+        key_leave(call->key);
+        call->inflight = false;
+    }
+    hand_over(call, charge_ucr);
+    return charge_ucr;
+}
+
+void
+settle_attempt(struct call *call, enum record_reason reason, unsigned status)
+{
+    struct record *r = hold_record(&call->worker->holds, call->slot);
+    uint64_t now_us = worker_mono_us(call->worker);
+    struct record_attempt *a;
+
+    ASSERT(call->held);
+    if (reason == REASON_NONE) {
+        r->upstream = call_pool(call)->name_id;
+        r->first_byte_us = now_us - call->start_us;
+    } else {
+        stat_add(call->worker->stats, STAT_ATTEMPTS_FAILED, 1);
+    }
+    stat_add(call->worker->stats, STAT_ATTEMPTS, 1);
+    if (r->attempt_count == RECORD_ATTEMPTS_MAX)
+        return;
+    a = &r->attempt[r->attempt_count++];
+    a->upstream = call_pool(call)->name_id;
+    a->status = (uint16_t)status;
+    a->reason = (uint8_t)reason;
+    a->start_ms = (uint32_t)((call->attempt_us - call->start_us) / 1000);
+    a->took_ms = (uint32_t)((now_us - call->attempt_us) / 1000);
+}

@@ -1,0 +1,40 @@
+/* What a call costs, while it runs and at its end, and the record that it leaves. */
+#ifndef WORKER_SETTLE_H
+#define WORKER_SETTLE_H
+
+#include "proto/usage.h"
+#include "worker/room.h"
+
+/* Begins the record of a call whose hold was just taken. */
+void settle_begin(struct call *call);
+
+/*
+ * Raises progress to what these tokens cost. Takes a further hold where it would pass the present
+ * one. False when that cannot be had: the stream must be stopped. With force the call has ended: its
+ * price is what it is.
+ */
+bool settle_progress(struct call *call, const struct price_count *count) MUST_CHECK;
+
+enum settle_by {
+    SETTLE_NOTHING = 0, /* nothing was served: 0 */
+    SETTLE_USAGE,       /* the upstream's report; if it is not usable, progress */
+    SETTLE_PROGRESS,    /* what progress has come to */
+};
+
+struct settle_end {
+    enum record_outcome outcome;
+    enum settle_by by;
+    struct usage usage;
+    uint64_t output_estimate; /* tokens, of what was relayed: for plausibility; 0 none */
+    bool has_output;          /* something was relayed */
+    unsigned http_status;     /* that the client got; 0 none */
+    struct str model_reported;
+};
+
+/* Settles: once a call, and only while call->held. Returns what was charged. */
+int64_t settle_call(struct call *call, const struct settle_end *end);
+
+/* A try ended: notes it in the record. reason REASON_NONE: it answers. */
+void settle_attempt(struct call *call, enum record_reason reason, unsigned status);
+
+#endif

@@ -1,0 +1,409 @@
+#include "worker/stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "shm/health.h"
+#include "worker/call.h"
+#include "worker/client.h"
+#include "worker/forward.h"
+#include "worker/relay.h"
+#include "worker/settle.h"
+#include "worker/uconn.h"
+
+void
+stream_begin(struct call *call)
+{
+    meter_init(&call->meter, (enum proto_endpoint)call->endpoint, call->ask.usage_asked);
+    sse_free(&call->sse);
+    sse_init(&call->sse, call->worker->limits->event_bytes);
+    call->progress_events = 0;
+}
+
+/* ---- to the client ---- */
+
+static void
+gather_add(struct gather *g, struct str bytes)
+{
+    struct str *last = g->count ? &g->parts[g->count - 1] : NULL;
+
+    if (last && last->ptr + last->len == bytes.ptr)
+        last->len += bytes.len; /* events side by side are one piece */
+    else
+        g->parts[g->count++] = bytes;
+}
+
+/* The client's own head goes out with the first events. */
+static bool
+send_head(struct call *call, struct gather *g)
+{
+    struct client *client = call->client;
+    struct h1_out out;
+    bool sent;
+
+    call_set_state(call, CALL_STREAM);
+    settle_attempt(call, REASON_NONE, 200);
+    if (call_pool(call)->health)
+        health_ok(call_pool(call)->health,
+                  (uint32_t)(worker_mono_us(call->worker) - call->attempt_us));
+    client_head(client, &out, 200, (struct str){call->id_text, CALL_ID_LEN});
+    h1_out_lines(&out, call->down_lines);
+    call_head_lines(call, &out, str_from(call->meter.model));
+    sent = client_send_head(client, &out, g->parts, g->count);
+    call->head_sent = true;
+    /* No other candidate can be tried any more. */
+    call_forget_request(call);
+    h1_req_next(&client->req);
+    return sent;
+}
+
+bool
+stream_flush(struct call *call, struct gather *g)
+{
+    bool sent;
+
+    if (!call->head_sent) {
+        if (!call->meter.understood)
+            return true;
+        sent = send_head(call, g);
+    } else {
+        sent = g->count == 0 || client_send_parts(call->client, g->parts, g->count);
+    }
+    g->count = 0;
+    if (!sent) {
+        call_client_gone(call);
+        return false;
+    }
+    if (call->uconn && conn_is_full(&call->client->conn))
+        conn_read_stop(&call->uconn->conn);
+    return true;
+}
+
+/* ---- what was used ---- */
+
+static struct price_count
+count_so_far(const struct call *call)
+{
+    struct meter_progress p = meter_progress(&call->meter);
+    struct price_count count = {
+        .input = p.has_input ? p.usage.input : call->input_estimate,
+        .cache_read = p.usage.cache_read,
+        .cache_write_5m = p.usage.cache_write_5m,
+        .cache_write_1h = p.usage.cache_write_1h,
+        .output = p.usage.output,
+    };
+
+    /* An estimate by size may overshoot; what the caller capped cannot. */
+    count.output = MIN(count.output, call->output_max);
+    return count;
+}
+
+/* Usage as it shall be recorded and charged: the report if there is a good one, else progress. */
+static void
+end_by_meter(struct call *call, struct settle_end *end)
+{
+    end->usage = meter_usage(&call->meter);
+    end->by = SETTLE_USAGE;
+    end->output_estimate = call->meter.output_estimate;
+    end->has_output = call->meter.output_event_count > 0;
+    end->http_status = 200;
+    end->model_reported = str_from(call->meter.model);
+    if (end->usage.state == USAGE_PRESENT || end->usage.state == USAGE_ZERO)
+        return;
+    {
+        struct price_count count = count_so_far(call);
+
+        (void)!settle_progress(call, &count);
+        end->by = SETTLE_PROGRESS;
+        end->usage = (struct usage){
+            .state = USAGE_PRESENT,
+            .input = (uint32_t)count.input,
+            .cache_read = (uint32_t)count.cache_read,
+            .cache_write_5m = (uint32_t)count.cache_write_5m,
+            .cache_write_1h = (uint32_t)count.cache_write_1h,
+            .output = (uint32_t)count.output,
+        };
+    }
+    if (end->outcome == OUTCOME_OK)
+        end->outcome = OUTCOME_NO_USAGE;
+}
+
+/* ---- ends ---- */
+
+void
+stream_wait_commit(struct call *call, struct str last, int64_t charge_ucr, struct str model)
+{
+    struct worker *w = call->worker;
+    struct buf kept = call->body;
+
+    /* last may point into the body. */
+    buf_init(&call->body, w->limits->response_body_bytes);
+    if (!call->head_sent && kept.ptr == last.ptr) {
+        call->body = kept;
+    } else {
+        buf_add_str(&call->body, last);
+        buf_free(&kept);
+    }
+    call->progress_ucr = charge_ucr;
+    str_copy(model, call->meter.model, sizeof call->meter.model);
+    call_set_state(call, CALL_COMMIT_WAIT);
+    list_push_back(&w->waiting, &call->waiting_node);
+    call_set_timer(call, w->limits->call_ms);
+}
+
+void
+relay_committed(struct call *call)
+{
+    struct client *client;
+    struct buf kept = call->body;
+    struct str part = buf_str(&kept);
+
+    if (!call->head_sent) {
+        char model[METER_MODEL_CAP];
+
+        str_copy(str_from(call->meter.model), model, sizeof model);
+        relay_whole_committed(call, call->progress_ucr, str_from(model));
+        return;
+    }
+    client = call_detach_client(call);
+    buf_init(&call->body, 0);
+    call_end(call);
+    if (client)
+        (void)client_send_last(client, &part, 1);
+    buf_free(&kept);
+}
+
+/* The stream has come to its proper end; last is its final piece, perhaps with a mark of ours. */
+static void
+stream_complete(struct call *call, struct gather *g, struct str last, struct str mark)
+{
+    struct settle_end end = {.outcome = OUTCOME_OK};
+    struct client *client;
+    int64_t charge_ucr;
+
+    if (!call->head_sent && !call->meter.understood) {
+        relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "an empty stream");
+        return;
+    }
+    if (!call->head_sent && !stream_flush(call, g))
+        return;
+    end_by_meter(call, &end);
+    charge_ucr = settle_call(call, &end);
+    if (call->uconn)
+        uconn_release(call->uconn);
+    if (call->worker->inherit->durability != DURABILITY_RELAXED &&
+        !hold_committed(&call->worker->holds, call->slot, call->slot_generation)) {
+        struct buf both;
+
+        if (g->count > 0 && !client_send_parts(call->client, g->parts, g->count)) {
+            call_client_gone(call);
+            return;
+        }
+        buf_init(&both, 2u * SSE_EVENT_LEN_MAX);
+        buf_add_str(&both, last);
+        buf_add_str(&both, mark);
+        stream_wait_commit(call, buf_str(&both), charge_ucr, str_from(call->meter.model));
+        buf_free(&both);
+        return;
+    }
+    if (last.len > 0)
+        gather_add(g, last);
+    if (mark.len > 0)
+        gather_add(g, mark);
+    client = call_detach_client(call);
+    {
+        struct sse kept = call->sse; /* events may point into its buffers */
+
+        sse_init(&call->sse, 0);
+        call_end(call);
+        (void)client_send_last(client, g->parts, g->count);
+        sse_free(&kept);
+    }
+}
+
+void
+stream_broken(struct call *call, enum record_reason reason, const struct proto_error *error)
+{
+    struct settle_end end = {.outcome = reason == REASON_NONE ? OUTCOME_CANCELLED : OUTCOME_CUT};
+    struct worker *w = call->worker;
+    uint64_t sequence = call->meter.sequence_next;
+    enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;
+    struct client *client;
+    struct buf event;
+    struct str part;
+
+    if (reason == REASON_NO_CONNECTION)
+        end.outcome = OUTCOME_HOLD_ENDED;
+    if (call_pool(call)->health && end.outcome == OUTCOME_CUT)
+        health_failed(call_pool(call)->health, worker_now_ms(w));
+    end_by_meter(call, &end);
+    /* A report that came before the cut is not the whole: progress has the larger of both. */
+    if (end.outcome == OUTCOME_CUT)
+        end.by = end.by == SETTLE_USAGE && call->meter.finish_seen ? SETTLE_USAGE : SETTLE_PROGRESS;
+    (void)settle_call(call, &end);
+    if (call->uconn)
+        uconn_cancel(call->uconn);
+    buf_init(&event, 64u << 10);
+    error_write_event(&event, endpoint, error, sequence, (struct str){call->id_text, CALL_ID_LEN});
+    client = call_detach_client(call);
+    call_end(call);
+    part = buf_str(&event);
+    if (client) {
+        client_close_after(client);
+        (void)client_send_last(client, &part, 1);
+    }
+    buf_free(&event);
+}
+
+void
+stream_upstream_done(struct call *call, struct gather *g)
+{
+    struct sse_event event;
+    struct str last = STR_NONE, end = STR_NONE;
+
+    if (sse_last(&call->sse, &event) && !event.comment_only) {
+        switch (meter_event(&call->meter, &event)) {
+        case METER_PASS:
+        case METER_END:
+            last = event.raw;
+            end = event.unterminated ? STR("\n\n") : STR_NONE;
+            break;
+        case METER_HIDE:
+        case METER_BAD: /* half an event: the finish tells what it means */
+        case METER_UPSTREAM_ERROR:
+        case METER_VERDICT_COUNT:
+            break;
+        }
+    }
+    if (last.len > 0) {
+        gather_add(g, last);
+        if (end.len > 0)
+            gather_add(g, end);
+    }
+    switch (meter_finish(&call->meter)) {
+    case METER_FINISH_CLEAN:
+        stream_complete(call, g, STR_NONE, STR_NONE);
+        return;
+    case METER_FINISH_ADD_MARK:
+        stream_complete(call, g, STR_NONE,
+                        error_stream_end_mark((enum proto_endpoint)call->endpoint));
+        return;
+    case METER_FINISH_CUT:
+        break;
+    }
+    if (!stream_flush(call, g))
+        return;
+    relay_failed(call, REASON_EARLY_END, ERROR_UPSTREAM_FAILED, "the stream ended early");
+}
+
+/* ---- events ---- */
+
+static void
+error_event(struct call *call, const struct sse_event *event, struct gather *g)
+{
+    struct str list[2];
+    struct proto_error error;
+
+    error_from_object(event->data, relay_secrets(call, list), &error);
+    log_warn("upstream.error-event", "call=%s upstream=%.*s", call->id_text,
+             STR_ARGS(call_upstream(call)->name));
+    if (!call->head_sent && !call->meter.understood) {
+        forward_failed(call, REASON_ERROR_EVENT, &error, true);
+        return;
+    }
+    if (!stream_flush(call, g))
+        return;
+    stream_broken(call, REASON_ERROR_EVENT, &error);
+}
+
+static void
+bad_event(struct call *call, struct gather *g)
+{
+    if (!stream_flush(call, g))
+        return;
+    relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "an event cannot be understood");
+}
+
+/* Events of one piece. False when the call is over or moved on. */
+static bool
+take_events(struct call *call, struct gather *g)
+{
+    struct sse_event event;
+    int rc;
+
+    while ((rc = sse_next(&call->sse, &event)) == 1) {
+        switch (meter_event(&call->meter, &event)) {
+        case METER_PASS:
+            gather_add(g, event.raw);
+            break;
+        case METER_HIDE:
+            break;
+        case METER_END:
+            stream_complete(call, g, event.raw, STR_NONE);
+            return false;
+        case METER_UPSTREAM_ERROR:
+            error_event(call, &event, g);
+            return false;
+        case METER_BAD:
+        case METER_VERDICT_COUNT:
+            bad_event(call, g);
+            return false;
+        }
+        if (g->count >= GATHER_PARTS_MAX - 2 && !stream_flush(call, g))
+            return false;
+    }
+    if (rc == 0 && call->sse.carry_given && !stream_flush(call, g))
+        return false; /* what was carried goes before its buffer is used again */
+    if (rc == 0)
+        rc = sse_keep(&call->sse);
+    if (rc < 0) {
+        if (!stream_flush(call, g))
+            return false;
+        relay_failed(call, REASON_TOO_LARGE, ERROR_UPSTREAM_FAILED,
+                     rc == -EMSGSIZE ? "an event is too long" : "out of memory");
+        return false;
+    }
+    return true;
+}
+
+bool
+stream_take(struct call *call, const struct h1_res_out *out, struct gather *g)
+{
+    for (size_t i = 0; i < out->span_count; i++) {
+        sse_feed(&call->sse, out->spans[i]);
+        if (!take_events(call, g))
+            return false;
+    }
+    return true;
+}
+
+static void
+hold_ended(struct call *call, struct gather *g)
+{
+    struct proto_error error;
+
+    if (!stream_flush(call, g))
+        return;
+    error_set(&error, ERROR_NO_CREDIT, NULL, NULL,
+              "turnpike: out of credits: the stream was stopped at what was held for it");
+    stream_broken(call, REASON_NO_CONNECTION, &error);
+}
+
+void
+stream_fed(struct call *call, struct gather *g)
+{
+    struct price_count count;
+
+    if (call->meter.event_count != call->progress_events) {
+        call->progress_events = call->meter.event_count;
+        call_set_timer(call, call_upstream(call)->idle_ms);
+        count = count_so_far(call);
+        if (!settle_progress(call, &count) && call->meter.understood) {
+            hold_ended(call, g);
+            return;
+        }
+    }
+    (void)stream_flush(call, g);
+}

@@ -1,0 +1,386 @@
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/str.h"
+#include "shm/health.h"
+#include "shm/names.h"
+#include "worker/call.h"
+#include "worker/client.h"
+#include "worker/room.h"
+#include "worker/uconn.h"
+
+#define TICK_MS 1000u
+/* The master waits 40 s for us: streams are ended in good time before. */
+#define DRAIN_MS 30000u
+
+static int sigterm_fd = -1; /* the signal handler's only word */
+
+uint64_t
+worker_mono_us(const struct worker *w)
+{
+    (void)w;
+    return clock_mono_us();
+}
+
+void
+worker_wake_ledger(struct worker *w)
+{
+    uint64_t one = 1;
+
+    (void)!write(w->inherit->ledger_wake_fd, &one, sizeof one);
+}
+
+/* ---- draining ---- */
+
+void
+worker_maybe_done(struct worker *w)
+{
+    if (w->draining && w->listeners_open == 0 && list_empty(&w->clients) && list_empty(&w->calls) &&
+        w->queries_open == 0)
+        net_stop(&w->net);
+}
+
+static void
+end_what_is_left(struct wheel_timer *timer)
+{
+    struct worker *w = CONTAINER_OF(timer, struct worker, tick);
+
+    if (!w->drain_over) {
+        log_warn("worker.drain-over", "calls_ended=%zu", w->calls_slab.count);
+        w->drain_over = true;
+        call_end_all(w);
+        /* Error events go out, and what peers do not take by then goes with the connection. */
+        wheel_set(&w->net.wheel, &w->tick, 3000, end_what_is_left);
+        return;
+    }
+    for (struct list *node = w->clients.next; node != &w->clients; node = node->next)
+        conn_close(&CONTAINER_OF(node, struct client, node)->conn);
+}
+
+void
+worker_drain(struct worker *w, const char *why)
+{
+    struct list *node;
+
+    if (w->draining)
+        return;
+    log_info("worker.draining", "why=%s calls=%zu connections=%zu", why, w->calls_slab.count,
+             w->clients_slab.count);
+    w->draining = true;
+    for (unsigned i = 0; i < w->inherit->listener_count; i++)
+        listener_stop(&w->listeners[i]);
+    node = w->clients.next;
+    while (node != &w->clients) {
+        struct client *c = CONTAINER_OF(node, struct client, node);
+
+        node = node->next;
+        client_drain(c);
+    }
+    for (size_t i = 0; i < w->conf->upstream_count; i++)
+        uconn_drop_idle(&w->pools[i]);
+    wheel_set(&w->net.wheel, &w->tick, DRAIN_MS, end_what_is_left);
+    worker_maybe_done(w);
+}
+
+static void
+on_sigterm(int signal_number)
+{
+    uint64_t one = 1;
+
+    (void)signal_number;
+    (void)!write(sigterm_fd, &one, sizeof one);
+}
+
+static void
+on_drain_signal(struct net_watch *watch)
+{
+    worker_drain(CONTAINER_OF(watch, struct worker, signal_watch), "asked");
+}
+
+static void
+on_master_gone(struct net_watch *watch)
+{
+    worker_drain(CONTAINER_OF(watch, struct worker, lifeline_watch), "the master is gone");
+}
+
+static void
+on_ledger_news(struct net_watch *watch)
+{
+    call_look_at_waiting(CONTAINER_OF(watch, struct worker, wake_watch));
+}
+
+/* ---- the loop's hooks ---- */
+
+static void
+before_sleep(void *arg)
+{
+    struct worker *w = arg;
+
+    region_turn_end(w->table);
+}
+
+static void
+after_wake(void *arg)
+{
+    struct worker *w = arg;
+
+    region_turn_begin(w->table, net_now_ms(&w->net) * 1000);
+}
+
+/* A heartbeat also when nothing happens, and a look at what a lost ring may have left waiting. */
+static void
+on_tick(struct wheel_timer *timer)
+{
+    struct worker *w = CONTAINER_OF(timer, struct worker, tick);
+
+    call_look_at_waiting(w);
+    wheel_set(&w->net.wheel, &w->tick, TICK_MS, on_tick);
+}
+
+/* ---- listeners ---- */
+
+static struct conn *
+on_accept(struct listener *listener, const struct net_addr *peer)
+{
+    struct worker *w = listener->arg;
+    struct client *c;
+
+    (void)peer;
+    c = client_new(w, w->inherit->listeners[listener - w->listeners].kind == LISTENER_METRICS);
+    return c ? &c->conn : NULL;
+}
+
+static void
+on_refused(struct listener *listener, struct conn *conn)
+{
+    (void)listener;
+    client_drop(CONTAINER_OF(conn, struct client, conn));
+}
+
+static void
+on_listener_closed(struct listener *listener)
+{
+    struct worker *w = listener->arg;
+
+    w->listeners_open--;
+    worker_maybe_done(w);
+}
+
+int
+worker_listen(struct worker *w)
+{
+    for (unsigned i = 0; i < w->inherit->listener_count; i++) {
+        struct listener *l = &w->listeners[i];
+        int rc;
+
+        l->server = w->inherit->listeners[i].kind == LISTENER_TLS ? w->tls_server : NULL;
+        l->events = &client_events;
+        l->on_accept = on_accept;
+        l->on_refused = on_refused;
+        l->on_closed = on_listener_closed;
+        l->arg = w;
+        rc = listener_start(&w->net, l, w->inherit->listeners[i].fd);
+        if (rc < 0) {
+            log_error("worker.listen-failed", "error=%s", strerror(-rc));
+            return rc;
+        }
+        w->listeners_open++;
+    }
+    return 0;
+}
+
+/* ---- making it ---- */
+
+static struct tls_client *
+tls_client_for(struct worker *w, const struct conf_upstream *upstream)
+{
+    const char *ca = upstream->ca_file.len ? upstream->ca_file.ptr : NULL;
+
+    if (!upstream->tls)
+        return NULL;
+    for (unsigned i = 0; i < w->tls_client_count; i++)
+        if ((ca == NULL && w->tls_client_ca[i] == NULL) ||
+            (ca && w->tls_client_ca[i] && strcmp(ca, w->tls_client_ca[i]) == 0))
+            return w->tls_clients[i];
+    w->tls_client_ca[w->tls_client_count] = ca;
+    w->tls_clients[w->tls_client_count] =
+        tls_client_new(&(struct tls_client_options){.ca_file = ca});
+    return w->tls_clients[w->tls_client_count++];
+}
+
+static int
+make_tables(struct worker *w)
+{
+    const struct conf *conf = w->conf;
+    size_t upstreams = MAX(conf->upstream_count, 1u), models = MAX(conf->model_count, 1u);
+    size_t channels = MAX(conf->channel_count, 1u);
+
+    w->channel_of_name_count = UINT16_MAX + 1u;
+    w->pools = calloc(upstreams, sizeof *w->pools);
+    w->health = calloc(upstreams, sizeof *w->health);
+    w->tls_clients = calloc(upstreams, sizeof *w->tls_clients);
+    w->tls_client_ca = calloc(upstreams, sizeof *w->tls_client_ca);
+    w->model_name = calloc(models, sizeof *w->model_name);
+    w->family_name = calloc(models, sizeof *w->family_name);
+    w->channel_name = calloc(channels, sizeof *w->channel_name);
+    w->channel_of_name = malloc(w->channel_of_name_count * sizeof *w->channel_of_name);
+    w->head_buf = malloc(HEAD_BYTES_MAX);
+    w->routes = route_table_make(conf);
+    if (!w->pools || !w->health || !w->tls_clients || !w->tls_client_ca || !w->model_name ||
+        !w->family_name || !w->channel_name || !w->channel_of_name || !w->head_buf || !w->routes)
+        return -ENOMEM;
+    memset(w->channel_of_name, 0xff, w->channel_of_name_count * sizeof *w->channel_of_name);
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        pool_init(&w->pools[i], w, i, tls_client_for(w, &conf->upstreams[i]));
+    for (size_t i = 0; i < conf->model_count; i++) {
+        w->model_name[i] = name_intern(w->region, conf->models[i].name);
+        w->family_name[i] = name_intern(w->region, conf->models[i].family);
+    }
+    for (size_t i = 0; i < conf->channel_count; i++) {
+        w->channel_name[i] = name_intern(w->region, conf->channels[i].name);
+        if (w->channel_name[i] != 0)
+            w->channel_of_name[w->channel_name[i]] = (int16_t)i;
+    }
+    return 0;
+}
+
+static void
+make_limits(struct worker *w)
+{
+    const struct conf_limits *l = w->limits;
+
+    w->request_limits = (struct h1_limits){
+        .request_line_bytes = l->request_line_bytes,
+        .header_bytes = l->header_bytes,
+        .headers_bytes = l->headers_bytes,
+        .header_count = l->header_lines,
+        .blank_lines = l->blank_lines,
+        .chunk_extra_bytes = l->chunk_extra_bytes,
+        .interim_count = 0,
+        .body_bytes = l->body_bytes,
+    };
+    w->answer_limits = h1_limits_default;
+    w->answer_limits.headers_bytes = l->response_headers_bytes;
+    w->answer_limits.header_bytes = MIN(l->response_headers_bytes, (uint32_t)H1_LINE_MAX);
+    w->answer_limits.interim_count = l->response_headers_1xx;
+    w->answer_limits.body_bytes = UINT64_MAX / 2;
+}
+
+static int
+make_tls(struct worker *w)
+{
+    struct tls_identity identities[16];
+    struct tls_server_options options = {.identities = identities,
+                                         .identity_count = w->inherit->certificate_count,
+                                         .ticket_secret = w->inherit->ticket_secret};
+    char err[TLS_ERROR_TEXT];
+
+    if (w->inherit->certificate_count == 0)
+        return 0;
+    for (unsigned i = 0; i < options.identity_count; i++)
+        identities[i] = (struct tls_identity){w->inherit->certificates[i].chain_pem,
+                                              w->inherit->certificates[i].key_pem};
+    w->tls_server = tls_server_new(&options, err);
+    if (w->tls_server == NULL)
+        log_error("worker.tls-failed", "error=%s", log_quote(str_from(err)));
+    return w->tls_server ? 0 : -EINVAL;
+}
+
+static int
+make_watches(struct worker *w)
+{
+    struct sigaction action = {.sa_handler = on_sigterm, .sa_flags = SA_RESTART};
+    int rc;
+
+    w->signal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (w->signal_fd < 0)
+        return -errno;
+    sigterm_fd = w->signal_fd;
+    rc = net_watch_eventfd(&w->net, &w->signal_watch, w->signal_fd, on_drain_signal);
+    if (rc == 0)
+        rc = net_watch_eventfd(&w->net, &w->wake_watch, w->inherit->wake_fd, on_ledger_news);
+    if (rc == 0)
+        rc = net_watch_eof(&w->net, &w->lifeline_watch, w->inherit->lifeline_fd, on_master_gone);
+    if (rc == 0 && sigaction(SIGTERM, &action, NULL) < 0)
+        rc = -errno;
+    return rc;
+}
+
+static int
+worker_make(struct worker *w, const struct worker_inherit *inherit)
+{
+    struct net_options options = {
+        .hooks = {before_sleep, after_wake, w},
+        .accepted_max = 0,
+    };
+    int rc;
+
+    w->inherit = inherit;
+    w->conf = inherit->conf;
+    w->limits = &inherit->conf->limits;
+    w->region = inherit->region;
+    w->table = &w->region->header->table[inherit->table_idx];
+    w->stats = stat_at(w->region, inherit->table_idx);
+    w->rng = rng_u64();
+    list_init(&w->clients);
+    list_init(&w->calls);
+    list_init(&w->waiting);
+    options.accepted_max = MAX(w->limits->connections / inherit->worker_count, 1u);
+    slab_init(&w->clients_slab, sizeof(struct client), options.accepted_max + 64u);
+    slab_init(&w->uconns_slab, sizeof(struct uconn), UINT32_MAX);
+    slab_init(&w->calls_slab, sizeof(struct call), options.accepted_max + 64u);
+    make_limits(w);
+    atomic_store_explicit(&w->stats[STAT_CONNECTIONS], 0, memory_order_relaxed);
+    atomic_store_explicit(&w->stats[STAT_CALLS_OPEN], 0, memory_order_relaxed);
+    rc = region_lock_table(w->region, inherit->table_idx);
+    if (rc == 0)
+        rc = hold_table_open(w->region, inherit->table_idx, &w->holds);
+    if (rc == 0)
+        rc = net_init(&w->net, &options);
+    if (rc == 0)
+        rc = make_tables(w);
+    if (rc == 0)
+        rc = make_tls(w);
+    if (rc == 0)
+        rc = make_watches(w);
+    if (rc == 0)
+        rc = worker_listen(w);
+    return rc;
+}
+
+int
+worker_main(const struct worker_inherit *inherit)
+{
+    static struct worker worker; /* one a process, and large */
+    struct worker *w = &worker;
+    char name[32];
+    int rc;
+
+    snprintf(name, sizeof name, "worker %u", inherit->worker_number);
+    log_setup(&(struct log_setup){.process = name,
+                                  .level_max = inherit->log_debug ? LOG_LEVEL_DEBUG
+                                                                  : LOG_LEVEL_INFO,
+                                  .json = inherit->log_json});
+    rc = worker_make(w, inherit);
+    if (rc < 0) {
+        log_error("worker.start-failed", "error=%s", log_quote(str_from(strerror(-rc))));
+        return 1;
+    }
+    (void)!write(inherit->lifeline_fd, "R", 1);
+    wheel_set(&w->net.wheel, &w->tick, TICK_MS, on_tick);
+    net_run(&w->net);
+    ASSERT(list_empty(&w->calls));
+    region_turn_end(w->table);
+    log_info("worker.done", "calls_held=%u", w->holds.held_count);
+    return 0;
+}
