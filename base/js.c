@@ -22,6 +22,7 @@
 #define IS_DIGIT 2
 #define IS_HEX 4
 #define ENDS_WORD 8 /* white space and punctuation, which end a number or a literal */
+#define ESCAPES 16  /* what a backslash may stand before, but for u */
 
 static const uint8_t byte_class[256] = {
     [' '] = IS_SPACE | ENDS_WORD,
@@ -34,7 +35,12 @@ static const uint8_t byte_class[256] = {
     ['}'] = ENDS_WORD,
     ['['] = ENDS_WORD,
     ['{'] = ENDS_WORD,
-    ['"'] = ENDS_WORD,
+    ['"'] = ENDS_WORD | ESCAPES,
+    ['\\'] = ESCAPES,
+    ['/'] = ESCAPES,
+    ['n'] = ESCAPES,
+    ['r'] = ESCAPES,
+    ['t'] = ESCAPES,
     ['0'] = IS_DIGIT | IS_HEX,
     ['1'] = IS_DIGIT | IS_HEX,
     ['2'] = IS_DIGIT | IS_HEX,
@@ -46,11 +52,11 @@ static const uint8_t byte_class[256] = {
     ['8'] = IS_DIGIT | IS_HEX,
     ['9'] = IS_DIGIT | IS_HEX,
     ['a'] = IS_HEX,
-    ['b'] = IS_HEX,
+    ['b'] = IS_HEX | ESCAPES,
     ['c'] = IS_HEX,
     ['d'] = IS_HEX,
     ['e'] = IS_HEX,
-    ['f'] = IS_HEX,
+    ['f'] = IS_HEX | ESCAPES,
     ['A'] = IS_HEX,
     ['B'] = IS_HEX,
     ['C'] = IS_HEX,
@@ -170,26 +176,93 @@ check_escape(struct checker *c)
     c->at++;
     if (c->at >= c->end)
         return fault(c, "unexpected end", c->end);
-    switch (*c->at) {
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't': c->at++; return true;
-    case 'u': return check_unicode_escape(c);
-    default: return fault(c, "invalid escape", c->at);
-    }
+    if (*c->at == 'u')
+        return check_unicode_escape(c);
+    if (!is(*c->at, ESCAPES))
+        return fault(c, "invalid escape", c->at);
+    c->at++;
+    return true;
 }
+
+/* At a byte of a string that is not plain ASCII and not the closing quote: steps over what it
+ * starts, or finds the fault. */
+static bool
+check_special(struct checker *c)
+{
+    if (*c->at == '\\')
+        return check_escape(c);
+    if ((uint8_t)*c->at < 0x20)
+        return fault(c, "control character in string", c->at);
+    /* Text that is not ASCII rarely is for one character only. */
+    do {
+        size_t len = utf8_sequence(c->at, (size_t)(c->end - c->at));
+
+        if (len == 0)
+            return fault(c, "invalid UTF-8", c->at);
+        c->at += len;
+    } while (c->at < c->end && (*c->at & 0x80) != 0);
+    return true;
+}
+
+#ifdef SCAN_SSE2
+/*
+ * Goes on in a string block by block, up to the closing quote or to where less than a block is
+ * left. What is frequent, escapes of one letter and text that is not ASCII, is stepped over in
+ * the block's bits.
+ */
+static bool
+check_string_blocks(struct checker *c)
+{
+    const char *p = c->at, *end = c->end, *next;
+
+    for (; end - p >= SCAN_BLOCK; p = next) {
+        struct scan_vectors block = scan_block(p);
+        uint64_t hits = scan_block_special(&block);
+
+        next = p + SCAN_BLOCK;
+        while (hits != 0) {
+            unsigned at = (unsigned)__builtin_ctzll(hits);
+            size_t len = 0;
+
+            if (p[at] == '\\' && at < SCAN_BLOCK - 1 && is(p[at + 1], ESCAPES)) {
+                c->escaped = true;
+                len = 2;
+            } else if ((p[at] & 0x80) != 0) {
+                len = utf8_sequence(p + at, SCAN_BLOCK - at);
+            }
+            if (len > 0) {
+                hits &= ~(((UINT64_C(1) << len) - 1) << at);
+                continue;
+            }
+            c->at = p + at;
+            if (p[at] == '"')
+                return true;
+            if (!check_special(c))
+                return false;
+            if (c->at >= next) {
+                next = c->at;
+                break;
+            }
+            hits &= ~UINT64_C(0) << (c->at - p);
+        }
+    }
+    c->at = p;
+    return true;
+}
+#endif
 
 /* At the opening quote; ends behind the closing one. */
 static bool
 check_string(struct checker *c)
 {
+    const char *soon = c->end - c->at > 33 ? c->at + 33 : c->end;
+
     c->escaped = false;
-    c->at++;
+    c->at = scan_special(c->at + 1, soon);
+#ifdef SCAN_SSE2
+    if ((c->at == soon || *c->at != '"') && !check_string_blocks(c))
+        return false;
+#endif
     for (;;) {
         c->at = scan_special(c->at, c->end);
         if (c->at >= c->end)
@@ -198,21 +271,8 @@ check_string(struct checker *c)
             c->at++;
             return true;
         }
-        if (*c->at == '\\') {
-            if (!check_escape(c))
-                return false;
-            continue;
-        }
-        if ((uint8_t)*c->at < 0x20)
-            return fault(c, "control character in string", c->at);
-        /* Text that is not ASCII rarely is for one character only. */
-        do {
-            size_t len = utf8_sequence(c->at, (size_t)(c->end - c->at));
-
-            if (len == 0)
-                return fault(c, "invalid UTF-8", c->at);
-            c->at += len;
-        } while (c->at < c->end && (*c->at & 0x80) != 0);
+        if (!check_special(c))
+            return false;
     }
 }
 
@@ -398,20 +458,51 @@ js_position(struct str text, size_t offset, unsigned *line, unsigned *column)
 
 /* ---- the walk ---------------------------------------------------------------------------- */
 
-/* At the opening quote: behind the closing one, or end. */
-static inline const char *
-skip_string(const char *p, const char *end, bool *escaped)
+/* Inside a string, not behind a backslash: behind the closing quote, or end. Sets *escaped when
+ * there is a backslash on the way. */
+static const char *
+skip_string_rest(const char *p, const char *end, bool *escaped)
 {
-    *escaped = false;
-    for (p = scan_quote(p + 1, end); p < end; p = scan_quote(p, end)) {
+#ifdef SCAN_SSE2
+    uint64_t carry = 0;
+
+    for (; end - p >= SCAN_BLOCK; p += SCAN_BLOCK) {
+        struct scan_vectors block = scan_block(p);
+        uint64_t slashes = scan_block_equal(&block, '\\', 0);
+        uint64_t quotes = scan_block_equal(&block, '"', 0) & ~scan_escaped(slashes, &carry);
+
+        if (quotes != 0) {
+            *escaped |= (slashes & (quotes - 1) & ~quotes) != 0;
+            return p + __builtin_ctzll(quotes) + 1;
+        }
+        *escaped |= slashes != 0;
+    }
+    if (carry != 0 && p < end)
+        p++;
+#endif
+    for (p = scan_quote(p, end); p < end; p = scan_quote(p, end)) {
         if (*p == '"')
             return p + 1;
         *escaped = true;
         if (end - p < 2)
-            return end;
+            break;
         p += 2; /* the byte after a backslash is never the closing quote */
     }
     return end;
+}
+
+/* At the opening quote: behind the closing one, or end. Most strings are short keys and words,
+ * for which a look at the first bytes is enough. */
+static inline const char *
+skip_string(const char *p, const char *end, bool *escaped)
+{
+    const char *soon = end - p > 33 ? p + 33 : end;
+
+    *escaped = false;
+    p = scan_quote(p + 1, soon);
+    if (p < soon && *p == '"')
+        return p + 1;
+    return skip_string_rest(p, end, escaped);
 }
 
 /* At the opening bracket: behind the closing one, or end. */
@@ -421,7 +512,32 @@ skip_container(const char *p, const char *end)
     unsigned depth = 1;
     bool escaped;
 
-    for (p = scan_bracket(p + 1, end); p < end; p = scan_bracket(p, end)) {
+    p++;
+#ifdef SCAN_SSE2
+    uint64_t carry = 0, in_string = 0; /* all bits set when the block starts inside of one */
+
+    for (; end - p >= SCAN_BLOCK; p += SCAN_BLOCK) {
+        struct scan_vectors block = scan_block(p);
+        uint64_t escapes = scan_escaped(scan_block_equal(&block, '\\', 0), &carry);
+        uint64_t quotes = scan_block_equal(&block, '"', 0) & ~escapes;
+        uint64_t strings = scan_parity(quotes) ^ in_string;
+        uint64_t opening = scan_block_equal(&block, '{', 0x20) & ~strings;
+        uint64_t brackets = (scan_block_equal(&block, '}', 0x20) & ~strings) | opening;
+
+        in_string = 0 - (strings >> 63);
+        for (; brackets != 0; brackets &= brackets - 1) {
+            if ((opening & brackets & (0 - brackets)) != 0)
+                depth++;
+            else if (--depth == 0)
+                return p + __builtin_ctzll(brackets) + 1;
+        }
+    }
+    if (carry != 0 && p < end)
+        p++;
+    if (in_string != 0)
+        p = skip_string_rest(p, end, &escaped);
+#endif
+    for (p = scan_bracket(p, end); p < end; p = scan_bracket(p, end)) {
         if (*p == '"') {
             p = skip_string(p, end, &escaped);
             continue;

@@ -367,16 +367,17 @@ test_numbers(void **state)
 static void
 test_every_place(void **state)
 {
-    static const char *const specials[] = {"\\n", "\x01", "\xc3\xbc", "\xff"};
-    char text[80];
+    static const char *const specials[] = {
+        "\\n", "\\ud83d\\ude00", "\xf0\x9f\x98\x80", "\x01", "\xff", "\\x", "\xe2\x82"};
+    char text[300];
     struct js_error err;
 
     (void)state;
-    for (size_t len = 0; len < 70; len++) {
+    for (size_t len = 0; len < 140; len++) {
         for (size_t at = 0; at <= len; at++) {
             for (size_t s = 0; s < COUNT_OF(specials); s++) {
                 size_t special_len = strlen(specials[s]);
-                bool valid = s == 0 || s == 2;
+                bool valid = s < 3;
 
                 memset(text, 'x', sizeof(text));
                 text[0] = '"';
@@ -385,7 +386,7 @@ test_every_place(void **state)
                 assert_true(check_at_page((struct str){text, len + special_len + 2}, &err) ==
                             valid);
                 if (!valid)
-                    assert_int_equal(err.offset, 1 + at);
+                    assert_int_equal(err.offset, 1 + at + (specials[s][0] == '\\'));
                 /* Cut off before the closing quote. */
                 assert_false(check_at_page((struct str){text, len + special_len + 1}, &err));
             }
@@ -397,10 +398,10 @@ test_every_place(void **state)
 static void
 test_skip(void **state)
 {
-    char text[200], inner[80];
+    char text[600], inner[200];
 
     (void)state;
-    for (int len = 0; len < 70; len++) {
+    for (int len = 0; len < 140; len++) {
         for (int at = 0; at <= len; at++) {
             struct js_value object, value;
             struct page page;
@@ -417,6 +418,37 @@ test_skip(void **state)
             assert_memory_equal(value.raw.ptr, inner, len + 2);
             value = js_path(object, "k", NULL);
             assert_int_equal(value.raw.len, len + 2 + 11);
+            page_free(&page);
+        }
+    }
+}
+
+/* Runs of backslashes of each length at each place before a quote: odd ones escape it, and the
+ * brackets behind it belong to the string. */
+static void
+test_backslashes(void **state)
+{
+    char xs[140], slashes[7] = "\\\\\\\\\\\\", text[400];
+
+    (void)state;
+    memset(xs, 'x', sizeof(xs));
+    for (int run = 0; run < 7; run++) {
+        for (int before = 0; before < 140; before++) {
+            int len = snprintf(text, sizeof(text), "[[\"%.*s%.*s\"%s],\"y\"]", before, xs, run,
+                               slashes, run % 2 == 1 ? "],\"" : "");
+            struct page page = page_make(text, (size_t)len);
+            struct js_value array = must_check(page.text), key, value, inner;
+            struct js_iter it;
+
+            js_iter_init(&it, array);
+            assert_true(js_next(&it, &key, &inner));
+            assert_true(js_next(&it, &key, &value));
+            assert_str(value.raw, "y");
+            assert_false(js_next(&it, &key, &value));
+            js_iter_init(&it, inner);
+            assert_true(js_next(&it, &key, &value));
+            assert_int_equal(value.raw.len, before + run + (run % 2 == 1 ? 3 : 0));
+            assert_int_equal(value.escaped, run > 0);
             page_free(&page);
         }
     }
@@ -480,7 +512,8 @@ main(void)
         cmocka_unit_test(test_walk_object), cmocka_unit_test(test_walk_array),
         cmocka_unit_test(test_get),         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_numbers),     cmocka_unit_test(test_every_place),
-        cmocka_unit_test(test_skip),        cmocka_unit_test(test_mutants),
+        cmocka_unit_test(test_skip),        cmocka_unit_test(test_backslashes),
+        cmocka_unit_test(test_mutants),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
