@@ -5,10 +5,10 @@
  * their escapes); js_unescape() turns them into UTF-8 when somebody needs to read them. The
  * whole of what is walked is checked against RFC 8259: UTF-8 and \u escapes valid (lone
  * surrogates refused), control characters refused, numbers in grammar, nothing after the
- * value for js_check(). Nesting deeper than JS_DEPTH_MAX is an error (LEDGER §3).
+ * value for js_check(). Nesting deeper than JS_DEPTH_MAX is an error.
  *
  * Fast paths must stay cheap: finding the top-level keys of a 20 KB body is about a memchr
- * per string, since js_skip() jumps over values without looking at what they mean.
+ * per string, since js_next() jumps over values without looking at what they mean.
  */
 #ifndef BASE_JS_H
 #define BASE_JS_H
@@ -80,7 +80,7 @@ bool js_str_eq(struct js_value value, struct str s);
  * written to out (out_cap must be at least raw.len, or STR_NONE is given).
  */
 struct str js_unescape(struct js_value value, char *out, size_t out_cap);
-/* A number that is plain decimal digits, at most 10 of them, not above max (LEDGER N2). */
+/* A number that is plain decimal digits, at most 10 of them, not above max. */
 bool MUST_CHECK js_count(struct js_value value, uint64_t max, uint64_t *out);
 bool MUST_CHECK js_i64(struct js_value value, int64_t *out); /* optional minus, digits only */
 bool js_bool(struct js_value value, bool otherwise);

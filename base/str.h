@@ -24,7 +24,7 @@ struct str str_split(struct str s, char sep, struct str *rest);
 
 /*
  * Decimal digits only: no sign, no blanks, no fraction, at least one digit, at most 10
- * digits (LEDGER N2). False when malformed or above max.
+ * digits. False when malformed or above max.
  */
 bool MUST_CHECK str_to_count(struct str s, uint64_t max, uint64_t *out);
 /* As above, without the limit of 10 digits; false on overflow. */
