@@ -344,6 +344,8 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     atomic_store_explicit(&w->stats[STAT_CALLS_OPEN], 0, memory_order_relaxed);
     rc = region_lock_table(w->region, inherit->table_idx);
     if (rc == 0)
+        region_turn_begin(w->table, clock_mono_us());
+    if (rc == 0)
         rc = hold_table_open(w->region, inherit->table_idx, &w->holds);
     if (rc == 0)
         rc = net_init(&w->net, &options);
