@@ -209,6 +209,8 @@ run_feed_answer(struct buf *out, struct buf *body, struct h1_res *res, const uin
     } while (event == H1_RES_HEAD || event == H1_RES_SPANS);
     if (event == H1_RES_MORE && len != 0)
         abort();
+    if (event == H1_RES_DONE && len > 0 && !res->extra)
+        abort();
     if (event == H1_RES_DONE && len > 0) /* as if it came a moment later */
         h1_res_feed(res, bytes, len, &got);
     return event;

@@ -308,6 +308,30 @@ test_fixtures(void **state)
         check_fixture(&fixtures[i], 1);
 }
 
+/* The lint does not lean on llhttp: alone it refuses all bad heads but two. */
+static void
+test_lint_alone(void **state)
+{
+    static const struct str chunked = RAW(CHUNKED);
+    struct h1_head head;
+    struct h1_error error;
+    unsigned passed = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(fixtures); i++) {
+        struct str b = fixtures[i].bytes;
+        const uint8_t *bytes = run_slice((const uint8_t *)b.ptr, b.len);
+        h1_head_init(&head);
+        enum h1_lint got = h1_head_lint_request(&head, &h1_limits_default, bytes, b.len, &error);
+        assert_int_not_equal(got, H1_LINT_MORE);
+        if (fixtures[i].status == 0)
+            assert_int_equal(got, H1_LINT_DONE);
+        else if (b.len < chunked.len || memcmp(b.ptr, chunked.ptr, chunked.len) != 0)
+            passed += got == H1_LINT_DONE; /* an unknown method, CONNECT to a path */
+    }
+    assert_int_equal(passed, 2);
+}
+
 /* After a fault nothing is interpreted: a good request behind a bad one is not seen. */
 static void
 test_nothing_after_a_fault(void **state)
@@ -704,6 +728,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fixtures),
+        cmocka_unit_test(test_lint_alone),
         cmocka_unit_test(test_nothing_after_a_fault),
         cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_bytes_after_close),
