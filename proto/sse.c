@@ -221,7 +221,8 @@ take_event(struct sse *sse, size_t len, struct str *raw)
         *raw = buf_str(&sse->carry);
         sse->carry_given = true;
     }
-    sse->fed = (struct str){sse->fed.ptr + len, sse->fed.len - len};
+    if (len > 0)
+        sse->fed = (struct str){sse->fed.ptr + len, sse->fed.len - len};
     begin_event(sse);
     return 0;
 }
