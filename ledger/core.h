@@ -15,6 +15,8 @@
 #ifndef LEDGER_CORE_H
 #define LEDGER_CORE_H
 
+#include <pthread.h>
+
 #include "base/base.h"
 #include "base/buf.h"
 #include "ledger/block.h"
@@ -61,9 +63,11 @@ struct ledger_host {
 struct id_map { /* ids are dense and start at 1; 0 is "none" */
     uint32_t *at;
     uint32_t cap;
+    pthread_rwlock_t *lock; /* taken to write; NULL when one thread alone knows the map */
 };
 int id_map_set(struct id_map *map, uint32_t id, uint32_t idx) MUST_CHECK;
-uint32_t id_map_get(const struct id_map *map, uint32_t id);
+uint32_t id_map_get(const struct id_map *map, uint32_t id);  /* main thread */
+uint32_t id_map_look(const struct id_map *map, uint32_t id); /* any thread; the map has a lock */
 
 struct quarantined {
     uint32_t table_idx, slot;
@@ -92,7 +96,9 @@ struct ledger {
     bool view_open[LEDGER_TABLES_MAX];
     uint64_t *in_batch[LEDGER_TABLES_MAX]; /* bit a slot: chosen for this batch */
 
-    /* Who has which slot in the region; indexes are for the region's life. */
+    /* Who has which slot in the region; indexes are for the region's life. The first two are read by
+     * queries too. */
+    pthread_rwlock_t map_lock;
     struct id_map account_of_tenant, budget_of_id, key_of_id;
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
     struct id_map name_of_region;                  /* region's name id -> store's */

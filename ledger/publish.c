@@ -296,6 +296,9 @@ publish_table(struct ledger *ledger, struct db_txn *txn, enum db_table table, pu
         if (rc < 0)
             log_error("publish.failed", "table=%d id=%llu rc=%d", (int)table,
                       (unsigned long long)(key.len == 8 ? db_u64(key, 0) : db_u32(key, 0)), rc);
+        /* Memory is full: those that fit are served. */
+        if (rc == -ENOSPC)
+            rc = 0;
     }
     if (rc == 0)
         rc = walk.failed;

@@ -34,25 +34,50 @@ const char *const ledger_unresolved_name[] = {
 };
 _Static_assert(COUNT_OF(ledger_unresolved_name) == LEDGER_UNRESOLVED_COUNT, "a rule needs a name");
 
+static int
+id_map_grow(struct id_map *map, uint32_t id)
+{
+    uint64_t cap = MAX((uint64_t)id + 1, (uint64_t)map->cap * 2);
+    uint32_t *at;
+
+    if (cap > UINT32_MAX)
+        return -ENOMEM;
+    at = realloc(map->at, cap * sizeof(*at));
+    if (at == NULL)
+        return -ENOMEM;
+    memset(at + map->cap, 0, (cap - map->cap) * sizeof(*at));
+    map->at = at;
+    map->cap = (uint32_t)cap;
+    return 0;
+}
+
 int
 id_map_set(struct id_map *map, uint32_t id, uint32_t idx)
 {
-    ASSERT(id != 0);
-    if (id >= map->cap) {
-        uint64_t cap = MAX((uint64_t)id + 1, (uint64_t)map->cap * 2);
-        uint32_t *at;
+    int rc = 0;
 
-        if (cap > UINT32_MAX)
-            return -ENOMEM;
-        at = realloc(map->at, cap * sizeof(*at));
-        if (at == NULL)
-            return -ENOMEM;
-        memset(at + map->cap, 0, (cap - map->cap) * sizeof(*at));
-        map->at = at;
-        map->cap = (uint32_t)cap;
-    }
-    map->at[id] = idx;
-    return 0;
+    ASSERT(id != 0);
+    if (map->lock != NULL)
+        pthread_rwlock_wrlock(map->lock);
+    if (id >= map->cap)
+        rc = id_map_grow(map, id);
+    if (rc == 0)
+        map->at[id] = idx;
+    if (map->lock != NULL)
+        pthread_rwlock_unlock(map->lock);
+    return rc;
+}
+
+uint32_t
+id_map_look(const struct id_map *map, uint32_t id)
+{
+    uint32_t idx;
+
+    ASSERT(map->lock != NULL);
+    pthread_rwlock_rdlock(map->lock);
+    idx = id_map_get(map, id);
+    pthread_rwlock_unlock(map->lock);
+    return idx;
 }
 
 uint32_t
@@ -368,6 +393,8 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->unresolved = setup->unresolved;
     ledger->region_id = setup->region->header->checksum;
     ledger->audit_cursor = 1;
+    pthread_rwlock_init(&ledger->map_lock, NULL);
+    ledger->account_of_tenant.lock = ledger->budget_of_id.lock = &ledger->map_lock;
     ledger->batch = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->batch));
     ledger->announce = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->announce));
     if (ledger->batch == NULL || ledger->announce == NULL)
@@ -420,6 +447,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->batch);
     free(ledger->announce);
     free(ledger->key_audit);
+    pthread_rwlock_destroy(&ledger->map_lock);
     explicit_bzero(ledger->key_hash_key, sizeof(ledger->key_hash_key));
     free(ledger);
 }

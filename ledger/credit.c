@@ -1,0 +1,331 @@
+/*
+ * Credit from the operator: grants and deductions.
+ *
+ * Each is a transfer between two accounts, so that all accounts sum to zero: a grant moves from the
+ * source "grant", which goes below zero by it, to the tenant's wallet; a deduction moves back to the
+ * source "deduct"; a call's charge moves from the wallet to the revenue (ledger/batch.c). Transfers are
+ * numbered and chained by their hashes. The store comes first, then memory, then the answer.
+ *
+ * Stored: the struct, the text of reason, ref and asker as JSON, and the hash of both with the hash
+ * of the transfer before.
+ */
+#include "ledger/command.h"
+#include "ledger/core.h"
+#include "ledger/credit.h"
+#include "ledger/entity.h"
+
+#include "base/str.h"
+#include "base/ucr.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define REF_LEN_MAX 200
+#define REASON_LEN_MAX 500
+
+int
+transfer_read(struct str bytes, struct transfer *out, struct str *text)
+{
+    if (bytes.len < sizeof(*out) + HASH_LEN)
+        return -EILSEQ;
+    memcpy(out, bytes.ptr, sizeof(*out));
+    *text = (struct str){bytes.ptr + sizeof(*out), bytes.len - sizeof(*out) - HASH_LEN};
+    return out->kind < TRANSFER_KIND_COUNT && out->text_len == text->len ? 0 : -EILSEQ;
+}
+
+int
+transfer_verify(struct str bytes, const uint8_t prev[HASH_LEN], uint8_t hash[HASH_LEN])
+{
+    if (bytes.len < sizeof(struct transfer) + HASH_LEN)
+        return -EILSEQ;
+    hash_pair((struct str){(const char *)prev, HASH_LEN},
+              (struct str){bytes.ptr, bytes.len - HASH_LEN}, hash);
+    return memcmp(hash, bytes.ptr + bytes.len - HASH_LEN, HASH_LEN) == 0 ? 0 : -EILSEQ;
+}
+
+struct credit {
+    uint32_t tenant_id;
+    enum db_transfer_kind kind;
+    int64_t amount_ucr; /* > 0 */
+    struct str reason, ref;
+};
+
+static int
+transfer_put(struct command *command, const struct credit *credit)
+{
+    struct db_tail *tail = &command->tail;
+    struct db_key key = db_key_of_u64(++tail->transfer_count);
+    struct transfer head = {
+        .wall_us = ledger_wall_us(command->ledger),
+        .amount_ucr = credit->amount_ucr,
+        .tenant_id = credit->tenant_id,
+        .kind = credit->kind,
+    };
+    struct buf bytes;
+    struct jw jw;
+    int rc;
+
+    buf_init(&bytes, 16384);
+    buf_add(&bytes, &head, sizeof(head));
+    jw_init(&jw, &bytes);
+    jw_object(&jw);
+    jw_key_str(&jw, "reason", credit->reason);
+    jw_key_str(&jw, "ref", credit->ref);
+    jw_key_cstr(&jw, "by", command->by);
+    jw_object_end(&jw);
+    if (bytes.failed) {
+        buf_free(&bytes);
+        return -ENOMEM;
+    }
+    head.text_len = (uint32_t)(bytes.len - sizeof(head));
+    memcpy(bytes.ptr, &head, sizeof(head));
+
+    uint8_t hash[HASH_LEN];
+
+    hash_pair((struct str){(const char *)tail->transfer_hash, HASH_LEN}, buf_str(&bytes), hash);
+    memcpy(tail->transfer_hash, hash, HASH_LEN);
+    rc = buf_add(&bytes, hash, HASH_LEN) ? db_append(&command->txn, DB_TRANSFER, &key,
+                                                     buf_str(&bytes))
+                                         : -ENOMEM;
+    buf_free(&bytes);
+    return rc;
+}
+
+/* The wallet and the other side of it. False: it would pass what an account may hold. */
+static bool
+move(struct db_wallet *wallet, struct db_tail *tail, const struct credit *credit)
+{
+    int64_t in_ucr = credit->kind == TRANSFER_DEDUCT ? -credit->amount_ucr : credit->amount_ucr;
+    int64_t left_ucr;
+
+    ASSERT(credit->amount_ucr > 0);
+    if (!ucr_add(wallet->deposited_ucr, in_ucr, &wallet->deposited_ucr) ||
+        !ucr_add(wallet->in_ucr[credit->kind], in_ucr, &wallet->in_ucr[credit->kind]) ||
+        !ucr_sub(tail->source_ucr[credit->kind], in_ucr, &tail->source_ucr[credit->kind]) ||
+        !ucr_sub(wallet->deposited_ucr, wallet->spent_ucr, &left_ucr))
+        return false;
+    return wallet->deposited_ucr <= ACCOUNT_UCR_MAX && wallet->deposited_ucr >= -ACCOUNT_UCR_MAX &&
+           left_ucr >= -ACCOUNT_UCR_MAX;
+}
+
+static int
+credit_apply(struct command *command, const struct credit *credit)
+{
+    struct db_key key = db_key_of_u32(credit->tenant_id);
+    struct db_wallet wallet;
+    int rc = db_get_fixed(&command->txn, DB_WALLET, &key, &wallet, sizeof(wallet));
+
+    if (rc < 0)
+        return rc;
+    if (!move(&wallet, &command->tail, credit)) {
+        command_refuse(command, COMMAND_FAILED, "the balance would pass what an account can hold");
+        return 0;
+    }
+    rc = db_put(&command->txn, DB_WALLET, &key, (struct str){(const char *)&wallet, sizeof(wallet)});
+    return rc < 0 ? rc : transfer_put(command, credit);
+}
+
+int
+command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason)
+{
+    struct credit credit = {
+        .tenant_id = tenant_id,
+        .kind = TRANSFER_GRANT,
+        .amount_ucr = amount_ucr,
+        .reason = reason,
+    };
+
+    return credit_apply(command, &credit);
+}
+
+/* ---- grant and deduct ---- */
+
+static int
+credit_after(struct command *command)
+{
+    const struct credit *credit = command->state;
+    uint32_t idx = id_map_get(&command->ledger->account_of_tenant, credit->tenant_id);
+    const struct account *account = account_at(command->ledger->region, idx);
+
+    if (account != NULL)
+        jw_key_ucr(&command->jw, "available", account_available_ucr(account));
+    return 0;
+}
+
+/*
+ * The same ref again. A ref names one transfer for ever: asked for with anything else in it, it is a
+ * mistake that must not look like success.
+ */
+static int
+ref_known(struct command *command, const struct credit *credit, uint64_t number)
+{
+    struct db_key key = db_key_of_u64(number);
+    struct transfer old;
+    struct str bytes, text;
+    int rc = db_get(&command->txn, DB_TRANSFER, &key, &bytes);
+
+    if (rc == 0)
+        rc = transfer_read(bytes, &old, &text);
+    if (rc < 0)
+        return rc == -ENOENT ? -EILSEQ : rc;
+    if (old.tenant_id != credit->tenant_id || old.kind != (uint32_t)credit->kind ||
+        old.amount_ucr != credit->amount_ucr) {
+        char amount[UCR_TEXT_LEN + 1];
+
+        ucr_text(old.amount_ucr, amount);
+        command_refuse(command, COMMAND_FAILED,
+                       "ref \"%.*s\" is taken by another movement: %s %s, tenant %u",
+                       (int)credit->ref.len, credit->ref.ptr, db_transfer_kind_name[old.kind],
+                       amount, old.tenant_id);
+        command_hint(command, "nothing was changed; a ref names one movement for ever");
+        return 0;
+    }
+    jw_key_bool(&command->jw, "applied", false);
+    jw_key_u64(&command->jw, "transfer", number);
+    jw_key_cstr(&command->jw, "note", "this ref was applied before; nothing was changed");
+    return 0;
+}
+
+static int
+credit_new(struct command *command, const struct credit *credit)
+{
+    struct db_key key;
+    int rc = credit_apply(command, credit);
+
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    if (credit->ref.len > 0) {
+        struct db_key number = db_key_of_u64(command->tail.transfer_count);
+
+        db_key_start(&key);
+        if (!db_key_text(&key, credit->ref))
+            return -EINVAL;
+        rc = db_put_new(&command->txn, DB_REF, &key,
+                        (struct str){(const char *)number.bytes, number.len});
+        if (rc < 0)
+            return rc;
+    }
+    command->changed = true;
+    command_act(command, ACTION_CREDIT, credit->tenant_id,
+                credit->kind == TRANSFER_DEDUCT ? -credit->amount_ucr : credit->amount_ucr);
+    jw_key_bool(&command->jw, "applied", true);
+    jw_key_u64(&command->jw, "transfer", command->tail.transfer_count);
+    return 0;
+}
+
+static bool
+credit_args(struct command *command, struct credit *credit)
+{
+    if (!command_tenant(command, "tenant", true, &credit->tenant_id) ||
+        !command_credits(command, "amount", true, &credit->amount_ucr) ||
+        !command_str(command, "reason", false, &credit->reason) ||
+        !command_str(command, "ref", false, &credit->ref))
+        return false;
+    if (credit->amount_ucr == 0)
+        command_refuse(command, COMMAND_USAGE, "the amount must be more than 0");
+    else if (credit->ref.len > 0 && !entity_text_ok(credit->ref, REF_LEN_MAX))
+        command_refuse(command, COMMAND_USAGE, "ref: 1 to %d bytes, no control characters",
+                       REF_LEN_MAX);
+    else if (credit->reason.len > 0 && !entity_text_ok(credit->reason, REASON_LEN_MAX))
+        command_refuse(command, COMMAND_USAGE, "reason: up to %d bytes, no control characters",
+                       REASON_LEN_MAX);
+    return command->exit == COMMAND_DONE;
+}
+
+static int
+credit_run(struct command *command, enum db_transfer_kind kind)
+{
+    struct credit *credit = arena_zalloc(&command->arena, sizeof(*credit));
+    struct db_key key;
+    struct str value = STR_NONE;
+    int rc = -ENOENT;
+
+    if (credit == NULL)
+        return -ENOMEM;
+    credit->kind = kind;
+    if (!credit_args(command, credit))
+        return 0;
+    command->state = credit;
+    command->after = credit_after;
+    jw_key_u64(&command->jw, "tenant", credit->tenant_id);
+    jw_key_cstr(&command->jw, "name", command_tenant_name(command, credit->tenant_id));
+    jw_key_cstr(&command->jw, "kind", db_transfer_kind_name[kind]);
+    jw_key_ucr(&command->jw, "amount", credit->amount_ucr);
+    if (credit->ref.len > 0) {
+        db_key_start(&key);
+        if (!db_key_text(&key, credit->ref))
+            return -EINVAL;
+        rc = db_get(&command->txn, DB_REF, &key, &value);
+        if (rc < 0 && rc != -ENOENT)
+            return rc;
+    }
+    return rc == 0 ? ref_known(command, credit, db_u64(value, 0)) : credit_new(command, credit);
+}
+
+static int
+credit_grant(struct command *command)
+{
+    return credit_run(command, TRANSFER_GRANT);
+}
+
+static int
+credit_deduct(struct command *command)
+{
+    return credit_run(command, TRANSFER_DEDUCT);
+}
+
+/* ---- show ---- */
+
+/*
+ * On the main thread, between batches: then no charge is in the store whose unused part is still to be
+ * returned, and what is neither available nor spent is held.
+ */
+static int
+credit_show(struct command *command)
+{
+    struct jw *jw = &command->jw;
+    struct db_wallet wallet;
+    struct db_key key;
+    uint32_t id;
+    int rc;
+
+    if (!command_tenant(command, "tenant", true, &id))
+        return 0;
+    key = db_key_of_u32(id);
+    rc = db_get_fixed(&command->txn, DB_WALLET, &key, &wallet, sizeof(wallet));
+    if (rc < 0)
+        return rc;
+
+    const struct account *account =
+        account_at(command->ledger->region, id_map_get(&command->ledger->account_of_tenant, id));
+    int64_t left_ucr = wallet.deposited_ucr - wallet.spent_ucr;
+    int64_t available_ucr = account != NULL ? account_available_ucr(account) : left_ucr;
+
+    jw_key_u64(jw, "tenant", id);
+    jw_key_cstr(jw, "name", command_tenant_name(command, id));
+    jw_key_ucr(jw, "deposited", wallet.deposited_ucr);
+    jw_key_ucr(jw, "available", available_ucr);
+    jw_key_ucr(jw, "held", left_ucr - available_ucr);
+    jw_key_ucr(jw, "spent", wallet.spent_ucr);
+    jw_key_ucr(jw, "uncollected", wallet.uncollected_ucr);
+    jw_key_u64(jw, "calls", wallet.call_count);
+    jw_key(jw, "sources");
+    jw_array(jw);
+    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++) {
+        if (wallet.in_ucr[i] == 0)
+            continue;
+        jw_object(jw);
+        jw_key_cstr(jw, "source", db_transfer_kind_name[i]);
+        jw_key_ucr(jw, "amount", wallet.in_ucr[i]);
+        jw_object_end(jw);
+    }
+    jw_array_end(jw);
+    return 0;
+}
+
+const struct command_def command_credit_defs[] = {
+    {.name = "credit.grant", .kind = COMMAND_WRITE, .run = credit_grant},
+    {.name = "credit.deduct", .kind = COMMAND_WRITE, .run = credit_deduct},
+    {.name = "credit.show", .kind = COMMAND_MAIN, .run = credit_show},
+    {.name = NULL},
+};
