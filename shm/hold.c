@@ -112,30 +112,44 @@ slot_is_free(const struct hold_table *table, uint32_t slot, uint64_t *generation
     return hold_word_state(word) == HOLD_FREE;
 }
 
+/* The first free one of the queue's first few, which changes places with the head. */
+static bool
+queue_find(struct hold_table *table, uint32_t tries, uint32_t *slot, uint64_t *generation)
+{
+    for (uint32_t i = 0; i < MIN(tries, table->queue_count); i++) {
+        uint32_t at = (table->queue_head + i) & (table->slot_max - 1);
+
+        *slot = table->queue[at];
+        if (slot_is_free(table, *slot, generation)) {
+            table->queue[at] = table->queue[table->queue_head];
+            table->queue[table->queue_head] = *slot;
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * The slot for the next hold: the one settled longest ago if the ledger process is done with it, so
- * that a worker walks over as few lines as the ledger's delay allows; else one never used. When all
- * were used, a few more of the queue are tried, and those that are not free go to its end: one slot
- * that was set aside as faulty must not block the others. It stays where it is until slot_keep().
+ * that a worker walks over as few lines as the ledger's delay allows; else one never used. It stays
+ * where it is until slot_keep().
+ *
+ * A slot that was set aside as faulty may never come back, and must not block those behind it: so
+ * more than the head is looked at, and when nothing is found, the head goes to the end.
  */
 static bool
 slot_pick(struct hold_table *table, uint32_t *slot, uint64_t *generation)
 {
-    if (table->queue_count > 0) {
-        *slot = table->queue[table->queue_head];
-        if (slot_is_free(table, *slot, generation))
-            return true;
-    }
+    if (queue_find(table, 2, slot, generation))
+        return true;
     if (table->fresh < table->slot_max) {
         *slot = table->fresh;
         return slot_is_free(table, *slot, generation);
     }
-    for (uint32_t tries = MIN(table->queue_count, PICK_TRIES); tries > 0; tries--) {
-        *slot = table->queue[table->queue_head];
-        if (slot_is_free(table, *slot, generation))
-            return true;
+    if (queue_find(table, PICK_TRIES, slot, generation))
+        return true;
+    if (table->queue_count > 0)
         queue_push(table, queue_pop(table));
-    }
     return false;
 }
 
