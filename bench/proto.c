@@ -1,0 +1,187 @@
+/*
+ * What the wire protocols cost: reading a request's body, an event of a stream that only
+ * passes, a whole answer. Prints one line each, the median of eleven rounds.
+ *
+ *     build/bin/bench-proto
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "proto/answer.h"
+#include "proto/ask.h"
+#include "proto/meter.h"
+#include "proto/sse.h"
+
+#define ROUNDS 11
+#define FEED_LEN 16384
+
+static double
+now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* fn does its thing once and says how many units that was. */
+static void
+measure(const char *what, unsigned (*fn)(const char *text, size_t len), const char *text)
+{
+    double rounds[ROUNDS];
+    size_t len = strlen(text);
+
+    for (int i = 0; i < ROUNDS; i++) {
+        double start = now_ns();
+        unsigned units = 0;
+
+        while (units < 200000)
+            units += fn(text, len);
+        rounds[i] = (now_ns() - start) / units;
+    }
+    qsort(rounds, ROUNDS, sizeof(rounds[0]), by_size);
+    printf("%-42s %8.0f ns\n", what, rounds[ROUNDS / 2]);
+}
+
+static unsigned
+stream(enum proto_endpoint endpoint, const char *text, size_t len)
+{
+    struct sse_event event;
+    struct meter meter;
+    struct sse sse;
+    unsigned count = 0;
+
+    sse_init(&sse, SSE_EVENT_LEN_MAX);
+    meter_init(&meter, endpoint, false);
+    for (size_t at = 0; at < len; at += FEED_LEN) {
+        sse_feed(&sse, (struct str){text + at, MIN(FEED_LEN, len - at)});
+        while (sse_next(&sse, &event) == 1) {
+            if (meter_event(&meter, &event) != METER_PASS)
+                abort();
+            count++;
+        }
+        if (sse_keep(&sse) != 0)
+            abort();
+    }
+    sse_free(&sse);
+    return count;
+}
+
+static unsigned
+stream_chat(const char *text, size_t len)
+{
+    return stream(ENDPOINT_CHAT, text, len);
+}
+
+static unsigned
+stream_messages(const char *text, size_t len)
+{
+    return stream(ENDPOINT_MESSAGES, text, len);
+}
+
+static unsigned
+one_event(const char *text, size_t len)
+{
+    return stream(ENDPOINT_CHAT, text, len);
+}
+
+static unsigned
+read_ask(const char *text, size_t len)
+{
+    struct proto_error error;
+    struct arena arena;
+    struct ask ask;
+
+    arena_init(&arena, 1 << 16);
+    if (!ask_read(ENDPOINT_CHAT, (struct str){text, len}, &arena, &ask, &error))
+        abort();
+    arena_end(&arena);
+    return 1;
+}
+
+static unsigned
+read_answer(const char *text, size_t len)
+{
+    struct answer answer;
+
+    answer_read(ENDPOINT_CHAT, (struct str){text, len}, &answer);
+    if (answer.kind != ANSWER_OK || answer.usage.state != USAGE_PRESENT)
+        abort();
+    return 1;
+}
+
+static char text[1 << 20];
+
+static const char *
+repeat(const char *first, const char *event, unsigned count)
+{
+    size_t len = (size_t)snprintf(text, sizeof(text), "%s", first);
+
+    while (count-- > 0)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", event);
+    return text;
+}
+
+#define CHUNK                                                                                     \
+    "data: {\"id\":\"chatcmpl-0123456789abcdefghijklmno\",\"object\":\"chat.completion.chunk\"," \
+    "\"created\":1760000000,\"model\":\"gpt-5-2026-01-01\",\"system_fingerprint\":\"fp_12\","    \
+    "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" hello\"},\"logprobs\":null,"            \
+    "\"finish_reason\":null}],\"usage\":null}\n\n"
+#define MESSAGE_START                                                                             \
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\","      \
+    "\"model\":\"m\",\"usage\":{\"input_tokens\":64,\"output_tokens\":1}}}\n\n"
+#define BLOCK_DELTA                                                                               \
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"            \
+    "\"delta\":{\"type\":\"text_delta\",\"text\":\" hello, this is some longer piece of the "     \
+    "text that is long enough to make the event have two hundred and fifty bytes, as the "        \
+    "others are\"}}\n\n"
+
+int
+main(void)
+{
+    char body[21000], what[80];
+    static const size_t sizes[] = {1024, 20000};
+
+    snprintf(what, sizeof(what), "chat event of %zu bytes, sse + meter", sizeof(CHUNK) - 1);
+    measure(what, stream_chat, repeat("", CHUNK, 2000));
+    snprintf(what, sizeof(what), "messages event of %zu bytes, sse + meter",
+             sizeof(BLOCK_DELTA) - 1);
+    measure(what, stream_messages, repeat(MESSAGE_START, BLOCK_DELTA, 2000));
+    measure("first event of a chat stream", one_event, repeat("", CHUNK, 1));
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        size_t len = (size_t)snprintf(body, sizeof(body),
+                                      "{\"model\":\"gpt-5\",\"max_tokens\":100,\"temperature\":0.7,"
+                                      "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"}");
+
+        while (len + 180 < sizes[i])
+            len += (size_t)snprintf(body + len, sizeof(body) - len,
+                                    ",{\"role\":\"user\",\"content\":\"Lorem ipsum dolor sit amet, "
+                                    "consectetur adipiscing elit, sed do eiusmod tempor incididunt "
+                                    "ut labore et dolore.\\n\"}");
+        snprintf(body + len, sizeof(body) - len, "],\"stream\":true}");
+        snprintf(what, sizeof(what), "request body of %zu bytes", strlen(body));
+        measure(what, read_ask, body);
+    }
+    measure("chat answer of 600 bytes", read_answer,
+            "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1760000000,"
+            "\"model\":\"gpt-5\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+            "\"content\":\"Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod "
+            "tempor incididunt ut labore et dolore magna aliqua. Ut enim ad minim veniam.\","
+            "\"refusal\":null,\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+            "\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":33,\"total_tokens\":153,"
+            "\"prompt_tokens_details\":{\"cached_tokens\":40,\"audio_tokens\":0},"
+            "\"completion_tokens_details\":{\"reasoning_tokens\":12}},"
+            "\"service_tier\":\"default\"}");
+    return 0;
+}
