@@ -164,8 +164,8 @@ section_label(const struct raw_section *section)
 void
 nearest_try(struct nearest *nearest, struct str s, struct str candidate)
 {
-    /* A third of the letters may be wrong, but never most of a short name. */
-    unsigned most = (unsigned)MIN(MAX(s.len / 3, (size_t)1), (size_t)3);
+    /* A third of the letters may be wrong, and two letters that changed places are two. */
+    unsigned most = (unsigned)MIN((s.len + 2) / 3, (size_t)3);
     unsigned distance = str_distance(s, candidate, most);
 
     if (distance > most || distance >= s.len || (nearest->best.ptr != NULL &&

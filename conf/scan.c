@@ -17,6 +17,12 @@ place_of(const struct scan *scan, uint32_t line)
         load_fault((scan)->load, place_of((scan), (at_line)), __VA_ARGS__);                        \
     } while (0)
 
+#define UNEXPECTED_FAULT(scan)                                                                     \
+    SYNTAX_FAULT(scan, (scan)->token.line,                                                         \
+                 "syntax: unexpected \"%.*s\"; quote a value that holds one of = { } ( ) , + # or " \
+                 "a blank",                                                                        \
+                 STR_ARGS((scan)->token.text))
+
 /* ---- tokens -------------------------------------------------------------------------------- */
 
 static char
@@ -120,6 +126,7 @@ string_take(struct scan *scan, struct scan_token *token)
 {
     char quote = scan->text.ptr[scan->at];
     size_t start = scan->at, at = start + 1;
+    unsigned bad_syntax = scan->load->bad_syntax;
     uint32_t line = scan->line;
 
     while (at < scan->text.len && scan->text.ptr[at] != quote && scan->text.ptr[at] != '\n') {
@@ -142,9 +149,9 @@ string_take(struct scan *scan, struct scan_token *token)
     token->quoted = true;
     token->quoted = byte_at(scan, at) == quote;
     scan->at = MIN(at + token->quoted, scan->text.len);
-    token->broken = !token->quoted;
-    if (token->broken)
+    if (!token->quoted)
         SYNTAX_FAULT(scan, line, "syntax: this string is never closed: %c is missing", quote);
+    token->broken = scan->load->bad_syntax != bad_syntax;
     token->text = (struct str){scan->text.ptr + start, scan->at - start};
 }
 
@@ -359,11 +366,18 @@ static bool
 list_take(struct scan *scan, struct buf *out, const struct scan_token *name, size_t *count)
 {
     struct str text = token_name(name);
+    uint32_t line = name->line; /* of the item before */
     bool whole = true;
 
     for (*count = 0; !at_punct(scan, '}');) {
-        uint32_t line = scan->token.line;
-
+        if (scan->token.kind != SCAN_WORD && scan->token.kind != SCAN_END &&
+            scan->token.line == line) {
+            UNEXPECTED_FAULT(scan);
+            whole = false;
+            advance(scan);
+            continue;
+        }
+        line = scan->token.line;
         if (scan->token.kind != SCAN_WORD || (line > name->line && statement_starts(scan))) {
             SYNTAX_FAULT(scan, name->line,
                          "syntax: the list of \"%.*s\" is never closed: \"}\" is missing",
@@ -422,8 +436,7 @@ value_take(struct scan *scan, struct buf *out, const struct conf_key *key,
         return !word.broken;
     if (word.line == name->line && (word.quoted || conf_key_find(&conf_sections[MAX(
         kind_here(scan), 0)], word.text) == NULL)) {
-        SYNTAX_FAULT(scan, word.line, "syntax: unexpected \"=\"; quote a value that holds one of "
-                     "= { } ( ) , + # or a blank");
+        UNEXPECTED_FAULT(scan);
         line_skip(scan, word.line);
         return false;
     }
@@ -493,6 +506,15 @@ section_kind(struct scan *scan, struct buf *out, const struct scan_token *name)
     return conf_section_find(CONF_NONE, text);
 }
 
+static bool
+brace_follows(const struct scan *scan)
+{
+    struct scan ahead = *scan;
+
+    advance(&ahead);
+    return at_punct(&ahead, '{');
+}
+
 /* From behind the name: a title or a brace. */
 static void
 section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
@@ -501,7 +523,7 @@ section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
     struct scan_token title = {.kind = SCAN_END};
     int kind;
 
-    if (scan->token.kind == SCAN_WORD) {
+    if (scan->token.kind == SCAN_WORD && brace_follows(scan)) {
         title = scan->token;
         advance(scan);
     }
@@ -509,7 +531,12 @@ section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
         SYNTAX_FAULT(scan, name->line, "syntax: \"%s\" is missing after \"%.*s\"",
                      conf_section_find(kind_here(scan), text) != CONF_NONE ? "{" : "=",
                      STR_ARGS(text));
-        line_skip(scan, name->line);
+        while (scan->token.kind == SCAN_WORD && scan->token.line == name->line)
+            advance(scan);
+        if (at_punct(scan, '{'))
+            block_skip(scan, name->line);
+        else
+            line_skip(scan, name->line);
         return;
     }
     kind = section_kind(scan, out, name);

@@ -1,0 +1,432 @@
+/* Every fault, with its line and message, and all of a file in one run. */
+#include "base/buf.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "test/unit/testing.h"
+
+#define U "upstream \"u\" { protocol = openai url = \"https://u.example\" }\n"
+#define M "model \"m\" { input = 1 output = 2 }\n"
+#define C "channel \"c\" { use = u }\n"
+
+struct faulty {
+    const char *text;
+    const char *says; /* a line a fault: "LINE: message", warnings marked; "" is a good file */
+};
+
+static void
+check_faults(const struct faulty *faulty)
+{
+    struct conf_faults faults;
+    struct conf *conf;
+    struct buf said;
+
+    buf_init(&said, 1 << 20);
+    conf = conf_load_text(str_from(faulty->text), "t", &faults);
+    for (size_t i = 0; i < faults.count; i++) {
+        assert_string_equal(faults.at[i].file, "t");
+        buf_add_fmt(&said, "%u: %s%s\n", faults.at[i].line, faults.at[i].warning ? "warning: " : "",
+                    faults.at[i].message);
+    }
+    buf_add_char(&said, '\0');
+    if (strcmp(said.ptr, faulty->says) != 0)
+        print_error("-- for\n%s-- said\n%s-- and not\n%s", faulty->text, said.ptr, faulty->says);
+    assert_string_equal(said.ptr, faulty->says);
+    assert_int_equal(faults.fault_count + faults.warning_count, faults.count);
+    assert_true((conf == NULL) == (faults.fault_count > 0));
+    buf_free(&said);
+    conf_faults_free(&faults);
+    conf_free(&conf);
+}
+
+#define CHECK_ALL(cases)                                                                           \
+    for (size_t i_ = 0; i_ < COUNT_OF(cases); i_++)                                                \
+        check_faults(&(cases)[i_])
+
+static void
+test_names(void **state)
+{
+    static const struct faulty cases[] = {
+        {U M C, ""},
+        {U M C "chanel \"d\" { use = {u} nested { deep = 1 } }\nlimit { }\nfoo { }\n",
+         "4: unknown section \"chanel\"; did you mean \"channel\"?\n"
+         "5: unknown section \"limit\"; did you mean \"limits\"?\n"
+         "6: unknown section \"foo\"\n"},
+        {U M "channel \"c\" {\n use = u\n titel = \"x\"\n input = 3 zzz = {a, b} titel += 4\n}\n",
+         "5: unknown name \"titel\" in channel \"c\"; did you mean \"title\"?\n"
+         "6: unknown name \"input\" in channel \"c\"; it belongs in model\n"
+         "6: unknown name \"zzz\" in channel \"c\"\n"
+         "6: unknown name \"titel\" in channel \"c\"; did you mean \"title\"?\n"},
+        {U C "model \"m\" { input = 1 output = 2\n tier \"t\" { above = 1 input = 2 beyond = 3 }\n"
+             " teir \"s\" { } }\n",
+         "4: unknown name \"beyond\" in tier \"t\"\n"
+         "5: unknown name \"teir\" in model \"m\"; did you mean \"tier\"?\n"},
+        {"input = 3\n" U M C "quux = 3\n",
+         "1: \"input\" stands outside of any section; it belongs in model\n"
+         "5: unknown name \"quux\" outside of any section\n"},
+        {U M C "limits {\n \"@\" = 3 }\n", "5: unknown name \"@\" in limits\n"},
+        {U M C "limits { body = 1m\n body = 2m }\nlimits { }\n",
+         "5: \"body\" is given twice in limits; first in line 4\n"
+         "6: limits is there twice; first in line 4\n"},
+        {U M C U M C "model \"x\" { input = 0 output = 0 alias = {\"m\", \"x\", \"y\", \"y\"} }\n",
+         "4: upstream \"u\" is there twice; first in line 1\n"
+         "5: model \"m\" is there twice; first in line 2\n"
+         "6: channel \"c\" is there twice; first in line 3\n"
+         "7: alias: \"m\" is a name of model \"m\" already\n"
+         "7: alias: model \"x\" has the name \"x\" already\n"
+         "7: alias: model \"x\" has the name \"y\" already\n"},
+        {U M C "auto \"m\" { models = {m} }\n", "4: auto \"m\": a model has that name\n"},
+        {U M C "upstream \"a b\" { protocol = openai url = \"https://u.example\" }\n"
+         "channel \"\" { use = u }\n",
+         "4: upstream \"a b\": a name has letters, digits and . _ - only\n"
+         "5: channel \"\": the name is empty\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+static void
+test_types(void **state)
+{
+    static const struct faulty cases[] = {
+        {U M C "limits {\n body = 32q\n header-lines = -1\n header-lines += 2\n time-idle = 3\n"
+         " time-body = 3d\n time-write = soon\n event = 99g\n time-call = 999ms\n headers = {1k, 2k}\n"
+         " connections = 1e3\n usage-band = 99999999999999999999\n body-rate = \"1 k\"\n}\n",
+         "5: body: \"32q\" is not a size; write digits and k, m or g, such as 32m\n"
+         "6: header-lines: takes one value, not a list\n"
+         "8: time-idle: \"3\" is not a duration; write digits and ms, s, m or h, such as 30s\n"
+         "9: time-body: \"3d\" is not a duration; write digits and ms, s, m or h, such as 30s\n"
+         "10: time-write: \"soon\" is not a duration; write digits and ms, s, m or h, such as 30s\n"
+         "11: event: 99g is too large: at most 64m\n"
+         "12: time-call: 999ms is too small: at least 1s\n"
+         "13: headers: takes one value, not a list\n"
+         "14: connections: \"1e3\" is not a number; write digits\n"
+         "15: usage-band: 99999999999999999999 is too large: at most 1000\n"
+         "16: body-rate: \"1 k\" is not a size; write digits and k, m or g, such as 32m\n"},
+        {U C "model \"m\" {\n input = -1\n output = 1.0000001\n cache-read = 1000000.000001\n"
+         " cache-write = free\n cache-write-1h = .5\n quality = 101\n currency = EUR\n"
+         " can = {tools, visions}\n}\n",
+         "4: input: -1 is negative\n"
+         "5: output: 1.0000001 is too precise: at most six decimals\n"
+         "6: cache-read: 1000000.000001 is too large: at most 1000000\n"
+         "7: cache-write: \"free\" is not a price; write digits with at most six decimals, such as "
+         "3.75\n"
+         "8: cache-write-1h: \".5\" is not a price; write digits with at most six decimals, such as "
+         "3.75\n"
+         "9: quality: 101 is too large: at most 100\n"
+         "10: currency: \"EUR\" is none of USD CNY\n"
+         "11: can: \"visions\" is none of tools vision thinking json audio embeddings; did you mean "
+         "\"vision\"?\n"},
+        {U M "channel \"c\" { use = u multiplier = 1.0000000 public = maybe\n"
+             " multiplier-cny = 1000001 title = \"\xff\" }\n",
+         "3: multiplier: 1.0000000 is too precise: at most six decimals\n"
+         "3: public: \"maybe\" is neither true nor false\n"
+         "4: title: the value holds control characters or is not UTF-8\n"
+         "4: multiplier-cny: 1000001 is too large: at most 1000000\n"},
+        {U M C "auto \"a\" { models = {m} latency = 1.1 cost = 0 quality = 0 }\n"
+         "auto \"b\" { models = {m} latency = 0 cost = 0 quality = 0.0 }\n",
+         "4: latency: 1.1 is too large: at most 1\n"
+         "4: auto \"a\": latency, cost and quality are all 0\n"
+         "5: auto \"b\": latency, cost and quality are all 0\n"},
+        {U M C "limits { headers = 8k }\n",
+         "4: header: is more than headers\n4: request-line: is more than headers\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+static void
+test_missing(void **state)
+{
+    static const struct faulty cases[] = {
+        {"upstream \"u\" { }\nmodel \"m\" { }\nchannel \"c\" { }\nauto \"a\" { }\n",
+         "1: upstream \"u\": protocol is not stated\n"
+         "1: upstream \"u\": url is not stated\n"
+         "2: model \"m\": input is not stated; 0 is free\n"
+         "2: model \"m\": output is not stated; 0 is free\n"
+         "3: channel \"c\": use is not stated\n"
+         "4: auto \"a\": models is not stated\n"},
+        {U C "model \"m\" { input = 1 output = 2 context = 10 max-output = 11\n"
+             " tier \"a\" { input = 3 }\n tier \"b\" { above = 5 }\n"
+             " tier \"c\" { above = 4 output = 1 }\n"
+             " tier \"d\" { above = 5 inclusive = true output = 1 }\n}\n",
+         "3: max-output: 11 is more than the context of 10\n"
+         "4: tier \"a\": above is not stated\n"
+         "5: tier \"b\": states no price\n"
+         "7: tier \"d\": starts where tier \"c\" does\n"},
+        {U M "channel \"c\" { use = {} weights = {} }\nmodel \"x\" { input = 0 output = 0\n"
+             " can = {} alias = {} }\nauto \"a\" { models = {} }\n",
+         "3: use: the list is empty; leave the key out instead\n"
+         "3: channel \"c\": use is not stated\n"
+         "6: models: the list is empty; leave the key out instead\n"
+         "6: auto \"a\": models is not stated\n"},
+        {"", "1: warning: nothing can be served: there is no upstream section\n"},
+        {U, "1: warning: nothing can be served: there is no model section\n"
+            "1: warning: upstream \"u\": no channel uses it\n"},
+        {U M "channel \"c\" { use = u public = no }\nmodel \"n\" { input = 0 output = 0 }\n"
+             "upstream \"v\" { protocol = gemini url = \"https://v.example\" models = {m, \"x*\", mm} }\n",
+         "1: warning: no channel is public: every key must name its channels\n"
+         "5: warning: models: \"x*\" matches no model of this file\n"
+         "5: warning: models: \"mm\" matches no model of this file; did you mean \"m\"?\n"
+         "5: warning: upstream \"v\": no channel uses it\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+static void
+test_references(void **state)
+{
+    static const struct faulty cases[] = {
+        {U M "upstream \"anthropic-main\" { protocol = anthropic url = \"https://a.example\" }\n"
+             "channel \"c\" {\n use = {u, \"antropic-main\", u, \"x\"}\n"
+             " weights = {\"u=1\", \"u=2\", \"anthropic-main=1\", \"y=1\", \"u\", \"u=-1\",\n"
+             "  \"u=1000001\"}\n}\n",
+         "5: use: no upstream \"antropic-main\"; did you mean \"anthropic-main\"?\n"
+         "5: use: \"u\" is there twice\n"
+         "5: use: no upstream \"x\"\n"
+         "6: weights: \"u\" is weighed twice\n"
+         "6: weights: this channel does not use \"anthropic-main\"\n"
+         "6: weights: no upstream \"y\"\n"
+         "6: weights: \"u\" is not a pair UPSTREAM=N with N from 0 to 1000000\n"
+         "6: weights: \"u=-1\" is not a pair UPSTREAM=N with N from 0 to 1000000\n"
+         "7: weights: \"u=1000001\" is not a pair UPSTREAM=N with N from 0 to 1000000\n"},
+        {M C "upstream \"u\" { protocol = openai url = \"https://u.example\" models = {m}\n"
+             " rename = {\"m=x\", \"mm=x\", \"m=y\", \"n=z\", \"m=\", \"=m\", \"m\"} }\n"
+             "model \"n\" { input = 0 output = 0 }\n",
+         "4: rename: no model \"mm\"; did you mean \"m\"?\n"
+         "4: rename: \"m\" is renamed twice\n"
+         "4: rename: \"n\" is not among the models that this upstream serves\n"
+         "4: rename: \"m=\" is not a pair MODEL=NAME\n"
+         "4: rename: \"=m\" is not a pair MODEL=NAME\n"
+         "4: rename: \"m\" is not a pair MODEL=NAME\n"},
+        {U C "model \"claude-sonnet\" { input = 0 output = 0 alias = {\"sonnet\"} }\n"
+             "auto \"auto\" { models = {\"claud-sonnet\", \"sonnet\", \"gpt-*\", \"claude-*\"} }\n",
+         "4: models: \"claud-sonnet\" matches no model of this file; did you mean "
+         "\"claude-sonnet\"?\n"
+         "4: models: \"sonnet\" matches no model of this file; did you mean \"claude-sonnet\"?\n"
+         "4: models: \"gpt-*\" matches no model of this file\n"},
+        /* While the grammar is wrong, nothing is said of what may just not have been read. */
+        {U M "channel \"c\" { use = {nobody} }\n}\n", "4: syntax: this \"}\" closes nothing\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+#define URL(url, more) "upstream \"u\" { protocol = openai url = \"" url "\" " more " }\n" M C
+
+static void
+test_urls(void **state)
+{
+    static const struct faulty cases[] = {
+        {URL("https://u.example", ""), ""},
+        {URL("https://u.example:8443/v1/", ""), ""},
+        {URL("https://[2001:db8::1]:8443/v1", ""), ""},
+        {URL("http://127.0.0.1:8081/v1", "local = true"), ""},
+        {URL("http://box:8081", "local = true"), ""},
+        {URL("https://", ""), "1: url: the URL has no host\n"},
+        {URL("https:///v1", ""), "1: url: the URL has no host\n"},
+        {URL("ftp://u.example", ""),
+         "1: url: the URL starts with neither https:// nor http://\n"},
+        {URL("u.example", ""), "1: url: the URL starts with neither https:// nor http://\n"},
+        {URL("HTTPS://u.example", ""),
+         "1: url: the URL starts with neither https:// nor http://\n"},
+        {URL("http://u.example/v1", ""),
+         "1: url: keys and prompts would go unencrypted; write https://, or set local = true\n"},
+        {URL("https://127.0.0.1", ""),
+         "1: url: 127.0.0.1 is a loopback or private address; set local = true to allow it\n"},
+        {URL("https://[::1]", ""),
+         "1: url: ::1 is a loopback or private address; set local = true to allow it\n"},
+        {URL("https://localhost", ""),
+         "1: url: localhost is a loopback or private address; set local = true to allow it\n"},
+        {URL("https://me:secret@u.example", ""),
+         "1: url: the URL holds a user name; keys come by key-env, key-file or key-credential\n"},
+        {URL("https://u.example/?key=1", ""), "1: url: the URL holds a query\n"},
+        {URL("https://u.example?", ""), "1: url: the URL holds a query\n"},
+        {URL("https://u.example/#x", ""), "1: url: the URL holds a fragment\n"},
+        {URL("https://u.example:0", ""), "1: url: the URL's port is not a number from 1 to 65535\n"},
+        {URL("https://u.example:", ""), "1: url: the URL's port is not a number from 1 to 65535\n"},
+        {URL("https://u.example:65536", ""),
+         "1: url: the URL's port is not a number from 1 to 65535\n"},
+        {URL("https://2130706433", ""),
+         "1: url: the URL's host is a number but not an IPv4 address\n"},
+        {URL("https://0x7f.1", ""), "1: url: the URL's host is a number but not an IPv4 address\n"},
+        {URL("https://127.1", ""), "1: url: the URL's host is a number but not an IPv4 address\n"},
+        {URL("https://u..example", ""), "1: url: the URL's host is not a host name\n"},
+        {URL("https://u_\\x20.example", ""), "1: url: the URL's host is not a host name\n"},
+        {URL("https://[::g]", ""), "1: url: the URL's host is not an IPv6 address\n"},
+        {URL("https://[::1", ""), "1: url: the URL's host is not an IPv6 address\n"},
+        {URL("https://u.example/a//b", ""), "1: url: the URL's path has empty or dotted parts\n"},
+        {URL("https://u.example/a/..", ""), "1: url: the URL's path has empty or dotted parts\n"},
+        {URL("https://u.example/a b", ""),
+         "1: url: the URL's path holds a byte that must be written as %XX\n"},
+        {URL("", ""), "1: url: the value is empty\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+static void
+test_keys(void **state)
+{
+    static const struct faulty cases[] = {
+        {URL("https://u.example", "key-env = \"A\" key-file = \"/x\"\nkey-credential = \"c\""),
+         "1: key-file: the key comes from key-env already; name one source\n"
+         "2: key-credential: the key comes from key-env already; name one source\n"},
+        {URL("https://u.example", "key-env = \"sk-not-a-name\""),
+         "1: key-env: this is not the name of an environment variable; the key itself does not "
+         "belong in this file\n"},
+        {URL("https://u.example", "key-credential = \"../x\""),
+         "1: key-credential: this is not the name of a credential\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+static void
+test_grammar(void **state)
+{
+    static const struct faulty cases[] = {
+        {"# only a comment", "1: warning: nothing can be served: there is no upstream section\n"},
+        {"#\n//\n/* */\n#\n/*\n*/\nlimits {\n#\n foo = 1 }\n" U M C,
+         "9: unknown name \"foo\" in limits\n"},
+        {"\xef\xbb\xbf" U "\r\n" M C, ""},
+        {U M C "limits {\n body = \"32m\n event = 1m\n}\n",
+         "5: syntax: this string is never closed: \" is missing\n"},
+        {U M C "limits {\n body = '32m\n foo = 1\n}\n",
+         "5: syntax: this string is never closed: ' is missing\n"
+         "6: unknown name \"foo\" in limits\n"},
+        {U M "channel \"c\" {\n use = {\"u\"\n title = \"x\"\n foo = 1 }\n",
+         "4: syntax: the list of \"use\" is never closed: \"}\" is missing\n"
+         "6: unknown name \"foo\" in channel \"c\"\n"},
+        {U M "channel \"c\" {\n use = {\"u\"\n \"v\" \"w\"}\n foo = 1 }\n",
+         "4: syntax: \",\" is missing in the list of \"use\"\n"
+         "5: syntax: \",\" is missing in the list of \"use\"\n"
+         "6: unknown name \"foo\" in channel \"c\"\n"},
+        {U M C "limits {\n body = 1m\nmodel \"n\" { input = 0 }\nlimits { foo = 1 }\n",
+         "6: syntax: limits of line 4 is not closed before this: \"}\" is missing\n"
+         "7: unknown name \"foo\" in limits\n"
+         "7: limits is there twice; first in line 4\n"},
+        {U M C "limits {\n body = 1m\n", "4: syntax: limits is never closed: \"}\" is missing\n"},
+        {U M C "limits { body = 1m }}\n}\n",
+         "4: syntax: this \"}\" closes nothing\n5: syntax: this \"}\" closes nothing\n"},
+        {U M C "limits {\n body =\n event = 1m\n headers\n header 3k\n foo = 1 }\n",
+         "5: syntax: the value of \"body\" is missing\n"
+         "7: syntax: \"=\" is missing after \"headers\"\n"
+         "8: syntax: \"=\" is missing after \"header\"\n"
+         "9: unknown name \"foo\" in limits\n"},
+        {U M C "limits { body = }\n", "4: syntax: the value of \"body\" is missing\n"},
+        {U M "channel \"c\" { use = u\n weights = {u=1}\n foo = 1 }\n",
+         "4: syntax: unexpected \"=\"; quote a value that holds one of = { } ( ) , + # or a blank\n"
+         "5: unknown name \"foo\" in channel \"c\"\n"},
+        {U M "channel \"c\" { use = u\n title = a=b\n foo = 1 }\n",
+         "4: syntax: unexpected \"=\"; quote a value that holds one of = { } ( ) , + # or a blank\n"
+         "5: unknown name \"foo\" in channel \"c\"\n"},
+        {U M C "model { input = 1 }\nlimits \"x\" { }\nmodel \"n\" \"o\" { }\n",
+         "4: syntax: model needs a name in quotes before its \"{\"\n"
+         "5: syntax: limits takes no name\n"
+         "6: syntax: \"{\" is missing after \"model\"\n"},
+        {U M C "limits { body = \"1\\0\" }\n", "4: syntax: a value cannot hold a NUL byte\n"},
+        {U M C "limits { body = \"1\\x00\" }\n", "4: syntax: a value cannot hold a NUL byte\n"},
+        {U M C "limits { body = \"\\401\" }\n", "4: syntax: invalid octal number '\\401'\n"},
+        {U M C "limits { body = \"${X\" }\n",
+         "4: syntax: this \"${\" is never closed: \"}\" is missing\n"},
+        {U M C "limits { body = 1m \x01 }\n", "4: syntax: byte 0x01 has no place here\n"},
+        {U M C "/* never\n\n", "4: syntax: this comment is never closed: \"*/\" is missing\n"},
+        {U M C "include(\"x\")\nlimits { include(\"y\") }\ninclude\nfoo(\"x\")\n",
+         "4: include() cannot be used here\n"
+         "5: include() inside of limits; it stands outside of sections only\n"
+         "6: syntax: \"=\" is missing after \"include\"\n"
+         "7: syntax: only include(\"FILE\") takes parentheses\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+/* The message holds what the file held, but stays one line of bounded length. */
+static void
+test_hostile_text(void **state)
+{
+    struct conf_faults faults;
+    struct buf text;
+    struct conf *conf;
+
+    (void)state;
+    buf_init(&text, 1 << 24);
+    buf_add_str(&text, STR("model \"a\\nb\\x1b[31m\" { foo = 1 }\nlimits { body = \""));
+    for (int i = 0; i < 100000; i++)
+        buf_add_char(&text, 'x');
+    buf_add_str(&text, STR("\" }\n"));
+    for (int i = 0; i < 3000; i++)
+        buf_add_fmt(&text, "a%d { b { c { \n", i);
+    conf = conf_load_text(buf_str(&text), "t", &faults);
+    assert_null(conf);
+    assert_true(faults.count > 3 && faults.count <= 500);
+    assert_true(faults.fault_count >= faults.count);
+    for (size_t i = 0; i < faults.count; i++) {
+        assert_true(strlen(faults.at[i].message) < 1024);
+        for (const char *c = faults.at[i].message; *c != '\0'; c++)
+            assert_true((unsigned char)*c >= 0x20);
+    }
+    conf_faults_free(&faults);
+    conf_faults_free(&faults);
+    text.len = 0;
+    for (int i = 0; i < 200000; i++)
+        buf_add_str(&text, STR("a {"));
+    assert_null(conf_load_text(buf_str(&text), "t", &faults));
+    conf_faults_free(&faults);
+    text.len = 0;
+    for (int i = 0; i < 1000000; i++)
+        buf_add_str(&text, STR("limits"));
+    assert_null(conf_load_text(buf_str(&text), "t", &faults));
+    assert_string_equal(faults.at[0].message, "larger than 4 MiB");
+    conf_faults_free(&faults);
+    buf_free(&text);
+}
+
+static void
+test_too_many(void **state)
+{
+    struct conf_faults faults;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 1 << 22);
+    for (int i = 0; i < CONF_CHANNEL_COUNT_MAX + 2; i++)
+        buf_add_fmt(&text, "channel \"c%d\" { use = u }\n", i);
+    buf_add_str(&text, STR(U M));
+    assert_null(conf_load_text(buf_str(&text), "t", &faults));
+    assert_int_equal(faults.count, 1);
+    assert_int_equal(faults.at[0].line, CONF_CHANNEL_COUNT_MAX + 1);
+    assert_string_equal(faults.at[0].message, "too many channel sections: at most 256");
+    conf_faults_free(&faults);
+    text.len = 0;
+    buf_add_str(&text, STR(U C "model \"m\" { input = 1 output = 1\n"));
+    for (int i = 0; i < CONF_TIER_COUNT_MAX + 1; i++)
+        buf_add_fmt(&text, "tier \"t%d\" { above = %d input = 2 }\n", i, i + 1);
+    buf_add_str(&text, STR("}"));
+    assert_null(conf_load_text(buf_str(&text), "t", &faults));
+    assert_string_equal(faults.at[0].message, "model \"m\": too many tiers: at most 8");
+    conf_faults_free(&faults);
+    buf_free(&text);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_types),
+        cmocka_unit_test(test_missing),    cmocka_unit_test(test_references),
+        cmocka_unit_test(test_urls),       cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_grammar),    cmocka_unit_test(test_hostile_text),
+        cmocka_unit_test(test_too_many),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
