@@ -1,0 +1,574 @@
+/* Plain connections on real sockets: data, backpressure, ends of every kind. */
+#include "net_tools.h"
+
+#include "base/rng.h"
+
+#include <netinet/tcp.h>
+
+static struct net net;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    tools_net(&net);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    assert_int_equal(net.counts.conns_open, 0);
+    assert_int_equal(net.counts.accepted_open, 0);
+    net_end(&net);
+    return 0;
+}
+
+static bool
+got_is(const struct side *side, const char *text)
+{
+    return side->got.len == strlen(text) && memcmp(side->got.ptr, text, side->got.len) == 0;
+}
+
+/* ---- a pair: one accepted, one dialled ---- */
+
+struct pair {
+    struct door door;
+    struct side in, out;
+};
+
+static void
+pair_open(struct pair *pair)
+{
+    side_init(&pair->in);
+    side_init(&pair->out);
+    door_open(&net, &pair->door, &pair->in, 1, NULL);
+    side_dial(&net, &pair->out, pair->door.port, NULL, "127.0.0.1");
+    RUN_UNTIL(&net, pair->in.opened == 1 && pair->out.opened == 1);
+}
+
+static void
+pair_end(struct pair *pair)
+{
+    conn_close(&pair->in.conn);
+    conn_close(&pair->out.conn);
+    RUN_UNTIL(&net, pair->in.closed == 1 && pair->out.closed == 1);
+    door_close(&net, &pair->door);
+    side_free(&pair->in);
+    side_free(&pair->out);
+}
+
+static void
+echo(void **state)
+{
+    struct pair p;
+    struct str parts[] = {STR("one "), STR(""), STR("two "), STR("three")};
+    int on = 0;
+    socklen_t len = sizeof(on);
+
+    (void)state;
+    pair_open(&p);
+    p.in.echo = true;
+    assert_int_equal(conn_write(&p.out.conn, parts, COUNT_OF(parts)), 0);
+    assert_int_equal(conn_pending_bytes(&p.out.conn), 0);
+    RUN_UNTIL(&net, p.out.got.len == 13);
+    assert_true(got_is(&p.out, "one two three"));
+    assert_int_equal(p.out.conn.peer.port, p.door.port);
+    assert_int_equal(p.in.conn.peer.family, 4);
+    assert_int_equal(p.in.conn.peer.ip[0], 127);
+    /* Inherited from the listener on one side, set on the other. */
+    assert_int_equal(getsockopt(p.in.conn.fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+    assert_int_not_equal(on, 0);
+    on = 0;
+    assert_int_equal(getsockopt(p.out.conn.fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+    assert_int_not_equal(on, 0);
+    assert_int_equal(conn_write(&p.out.conn, parts, 0), 0);
+    assert_false(conn_is_tls(&p.out.conn));
+    conn_idle(&p.out.conn);
+    pair_end(&p);
+}
+
+static void
+size_of_an_idle_connection(void **state)
+{
+    (void)state;
+    print_message("sizeof(struct conn) = %zu\n", sizeof(struct conn));
+    assert_true(sizeof(struct conn) <= 320);
+}
+
+static void
+one_read_is_bounded(void **state)
+{
+    struct pair p;
+    static char bytes[1u << 20];
+    struct str part = {bytes, sizeof(bytes)};
+
+    (void)state;
+    tools_fill(bytes, sizeof(bytes), 1);
+    pair_open(&p);
+    assert_int_equal(conn_write(&p.out.conn, &part, 1), 0);
+    RUN_UNTIL(&net, p.in.got.len == sizeof(bytes));
+    assert_memory_equal(p.in.got.ptr, bytes, sizeof(bytes));
+    assert_true(p.in.data_len_max <= NET_READ_BYTES);
+    pair_end(&p);
+}
+
+/* A fast source, an echo that stops when full, and a reader that takes its time. */
+static void
+slow_reader_is_bounded(void **state)
+{
+    struct door door;
+    struct side in;
+    struct buf back;
+    static char bytes[256u << 10];
+    size_t sent = 0, want = 24u << 20;
+    uint32_t check = 0, seen = 0;
+    int fd;
+
+    (void)state;
+    tools_fill(bytes, sizeof(bytes), 7);
+    side_init(&in);
+    in.keep = false;
+    in.echo = in.stop_when_full = true;
+    buf_init(&back, 1u << 30);
+    door_open(&net, &door, &in, 1, NULL);
+    fd = raw_connect(door.port);
+    RUN_UNTIL(&net, in.opened == 1);
+    /* First without reading at all: it must come to a halt. */
+    for (unsigned still = 0; still < 50;) {
+        ssize_t n = send(fd, bytes + sent % sizeof(bytes),
+                         sizeof(bytes) - sent % sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        still = n > 0 ? 0 : still + 1;
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
+    }
+    assert_true(in.pending_max <= CONN_PENDING_HIGH + NET_READ_BYTES);
+    assert_true(conn_is_full(&in.conn));
+    assert_true(in.conn.write_progress_ms > 0);
+    want = MAX(want, sent);
+    while (back.len < want) {
+        size_t left = MIN(want - sent, sizeof(bytes) - sent % sizeof(bytes));
+        ssize_t n = left == 0 ? 0
+                              : send(fd, bytes + sent % sizeof(bytes), left,
+                                     MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        assert_int_equal(raw_read(fd, &back), 0);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
+    }
+    for (size_t i = 0; i < want; i++) {
+        check = check * 31 + (uint8_t)bytes[i % sizeof(bytes)];
+        seen = seen * 31 + (uint8_t)back.ptr[i];
+    }
+    assert_int_equal(check, seen);
+    assert_true(in.drains > 0);
+    assert_true(in.pending_max <= CONN_PENDING_HIGH + NET_READ_BYTES);
+    RUN_UNTIL(&net, conn_pending_bytes(&in.conn) == 0);
+    assert_null(in.conn.pending);
+    (void)close(fd);
+    RUN_UNTIL(&net, in.eofs == 1);
+    conn_close(&in.conn);
+    RUN_UNTIL(&net, in.closed == 1);
+    door_close(&net, &door);
+    buf_free(&back);
+}
+
+static void
+stop_and_start_reading(void **state)
+{
+    struct pair p;
+    struct str part = STR("x");
+
+    (void)state;
+    pair_open(&p);
+    conn_read_stop(&p.in.conn);
+    conn_read_stop(&p.in.conn);
+    assert_int_equal(conn_write(&p.out.conn, &part, 1), 0);
+    RUN_FOR(&net, 60);
+    assert_int_equal(p.in.got.len, 0);
+    conn_read_start(&p.in.conn);
+    conn_read_start(&p.in.conn);
+    RUN_UNTIL(&net, p.in.got.len == 1);
+    /* The end of the peer is told also while stopped, when nothing is before it … */
+    conn_read_stop(&p.in.conn);
+    conn_shutdown(&p.out.conn);
+    RUN_UNTIL(&net, p.in.eofs == 1);
+    assert_true(conn_eof_clean(&p.in.conn));
+    /* … and writing is still possible. */
+    assert_int_equal(conn_write(&p.in.conn, &part, 1), 0);
+    pair_end(&p);
+}
+
+static void
+stopped_end_waits_for_data_before_it(void **state)
+{
+    struct pair p;
+    struct str part = STR("data");
+
+    (void)state;
+    pair_open(&p);
+    conn_read_stop(&p.in.conn);
+    assert_int_equal(conn_write(&p.out.conn, &part, 1), 0);
+    conn_shutdown(&p.out.conn);
+    RUN_FOR(&net, 50);
+    assert_int_equal(p.in.eofs, 0);
+    conn_read_start(&p.in.conn);
+    RUN_UNTIL(&net, p.in.eofs == 1);
+    assert_true(got_is(&p.in, "data"));
+    pair_end(&p);
+}
+
+static void
+reset_by_peer_while_stopped(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_open(&p);
+    conn_read_stop(&p.in.conn);
+    conn_reset(&p.out.conn);
+    RUN_UNTIL(&net, p.in.errors == 1);
+    assert_int_equal(p.in.err, -ECONNRESET);
+    assert_int_equal(p.in.stage, CONN_STAGE_READ);
+    assert_string_equal(p.in.text, "connection reset by peer");
+    RUN_UNTIL(&net, p.in.closed == 1);
+    pair_end(&p);
+}
+
+/* What the peer sent before its reset is still delivered. */
+static void
+data_before_a_reset(void **state)
+{
+    struct door door;
+    struct side in;
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    int fd;
+
+    (void)state;
+    side_init(&in);
+    door_open(&net, &door, &in, 1, NULL);
+    fd = raw_connect(door.port);
+    RUN_UNTIL(&net, in.opened == 1);
+    assert_int_equal(send(fd, "last words", 10, 0), 10);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    (void)close(fd);
+    RUN_UNTIL(&net, in.errors == 1);
+    assert_true(got_is(&in, "last words"));
+    RUN_UNTIL(&net, in.closed == 1);
+    door_close(&net, &door);
+    side_free(&in);
+}
+
+static void
+write_to_a_gone_peer(void **state)
+{
+    struct door door;
+    struct side in;
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    struct str part = STR("hello");
+    int fd, rc;
+
+    (void)state;
+    side_init(&in);
+    door_open(&net, &door, &in, 1, NULL);
+    fd = raw_connect(door.port);
+    RUN_UNTIL(&net, in.opened == 1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    (void)close(fd);
+    rc = conn_write(&in.conn, &part, 1);
+    assert_true(rc == -EPIPE || rc == -ECONNRESET);
+    /* The result told it: nothing is sent any more, and on_error does not come too. */
+    assert_int_equal(conn_write(&in.conn, &part, 1), -EPIPE);
+    conn_close(&in.conn);
+    assert_int_equal(conn_write(&in.conn, &part, 1), -ENOTCONN);
+    RUN_UNTIL(&net, in.closed == 1);
+    assert_int_equal(in.errors, 0);
+    door_close(&net, &door);
+}
+
+/* Pending output meets a reset: that is an error of its own, told in the background. */
+static void
+pending_meets_a_reset(void **state)
+{
+    struct pair p;
+    static char bytes[8u << 20];
+    struct str part = {bytes, sizeof(bytes)};
+
+    (void)state;
+    pair_open(&p);
+    conn_read_stop(&p.out.conn);
+    assert_int_equal(conn_write(&p.in.conn, &part, 1), 0);
+    assert_int_equal(conn_write(&p.in.conn, &part, 1), 0);
+    RUN_FOR(&net, 30);
+    assert_true(conn_pending_bytes(&p.in.conn) > 0);
+    conn_reset(&p.out.conn);
+    RUN_UNTIL(&net, p.in.errors == 1);
+    assert_int_equal(p.in.stage, CONN_STAGE_WRITE);
+    RUN_UNTIL(&net, p.in.closed == 1);
+    pair_end(&p);
+}
+
+/* The answer must arrive although the peer never stops sending, unread. */
+static void
+shutdown_delivers_despite_unread_input(void **state)
+{
+    struct door door;
+    struct side in;
+    struct buf back;
+    static char answer[2u << 20], flood[100000];
+    struct str part = {answer, sizeof(answer)};
+    int fd, end = 0;
+
+    (void)state;
+    tools_fill(answer, sizeof(answer), 3);
+    side_init(&in);
+    buf_init(&back, 8u << 20);
+    door_open(&net, &door, &in, 1, NULL);
+    fd = raw_connect(door.port);
+    RUN_UNTIL(&net, in.opened == 1);
+    assert_true(send(fd, flood, sizeof(flood), MSG_DONTWAIT) > 0);
+    assert_int_equal(conn_write(&in.conn, &part, 1), 0);
+    conn_shutdown(&in.conn);
+    conn_shutdown(&in.conn);
+    assert_int_equal(conn_write(&in.conn, &part, 1), -ENOTCONN);
+    assert_true(send(fd, flood, sizeof(flood), MSG_DONTWAIT) > 0);
+    while (end == 0) {
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
+        end = raw_read(fd, &back);
+    }
+    assert_int_equal(end, -1);
+    assert_int_equal(back.len, sizeof(answer));
+    assert_memory_equal(back.ptr, answer, sizeof(answer));
+    assert_int_equal(in.closed, 0); /* lingers for our end */
+    (void)close(fd);
+    RUN_UNTIL(&net, in.closed == 1);
+    assert_int_equal(in.got.len, 0); /* nothing comes after conn_shutdown() */
+    assert_int_equal(in.eofs + in.errors, 0);
+    door_close(&net, &door);
+    buf_free(&back);
+}
+
+static void
+linger_ends_by_time_and_by_bytes(void **state)
+{
+    struct door door;
+    struct side in[2];
+    struct buf back;
+    static char flood[256u << 10];
+    uint64_t from;
+    int fds[2];
+
+    (void)state;
+    net.options.linger_ms = 300;
+    side_init(&in[0]);
+    side_init(&in[1]);
+    buf_init(&back, 8u << 20);
+    door_open(&net, &door, in, 2, NULL);
+    fds[0] = raw_connect(door.port);
+    RUN_UNTIL(&net, in[0].opened == 1);
+    from = clock_mono_us();
+    conn_shutdown(&in[0].conn);
+    RUN_UNTIL(&net, in[0].closed == 1);
+    assert_true(clock_mono_us() - from >= 290000);
+
+    net.options.linger_ms = 60000;
+    fds[1] = raw_connect(door.port);
+    RUN_UNTIL(&net, in[1].opened == 1);
+    conn_shutdown(&in[1].conn);
+    while (in[1].closed == 0) {
+        (void)send(fds[1], flood, sizeof(flood), MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
+    }
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    door_close(&net, &door);
+}
+
+static void
+stalled_flush_is_cut(void **state)
+{
+    struct door door;
+    struct side in;
+    static char bytes[8u << 20];
+    struct str part = {bytes, sizeof(bytes)};
+    int fd;
+
+    (void)state;
+    net.options.stall_ms = 200;
+    side_init(&in);
+    door_open(&net, &door, &in, 1, NULL);
+    fd = raw_connect(door.port);
+    RUN_UNTIL(&net, in.opened == 1);
+    assert_int_equal(conn_write(&in.conn, &part, 1), 0);
+    conn_shutdown(&in.conn);
+    RUN_UNTIL(&net, in.closed == 1);
+    (void)close(fd);
+    door_close(&net, &door);
+}
+
+static void
+close_inside_callbacks(void **state)
+{
+    struct door door;
+    struct side in[3], out[3];
+    struct str part = STR("hello");
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        side_init(&in[i]);
+        side_init(&out[i]);
+    }
+    in[0].close_on_open = true;
+    in[1].close_on_data = true;
+    in[2].shutdown_on_eof = true;
+    out[0].shutdown_on_eof = out[1].shutdown_on_eof = true;
+    door_open(&net, &door, in, 3, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        side_dial(&net, &out[i], door.port, NULL, "127.0.0.1");
+        RUN_UNTIL(&net, out[i].opened == 1 && in[i].opened == 1);
+    }
+    RUN_UNTIL(&net, in[0].closed == 1 && out[0].closed == 1);
+    assert_int_equal(conn_write(&out[1].conn, &part, 1), 0);
+    RUN_UNTIL(&net, in[1].closed == 1 && out[1].closed == 1);
+    conn_shutdown(&out[2].conn);
+    RUN_UNTIL(&net, in[2].closed == 1 && out[2].closed == 1);
+    assert_int_equal(in[2].eofs, 1);
+    door_close(&net, &door);
+    for (unsigned i = 0; i < 3; i++) {
+        side_free(&in[i]);
+        side_free(&out[i]);
+    }
+}
+
+static void
+twice_is_fine(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    pair_open(&p);
+    conn_close(&p.in.conn);
+    conn_close(&p.in.conn);
+    conn_reset(&p.in.conn);
+    conn_shutdown(&p.in.conn);
+    conn_read_start(&p.in.conn);
+    conn_read_stop(&p.in.conn);
+    assert_true(conn_is_closing(&p.in.conn));
+    assert_int_equal(p.in.closed, 0); /* a later turn */
+    pair_end(&p);
+    assert_int_equal(p.in.closed, 1);
+}
+
+/*
+ * Chaos: many pairs, random actions on either end, no expectation but that every byte that
+ * arrives is right, every conn closes exactly once, and nothing is left.
+ */
+static void
+random_actions(void **state)
+{
+    enum { PAIRS = 24, ROUNDS = 40, STEPS = 300 };
+    static struct side in[PAIRS], out[PAIRS];
+    static char bytes[300000];
+    const char *text = getenv("TEST_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : rng_u64();
+    uint64_t rng = seed;
+
+    (void)state;
+    print_message("TEST_SEED=%llu\n", (unsigned long long)seed);
+    memset(bytes, 'a', sizeof(bytes));
+    net.options.linger_ms = 50;
+    net.options.stall_ms = 100;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct door door;
+
+        for (unsigned i = 0; i < PAIRS; i++) {
+            side_init(&in[i]);
+            side_init(&out[i]);
+            in[i].keep = out[i].keep = false;
+            in[i].echo = in[i].stop_when_full = rng_next(&rng) % 2 == 0;
+            out[i].stop_when_full = true;
+            in[i].close_on_data = rng_next(&rng) % 16 == 0;
+        }
+        door_open(&net, &door, in, PAIRS, NULL);
+        for (unsigned i = 0; i < PAIRS; i++)
+            side_dial(&net, &out[i], door.port, NULL, "127.0.0.1");
+        for (unsigned step = 0; step < STEPS; step++) {
+            struct side *side =
+                rng_next(&rng) % 2 == 0 ? &in[rng_next(&rng) % PAIRS] : &out[rng_next(&rng) % PAIRS];
+            struct str parts[3] = {{bytes, rng_next(&rng) % 100},
+                                   {bytes, rng_next(&rng) % 2000},
+                                   {bytes, rng_next(&rng) % sizeof(bytes)}};
+
+            if (side->conn.state == CONN_UNUSED || side->closed > 0)
+                continue;
+            switch (rng_next(&rng) % 24) {
+            case 0:
+                conn_close(&side->conn);
+                break;
+            case 1:
+                conn_shutdown(&side->conn);
+                break;
+            case 2:
+                conn_reset(&side->conn);
+                break;
+            case 3:
+            case 4:
+                conn_read_stop(&side->conn);
+                break;
+            case 5:
+            case 6:
+            case 7:
+                conn_read_start(&side->conn);
+                break;
+            case 8:
+            case 9:
+            case 10:
+            case 11:
+                if (conn_write(&side->conn, parts, 1 + (unsigned)(rng_next(&rng) % 3)) < 0)
+                    conn_close(&side->conn);
+                break;
+            default:
+                (void)uv_run(&net.loop, UV_RUN_NOWAIT);
+                break;
+            }
+        }
+        door_close(&net, &door);
+        for (unsigned i = 0; i < PAIRS; i++) {
+            if (in[i].conn.state != CONN_UNUSED) {
+                conn_close(&in[i].conn);
+                RUN_UNTIL(&net, in[i].closed == 1);
+            }
+            conn_close(&out[i].conn);
+            RUN_UNTIL(&net, out[i].closed == 1);
+        }
+        assert_int_equal(net.counts.conns_open, 0);
+        assert_int_equal(net.wheel.count, 0);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(echo, setup, teardown),
+        cmocka_unit_test(size_of_an_idle_connection),
+        cmocka_unit_test_setup_teardown(one_read_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(slow_reader_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(stop_and_start_reading, setup, teardown),
+        cmocka_unit_test_setup_teardown(stopped_end_waits_for_data_before_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(reset_by_peer_while_stopped, setup, teardown),
+        cmocka_unit_test_setup_teardown(data_before_a_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(write_to_a_gone_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(pending_meets_a_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(shutdown_delivers_despite_unread_input, setup, teardown),
+        cmocka_unit_test_setup_teardown(linger_ends_by_time_and_by_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(stalled_flush_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(close_inside_callbacks, setup, teardown),
+        cmocka_unit_test_setup_teardown(twice_is_fine, setup, teardown),
+        cmocka_unit_test_setup_teardown(random_actions, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
