@@ -1,8 +1,8 @@
 #include "proto/answer.h"
 
 #include "base/js.h"
-#include "base/str.h"
 #include "proto/marks.h"
+#include "proto/pick.h"
 
 const char *const answer_kind_name[ANSWER_KIND_COUNT] = {
     [ANSWER_OK] = "ok",
@@ -19,12 +19,35 @@ is_set(struct js_value value)
     return value.type == JS_OBJECT || value.type == JS_STRING;
 }
 
+/* What all answers have, and the one member that makes an answer of each endpoint. */
+enum {
+    NAME_MODEL,
+    NAME_ID,
+    NAME_USAGE,
+    NAME_ERROR,
+    NAME_CHOICES,
+    NAME_DATA,
+    NAME_OUTPUT,
+    NAME_CONTENT,
+    NAME_INPUT_TOKENS,
+    NAME_COUNT
+};
+static const struct str names[NAME_COUNT] = {
+    [NAME_MODEL] = PICK_NAME("model"),
+    [NAME_ID] = PICK_NAME("id"),
+    [NAME_USAGE] = PICK_NAME("usage"),
+    [NAME_ERROR] = PICK_NAME("error"),
+    [NAME_CHOICES] = PICK_NAME("choices"),
+    [NAME_DATA] = PICK_NAME("data"),
+    [NAME_OUTPUT] = PICK_NAME("output"),
+    [NAME_CONTENT] = PICK_NAME("content"),
+    [NAME_INPUT_TOKENS] = PICK_NAME("input_tokens"),
+};
+
 /* Bytes of a member that holds something generated. */
 static size_t
-len_of(struct js_value object, struct str name)
+len_of(struct js_value value)
 {
-    struct js_value value = js_get(object, name);
-
     switch (value.type) {
     case JS_STRING: return value.raw.len;
     case JS_ARRAY:
@@ -41,104 +64,37 @@ len_of(struct js_value object, struct str name)
 static size_t
 choices_len(struct js_value choices)
 {
-    struct js_value key, choice;
+    static const struct str choice_names[] = {PICK_NAME("message"), PICK_NAME("text")};
+    static const struct str generated[] = {
+        PICK_NAME("content"),    PICK_NAME("reasoning_content"), PICK_NAME("reasoning"),
+        PICK_NAME("refusal"),    PICK_NAME("tool_calls"),        PICK_NAME("function_call"),
+        PICK_NAME("audio"),
+    };
+    struct js_value key, choice, parts[2], values[COUNT_OF(generated)];
     struct js_iter it;
     size_t len = 0;
 
     for (js_iter_init(&it, choices); js_next(&it, &key, &choice);) {
-        struct js_value message = js_get(choice, STR("message"));
-
-        len += len_of(choice, STR("text")) + len_of(message, STR("content")) +
-               len_of(message, STR("reasoning_content")) + len_of(message, STR("reasoning")) +
-               len_of(message, STR("refusal")) + len_of(message, STR("tool_calls")) +
-               len_of(message, STR("function_call")) + len_of(message, STR("audio"));
+        pick_members(choice, choice_names, 2, parts);
+        pick_members(parts[0], generated, COUNT_OF(generated), values);
+        len += len_of(parts[1]);
+        for (size_t i = 0; i < COUNT_OF(generated); i++)
+            len += len_of(values[i]);
     }
     return len;
 }
 
-static void
-read_openai(struct js_value document, struct answer *out)
+/* The member without which this is no answer of the endpoint. */
+static unsigned
+main_member(enum proto_endpoint endpoint)
 {
-    struct js_value choices = js_get(document, STR("choices"));
-
-    if (choices.type != JS_ARRAY) {
-        out->kind = is_set(js_get(document, STR("error"))) ? ANSWER_ERROR : ANSWER_UNKNOWN;
-        return;
-    }
-    out->kind = ANSWER_OK;
-    out->usage = usage_from_openai(marks_openai_usage(document));
-    out->output_len = choices_len(choices);
-}
-
-static void
-read_embeddings(struct js_value document, struct answer *out)
-{
-    struct js_value data = js_get(document, STR("data"));
-
-    if (data.type != JS_ARRAY) {
-        out->kind = is_set(js_get(document, STR("error"))) ? ANSWER_ERROR : ANSWER_UNKNOWN;
-        return;
-    }
-    out->kind = ANSWER_OK;
-    out->usage = usage_from_embeddings(js_get(document, STR("usage")));
-    out->has_output = data.raw.len > 2;
-}
-
-/* A response that failed is a response all the same: the client finds the error inside. */
-static void
-read_responses(struct js_value document, struct answer *out)
-{
-    if (js_get(document, STR("output")).type != JS_ARRAY) {
-        out->kind = is_set(js_get(document, STR("error"))) ? ANSWER_ERROR : ANSWER_UNKNOWN;
-        return;
-    }
-    out->kind = ANSWER_OK;
-    out->usage = usage_from_responses(js_get(document, STR("usage")));
-    out->output_len = len_of(document, STR("output"));
-}
-
-static void
-read_messages(struct js_value document, struct answer *out)
-{
-    if (js_get(document, STR("content")).type != JS_ARRAY) {
-        out->kind = is_set(js_get(document, STR("error"))) ? ANSWER_ERROR : ANSWER_UNKNOWN;
-        return;
-    }
-    out->kind = ANSWER_OK;
-    out->usage = usage_from_anthropic(js_get(document, STR("usage")));
-    out->output_len = len_of(document, STR("content"));
-}
-
-static void
-read_count_tokens(struct js_value document, struct answer *out)
-{
-    if (js_get(document, STR("input_tokens")).type == JS_NONE) {
-        out->kind = is_set(js_get(document, STR("error"))) ? ANSWER_ERROR : ANSWER_UNKNOWN;
-        return;
-    }
-    out->kind = ANSWER_OK;
-    out->usage = usage_from_count_tokens(document);
-}
-
-void
-answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
-{
-    struct js_value document;
-    struct js_error ignored;
-
-    *out = (struct answer){.kind = ANSWER_NOT_JSON};
-    if (!js_check(body, &document, &ignored))
-        return;
-    out->kind = ANSWER_UNKNOWN;
-    if (document.type != JS_OBJECT)
-        return;
     switch (endpoint) {
     case ENDPOINT_CHAT:
-    case ENDPOINT_COMPLETIONS: read_openai(document, out); break;
-    case ENDPOINT_EMBEDDINGS: read_embeddings(document, out); break;
-    case ENDPOINT_RESPONSES: read_responses(document, out); break;
-    case ENDPOINT_MESSAGES: read_messages(document, out); break;
-    case ENDPOINT_COUNT_TOKENS: read_count_tokens(document, out); break;
+    case ENDPOINT_COMPLETIONS: return NAME_CHOICES;
+    case ENDPOINT_EMBEDDINGS: return NAME_DATA;
+    case ENDPOINT_RESPONSES: return NAME_OUTPUT;
+    case ENDPOINT_MESSAGES: return NAME_CONTENT;
+    case ENDPOINT_COUNT_TOKENS: return NAME_INPUT_TOKENS;
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:
@@ -147,10 +103,60 @@ answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
     case ENDPOINT_READYZ:
     case ENDPOINT_COUNT: break;
     }
+    ASSERT(proto_is_call(endpoint));
+    return NAME_COUNT;
+}
+
+/* An answer, whose main member is there. A response that failed is a response all the same: the
+ * client finds the error inside. */
+static void
+read_counts(unsigned member, struct js_value document, const struct js_value values[NAME_COUNT],
+            struct answer *out)
+{
+    struct js_value usage = values[NAME_USAGE];
+
+    switch (member) {
+    case NAME_CHOICES:
+        out->usage = usage_from_openai(marks_openai_usage(usage, values[NAME_CHOICES]));
+        out->output_len = choices_len(values[NAME_CHOICES]);
+        break;
+    case NAME_DATA:
+        out->usage = usage_from_embeddings(usage);
+        out->has_output = values[NAME_DATA].raw.len > 2;
+        break;
+    case NAME_OUTPUT:
+        out->usage = usage_from_responses(usage);
+        out->output_len = len_of(values[NAME_OUTPUT]);
+        break;
+    case NAME_CONTENT:
+        out->usage = usage_from_anthropic(usage);
+        out->output_len = len_of(values[NAME_CONTENT]);
+        break;
+    case NAME_INPUT_TOKENS: out->usage = usage_from_count_tokens(document); break;
+    default: break;
+    }
+}
+
+void
+answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
+{
+    struct js_value document, values[NAME_COUNT];
+    unsigned member = main_member(endpoint);
+    struct js_error ignored;
+
+    *out = (struct answer){.kind = ANSWER_NOT_JSON};
+    if (!js_check(body, &document, &ignored))
+        return;
+    pick_members(document, names, NAME_COUNT, values);
+    if (values[member].type == (member == NAME_INPUT_TOKENS ? JS_NUMBER : JS_ARRAY))
+        out->kind = ANSWER_OK;
+    else
+        out->kind = is_set(values[NAME_ERROR]) ? ANSWER_ERROR : ANSWER_UNKNOWN;
     if (out->kind != ANSWER_OK)
         return;
-    out->model = marks_reported(js_get(document, STR("model")), NAME_LEN_MAX);
-    out->id = marks_reported(js_get(document, STR("id")), NAME_LEN_MAX);
+    read_counts(member, document, values, out);
+    out->model = marks_reported(values[NAME_MODEL], NAME_LEN_MAX);
+    out->id = marks_reported(values[NAME_ID], NAME_LEN_MAX);
     if (out->output_len > 0) {
         out->has_output = true;
         out->output_estimate = (uint32_t)MIN(out->output_len / 4 + 1, USAGE_COUNT_MAX);

@@ -103,14 +103,14 @@ marks_reported(struct js_value value, size_t len_max)
 }
 
 struct js_value
-marks_openai_usage(struct js_value document)
+marks_openai_usage(struct js_value usage, struct js_value choices)
 {
-    struct js_value usage = js_get(document, STR("usage")), key, first;
+    struct js_value key, first;
     struct js_iter it;
 
     if (usage.type != JS_NONE && usage.type != JS_NULL)
         return usage;
-    js_iter_init(&it, js_get(document, STR("choices")));
+    js_iter_init(&it, choices);
     if (js_next(&it, &key, &first))
         return js_get(first, STR("usage"));
     return usage;

@@ -25,8 +25,8 @@ unsigned marks_find(struct str json);
  */
 struct str marks_reported(struct js_value value, size_t len_max);
 
-/* The usage object of a chat or completions answer: at the top, or inside the first choice, where
- * some servers put it. */
-struct js_value marks_openai_usage(struct js_value document);
+/* The usage object of a chat or completions answer, given its members of these names: the one at
+ * the top, or that inside the first choice, where some servers put it. */
+struct js_value marks_openai_usage(struct js_value usage, struct js_value choices);
 
 #endif

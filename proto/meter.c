@@ -5,6 +5,7 @@
 #include "base/js.h"
 #include "base/str.h"
 #include "proto/marks.h"
+#include "proto/pick.h"
 
 void
 meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked)
@@ -36,12 +37,19 @@ keep_reported(char *out, size_t cap, struct js_value value)
         str_copy(reported, out, cap);
 }
 
-/* from is the object that has model and id. */
+/* The members that every protocol has, of the object that has them. */
+enum { NAME_MODEL, NAME_ID, NAME_USAGE, NAME_ERROR, NAME_CHOICES, NAME_COUNT };
+static const struct str names[NAME_COUNT] = {
+    [NAME_MODEL] = PICK_NAME("model"),     [NAME_ID] = PICK_NAME("id"),
+    [NAME_USAGE] = PICK_NAME("usage"),     [NAME_ERROR] = PICK_NAME("error"),
+    [NAME_CHOICES] = PICK_NAME("choices"),
+};
+
 static void
-keep_names(struct meter *meter, struct js_value from)
+keep_names(struct meter *meter, const struct js_value values[NAME_COUNT])
 {
-    keep_reported(meter->model, sizeof(meter->model), js_get(from, STR("model")));
-    keep_reported(meter->id, sizeof(meter->id), js_get(from, STR("id")));
+    keep_reported(meter->model, sizeof(meter->model), values[NAME_MODEL]);
+    keep_reported(meter->id, sizeof(meter->id), values[NAME_ID]);
 }
 
 static void
@@ -110,22 +118,23 @@ has_elements(struct js_value list)
 static enum meter_verdict
 read_chunk(struct meter *meter, struct str data)
 {
-    struct js_value document, choices;
+    struct js_value document, values[NAME_COUNT], choices;
     bool has_choices;
 
     if (!parse(data, &document))
         return METER_BAD;
-    choices = js_get(document, STR("choices"));
-    has_choices = has_elements(choices);
-    if (is_set(js_get(document, STR("error"))))
+    pick_members(document, names, NAME_COUNT, values);
+    if (is_set(values[NAME_ERROR]))
         return METER_UPSTREAM_ERROR;
+    choices = values[NAME_CHOICES];
+    has_choices = has_elements(choices);
 
-    struct usage usage = usage_from_openai(marks_openai_usage(document));
+    struct usage usage = usage_from_openai(marks_openai_usage(values[NAME_USAGE], choices));
     if (!meter->understood && choices.type != JS_ARRAY && usage.state == USAGE_ABSENT)
         return METER_BAD;
     meter->understood = true;
     meter->event_count++;
-    keep_names(meter, document);
+    keep_names(meter, values);
     keep_usage(meter, usage);
     if (has_choices) {
         meter->finish_seen = meter->finish_seen || some_choice_finished(choices);
@@ -191,7 +200,7 @@ pass(struct meter *meter)
 static enum meter_verdict
 read_response(struct meter *meter, struct str data, struct str type)
 {
-    struct js_value document, response;
+    struct js_value document, response, values[NAME_COUNT];
     bool ends = str_eq(type, STR("response.completed")) ||
                 str_eq(type, STR("response.incomplete")) ||
                 str_eq(type, STR("response.failed"));
@@ -207,8 +216,9 @@ read_response(struct meter *meter, struct str data, struct str type)
             return METER_BAD;
         meter->understood = true;
     }
-    keep_names(meter, response);
-    keep_usage(meter, usage_from_responses(js_get(response, STR("usage"))));
+    pick_members(response, names, NAME_COUNT, values);
+    keep_names(meter, values);
+    keep_usage(meter, usage_from_responses(values[NAME_USAGE]));
     pass(meter);
     if (!ends)
         return METER_PASS;
@@ -241,7 +251,7 @@ responses_event(struct meter *meter, const struct sse_event *event)
 static enum meter_verdict
 read_message_start(struct meter *meter, struct str data)
 {
-    struct js_value document, message;
+    struct js_value document, message, values[NAME_COUNT];
 
     if (!parse(data, &document))
         return METER_BAD;
@@ -249,8 +259,9 @@ read_message_start(struct meter *meter, struct str data)
     if (message.type != JS_OBJECT)
         return METER_BAD;
     meter->understood = true;
-    keep_names(meter, message);
-    usage_anthropic_merge(&meter->partial, js_get(message, STR("usage")), false);
+    pick_members(message, names, NAME_COUNT, values);
+    keep_names(meter, values);
+    usage_anthropic_merge(&meter->partial, values[NAME_USAGE], false);
     return pass(meter);
 }
 

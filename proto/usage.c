@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "proto/pick.h"
 
 const char *const usage_state_name[USAGE_STATE_COUNT] = {
     [USAGE_ABSENT] = "absent",
@@ -16,9 +17,8 @@ static const struct usage usage_bad = {.state = USAGE_BAD};
 
 /* A count that may be left out or null (then 0), but not be anything else. */
 static bool
-read_optional(struct js_value object, struct str name, uint32_t *out)
+read_optional(struct js_value value, uint32_t *out)
 {
-    struct js_value value = js_get(object, name);
     uint64_t n = 0;
 
     *out = 0;
@@ -31,11 +31,11 @@ read_optional(struct js_value object, struct str name, uint32_t *out)
 }
 
 static bool
-read_required(struct js_value object, struct str name, uint32_t *out)
+read_required(struct js_value value, uint32_t *out)
 {
     uint64_t n;
 
-    if (!js_count(js_get(object, name), USAGE_COUNT_MAX, &n))
+    if (!js_count(value, USAGE_COUNT_MAX, &n))
         return false;
     *out = (uint32_t)n;
     return true;
@@ -53,25 +53,26 @@ finished(struct usage usage)
     return usage;
 }
 
-/* The names of one protocol's counts. All prompts here include what was cached. */
-struct usage_names {
-    struct str input, output, input_details, output_details;
-};
+/* Where one protocol keeps its counts. All prompts here include what was cached. */
+enum { NAME_INPUT, NAME_OUTPUT, NAME_INPUT_DETAILS, NAME_OUTPUT_DETAILS, NAME_COUNT };
 
 static struct usage
-read_inclusive(struct js_value value, const struct usage_names *names)
+read_inclusive(struct js_value value, const struct str names[NAME_COUNT])
 {
+    static const struct str detail_names[] = {PICK_NAME("cached_tokens"),
+                                              PICK_NAME("cache_write_tokens")};
+    struct js_value values[NAME_COUNT], details[2];
     struct usage usage = {.state = USAGE_ABSENT};
     uint32_t prompt, cached, written;
-    struct js_value details = js_get(value, names->input_details);
 
     if (value.type == JS_NONE || value.type == JS_NULL)
         return usage_absent;
-    if (!read_required(value, names->input, &prompt) ||
-        !read_required(value, names->output, &usage.output) ||
-        !read_optional(details, STR("cached_tokens"), &cached) ||
-        !read_optional(details, STR("cache_write_tokens"), &written) ||
-        !read_optional(js_get(value, names->output_details), STR("reasoning_tokens"),
+    pick_members(value, names, NAME_COUNT, values);
+    pick_members(values[NAME_INPUT_DETAILS], detail_names, 2, details);
+    if (!read_required(values[NAME_INPUT], &prompt) ||
+        !read_required(values[NAME_OUTPUT], &usage.output) ||
+        !read_optional(details[0], &cached) || !read_optional(details[1], &written) ||
+        !read_optional(js_get(values[NAME_OUTPUT_DETAILS], STR("reasoning_tokens")),
                        &usage.reasoning))
         return usage_bad;
     if ((uint64_t)cached + written > prompt)
@@ -85,27 +86,27 @@ read_inclusive(struct js_value value, const struct usage_names *names)
 struct usage
 usage_from_openai(struct js_value value)
 {
-    static const struct usage_names names = {
-        {"prompt_tokens", 13},
-        {"completion_tokens", 17},
-        {"prompt_tokens_details", 21},
-        {"completion_tokens_details", 25},
+    static const struct str names[NAME_COUNT] = {
+        [NAME_INPUT] = PICK_NAME("prompt_tokens"),
+        [NAME_OUTPUT] = PICK_NAME("completion_tokens"),
+        [NAME_INPUT_DETAILS] = PICK_NAME("prompt_tokens_details"),
+        [NAME_OUTPUT_DETAILS] = PICK_NAME("completion_tokens_details"),
     };
 
-    return read_inclusive(value, &names);
+    return read_inclusive(value, names);
 }
 
 struct usage
 usage_from_responses(struct js_value value)
 {
-    static const struct usage_names names = {
-        {"input_tokens", 12},
-        {"output_tokens", 13},
-        {"input_tokens_details", 20},
-        {"output_tokens_details", 21},
+    static const struct str names[NAME_COUNT] = {
+        [NAME_INPUT] = PICK_NAME("input_tokens"),
+        [NAME_OUTPUT] = PICK_NAME("output_tokens"),
+        [NAME_INPUT_DETAILS] = PICK_NAME("input_tokens_details"),
+        [NAME_OUTPUT_DETAILS] = PICK_NAME("output_tokens_details"),
     };
 
-    return read_inclusive(value, &names);
+    return read_inclusive(value, names);
 }
 
 struct usage
@@ -115,7 +116,7 @@ usage_from_embeddings(struct js_value value)
 
     if (value.type == JS_NONE || value.type == JS_NULL)
         return usage_absent;
-    if (!read_required(value, STR("prompt_tokens"), &usage.input))
+    if (!read_required(js_get(value, STR("prompt_tokens")), &usage.input))
         return usage_bad;
     return finished(usage);
 }
@@ -123,11 +124,12 @@ usage_from_embeddings(struct js_value value)
 struct usage
 usage_from_count_tokens(struct js_value value)
 {
+    struct js_value count = js_get(value, STR("input_tokens"));
     struct usage usage = {.state = USAGE_ABSENT};
 
-    if (js_get(value, STR("input_tokens")).type == JS_NONE)
+    if (count.type == JS_NONE)
         return usage_absent;
-    if (!read_required(value, STR("input_tokens"), &usage.input))
+    if (!read_required(count, &usage.input))
         return usage_bad;
     return finished(usage);
 }
@@ -161,8 +163,18 @@ merge_count(struct usage_anthropic *usage, struct js_value value, uint8_t bit, u
 void
 usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value, bool is_delta)
 {
-    struct js_value split = js_get(value, STR("cache_creation"));
-    struct js_value details = js_get(value, STR("output_tokens_details"));
+    enum { INPUT, READ, WRITE, OUTPUT, SPLIT, DETAILS, COUNT };
+    static const struct str names[COUNT] = {
+        [INPUT] = PICK_NAME("input_tokens"),
+        [READ] = PICK_NAME("cache_read_input_tokens"),
+        [WRITE] = PICK_NAME("cache_creation_input_tokens"),
+        [OUTPUT] = PICK_NAME("output_tokens"),
+        [SPLIT] = PICK_NAME("cache_creation"),
+        [DETAILS] = PICK_NAME("output_tokens_details"),
+    };
+    static const struct str split_names[2] = {PICK_NAME("ephemeral_5m_input_tokens"),
+                                              PICK_NAME("ephemeral_1h_input_tokens")};
+    struct js_value values[COUNT], split[2];
 
     if (value.type == JS_NONE || value.type == JS_NULL)
         return;
@@ -170,19 +182,17 @@ usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value, bool
         usage->bad = true;
         return;
     }
-    merge_count(usage, js_get(value, STR("input_tokens")), SEEN_INPUT, &usage->input);
-    merge_count(usage, js_get(value, STR("cache_read_input_tokens")), SEEN_READ,
-                &usage->cache_read);
-    merge_count(usage, js_get(value, STR("cache_creation_input_tokens")), SEEN_WRITE,
-                &usage->cache_write);
-    merge_count(usage, js_get(split, STR("ephemeral_5m_input_tokens")), SEEN_WRITE_5M,
-                &usage->write_5m);
-    merge_count(usage, js_get(split, STR("ephemeral_1h_input_tokens")), SEEN_WRITE_1H,
-                &usage->write_1h);
-    merge_count(usage, js_get(details, STR("thinking_tokens")), SEEN_REASONING,
+    pick_members(value, names, COUNT, values);
+    pick_members(values[SPLIT], split_names, 2, split);
+    merge_count(usage, values[INPUT], SEEN_INPUT, &usage->input);
+    merge_count(usage, values[READ], SEEN_READ, &usage->cache_read);
+    merge_count(usage, values[WRITE], SEEN_WRITE, &usage->cache_write);
+    merge_count(usage, split[0], SEEN_WRITE_5M, &usage->write_5m);
+    merge_count(usage, split[1], SEEN_WRITE_1H, &usage->write_1h);
+    merge_count(usage, js_get(values[DETAILS], STR("thinking_tokens")), SEEN_REASONING,
                 &usage->reasoning);
-    merge_count(usage, js_get(value, STR("output_tokens")), SEEN_OUTPUT, &usage->output);
-    if (is_delta && js_is(js_get(value, STR("output_tokens")), JS_NUMBER))
+    merge_count(usage, values[OUTPUT], SEEN_OUTPUT, &usage->output);
+    if (is_delta && values[OUTPUT].type == JS_NUMBER)
         usage->final = true;
 }
 

@@ -1,0 +1,39 @@
+/* Several members of an object in one walk. Private to this room. */
+#ifndef PROTO_PICK_H
+#define PROTO_PICK_H
+
+#include <string.h>
+
+#include "base/base.h"
+#include "base/js.h"
+
+/* values[i] becomes the member called names[i], the first one of that name; JS_NONE when absent or
+ * when object is none. As js_get() for each, at the price of one. */
+static inline void
+pick_members(struct js_value object, const struct str *names, size_t count,
+             struct js_value *values)
+{
+    struct js_value key, value;
+    struct js_iter it;
+
+    for (size_t i = 0; i < count; i++)
+        values[i] = (struct js_value){.type = JS_NONE};
+    if (object.type != JS_OBJECT)
+        return;
+    for (js_iter_init(&it, object); js_next(&it, &key, &value);) {
+        for (size_t i = 0; i < count; i++) {
+            bool same = key.escaped ? js_str_eq(key, names[i])
+                                    : key.raw.len == names[i].len &&
+                                          memcmp(key.raw.ptr, names[i].ptr, names[i].len) == 0;
+
+            if (same && values[i].type == JS_NONE) {
+                values[i] = value;
+                break;
+            }
+        }
+    }
+}
+
+#define PICK_NAME(literal) {(literal), sizeof(literal) - 1}
+
+#endif
