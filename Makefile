@@ -114,6 +114,9 @@ ifeq ($(shell $(PKG_CONFIG) --exists libllhttp && echo yes),yes)
 LIB_CFLAGS += $(shell $(PKG_CONFIG) --cflags libllhttp)
 LIB_LIBS += $(shell $(PKG_CONFIG) --libs libllhttp)
 LLHTTP_OBJS :=
+else ifeq ($(shell $(CC) -E -x c -include llhttp.h /dev/null >/dev/null 2>&1 && echo yes),yes)
+LIB_LIBS += -lllhttp
+LLHTTP_OBJS :=
 else ifneq ($(wildcard /usr/share/llhttp/llhttp.c),)
 LLHTTP_CFLAGS := -DLLHTTP_STRICT_MODE=1 -isystem /usr/share/include/llhttp
 LIB_CFLAGS += $(LLHTTP_CFLAGS)
