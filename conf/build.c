@@ -512,8 +512,9 @@ map_title(struct load *load, struct conf_map *map, const struct raw_section *sec
     int taken = map_put(map, section->title, (uint16_t)section->index);
 
     if (taken != CONF_NONE)
-        load_fault(load, section->at, "%s is there twice; first in line %u", section_label(section),
-                   section_of(load, section->kind, (size_t)taken)->at.line);
+        load_fault(load, section->at, "%s is there twice; first in %s", section_label(section),
+                   place_text(load, section->at,
+                              section_of(load, section->kind, (size_t)taken)->at));
 }
 
 static void
@@ -575,7 +576,8 @@ build_all_limits(struct load *load)
         if (s->kind != CONF_S_LIMITS)
             continue;
         if (first != NULL)
-            load_fault(load, s->at, "limits is there twice; first in line %u", first->at.line);
+            load_fault(load, s->at, "limits is there twice; first in %s",
+                       place_text(load, s->at, first->at));
         else
             first = s;
     }

@@ -146,6 +146,20 @@ raw_place(const struct raw_section *section, const char *name)
 }
 
 const char *
+place_text(const struct load *load, struct place here, struct place there)
+{
+    static char texts[2][320];
+    static unsigned turn;
+    char *text = texts[turn++ % COUNT_OF(texts)];
+
+    if (here.file_idx == there.file_idx)
+        snprintf(text, sizeof(texts[0]), "line %u", there.line);
+    else
+        snprintf(text, sizeof(texts[0]), "%.256s:%u", load->files[there.file_idx], there.line);
+    return text;
+}
+
+const char *
 section_label(const struct raw_section *section)
 {
     static char texts[4][192];

@@ -83,6 +83,9 @@ const struct raw_option *raw_option(const struct raw_section *section, const cha
 /* Where a key stands, or where its section starts. */
 struct place raw_place(const struct raw_section *section, const char *name);
 
+/* Another place as a fault at `here` names it: "line 3", or "FILE:3"; in one of two static buffers. */
+const char *place_text(const struct load *load, struct place here, struct place there);
+
 /* `upstream "a"`, for messages; the text is in one of four static buffers. */
 const char *section_label(const struct raw_section *section);
 
