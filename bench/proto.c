@@ -133,18 +133,18 @@ repeat(const char *first, const char *event, unsigned count)
     return text;
 }
 
-#define CHUNK                                                                                     \
-    "data: {\"id\":\"chatcmpl-0123456789abcdefghijklmno\",\"object\":\"chat.completion.chunk\"," \
-    "\"created\":1760000000,\"model\":\"gpt-5-2026-01-01\",\"system_fingerprint\":\"fp_12\","    \
-    "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" hello\"},\"logprobs\":null,"            \
+#define CHUNK                                                                                      \
+    "data: {\"id\":\"chatcmpl-0123456789abcdefghijklmno\",\"object\":\"chat.completion.chunk\","   \
+    "\"created\":1760000000,\"model\":\"gpt-5-2026-01-01\",\"system_fingerprint\":\"fp_12\","      \
+    "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" hello\"},\"logprobs\":null,"              \
     "\"finish_reason\":null}],\"usage\":null}\n\n"
-#define MESSAGE_START                                                                             \
-    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\","      \
+#define MESSAGE_START                                                                              \
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\","       \
     "\"model\":\"m\",\"usage\":{\"input_tokens\":64,\"output_tokens\":1}}}\n\n"
-#define BLOCK_DELTA                                                                               \
-    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"            \
-    "\"delta\":{\"type\":\"text_delta\",\"text\":\" hello, this is some longer piece of the "     \
-    "text that is long enough to make the event have two hundred and fifty bytes, as the "        \
+#define BLOCK_DELTA                                                                                \
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"             \
+    "\"delta\":{\"type\":\"text_delta\",\"text\":\" hello, this is some longer piece of the "      \
+    "text that is long enough to make the event have two hundred and fifty bytes, as the "         \
     "others are\"}}\n\n"
 
 int
@@ -160,9 +160,10 @@ main(void)
     measure(what, stream_messages, repeat(MESSAGE_START, BLOCK_DELTA, 2000));
     measure("first event of a chat stream", one_event, repeat("", CHUNK, 1));
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        size_t len = (size_t)snprintf(body, sizeof(body),
-                                      "{\"model\":\"gpt-5\",\"max_tokens\":100,\"temperature\":0.7,"
-                                      "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"}");
+        size_t len =
+            (size_t)snprintf(body, sizeof(body),
+                             "{\"model\":\"gpt-5\",\"max_tokens\":100,\"temperature\":0.7,"
+                             "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"}");
 
         while (len + 180 < sizes[i])
             len += (size_t)snprintf(body + len, sizeof(body) - len,

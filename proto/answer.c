@@ -66,8 +66,8 @@ choices_len(struct js_value choices)
 {
     static const struct str choice_names[] = {PICK_NAME("message"), PICK_NAME("text")};
     static const struct str generated[] = {
-        PICK_NAME("content"),    PICK_NAME("reasoning_content"), PICK_NAME("reasoning"),
-        PICK_NAME("refusal"),    PICK_NAME("tool_calls"),        PICK_NAME("function_call"),
+        PICK_NAME("content"), PICK_NAME("reasoning_content"), PICK_NAME("reasoning"),
+        PICK_NAME("refusal"), PICK_NAME("tool_calls"),        PICK_NAME("function_call"),
         PICK_NAME("audio"),
     };
     struct js_value key, choice, parts[2], values[COUNT_OF(generated)];

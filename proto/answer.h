@@ -22,8 +22,8 @@ struct answer {
     /* As the upstream reported them; raw bytes between the quotes, STR_NONE when absent, too long
      * (over 128 bytes), with escapes or not printable ASCII. They point into the body. */
     struct str model, id;
-    bool has_output;       /* anything was generated */
-    size_t output_len;     /* bytes of what was generated, roughly: for plausibility */
+    bool has_output;   /* anything was generated */
+    size_t output_len; /* bytes of what was generated, roughly: for plausibility */
     /* Generated tokens by the same rule as in a stream, for an answer without usage. */
     uint32_t output_estimate;
 };

@@ -40,10 +40,12 @@ static const struct {
     struct str name;
     unsigned endpoints; /* where it matters */
 } fields[FIELD_COUNT] = {
-#define FIELD(literal, where) {{(literal), sizeof(literal) - 1}, (where)}
+#define FIELD(literal, where)                                                                      \
+    {                                                                                              \
+        {(literal), sizeof(literal) - 1}, (where)                                                  \
+    }
     [FIELD_MODEL] = FIELD("model", ~0u),
-    [FIELD_STREAM] =
-        FIELD("stream", AT(CHAT) | AT(COMPLETIONS) | AT(RESPONSES) | AT(MESSAGES)),
+    [FIELD_STREAM] = FIELD("stream", AT(CHAT) | AT(COMPLETIONS) | AT(RESPONSES) | AT(MESSAGES)),
     [FIELD_STREAM_OPTIONS] = FIELD("stream_options", AT(CHAT) | AT(COMPLETIONS)),
     [FIELD_MAX_TOKENS] = FIELD("max_tokens", AT(CHAT) | AT(COMPLETIONS) | AT(MESSAGES)),
     [FIELD_MAX_COMPLETION_TOKENS] = FIELD("max_completion_tokens", AT(CHAT)),
@@ -92,8 +94,8 @@ refuse_missing(struct reader *r, enum field field)
 {
     const char *name = fields[field].name.ptr;
 
-    error_set(r->error, ERROR_BAD_REQUEST, name, "missing_required_parameter",
-              "%s: Field required", name);
+    error_set(r->error, ERROR_BAD_REQUEST, name, "missing_required_parameter", "%s: Field required",
+              name);
     return false;
 }
 
@@ -303,9 +305,7 @@ read_stream_options(struct reader *r)
         include = value;
     }
     switch (include.type) {
-    case JS_TRUE:
-        ask->usage_asked = true;
-        return true;
+    case JS_TRUE: ask->usage_asked = true; return true;
     case JS_NONE:
         ask->usage_place = it.index == UINT32_MAX ? ASK_USAGE_EMPTY : ASK_USAGE_NO_MEMBER;
         ask->usage_range = (struct ask_range){offset_of(r, options) + 1, 0};

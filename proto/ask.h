@@ -29,12 +29,12 @@ struct ask_range {
 
 /* Where stream_options.include_usage stands, and so where to put it. */
 enum ask_usage_place {
-    ASK_USAGE_KEEP = 0,    /* already true, or not a stream of this kind */
-    ASK_USAGE_NO_OPTIONS,  /* insert the member stream_options after the first brace */
-    ASK_USAGE_NULL,        /* range: the value null of stream_options */
-    ASK_USAGE_NO_MEMBER,   /* range: empty, after the brace of stream_options */
-    ASK_USAGE_EMPTY,       /* as NO_MEMBER, and the object has no members */
-    ASK_USAGE_FALSE,       /* range: the value false or null of include_usage */
+    ASK_USAGE_KEEP = 0,   /* already true, or not a stream of this kind */
+    ASK_USAGE_NO_OPTIONS, /* insert the member stream_options after the first brace */
+    ASK_USAGE_NULL,       /* range: the value null of stream_options */
+    ASK_USAGE_NO_MEMBER,  /* range: empty, after the brace of stream_options */
+    ASK_USAGE_EMPTY,      /* as NO_MEMBER, and the object has no members */
+    ASK_USAGE_FALSE,      /* range: the value false or null of include_usage */
 };
 
 struct ask {
@@ -43,13 +43,13 @@ struct ask {
     struct str model;             /* as text; in the body, or in the arena if it had escapes */
     struct ask_range model_range; /* of the value, with its quotes */
     bool stream;
-    /* The client wants the usage chunk itself (chat, completions). Without it the chunk is hidden. */
+    /* The client wants the usage chunk itself (chat, completions); else it is hidden. */
     bool usage_asked;
     bool has_output_cap;
     /* Tokens of one choice. Where a body has both max_tokens and max_completion_tokens it is the
      * larger, since either may be the one that the upstream reads. */
     uint32_t output_cap;
-    /* How many outputs are generated: the larger of n and best_of, times the prompts. At least 1. */
+    /* Outputs generated: the larger of n and best_of, times the prompts. At least 1. */
     uint32_t choice_count;
     /* Responses: names input that is stored upstream, so that the body's size bounds nothing. */
     bool stored_input;
@@ -76,7 +76,7 @@ struct ask_pieces {
  * for. All else stays byte for byte. The new name is escaped into the arena; *out points
  * there and into the body. False when the arena is full.
  */
-bool MUST_CHECK ask_splices(const struct ask *ask, struct str upstream_model,
-                            struct arena *arena, struct ask_pieces *out);
+bool MUST_CHECK ask_splices(const struct ask *ask, struct str upstream_model, struct arena *arena,
+                            struct ask_pieces *out);
 
 #endif

@@ -46,8 +46,8 @@ static const struct kind_row rows[ERROR_KIND_COUNT] = {
     [ERROR_REQUEST_TIMEOUT] = {408, 0, "timeout", "request_timeout", "timeout_error",
                                "DEADLINE_EXCEEDED"},
     [ERROR_CONFLICT] = {409, 0, "conflict", "conflict", "conflict_error", "ABORTED"},
-    [ERROR_TOO_LARGE] = {413, 0, "invalid_request_error", "request_too_large",
-                         "request_too_large", "INVALID_ARGUMENT"},
+    [ERROR_TOO_LARGE] = {413, 0, "invalid_request_error", "request_too_large", "request_too_large",
+                         "INVALID_ARGUMENT"},
     [ERROR_URI_TOO_LONG] = {414, 0, "invalid_request_error", "uri_too_long",
                             "invalid_request_error", "INVALID_ARGUMENT"},
     [ERROR_UNPROCESSABLE] = {422, 0, "invalid_request_error", NULL, "invalid_request_error",
@@ -219,16 +219,11 @@ error_write_body(struct buf *out, enum proto_protocol protocol, const struct pro
 
     jw_init(&jw, out);
     switch (protocol) {
-    case PROTO_ANTHROPIC:
-        write_anthropic(&jw, error, request_id);
-        return;
-    case PROTO_GEMINI:
-        write_gemini(&jw, error);
-        return;
+    case PROTO_ANTHROPIC: write_anthropic(&jw, error, request_id); return;
+    case PROTO_GEMINI: write_gemini(&jw, error); return;
     case PROTO_OPENAI:
     case PROTO_RESPONSES:
-    case PROTO_PROTOCOL_COUNT:
-        break;
+    case PROTO_PROTOCOL_COUNT: break;
     }
     write_openai(&jw, error);
 }

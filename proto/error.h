@@ -14,30 +14,30 @@
 #include "proto/proto.h"
 
 enum error_kind {
-    ERROR_BAD_REQUEST = 0,    /* 400 */
-    ERROR_CONTEXT_TOO_LONG,   /* 400, code context_length_exceeded */
-    ERROR_UNAUTHENTICATED,    /* 401: the client's key is unknown */
-    ERROR_NO_CREDIT,          /* 402 */
-    ERROR_FORBIDDEN,          /* 403 */
-    ERROR_NO_PATH,            /* 404 */
-    ERROR_NO_MODEL,           /* 404, code model_not_found */
-    ERROR_NOT_FOUND,          /* 404: a receipt, a thing */
-    ERROR_METHOD,             /* 405 */
-    ERROR_REQUEST_TIMEOUT,    /* 408 */
-    ERROR_CONFLICT,           /* 409 */
-    ERROR_TOO_LARGE,          /* 413 */
-    ERROR_URI_TOO_LONG,       /* 414 */
-    ERROR_UNPROCESSABLE,      /* 422 */
-    ERROR_UPGRADE_REQUIRED,   /* 426 */
-    ERROR_LIMIT_REQUESTS,     /* 429: requests/min or concurrency */
-    ERROR_LIMIT_TOKENS,       /* 429: tokens/min */
-    ERROR_QUOTA,              /* 429, insufficient_quota: a budget is spent */
-    ERROR_HEADERS_TOO_LARGE,  /* 431 */
-    ERROR_INTERNAL,           /* 500 */
-    ERROR_UPSTREAM_FAILED,    /* 502 */
-    ERROR_UNAVAILABLE,        /* 503: draining, no healthy upstream, cannot record */
-    ERROR_OVERLOADED,         /* 503; 529 to Anthropic clients: the upstream is overloaded */
-    ERROR_UPSTREAM_TIMEOUT,   /* 504 */
+    ERROR_BAD_REQUEST = 0,   /* 400 */
+    ERROR_CONTEXT_TOO_LONG,  /* 400, code context_length_exceeded */
+    ERROR_UNAUTHENTICATED,   /* 401: the client's key is unknown */
+    ERROR_NO_CREDIT,         /* 402 */
+    ERROR_FORBIDDEN,         /* 403 */
+    ERROR_NO_PATH,           /* 404 */
+    ERROR_NO_MODEL,          /* 404, code model_not_found */
+    ERROR_NOT_FOUND,         /* 404: a receipt, a thing */
+    ERROR_METHOD,            /* 405 */
+    ERROR_REQUEST_TIMEOUT,   /* 408 */
+    ERROR_CONFLICT,          /* 409 */
+    ERROR_TOO_LARGE,         /* 413 */
+    ERROR_URI_TOO_LONG,      /* 414 */
+    ERROR_UNPROCESSABLE,     /* 422 */
+    ERROR_UPGRADE_REQUIRED,  /* 426 */
+    ERROR_LIMIT_REQUESTS,    /* 429: requests/min or concurrency */
+    ERROR_LIMIT_TOKENS,      /* 429: tokens/min */
+    ERROR_QUOTA,             /* 429, insufficient_quota: a budget is spent */
+    ERROR_HEADERS_TOO_LARGE, /* 431 */
+    ERROR_INTERNAL,          /* 500 */
+    ERROR_UPSTREAM_FAILED,   /* 502 */
+    ERROR_UNAVAILABLE,       /* 503: draining, no healthy upstream, cannot record */
+    ERROR_OVERLOADED,        /* 503; 529 to Anthropic clients: the upstream is overloaded */
+    ERROR_UPSTREAM_TIMEOUT,  /* 504 */
     ERROR_KIND_COUNT
 };
 extern const char *const error_kind_name[ERROR_KIND_COUNT]; /* "bad-request", â€¦: for logs */
@@ -46,15 +46,16 @@ extern const char *const error_kind_name[ERROR_KIND_COUNT]; /* "bad-request", â€
 
 struct proto_error {
     enum error_kind kind;
-    uint32_t retry_after_s; /* 0: none. For the retry-after header, which is the caller's to write */
-    char param[64];         /* path of the field at fault; "" writes null */
-    char code[48];          /* "" takes the kind's own */
+    uint32_t
+        retry_after_s; /* 0: none. For the retry-after header, which is the caller's to write */
+    char param[64];    /* path of the field at fault; "" writes null */
+    char code[48];     /* "" takes the kind's own */
     char message[ERROR_MESSAGE_MAX];
 };
 
 /* param and code may be NULL. The message is cut where it does not fit. */
-void error_set(struct proto_error *error, enum error_kind kind, const char *param,
-               const char *code, const char *fmt, ...) PRINTF_LIKE(5, 6);
+void error_set(struct proto_error *error, enum error_kind kind, const char *param, const char *code,
+               const char *fmt, ...) PRINTF_LIKE(5, 6);
 
 /* The HTTP status of a kind for clients of a protocol, and its reason phrase. */
 unsigned error_status(enum error_kind kind, enum proto_protocol protocol);
@@ -69,9 +70,9 @@ void error_write_body(struct buf *out, enum proto_protocol protocol,
  * more is sent, no end mark either. sequence_number is used by Responses only: the next
  * one that the client expects (meter.sequence_next).
  */
-void error_write_event(struct buf *out, enum proto_endpoint endpoint,
-                       const struct proto_error *error, uint64_t sequence_number,
-                       struct str request_id);
+void
+error_write_event(struct buf *out, enum proto_endpoint endpoint, const struct proto_error *error,
+                  uint64_t sequence_number, struct str request_id);
 
 /* "data: [DONE]\n\n" for chat and completions; STR_NONE for protocols that have none. */
 struct str error_stream_end_mark(enum proto_endpoint endpoint);

@@ -14,7 +14,10 @@ struct up_row {
     struct str name;
     unsigned to;
 };
-#define NAME(literal) {(literal), sizeof(literal) - 1}
+#define NAME(literal)                                                                              \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 
 /* content-type and accept go everywhere; what identifies the client's program goes too, since
  * providers decide on it; what identifies its machine (x-stainless-*) stays. */

@@ -74,9 +74,9 @@ marks_find(struct str json)
     for (; end - p >= 16; p += 16) {
         __m128i at = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i before = _mm_loadu_si128((const __m128i *)(const void *)(p - 1));
-        __m128i letter = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(before, e), _mm_cmpeq_epi8(before, r)),
-            _mm_or_si128(_mm_cmpeq_epi8(before, n), _mm_cmpeq_epi8(before, s)));
+        __m128i letter =
+            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(before, e), _mm_cmpeq_epi8(before, r)),
+                         _mm_or_si128(_mm_cmpeq_epi8(before, n), _mm_cmpeq_epi8(before, s)));
         __m128i hit = _mm_and_si128(_mm_cmpeq_epi8(at, quote), letter);
 
         for (unsigned mask = (unsigned)_mm_movemask_epi8(hit); mask != 0; mask &= mask - 1)

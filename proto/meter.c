@@ -202,8 +202,7 @@ read_response(struct meter *meter, struct str data, struct str type)
 {
     struct js_value document, response, values[NAME_COUNT];
     bool ends = str_eq(type, STR("response.completed")) ||
-                str_eq(type, STR("response.incomplete")) ||
-                str_eq(type, STR("response.failed"));
+                str_eq(type, STR("response.incomplete")) || str_eq(type, STR("response.failed"));
 
     if (!parse(data, &document))
         return METER_BAD;

@@ -37,17 +37,17 @@ enum meter_verdict {
 
 struct meter {
     enum proto_endpoint endpoint;
-    bool usage_asked;   /* by the client: then the usage chunk passes */
-    bool understood;    /* the first event was what it should be */
-    bool ended;         /* the end mark passed */
-    bool finish_seen;   /* chat, completions: some choice has its finish_reason */
-    bool failed;        /* Responses ended by response.failed */
-    bool usage_bad;     /* the last report was unusable */
+    bool usage_asked;     /* by the client: then the usage chunk passes */
+    bool understood;      /* the first event was what it should be */
+    bool ended;           /* the end mark passed */
+    bool finish_seen;     /* chat, completions: some choice has its finish_reason */
+    bool failed;          /* Responses ended by response.failed */
+    bool usage_bad;       /* the last report was unusable */
     uint32_t event_count; /* events with data, but for pings: a rise is progress */
     uint32_t output_event_count;
-    uint32_t smallest_event_len; /* of the content events; 0 before the first */
-    uint64_t output_estimate;    /* tokens, by size of the content events */
-    uint64_t sequence_next;      /* Responses: number of the next event */
+    uint32_t smallest_event_len;    /* of the content events; 0 before the first */
+    uint64_t output_estimate;       /* tokens, by size of the content events */
+    uint64_t sequence_next;         /* Responses: number of the next event */
     struct usage usage;             /* OpenAI, Responses: the last usable report */
     struct usage_anthropic partial; /* Anthropic: reports so far */
     char model[METER_MODEL_CAP];    /* as reported; "" when not */

@@ -34,8 +34,8 @@ models_query_read(struct str query, struct models_query *out, struct proto_error
     uint64_t n = 20;
 
     if (limit.ptr != NULL && (!str_to_count(limit, MODELS_LIMIT_MAX, &n) || n == 0)) {
-        error_set(error, ERROR_BAD_REQUEST, "limit", NULL,
-                  "limit: must be a number from 1 to %d", MODELS_LIMIT_MAX);
+        error_set(error, ERROR_BAD_REQUEST, "limit", NULL, "limit: must be a number from 1 to %d",
+                  MODELS_LIMIT_MAX);
         return false;
     }
     out->limit = (uint32_t)n;

@@ -9,8 +9,8 @@
 
 struct models_entry {
     struct str id;
-    struct str family;   /* OpenAI's owned_by; STR_NONE writes "turnpike" */
-    int64_t created_s;   /* Unix time; 0 when unknown */
+    struct str family; /* OpenAI's owned_by; STR_NONE writes "turnpike" */
+    int64_t created_s; /* Unix time; 0 when unknown */
 };
 
 #define MODELS_CURSOR_LEN_MAX 256
@@ -29,10 +29,9 @@ bool MUST_CHECK models_query_read(struct str query, struct models_query *out,
 
 /* PROTO_OPENAI: {"object":"list",…}, all of them, query may be NULL. PROTO_ANTHROPIC: one page. An
  * unknown cursor gives an empty page. */
-void models_write_list(struct buf *out, enum proto_protocol shape,
-                       const struct models_entry *entries, size_t entry_count,
-                       const struct models_query *query);
-void models_write_one(struct buf *out, enum proto_protocol shape,
-                      const struct models_entry *entry);
+void
+models_write_list(struct buf *out, enum proto_protocol shape, const struct models_entry *entries,
+                  size_t entry_count, const struct models_query *query);
+void models_write_one(struct buf *out, enum proto_protocol shape, const struct models_entry *entry);
 
 #endif

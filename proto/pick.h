@@ -10,8 +10,7 @@
 /* values[i] becomes the member called names[i], the first one of that name; JS_NONE when absent or
  * when object is none. As js_get() for each, at the price of one. */
 static inline void
-pick_members(struct js_value object, const struct str *names, size_t count,
-             struct js_value *values)
+pick_members(struct js_value object, const struct str *names, size_t count, struct js_value *values)
 {
     struct js_value key, value;
     struct js_iter it;
@@ -34,6 +33,9 @@ pick_members(struct js_value object, const struct str *names, size_t count,
     }
 }
 
-#define PICK_NAME(literal) {(literal), sizeof(literal) - 1}
+#define PICK_NAME(literal)                                                                         \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 
 #endif

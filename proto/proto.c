@@ -20,7 +20,10 @@ struct endpoint_row {
     struct str upstream_path;
 };
 
-#define PATH(literal) {(literal), sizeof(literal) - 1}
+#define PATH(literal)                                                                              \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 
 static const struct endpoint_row rows[ENDPOINT_COUNT] = {
     [ENDPOINT_CHAT] = {"POST", PATH("/v1/chat/completions"), false, PROTO_OPENAI,
@@ -33,8 +36,8 @@ static const struct endpoint_row rows[ENDPOINT_COUNT] = {
                             PATH("/responses")},
     [ENDPOINT_MESSAGES] = {"POST", PATH("/v1/messages"), false, PROTO_ANTHROPIC,
                            PATH("/v1/messages")},
-    [ENDPOINT_COUNT_TOKENS] = {"POST", PATH("/v1/messages/count_tokens"), false,
-                               PROTO_ANTHROPIC, PATH("/v1/messages/count_tokens")},
+    [ENDPOINT_COUNT_TOKENS] = {"POST", PATH("/v1/messages/count_tokens"), false, PROTO_ANTHROPIC,
+                               PATH("/v1/messages/count_tokens")},
     [ENDPOINT_MODELS_LIST] = {"GET", PATH("/v1/models"), false, PROTO_OPENAI, {NULL, 0}},
     [ENDPOINT_MODEL_GET] = {"GET", PATH("/v1/models/"), true, PROTO_OPENAI, {NULL, 0}},
     [ENDPOINT_RECEIPT] = {"GET", PATH("/v1/receipts/"), true, PROTO_OPENAI, {NULL, 0}},

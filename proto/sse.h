@@ -26,9 +26,9 @@
 #define SSE_EVENT_LEN_MAX (1024u * 1024u)
 
 struct sse_event {
-    struct str raw;  /* the event's bytes, its blank line included: what is passed on */
-    struct str name; /* value of the last event: line; STR_NONE when there is none */
-    struct str data; /* values of the data: lines, joined by LF; STR_NONE when there is none */
+    struct str raw;    /* the event's bytes, its blank line included: what is passed on */
+    struct str name;   /* value of the last event: line; STR_NONE when there is none */
+    struct str data;   /* values of the data: lines, joined by LF; STR_NONE when there is none */
     bool comment_only; /* no data line: comments, retry, id, blank lines. Not progress */
     bool joined;       /* data lies in a buffer of the splitter's */
     /* From sse_last() only: the stream ended before the blank line. Whoever passes raw on has to
@@ -37,9 +37,9 @@ struct sse_event {
 };
 
 struct sse {
-    struct buf carry;   /* an unfinished event's bytes so far */
-    struct buf joined;  /* for events with several data lines */
-    struct str fed;     /* what is left of the bytes fed */
+    struct buf carry;  /* an unfinished event's bytes so far */
+    struct buf joined; /* for events with several data lines */
+    struct str fed;    /* what is left of the bytes fed */
     /* The unfinished event: how much of it was looked at, and where its current line starts. */
     size_t scanned_len;
     size_t line_off;

@@ -217,8 +217,8 @@ kind_of_status(unsigned status, const struct said *said)
     bool has_words = js_is(said->message, JS_STRING);
 
     switch (status) {
-    case 400: return says(said, "context_length_exceeded") ? ERROR_CONTEXT_TOO_LONG
-                                                           : ERROR_BAD_REQUEST;
+    case 400:
+        return says(said, "context_length_exceeded") ? ERROR_CONTEXT_TOO_LONG : ERROR_BAD_REQUEST;
     case 402: return ERROR_QUOTA;
     /* A 404 without a word is a wrong base URL, and that is the operator's. */
     case 404: return has_words ? ERROR_NO_MODEL : ERROR_UPSTREAM_FAILED;
@@ -226,9 +226,10 @@ kind_of_status(unsigned status, const struct said *said)
     case 409: return ERROR_CONFLICT;
     case 413: return ERROR_TOO_LARGE;
     case 422: return ERROR_UNPROCESSABLE;
-    case 429: return says(said, "insufficient_quota") || says(said, "billing_error")
-                         ? ERROR_QUOTA
-                         : ERROR_LIMIT_REQUESTS;
+    case 429:
+        return says(said, "insufficient_quota") || says(said, "billing_error")
+                   ? ERROR_QUOTA
+                   : ERROR_LIMIT_REQUESTS;
     case 503:
     case 529: return ERROR_OVERLOADED;
     case 504: return ERROR_UPSTREAM_TIMEOUT;

@@ -70,8 +70,8 @@ read_inclusive(struct js_value value, const struct str names[NAME_COUNT])
     pick_members(value, names, NAME_COUNT, values);
     pick_members(values[NAME_INPUT_DETAILS], detail_names, 2, details);
     if (!read_required(values[NAME_INPUT], &prompt) ||
-        !read_required(values[NAME_OUTPUT], &usage.output) ||
-        !read_optional(details[0], &cached) || !read_optional(details[1], &written) ||
+        !read_required(values[NAME_OUTPUT], &usage.output) || !read_optional(details[0], &cached) ||
+        !read_optional(details[1], &written) ||
         !read_optional(js_get(values[NAME_OUTPUT_DETAILS], STR("reasoning_tokens")),
                        &usage.reasoning))
         return usage_bad;

@@ -72,9 +72,7 @@ take(struct meter *meter, const struct sse_event *event)
         check_passed(meter, event);
         return true;
     case METER_HIDE: return true;
-    case METER_END:
-        ASSERT(!ended && meter->ended && meter->understood);
-        return true;
+    case METER_END: ASSERT(!ended && meter->ended && meter->understood); return true;
     case METER_UPSTREAM_ERROR:
         error_from_object(event->data, secrets, &error);
         ASSERT(strstr(error.message, "sk-very-secret-key") == NULL);

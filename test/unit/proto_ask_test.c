@@ -178,8 +178,8 @@ test_include_usage(void **state)
                "{\"stream_options\":{\"a\":[],\"include_usage\":true},\"model\":\"n\"," M
                ",\"stream\":true}");
     check_sent(ENDPOINT_COMPLETIONS,
-               "{\"stream_options\":{\"include_usage\":null},\"model\":\"m\",\"stream\":true}",
-               "m", "{\"stream_options\":{\"include_usage\":true},\"model\":\"m\",\"stream\":true}");
+               "{\"stream_options\":{\"include_usage\":null},\"model\":\"m\",\"stream\":true}", "m",
+               "{\"stream_options\":{\"include_usage\":true},\"model\":\"m\",\"stream\":true}");
     /* Not a stream, or not of this kind: left alone. */
     check_sent(c, "{\"model\":\"m\"," M ",\"stream_options\":7}", "m",
                "{\"model\":\"m\"," M ",\"stream_options\":7}");
@@ -214,9 +214,9 @@ test_include_usage(void **state)
 static void
 test_counts(void **state)
 {
-    static const char *const bad[] = {"-1",  "0",    "1.0", "1e2",         "\"5\"", "true",
-                                      "[1]", "+3",   "01",  "99999999999", "{}",    "1000000001",
-                                      "129", "1e-2", "-0"};
+    static const char *const bad[] = {"-1",   "0",          "1.0", "1e2",  "\"5\"",
+                                      "true", "[1]",        "+3",  "01",   "99999999999",
+                                      "{}",   "1000000001", "129", "1e-2", "-0"};
     char body[200];
 
     (void)state;
@@ -342,8 +342,7 @@ test_input(void **state)
                   "input: must be a string or a list (line 1, column 22)");
     check_refused(ENDPOINT_RESPONSES, "{\"model\":\"m\"}", "input", "input: Field required");
     check_refused(ENDPOINT_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"background\":true}",
-                  "background",
-                  "background: is not supported by this gateway (line 1, column 39)");
+                  "background", "background: is not supported by this gateway (line 1, column 39)");
     check_refused(ENDPOINT_MESSAGES, "{\"model\":\"m\",\"max_tokens\":1,\"messages\":\"x\"}",
                   "messages", "messages: must be a list (line 1, column 40)");
     check_refused(ENDPOINT_CHAT, "{\"model\":\"m\"," M ",\"stream\":1}", "stream",
@@ -388,8 +387,8 @@ test_arena_full(void **state)
 
     (void)state;
     arena_init(&arena, 0);
-    assert_false(ask_read(ENDPOINT_CHAT, STR("{\"model\":\"\\u0061\"," M "}"), &arena, &ask,
-                          &error));
+    assert_false(
+        ask_read(ENDPOINT_CHAT, STR("{\"model\":\"\\u0061\"," M "}"), &arena, &ask, &error));
     assert_int_equal(error.kind, ERROR_UNAVAILABLE);
     assert_true(ask_read(ENDPOINT_CHAT, STR("{\"model\":\"a\"," M "}"), &arena, &ask, &error));
     assert_true(ask_splices(&ask, STR("a"), &arena, &pieces));
@@ -402,11 +401,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),         cmocka_unit_test(test_null_is_absent),
-        cmocka_unit_test(test_model_name),    cmocka_unit_test(test_include_usage),
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_ambiguous),     cmocka_unit_test(test_not_json),
-        cmocka_unit_test(test_input),         cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_plain),      cmocka_unit_test(test_null_is_absent),
+        cmocka_unit_test(test_model_name), cmocka_unit_test(test_include_usage),
+        cmocka_unit_test(test_counts),     cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_ambiguous),  cmocka_unit_test(test_not_json),
+        cmocka_unit_test(test_input),      cmocka_unit_test(test_every_cut),
         cmocka_unit_test(test_arena_full),
     };
 

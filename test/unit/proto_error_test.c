@@ -123,8 +123,8 @@ test_events(void **state)
     assert_null(error_stream_end_mark(ENDPOINT_RESPONSES).ptr);
 }
 
-static const struct str secret_list[] = {{"sk-upstream-key", 15}, {"api.example.net", 15},
-                                         {"", 0}, {"abc", 3}};
+static const struct str secret_list[] = {
+    {"sk-upstream-key", 15}, {"api.example.net", 15}, {"", 0}, {"abc", 3}};
 static const struct error_secrets secrets = {secret_list, COUNT_OF(secret_list)};
 
 static struct proto_error
@@ -181,10 +181,10 @@ test_upstream_own_words(void **state)
         unsigned status;
         enum error_kind kind;
     } rows[] = {
-        {401, ERROR_UPSTREAM_FAILED}, {403, ERROR_UPSTREAM_FAILED}, {402, ERROR_QUOTA},
-        {429, ERROR_LIMIT_REQUESTS},  {500, ERROR_UPSTREAM_FAILED}, {502, ERROR_UPSTREAM_FAILED},
-        {503, ERROR_OVERLOADED},      {529, ERROR_OVERLOADED},      {504, ERROR_UPSTREAM_TIMEOUT},
-        {408, ERROR_UPSTREAM_TIMEOUT}, {409, ERROR_CONFLICT},       {302, ERROR_UPSTREAM_FAILED},
+        {401, ERROR_UPSTREAM_FAILED},  {403, ERROR_UPSTREAM_FAILED}, {402, ERROR_QUOTA},
+        {429, ERROR_LIMIT_REQUESTS},   {500, ERROR_UPSTREAM_FAILED}, {502, ERROR_UPSTREAM_FAILED},
+        {503, ERROR_OVERLOADED},       {529, ERROR_OVERLOADED},      {504, ERROR_UPSTREAM_TIMEOUT},
+        {408, ERROR_UPSTREAM_TIMEOUT}, {409, ERROR_CONFLICT},        {302, ERROR_UPSTREAM_FAILED},
         {418, ERROR_UPSTREAM_FAILED},
     };
     struct proto_error error;
@@ -213,7 +213,11 @@ test_no_html_no_secret(void **state)
         "<!DOCTYPE html><html>secret page</html>",
         "{\"error\":{\"message\":\"  <HTML><body>secret page\"}}",
         "{\"error\":{\"message\":\"a <b> \\u003chead\\u003e secret page\"}}",
-        "", "\xff\xfe", "{", "{\"error\":7}", "{\"error\":{\"message\":\"\"}}",
+        "",
+        "\xff\xfe",
+        "{",
+        "{\"error\":7}",
+        "{\"error\":{\"message\":\"\"}}",
         "{\"error\":{\"message\":{\"x\":1}}}",
     };
     struct proto_error error;
@@ -223,8 +227,9 @@ test_no_html_no_secret(void **state)
         error = translate(400, html[i]);
         assert_string_equal(error.message, "The upstream refused this request as invalid.");
     }
-    error = translate(400, "{\"error\":{\"message\":\"key sk-upstream-key (sk-upstream\\u002dkey) at "
-                           "api.example.net\\nabc\",\"param\":\"sk-upstream-key\"}}");
+    error =
+        translate(400, "{\"error\":{\"message\":\"key sk-upstream-key (sk-upstream\\u002dkey) at "
+                       "api.example.net\\nabc\",\"param\":\"sk-upstream-key\"}}");
     assert_string_equal(error.message, "key *** (***) at *** abc");
     assert_string_equal(error.param, "***");
 }
@@ -275,7 +280,8 @@ test_objects(void **state)
         {"{\"error\":{\"type\":\"authentication_error\"}}", ERROR_UPSTREAM_FAILED},
         {"{\"type\":\"error\",\"code\":\"rate_limit_exceeded\"}", ERROR_LIMIT_REQUESTS},
         {"{\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"invalid_prompt\","
-         "\"message\":\"x\"}}}", ERROR_BAD_REQUEST},
+         "\"message\":\"x\"}}}",
+         ERROR_BAD_REQUEST},
         {"{\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\"}}}",
          ERROR_UPSTREAM_FAILED},
         {"{\"error\":\"oops\"}", ERROR_UPSTREAM_FAILED},

@@ -16,7 +16,7 @@ struct run {
 };
 
 static const char letters[METER_VERDICT_COUNT] = {
-    [METER_PASS] = 'P', [METER_HIDE] = 'H', [METER_END] = 'E',
+    [METER_PASS] = 'P',           [METER_HIDE] = 'H', [METER_END] = 'E',
     [METER_UPSTREAM_ERROR] = 'X', [METER_BAD] = 'B',
 };
 
@@ -101,8 +101,8 @@ check_run(const struct run *run, struct str stream, const struct want *want)
     struct usage usage = meter_usage(&run->meter);
 
     assert_str(buf_str(&run->verdicts), want->verdicts);
-    assert_true(str_eq(buf_str(&run->passed),
-                       want->passed != NULL ? str_from(want->passed) : stream));
+    assert_true(
+        str_eq(buf_str(&run->passed), want->passed != NULL ? str_from(want->passed) : stream));
     assert_int_equal(meter_finish(&run->meter), want->finish);
     assert_int_equal(usage.state, want->state);
     assert_int_equal(usage.input, want->input);
@@ -128,14 +128,18 @@ check(enum proto_endpoint endpoint, bool usage_asked, const char *text, struct w
     return run; /* its meter is still good */
 }
 
-#define CHUNK(rest) "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1," \
-                    "\"model\":\"m\"," rest "}\n\n"
-#define DELTA(text) CHUNK("\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}," \
-                          "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null")
-#define FINISH CHUNK("\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]," \
-                     "\"usage\":null")
-#define USAGE CHUNK("\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":3," \
-                    "\"total_tokens\":15,\"prompt_tokens_details\":{\"cached_tokens\":2}}")
+#define CHUNK(rest)                                                                                \
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,"                     \
+    "\"model\":\"m\"," rest "}\n\n"
+#define DELTA(text)                                                                                \
+    CHUNK("\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"},"                        \
+          "\"logprobs\":null,\"finish_reason\":null}],\"usage\":null")
+#define FINISH                                                                                     \
+    CHUNK("\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],"                   \
+          "\"usage\":null")
+#define USAGE                                                                                      \
+    CHUNK("\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":3,"                \
+          "\"total_tokens\":15,\"prompt_tokens_details\":{\"cached_tokens\":2}}")
 #define DONE "data: [DONE]\n\n"
 
 static void
@@ -164,16 +168,14 @@ test_chat_variants(void **state)
     /* Usage on the finishing chunk, on every chunk, inside the choice. */
     const char *with_finish =
         CHUNK("\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]")
-        CHUNK("\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],"
-              "\"usage\" : {\"prompt_tokens\":4,\"completion_tokens\":1}") DONE;
-    const char *on_each =
-        CHUNK("\"choices\":[{\"delta\":{}}],"
-              "\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":0}")
+            CHUNK("\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],"
+                  "\"usage\" : {\"prompt_tokens\":4,\"completion_tokens\":1}") DONE;
+    const char *on_each = CHUNK("\"choices\":[{\"delta\":{}}],"
+                                "\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":0}")
         CHUNK("\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"length\"}],"
               "\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":7}") DONE;
-    const char *inside =
-        CHUNK("\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"usage\":"
-              "{\"prompt_tokens\":4,\"completion_tokens\":7}}]") DONE;
+    const char *inside = CHUNK("\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"usage\":"
+                               "{\"prompt_tokens\":4,\"completion_tokens\":7}}]") DONE;
 
     (void)state;
     check(ENDPOINT_CHAT, false, with_finish,
@@ -185,14 +187,14 @@ test_chat_variants(void **state)
     /* No [DONE]; with and without a finish_reason. */
     check(ENDPOINT_CHAT, false, DELTA("a") FINISH,
           (struct want){"PP", NULL, METER_FINISH_ADD_MARK, USAGE_ABSENT, 0, 0, 0, 0});
-    check(ENDPOINT_CHAT, false, DELTA("a") FINISH USAGE,
-          (struct want){"PPH", DELTA("a") FINISH, METER_FINISH_ADD_MARK, USAGE_PRESENT, 10, 2, 0,
-                        3});
+    check(
+        ENDPOINT_CHAT, false, DELTA("a") FINISH USAGE,
+        (struct want){"PPH", DELTA("a") FINISH, METER_FINISH_ADD_MARK, USAGE_PRESENT, 10, 2, 0, 3});
     check(ENDPOINT_CHAT, false, DELTA("a") DELTA("b"),
           (struct want){"PP", NULL, METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
     /* [DONE] without its blank line, and chunks with empty choices at the start. */
-    check(ENDPOINT_CHAT, false, CHUNK("\"choices\": [ ],\"prompt_filter_results\":[]") DELTA("a")
-                                    "data: [DONE]",
+    check(ENDPOINT_CHAT, false,
+          CHUNK("\"choices\": [ ],\"prompt_filter_results\":[]") DELTA("a") "data: [DONE]",
           (struct want){"HPE", DELTA("a") DONE, METER_FINISH_CLEAN, USAGE_ABSENT, 0, 0, 0, 0});
     check(ENDPOINT_COMPLETIONS, false,
           "data:{\"object\":\"text_completion\",\"choices\":[{\"text\":\"a\","
@@ -201,8 +203,9 @@ test_chat_variants(void **state)
           "data:[DONE]\r\n\r\n",
           (struct want){"PPE", NULL, METER_FINISH_CLEAN, USAGE_ABSENT, 0, 0, 0, 0});
     /* Text that talks of usage and errors is text. */
-    check(ENDPOINT_CHAT, false, DELTA("a") DELTA("{\\\"error\\\":{\\\"usage\\\": 1}, "
-                                                  "\\\"choices\\\":[]}") FINISH DONE,
+    check(ENDPOINT_CHAT, false,
+          DELTA("a") DELTA("{\\\"error\\\":{\\\"usage\\\": 1}, "
+                           "\\\"choices\\\":[]}") FINISH DONE,
           (struct want){"PPPE", NULL, METER_FINISH_CLEAN, USAGE_ABSENT, 0, 0, 0, 0});
 }
 
@@ -213,13 +216,12 @@ test_chat_usage_bad(void **state)
     check(ENDPOINT_CHAT, false,
           DELTA("a") FINISH CHUNK("\"choices\":[],\"usage\":{\"prompt_tokens\":-1,"
                                   "\"completion_tokens\":3}") DONE,
-          (struct want){"PPHE", DELTA("a") FINISH DONE, METER_FINISH_CLEAN, USAGE_BAD, 0, 0, 0,
-                        0});
-    check(ENDPOINT_CHAT, false,
-          DELTA("a") FINISH CHUNK("\"choices\":[],\"usage\":{\"prompt_tokens\":0,"
-                                  "\"completion_tokens\":0}") DONE,
-          (struct want){"PPHE", DELTA("a") FINISH DONE, METER_FINISH_CLEAN, USAGE_ZERO, 0, 0, 0,
-                        0});
+          (struct want){"PPHE", DELTA("a") FINISH DONE, METER_FINISH_CLEAN, USAGE_BAD, 0, 0, 0, 0});
+    check(
+        ENDPOINT_CHAT, false,
+        DELTA("a") FINISH CHUNK("\"choices\":[],\"usage\":{\"prompt_tokens\":0,"
+                                "\"completion_tokens\":0}") DONE,
+        (struct want){"PPHE", DELTA("a") FINISH DONE, METER_FINISH_CLEAN, USAGE_ZERO, 0, 0, 0, 0});
     /* A running total of a stream that was cut is no final usage. */
     check(ENDPOINT_CHAT, false,
           CHUNK("\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":4,"
@@ -256,19 +258,23 @@ test_chat_faults(void **state)
     check(ENDPOINT_CHAT, false, DELTA("a") "data: {\"choices\":[{\"delta\":{}}]}",
           (struct want){"PP", DELTA("a") "data: {\"choices\":[{\"delta\":{}}]}\n\n",
                         METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
-    check(ENDPOINT_CHAT, false, "", (struct want){"", "", METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0,
-                                                  0});
+    check(ENDPOINT_CHAT, false, "",
+          (struct want){"", "", METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
 }
 
 #define EV(name, rest) "event: " name "\ndata: {\"type\":\"" name "\"" rest "}\n\n"
-#define MSG_START EV("message_start", ",\"message\":{\"id\":\"msg_1\",\"type\":\"message\"," \
-    "\"role\":\"assistant\",\"model\":\"claude\",\"content\":[],\"stop_reason\":null," \
-    "\"usage\":{\"input_tokens\":64,\"cache_creation_input_tokens\":16," \
-    "\"cache_read_input_tokens\":40,\"output_tokens\":1}}")
-#define BLOCK_DELTA(text) EV("content_block_delta", ",\"index\":0,\"delta\":" \
-    "{\"type\":\"text_delta\",\"text\":\"" text "\"}")
-#define MSG_DELTA EV("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\"," \
-    "\"stop_sequence\":null},\"usage\":{\"output_tokens\":33}")
+#define MSG_START                                                                                  \
+    EV("message_start",                                                                            \
+       ",\"message\":{\"id\":\"msg_1\",\"type\":\"message\","                                      \
+       "\"role\":\"assistant\",\"model\":\"claude\",\"content\":[],\"stop_reason\":null,"          \
+       "\"usage\":{\"input_tokens\":64,\"cache_creation_input_tokens\":16,"                        \
+       "\"cache_read_input_tokens\":40,\"output_tokens\":1}}")
+#define BLOCK_DELTA(text)                                                                          \
+    EV("content_block_delta", ",\"index\":0,\"delta\":"                                            \
+                              "{\"type\":\"text_delta\",\"text\":\"" text "\"}")
+#define MSG_DELTA                                                                                  \
+    EV("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\","                                \
+                        "\"stop_sequence\":null},\"usage\":{\"output_tokens\":33}")
 #define PING EV("ping", "")
 #define STOP EV("message_stop", "")
 
@@ -279,9 +285,9 @@ test_messages(void **state)
 
     (void)state;
     run = check(ENDPOINT_MESSAGES, false,
-                MSG_START PING EV("content_block_start", ",\"index\":0")
-                    BLOCK_DELTA("Hi") BLOCK_DELTA(" you, \\\"usage\\\"")
-                        EV("content_block_stop", ",\"index\":0") MSG_DELTA STOP,
+                MSG_START PING EV("content_block_start", ",\"index\":0") BLOCK_DELTA("Hi")
+                    BLOCK_DELTA(" you, \\\"usage\\\"") EV("content_block_stop", ",\"index\":0")
+                        MSG_DELTA STOP,
                 (struct want){"PPPPPPPE", NULL, METER_FINISH_CLEAN, USAGE_PRESENT, 64, 40, 16, 33});
     assert_string_equal(run.meter.model, "claude");
     assert_string_equal(run.meter.id, "msg_1");
@@ -329,13 +335,18 @@ test_messages_faults(void **state)
           (struct want){"PB", MSG_START, METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
 }
 
-#define CREATED EV("response.created", ",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\"," \
-    "\"object\":\"response\",\"model\":\"gpt\",\"output\":[],\"usage\":null}")
-#define TEXT_DELTA(n, text) EV("response.output_text.delta", ",\"delta\":\"" text "\"," \
-    "\"logprobs\":[],\"sequence_number\":" #n)
-#define COMPLETED(kind) EV("response." kind, ",\"sequence_number\":3,\"response\":{" \
-    "\"id\":\"resp_1\",\"model\":\"gpt\",\"output\":[],\"usage\":{\"input_tokens\":20," \
-    "\"input_tokens_details\":{\"cached_tokens\":5},\"output_tokens\":9}}")
+#define CREATED                                                                                    \
+    EV("response.created",                                                                         \
+       ",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\","                                   \
+       "\"object\":\"response\",\"model\":\"gpt\",\"output\":[],\"usage\":null}")
+#define TEXT_DELTA(n, text)                                                                        \
+    EV("response.output_text.delta", ",\"delta\":\"" text "\","                                    \
+                                     "\"logprobs\":[],\"sequence_number\":" #n)
+#define COMPLETED(kind)                                                                            \
+    EV("response." kind,                                                                           \
+       ",\"sequence_number\":3,\"response\":{"                                                     \
+       "\"id\":\"resp_1\",\"model\":\"gpt\",\"output\":[],\"usage\":{\"input_tokens\":20,"         \
+       "\"input_tokens_details\":{\"cached_tokens\":5},\"output_tokens\":9}}")
 
 static void
 test_responses(void **state)
@@ -382,8 +393,8 @@ test_progress(void **state)
     assert_int_equal(progress.usage.output, 1 + 1 + 2 + 1);
     run_free(&run);
 
-    run = run_stream(ENDPOINT_MESSAGES, false, str_from(MSG_START BLOCK_DELTA("a")
-                                                            BLOCK_DELTA("b")), 0);
+    run = run_stream(ENDPOINT_MESSAGES, false,
+                     str_from(MSG_START BLOCK_DELTA("a") BLOCK_DELTA("b")), 0);
     progress = meter_progress(&run.meter);
     assert_true(progress.has_input);
     assert_int_equal(progress.usage.state, USAGE_PRESENT);
@@ -394,7 +405,8 @@ test_progress(void **state)
 
     run = run_stream(ENDPOINT_CHAT, false,
                      str_from(CHUNK("\"choices\":[{\"delta\":{}}],\"usage\":{\"prompt_tokens\":4,"
-                                    "\"completion_tokens\":90}")), 0);
+                                    "\"completion_tokens\":90}")),
+                     0);
     progress = meter_progress(&run.meter);
     assert_true(progress.has_input);
     assert_int_equal(progress.usage.output, 90);
@@ -469,11 +481,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),         cmocka_unit_test(test_chat_variants),
+        cmocka_unit_test(test_chat),           cmocka_unit_test(test_chat_variants),
         cmocka_unit_test(test_chat_usage_bad), cmocka_unit_test(test_chat_faults),
-        cmocka_unit_test(test_messages),     cmocka_unit_test(test_messages_faults),
-        cmocka_unit_test(test_responses),    cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_messages),       cmocka_unit_test(test_messages_faults),
+        cmocka_unit_test(test_responses),      cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_marks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

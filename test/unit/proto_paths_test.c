@@ -54,8 +54,8 @@ test_endpoints(void **state)
         assert_int_equal(what.endpoint, rows[i].endpoint);
         assert_str(what.id, rows[i].id);
         if (rows[i].found == PROTO_METHOD_NOT_ALLOWED)
-            assert_string_equal(what.allow, rows[i].endpoint < ENDPOINT_MODELS_LIST ? "POST"
-                                                                                    : "GET");
+            assert_string_equal(what.allow,
+                                rows[i].endpoint < ENDPOINT_MODELS_LIST ? "POST" : "GET");
         page_free(&page);
     }
 }
@@ -128,11 +128,32 @@ static void
 test_headers_up(void **state)
 {
     static const char *const never[] = {
-        "authorization", "Authorization", "x-api-key", "x-goog-api-key", "cookie", "host",
-        "connection", "keep-alive", "te", "transfer-encoding", "content-length", "upgrade",
-        "expect", "proxy-authorization", "accept-encoding", "content-encoding", "x-forwarded-for",
-        "forwarded", "x-real-ip", "x-turnpike-channel", "x-stainless-os", "x-codex-", "",
-        "x-request-id", "via", "trailer",
+        "authorization",
+        "Authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "cookie",
+        "host",
+        "connection",
+        "keep-alive",
+        "te",
+        "transfer-encoding",
+        "content-length",
+        "upgrade",
+        "expect",
+        "proxy-authorization",
+        "accept-encoding",
+        "content-encoding",
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "x-turnpike-channel",
+        "x-stainless-os",
+        "x-codex-",
+        "",
+        "x-request-id",
+        "via",
+        "trailer",
     };
 
     (void)state;
@@ -154,9 +175,22 @@ static void
 test_headers_down(void **state)
 {
     static const char *const never[] = {
-        "set-cookie", "connection", "transfer-encoding", "content-length", "content-encoding",
-        "location", "server", "date", "www-authenticate", "alt-svc", "strict-transport-security",
-        "anthropic-organization-id", "openai-organization", "cf-ray", "x-ratelimit-", "",
+        "set-cookie",
+        "connection",
+        "transfer-encoding",
+        "content-length",
+        "content-encoding",
+        "location",
+        "server",
+        "date",
+        "www-authenticate",
+        "alt-svc",
+        "strict-transport-security",
+        "anthropic-organization-id",
+        "openai-organization",
+        "cf-ray",
+        "x-ratelimit-",
+        "",
         "x-turnpike-cost",
     };
 
@@ -220,10 +254,11 @@ test_models(void **state)
                "{\"id\":\"b\",\"object\":\"model\",\"created\":0,\"owned_by\":\"turnpike\"},"
                "{\"id\":\"c\",\"object\":\"model\",\"created\":0,\"owned_by\":\"turnpike\"},"
                "{\"id\":\"d\",\"object\":\"model\",\"created\":0,\"owned_by\":\"turnpike\"}]}");
-    check_list(PROTO_ANTHROPIC, "limit=1",
-               "{\"data\":[{\"type\":\"model\",\"id\":\"a\",\"display_name\":\"a\","
-               "\"created_at\":\"2025-10-09T08:53:20.000000Z\"}],\"has_more\":true,\"first_id\":\"a\","
-               "\"last_id\":\"a\"}");
+    check_list(
+        PROTO_ANTHROPIC, "limit=1",
+        "{\"data\":[{\"type\":\"model\",\"id\":\"a\",\"display_name\":\"a\","
+        "\"created_at\":\"2025-10-09T08:53:20.000000Z\"}],\"has_more\":true,\"first_id\":\"a\","
+        "\"last_id\":\"a\"}");
     check_list(PROTO_ANTHROPIC, "limit=1000", "abcd");
     check_list(PROTO_ANTHROPIC, "limit=2&after_id=a", "bc+");
     check_list(PROTO_ANTHROPIC, "limit=2&after_id=b", "cd");
@@ -252,8 +287,8 @@ test_models(void **state)
 static void
 test_models_query(void **state)
 {
-    static const char *const bad[] = {"limit=0", "limit=1001", "limit=-1", "limit=", "limit=x",
-                                      "after_id=%0a", "before_id=%"};
+    static const char *const bad[] = {
+        "limit=0", "limit=1001", "limit=-1", "limit=", "limit=x", "after_id=%0a", "before_id=%"};
     struct models_query query;
     struct proto_error error;
     char text[400];
@@ -276,10 +311,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),   cmocka_unit_test(test_protocols),
-        cmocka_unit_test(test_queries),     cmocka_unit_test(test_unescape),
-        cmocka_unit_test(test_headers_up),  cmocka_unit_test(test_headers_down),
-        cmocka_unit_test(test_models),      cmocka_unit_test(test_models_query),
+        cmocka_unit_test(test_endpoints),  cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_queries),    cmocka_unit_test(test_unescape),
+        cmocka_unit_test(test_headers_up), cmocka_unit_test(test_headers_down),
+        cmocka_unit_test(test_models),     cmocka_unit_test(test_models_query),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,8 +144,12 @@ test_fields(void **state)
     CHECK("event: lonely\n\n", "#lonely=;");
     CHECK("data: 1\ndata: 2\n: c\ndata:3\n\ndata: 4\n\n", "=1\n2\n3;=4;");
     CHECK("data\ndata\n\n", "=\n;");
-    CHECK("\xef\xbb\xbf" "data: a\n\n", "=a;");
-    CHECK("data: a\n\n\xef\xbb\xbf" "data: b\n\n", "=a;#=;");
+    CHECK("\xef\xbb\xbf"
+          "data: a\n\n",
+          "=a;");
+    CHECK("data: a\n\n\xef\xbb\xbf"
+          "data: b\n\n",
+          "=a;#=;");
 }
 
 static void
@@ -279,8 +283,9 @@ test_endless(void **state)
 static void
 test_random(void **state)
 {
-    static const char *const parts[] = {"data:", "data: ", "event: ", ":", "\n", "\r", "\r\n",
-                                        "x", "\n\n", "\r\n\r\n", "id: 1", "\xef\xbb\xbf"};
+    static const char *const parts[] = {"data:", "data: ",   "event: ", ":",
+                                        "\n",    "\r",       "\r\n",    "x",
+                                        "\n\n",  "\r\n\r\n", "id: 1",   "\xef\xbb\xbf"};
     unsigned seed = (unsigned)test_seed();
 
     (void)state;

@@ -44,7 +44,8 @@ test_openai(void **state)
     CHECK(usage_from_openai(parsed("{\"prompt_tokens\":5,\"completion_tokens\":0,"
                                    "\"prompt_tokens_details\":null}")),
           USAGE_PRESENT, 5, 0, 0, 0, 0, 0);
-    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":0,\"completion_tokens\":0}")), USAGE_ZERO, 0);
+    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":0,\"completion_tokens\":0}")), USAGE_ZERO,
+          0);
     CHECK(usage_from_openai(parsed("null")), USAGE_ABSENT, 0);
     CHECK(usage_from_openai((struct js_value){.type = JS_NONE}), USAGE_ABSENT, 0);
     CHECK(usage_from_openai(parsed("{\"prompt_tokens\":1000000000,"
@@ -91,10 +92,10 @@ test_others(void **state)
     CHECK(usage_from_embeddings(parsed("{\"prompt_tokens\":8,\"total_tokens\":8}")), USAGE_PRESENT,
           8, 0, 0, 0, 0, 0);
     CHECK(usage_from_embeddings(parsed("{\"total_tokens\":8}")), USAGE_BAD, 0);
-    CHECK(usage_from_responses(parsed(
-              "{\"input_tokens\":120,\"input_tokens_details\":{\"cached_tokens\":40,"
-              "\"cache_write_tokens\":16},\"output_tokens\":33,"
-              "\"output_tokens_details\":{\"reasoning_tokens\":12},\"total_tokens\":153}")),
+    CHECK(usage_from_responses(
+              parsed("{\"input_tokens\":120,\"input_tokens_details\":{\"cached_tokens\":40,"
+                     "\"cache_write_tokens\":16},\"output_tokens\":33,"
+                     "\"output_tokens_details\":{\"reasoning_tokens\":12},\"total_tokens\":153}")),
           USAGE_PRESENT, 64, 40, 16, 0, 33, 12);
     CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":9}")), USAGE_PRESENT, 9, 0, 0, 0, 0, 0);
     CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":-9}")), USAGE_BAD, 0);
@@ -238,9 +239,9 @@ test_answers(void **state)
 static void
 test_answers_that_are_none(void **state)
 {
-    static const enum proto_endpoint calls[] = {ENDPOINT_CHAT,      ENDPOINT_COMPLETIONS,
+    static const enum proto_endpoint calls[] = {ENDPOINT_CHAT,       ENDPOINT_COMPLETIONS,
                                                 ENDPOINT_EMBEDDINGS, ENDPOINT_RESPONSES,
-                                                ENDPOINT_MESSAGES,  ENDPOINT_COUNT_TOKENS};
+                                                ENDPOINT_MESSAGES,   ENDPOINT_COUNT_TOKENS};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
@@ -261,9 +262,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openai),           cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_others),           cmocka_unit_test(test_anthropic),
-        cmocka_unit_test(test_anthropic_stream), cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_openai),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_anthropic),
+        cmocka_unit_test(test_anthropic_stream),
+        cmocka_unit_test(test_answers),
         cmocka_unit_test(test_answers_that_are_none),
     };
 
