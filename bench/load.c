@@ -559,13 +559,14 @@ tls_once(void)
     struct timeval limit = {.tv_sec = 10};
     unsigned char answer[4096];
     bool good = false;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     mbedtls_ssl_init(&ssl);
     if (fd < 0 || mbedtls_ssl_setup(&ssl, &tls_config) != 0)
         fail("TLS");
     (void)mbedtls_ssl_set_hostname(&ssl, opt.host);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     mbedtls_ssl_set_bio(&ssl, &fd, on_tls_send, on_tls_recv, NULL);
     uint64_t begin = now_ns();
     if (connect(fd, (struct sockaddr *)&opt.to, sizeof(opt.to)) == 0 &&
