@@ -92,13 +92,28 @@ ledger_quarantined(const struct ledger *ledger, uint32_t table_idx, uint32_t slo
     return false;
 }
 
-/* Written down in a transaction of its own, which is no money: when it fails, the next one that
- * matters will too. */
-static void
-fault_keep(struct ledger *ledger, const struct slot_ref *ref, const char *fault)
+/* A transaction of its own, which is no money: when it fails, the next one that matters will too. */
+void
+ledger_fault_keep(struct ledger *ledger, struct str json)
 {
     struct db_tail tail = ledger->tail;
+    struct db_key key = db_key_of_u64(++tail.fault_count);
     struct db_txn txn;
+    int rc = db_write(ledger->db, &txn);
+
+    if (rc < 0)
+        return;
+    rc = db_put(&txn, DB_FAULT, &key, json);
+    if (rc == 0)
+        rc = db_meta_put(&txn, "tail", (struct str){(const char *)&tail, sizeof(tail)});
+    if (rc == 0 && db_commit(&txn) == 0)
+        ledger->tail = tail;
+    db_end(&txn);
+}
+
+static void
+slot_fault_keep(struct ledger *ledger, const struct slot_ref *ref, const char *fault)
+{
     struct buf doc;
     struct jw jw;
 
@@ -111,16 +126,8 @@ fault_keep(struct ledger *ledger, const struct slot_ref *ref, const char *fault)
     jw_key_u64(&jw, "generation", ref->generation);
     jw_key_time(&jw, "time", ledger_wall_us(ledger));
     jw_object_end(&jw);
-    if (!doc.failed && db_write(ledger->db, &txn) == 0) {
-        struct db_key key = db_key_of_u64(++tail.fault_count);
-        int rc = db_put(&txn, DB_FAULT, &key, buf_str(&doc));
-
-        if (rc == 0)
-            rc = db_meta_put(&txn, "tail", (struct str){(const char *)&tail, sizeof(tail)});
-        if (rc == 0 && db_commit(&txn) == 0)
-            ledger->tail = tail;
-        db_end(&txn);
-    }
+    if (!doc.failed)
+        ledger_fault_keep(ledger, buf_str(&doc));
     buf_free(&doc);
 }
 
@@ -140,7 +147,7 @@ ledger_quarantine(struct ledger *ledger, const struct slot_ref *ref, const char 
         .generation = ref->generation,
         .fault = fault,
     };
-    fault_keep(ledger, ref, fault);
+    slot_fault_keep(ledger, ref, fault);
 }
 
 static bool

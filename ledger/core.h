@@ -30,6 +30,7 @@
 #define LEDGER_RECOUNT_CHUNK 1024    /* accounts and budgets frozen at once */
 #define LEDGER_RECOUNT_WAIT_US 100000 /* for living workers' CLAIMs to go */
 #define LEDGER_QUARANTINE_MAX 1024
+#define LEDGER_KEYS_SAMPLED 65536u
 
 /* Where a test may stop the ledger for good. A real one dies where it likes. */
 enum ledger_point {
@@ -90,6 +91,7 @@ struct ledger {
     uint8_t instance_id[16];
     uint8_t key_hash_key[HASH_KEY_LEN];
     uint64_t region_id; /* tells this memory file's slots from an older one's */
+    struct str listeners; /* a JSON array, for `status`; not ours */
     bool draining;      /* refuses commands that change something: the process is ending */
 
     struct hold_view view[LEDGER_TABLES_MAX];
@@ -123,9 +125,10 @@ struct ledger {
     uint32_t audit_cursor;       /* of the sample: account index */
     uint64_t audit_block_key;    /* blocks up to here were read back and found good */
     uint8_t audit_block_hash[HASH_LEN];
-    struct key_audit { int32_t excess; } *key_audit; /* of the last sample, by key index */
-    uint32_t key_audit_cap;
-    int full_permille;
+    uint32_t audit_budget_cursor;
+    int32_t *key_excess;      /* of LEDGER_KEYS_SAMPLED keys from key_from on, at the last sample */
+    uint32_t key_from;
+    bool key_second;          /* key_excess was measured: now compare */
     struct ledger_stats stats;
 };
 
@@ -172,6 +175,8 @@ int ledger_announce(struct ledger *ledger) MUST_CHECK;
 /* Collects and commits until nothing is settled any more. */
 int ledger_commit_all(struct ledger *ledger) MUST_CHECK;
 bool ledger_doorbells(struct ledger *ledger); /* some are unread */
+/* Writes a fault down in the store: a JSON object. Failures are ignored: the next commit will tell. */
+void ledger_fault_keep(struct ledger *ledger, struct str json);
 int ledger_batch_add(struct ledger *ledger, const struct batch_item *item) MUST_CHECK;
 bool ledger_quarantined(const struct ledger *ledger, uint32_t table_idx, uint32_t slot,
                         uint64_t generation);
@@ -224,8 +229,11 @@ int publish_room(struct ledger *ledger) MUST_CHECK;
 
 /* ---- audit.c ---- */
 
-/* A sample of accounts and keys, and the blocks written since; every 10 s. */
+/* A sample of accounts and keys, and the blocks written since; every 10 s. What differs is logged,
+ * recorded and repaired. */
 int audit_sample(struct ledger *ledger) MUST_CHECK;
+/* All accounts: for the end of the process. Counts what differed. */
+int audit_all_accounts(struct ledger *ledger, uint64_t *differing) MUST_CHECK;
 
 /* ---- helpers ---- */
 

@@ -373,6 +373,8 @@ take_region(struct ledger *ledger)
              atomic_load_explicit(&ledger->region->header->account_count, memory_order_relaxed),
              (unsigned long long)ledger->stats.repaired, ledger->todo_accounts.count);
     ledger->stats.repaired = 0;
+    ledger->audit_block_key = ledger->tail.block_key;
+    memcpy(ledger->audit_block_hash, ledger->tail.block_hash, HASH_LEN);
     return 0;
 }
 
@@ -392,7 +394,7 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->durability = setup->durability;
     ledger->unresolved = setup->unresolved;
     ledger->region_id = setup->region->header->checksum;
-    ledger->audit_cursor = 1;
+    ledger->audit_cursor = ledger->audit_budget_cursor = ledger->key_from = 1;
     pthread_rwlock_init(&ledger->map_lock, NULL);
     ledger->account_of_tenant.lock = ledger->budget_of_id.lock = &ledger->map_lock;
     ledger->batch = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->batch));
@@ -446,7 +448,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->journalled);
     free(ledger->batch);
     free(ledger->announce);
-    free(ledger->key_audit);
+    free(ledger->key_excess);
     pthread_rwlock_destroy(&ledger->map_lock);
     explicit_bzero(ledger->key_hash_key, sizeof(ledger->key_hash_key));
     free(ledger);

@@ -1,0 +1,27 @@
+/*
+ * The control socket: accepts, reads requests, answers them. One thread does all input and output and
+ * never blocks on a peer; a few threads run queries; what changes something, or needs the main
+ * thread's view, waits in a queue until the main thread calls control_work() between two batches. So
+ * a slow or broken client delays nobody, least of all a commit.
+ *
+ * Peers must be of our own user or root. A request is one line of at most 64 KiB, several may follow
+ * each other on one connection; a connection that says nothing for 30 s is closed.
+ */
+#ifndef LEDGER_CONTROL_H
+#define LEDGER_CONTROL_H
+
+#include "base/base.h"
+
+struct control;
+struct ledger;
+
+/* listen_fd stays the caller's. -ENOMEM, -EAGAIN. */
+int control_start(struct ledger *ledger, int listen_fd, struct control **out) MUST_CHECK;
+/* Readable when control_work() has something to do. */
+int control_fd(const struct control *control);
+/* Main thread. A negative errno: the store failed, the process has to end. */
+int control_work(struct control *control) MUST_CHECK;
+/* Finishes what runs, writes what is ready for at most a second, ends the threads. */
+void control_stop(struct control **control);
+
+#endif
