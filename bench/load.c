@@ -625,7 +625,7 @@ body_make(void)
     const char *before = opt.sim != NULL ? ",\"sim\":" : "";
     const char *sim = opt.sim != NULL ? opt.sim : "";
     fixed = snprintf(NULL, 0,
-                     "{\"model\":\"%s\"%s,\"max_tokens\":1000000,\"messages\":[{\"role\":\"user\","
+                     "{\"model\":\"%s\"%s,\"max_tokens\":4096,\"messages\":[{\"role\":\"user\","
                      "\"content\":\"\"}]%s%s}",
                      opt.model, stream, before, sim);
     size_t pad = opt.body_bytes > (uint64_t)fixed ? opt.body_bytes - (size_t)fixed : 1;
@@ -636,7 +636,7 @@ body_make(void)
         filler[i] = i % 6 == 5 ? ' ' : (char)('a' + i * 7 % 26);
     filler[pad] = '\0';
     len = asprintf(&body,
-                   "{\"model\":\"%s\"%s,\"max_tokens\":1000000,\"messages\":[{\"role\":\"user\","
+                   "{\"model\":\"%s\"%s,\"max_tokens\":4096,\"messages\":[{\"role\":\"user\","
                    "\"content\":\"%s\"}]%s%s}",
                    opt.model, stream, filler, before, sim);
     free(filler);

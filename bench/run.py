@@ -406,6 +406,7 @@ channel "bench" {
 }
 limits {
     connections = 19000
+    requests-per-connection = 4000000000
 }
 """ % self.bench.upstream_port)
 

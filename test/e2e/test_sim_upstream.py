@@ -5,6 +5,7 @@ import gzip
 import http.client
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -322,6 +323,26 @@ def test_chunked_whole(sim):
                       {"model": "m", "messages": USER, "sim": {"chunked": 1}})
     assert answer.getheader("transfer-encoding") == "chunked"
     assert json.loads(answer.read())["choices"]
+
+
+def test_close_after(sim):
+    body = b'{"model":"m+close-after=50","messages":[]}'
+    with socket.create_connection(("127.0.0.1", sim.port), timeout=10) as s:
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n%s"
+                  % (len(body), body))
+        got = b""
+        while part := s.recv(65536):
+            got += part
+    assert got.endswith(b"}") and b"connection" not in got
+
+
+def test_every_fault_is_described():
+    with open(os.path.join(ROOT, "test", "upstream", "fault.c")) as f:
+        names = re.findall(r'\.name = "([a-z0-9-]+)"', f.read())
+    with open(os.path.join(ROOT, "test", "upstream", "README.md")) as f:
+        text = f.read()
+    assert len(names) > 50
+    assert [n for n in names if not re.search("`%s[`=]" % n, text)] == []
 
 
 def test_gzip(sim):

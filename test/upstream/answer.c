@@ -173,6 +173,10 @@ call_end(struct conn *c, bool client_closed)
     if (!call->keep_alive)
         conn_close_soon(c, false);
     timer_stop(&c->timer);
+    if (fault_set(&call->faults, F_CLOSE_AFTER)) {
+        c->idle_close = true;
+        timer_set(&c->timer, loop_now_ms + fault_get(&call->faults, F_CLOSE_AFTER, 0));
+    }
     buf_free(&call->carry);
     free(call->model);
     free(call->tool_name);

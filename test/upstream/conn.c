@@ -292,7 +292,7 @@ conn_event(struct conn *c, uint32_t events)
 static void
 conn_on_timer(struct conn *c)
 {
-    if (c->call == NULL && c->close_asked) {
+    if (c->call == NULL && (c->close_asked || c->idle_close)) {
         conn_kill(c);
         return;
     }

@@ -37,6 +37,7 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_CHUNKED] = {.name = "chunked"},
     [F_UNTIL_CLOSE] = {.name = "until-close"},
     [F_CLOSE] = {.name = "close"},
+    [F_CLOSE_AFTER] = {.name = "close-after"},
     [F_COMMENTS] = {.name = "comments"},
     [F_PINGS] = {.name = "pings"},
     [F_CRLF] = {.name = "crlf"},

@@ -46,6 +46,7 @@ enum fault {
     F_CHUNKED,
     F_UNTIL_CLOSE,
     F_CLOSE,
+    F_CLOSE_AFTER,
     F_COMMENTS,
     F_PINGS,
     F_CRLF,
@@ -295,6 +296,7 @@ struct conn {
     bool failed;       /* a write failed: the client is gone */
     bool close_asked;  /* close when all is written */
     bool reset_asked;  /* … by RST */
+    bool idle_close;   /* close-after: close when the timer fires and no call is going on */
     bool dead;         /* on the graveyard; freed at the end of the turn */
     uint32_t drip;     /* write at most so many bytes at once; 0: all */
     char *out;         /* what the socket did not take yet, or NULL */
