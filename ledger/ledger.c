@@ -1,0 +1,464 @@
+/*
+ * The ledger process's main thread: one loop of turns.
+ *
+ *     a turn:  dead workers' tables · collect · announce · commit · commands · now and then: scan,
+ *              audit, room on the disk, retired keys
+ *
+ * Pace. In relaxed mode, while there is work, a turn every 20 ms, so that workers make no system call
+ * for a settlement. When nothing came for a few turns, and in the other modes after every turn, it
+ * says in the header that it sleeps, looks once more, and waits for the workers' eventfd.
+ */
+#include "ledger/ledger.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "ledger/command.h"
+#include "ledger/control.h"
+#include "ledger/core.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PACE_MS 20
+#define IDLE_TURNS 3         /* without work, before it sleeps */
+#define SLEEP_MS 1000
+#define ENDING_MS 20
+#define TABLES_US 100000u    /* between looks at the tables' states */
+#define SCAN_US 1000000u     /* for slots whose bell was lost */
+#define AUDIT_US 10000000u
+#define LOCK_TRIES 600       /* of 50 ms each, for a predecessor to go */
+#define GRACE_US 3000000     /* a worker just forked has its lock by then */
+#define FULL_WARN 800        /* per mille of the room */
+#define FULL_STOP 950
+#define FULL_AGAIN 930
+
+struct process {
+    const struct ledger_inherit *inherit;
+    struct ledger *ledger;
+    struct control *control;
+    int signal_fd, lifeline_fd;
+    bool believe_locks; /* a live table without a lock is dead */
+    bool master_gone, ending;
+    bool warned_full;
+    unsigned idle_turns;
+    uint64_t tables_us, scan_us, audit_us; /* when next */
+};
+
+/* ---- the outside world ---- */
+
+static int64_t
+host_wall_us(void *arg)
+{
+    (void)arg;
+    return clock_wall_us();
+}
+
+static uint64_t
+host_mono_us(void *arg)
+{
+    (void)arg;
+    return clock_mono_us();
+}
+
+static void
+host_pause(void *arg, uint32_t us)
+{
+    struct timespec wait = {.tv_nsec = (long)us * 1000};
+
+    (void)arg;
+    nanosleep(&wait, NULL);
+}
+
+/*
+ * While the master lives, it says who is dead (TABLE_DEAD). When it is gone, or when a new master
+ * found the region, a dropped lock is the proof; a worker just forked may not have taken its own yet.
+ */
+static bool
+host_table_lives(void *arg, uint32_t table_idx)
+{
+    const struct process *process = arg;
+    const struct region *region = process->inherit->region;
+    int64_t started_us = atomic_load_explicit(&region->header->table[table_idx].started_wall_us,
+                                              memory_order_relaxed);
+    int64_t now_us = clock_wall_us();
+
+    if (!process->believe_locks)
+        return true;
+    if (process->master_gone && started_us <= now_us && now_us - started_us < GRACE_US)
+        return true;
+    return region_table_locked(region, table_idx) != 0;
+}
+
+static void
+host_wake_worker(void *arg, uint32_t table_idx)
+{
+    const struct process *process = arg;
+    int fd = process->inherit->worker_wake_fd[table_idx];
+    uint64_t one = 1;
+
+    if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+        ASSERT(errno == EAGAIN || errno == EINTR); /* a full counter has rung already */
+}
+
+/* ---- now and then ---- */
+
+static void
+look_at_room(struct process *process)
+{
+    struct region_header *header = process->inherit->region->header;
+    int permille = db_look_after(process->ledger->db);
+    bool stopped = atomic_load_explicit(&header->stop_taking, memory_order_relaxed) != 0;
+
+    if (permille >= FULL_STOP && !stopped) {
+        log_error("store.full", "used_permille=%d what=no-new-calls", permille);
+        atomic_store_explicit(&header->stop_taking, 1, memory_order_release);
+    } else if (permille < FULL_AGAIN && stopped) {
+        log_info("store.room", "used_permille=%d", permille);
+        atomic_store_explicit(&header->stop_taking, 0, memory_order_release);
+    }
+    if (permille >= FULL_WARN && !process->warned_full)
+        log_warn("store.nearly-full", "used_permille=%d", permille);
+    process->warned_full = permille >= FULL_WARN;
+}
+
+static int
+now_and_then(struct process *process, uint64_t now_us)
+{
+    if (now_us >= process->scan_us) {
+        process->scan_us = now_us + SCAN_US;
+        look_at_room(process);
+        key_retire(process->inherit->region);
+    }
+    if (now_us < process->audit_us)
+        return 0;
+    process->audit_us = now_us + AUDIT_US;
+    return audit_sample(process->ledger);
+}
+
+/* ---- a turn ---- */
+
+/* *busy: something was committed, or is there to be. */
+static int
+turn(struct process *process, bool *busy)
+{
+    struct ledger *ledger = process->ledger;
+    uint64_t now_us = clock_mono_us();
+    bool scan = now_us >= process->scan_us;
+    int rc = 0;
+
+    *busy = false;
+    if (now_us >= process->tables_us) {
+        process->tables_us = now_us + TABLES_US;
+        rc = recount_dead_tables(ledger);
+    }
+    while (rc == 0) {
+        bool full;
+
+        ledger_collect(ledger, scan);
+        scan = false;
+        full = ledger->batch_count == LEDGER_BATCH_MAX;
+        *busy = *busy || ledger->batch_count > 0 || ledger->announce_count > 0;
+        rc = ledger_announce(ledger);
+        if (rc == 0)
+            rc = ledger_commit(ledger);
+        if (rc < 0 || !full)
+            break;
+    }
+    if (rc == 0 && process->control != NULL)
+        rc = control_work(process->control);
+    return rc == 0 ? now_and_then(process, now_us) : rc;
+}
+
+static void
+drain_fd(int fd)
+{
+    uint64_t bytes[16];
+
+    while (read(fd, bytes, sizeof(bytes)) > 0)
+        ;
+}
+
+static void
+hear_lifeline(struct process *process)
+{
+    char bytes[64];
+    ssize_t n = recv(process->lifeline_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+        return;
+    log_warn("master.gone", "pid=%d", (int)getppid());
+    process->lifeline_fd = -1;
+    process->master_gone = process->believe_locks = process->ending = true;
+    process->ledger->draining = true;
+}
+
+static void
+hear_signal(struct process *process)
+{
+    struct signalfd_siginfo info;
+
+    while (read(process->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        process->ending = true;
+}
+
+static void
+pause_between_turns(struct process *process, bool busy)
+{
+    struct region_header *header = process->inherit->region->header;
+    struct pollfd fds[] = {
+        {.fd = process->inherit->wake_fd, .events = POLLIN},
+        {.fd = process->lifeline_fd, .events = POLLIN},
+        {.fd = process->signal_fd, .events = POLLIN},
+        {.fd = process->control != NULL ? control_fd(process->control) : -1, .events = POLLIN},
+    };
+    bool sleep = true;
+    int wait_ms = process->ending ? ENDING_MS : SLEEP_MS;
+
+    process->idle_turns = busy ? 0 : process->idle_turns + 1;
+    if (process->inherit->durability == LEDGER_RELAXED && process->idle_turns < IDLE_TURNS) {
+        sleep = false;
+        wait_ms = PACE_MS;
+    }
+    if (sleep) {
+        /* seq_cst, before the rings are looked at: see ring_bell() in shm/hold.c. */
+        atomic_store_explicit(&header->ledger_sleeping, 1, memory_order_seq_cst);
+        if (ledger_doorbells(process->ledger))
+            wait_ms = 0;
+    }
+    if (poll(fds, COUNT_OF(fds), wait_ms) < 0)
+        ASSERT(errno == EINTR);
+    if (sleep)
+        atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
+    if (fds[0].revents & POLLIN) {
+        drain_fd(fds[0].fd);
+        process->tables_us = 0; /* the master rings as well, when a worker died */
+    }
+    if (fds[1].revents != 0)
+        hear_lifeline(process);
+    if (fds[2].revents & POLLIN)
+        hear_signal(process);
+}
+
+/* ---- the end ---- */
+
+static bool
+workers_live(const struct region_header *header)
+{
+    for (uint32_t t = 0; t < header->geometry.table_max; t++)
+        if (atomic_load_explicit(&header->table[t].state, memory_order_acquire) == TABLE_LIVE)
+            return true;
+    return false;
+}
+
+/* True when there is nothing left to do: what is settled is committed, no slot is in use. */
+static int
+may_end(struct process *process, bool *end)
+{
+    struct ledger *ledger = process->ledger;
+    uint64_t held, settled;
+    int rc;
+
+    *end = false;
+    if (!process->ending || workers_live(ledger->region->header))
+        return 0;
+    ledger->draining = true;
+    rc = recount_dead_tables(ledger);
+    if (rc == 0)
+        rc = ledger_commit_all(ledger);
+    if (rc == 0)
+        rc = recount_dead_tables(ledger);
+    if (rc < 0)
+        return rc;
+    *end = ledger->todo_accounts.count == 0 && ledger->todo_budgets.count == 0 &&
+           ledger_open_slots(ledger, &held, &settled) == 0;
+    return 0;
+}
+
+static int
+end_cleanly(struct process *process)
+{
+    uint64_t differing = 0;
+    int rc = audit_all_accounts(process->ledger, &differing);
+
+    if (rc < 0)
+        return rc;
+    log_info("ledger.ended", "seq=%llu differing=%llu aside=%u",
+             (unsigned long long)process->ledger->tail.seq, (unsigned long long)differing,
+             process->ledger->quarantine_count);
+    return 0;
+}
+
+static int
+serve(struct process *process)
+{
+    struct region_header *header = process->inherit->region->header;
+
+    for (;;) {
+        bool busy, end;
+        int rc = turn(process, &busy);
+
+        if (rc == 0)
+            rc = may_end(process, &end);
+        if (rc < 0)
+            return rc;
+        if (end)
+            return end_cleanly(process);
+        if (process->master_gone &&
+            atomic_load_explicit(&header->ledger_wanted, memory_order_acquire) != 0) {
+            log_info("ledger.superseded", "seq=%llu",
+                     (unsigned long long)process->ledger->tail.seq);
+            return ledger_commit_all(process->ledger);
+        }
+        pause_between_turns(process, busy);
+    }
+}
+
+/* ---- the beginning ---- */
+
+/* A predecessor whose master is gone may still be here; it goes when it hears that it should. */
+static int
+take_place(struct region *region)
+{
+    int rc = region_lock_ledger(region);
+
+    for (int tries = 0; rc == -EAGAIN && tries < LOCK_TRIES; tries++) {
+        atomic_store_explicit(&region->header->ledger_wanted, 1, memory_order_release);
+        host_pause(NULL, 50000);
+        rc = region_lock_ledger(region);
+    }
+    atomic_store_explicit(&region->header->ledger_wanted, 0, memory_order_release);
+    return rc;
+}
+
+static int
+take_signals(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
+    sigset_t set;
+
+    for (size_t i = 0; i < COUNT_OF(ignored); i++)
+        sigaction(ignored[i], &ignore, NULL);
+    /* Before any thread is made, so that none of them gets the signal instead. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
+        return -errno;
+
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int
+open_store(struct process *process)
+{
+    const struct ledger_inherit *inherit = process->inherit;
+    char path[4096];
+    struct ledger_open setup = {
+        .region = inherit->region,
+        .store_path = path,
+        .durability = inherit->durability,
+        .unresolved = inherit->unresolved,
+        .host = {.wall_us = host_wall_us,
+                 .mono_us = host_mono_us,
+                 .pause = host_pause,
+                 .table_lives = host_table_lives,
+                 .wake_worker = host_wake_worker,
+                 .arg = process},
+    };
+    int rc;
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/store", inherit->state_dir) >= sizeof(path))
+        return -ENAMETOOLONG;
+    rc = ledger_open(&setup, &process->ledger);
+    if (rc == 0)
+        rc = ledger_keep_prices(process->ledger, inherit->price_version, inherit->prices_json);
+    if (rc == 0)
+        rc = ledger_keep_names(process->ledger, inherit);
+    if (rc == 0)
+        process->ledger->listeners = str_from(inherit->listeners_json);
+    return rc;
+}
+
+static void
+say_ready(struct process *process)
+{
+    struct region_header *header = process->inherit->region->header;
+
+    process->believe_locks = process->master_gone;
+    look_at_room(process);
+    atomic_fetch_add_explicit(&header->ready_seq, 1, memory_order_release);
+    if (process->lifeline_fd >= 0 &&
+        send(process->lifeline_fd, "R", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_warn("master.deaf", "errno=%d", errno);
+}
+
+static int
+run(struct process *process)
+{
+    const struct ledger_inherit *inherit = process->inherit;
+    struct region_header *header = inherit->region->header;
+    int rc = take_place(inherit->region);
+
+    if (rc < 0) {
+        log_error("ledger.place-taken", "rc=%d", rc);
+        return rc;
+    }
+    atomic_store_explicit(&header->ledger_pid, (uint32_t)getpid(), memory_order_relaxed);
+    atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
+    rc = open_store(process);
+    if (rc < 0) {
+        log_error("ledger.cannot-open", "dir=%s why=%s", log_quote(str_from(inherit->state_dir)),
+                  log_quote(str_from(strerror(-rc))));
+        return rc;
+    }
+    if (inherit->control_fd >= 0)
+        rc = control_start(process->ledger, inherit->control_fd, &process->control);
+    if (rc < 0)
+        return rc;
+    process->audit_us = clock_mono_us() + AUDIT_US;
+    say_ready(process);
+    return serve(process);
+}
+
+int
+ledger_main(const struct ledger_inherit *inherit)
+{
+    struct log_setup log = {
+        .process = "ledger",
+        .level_max = inherit->log_level_max,
+        .json = inherit->log_json,
+    };
+    struct process process = {
+        .inherit = inherit,
+        .lifeline_fd = inherit->lifeline_fd,
+        .believe_locks = inherit->first,
+    };
+    int rc;
+
+    log_setup(&log);
+    (void)prctl(PR_SET_NAME, "turnpike-ledger");
+    process.signal_fd = take_signals();
+    if (process.signal_fd < 0)
+        return LEDGER_EXIT_FAILED;
+    rc = run(&process);
+    if (rc == -ESTALE)
+        return LEDGER_EXIT_FOREIGN;
+    if (rc < 0) {
+        /* The threads are left as they are: the process ends, and nothing of theirs is ours to save. */
+        log_error("ledger.failed", "why=%s", log_quote(str_from(strerror(-rc))));
+        return LEDGER_EXIT_FAILED;
+    }
+    control_stop(&process.control);
+    ledger_close(&process.ledger);
+    return LEDGER_EXIT_CLEAN;
+}

@@ -1,0 +1,250 @@
+#include "ledger/store.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ledger/command.h"
+#include "ledger/core.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATH_BYTES 4096
+
+struct store {
+    int lock_fd;
+    struct region *region;
+    struct ledger *ledger;
+    const char *state_dir;
+    char store_path[PATH_BYTES];
+    char region_path[PATH_BYTES];
+    char by[32];
+};
+
+static int64_t
+host_wall_us(void *arg)
+{
+    (void)arg;
+    return clock_wall_us();
+}
+
+static uint64_t
+host_mono_us(void *arg)
+{
+    (void)arg;
+    return clock_mono_us();
+}
+
+static void
+host_pause(void *arg, uint32_t us)
+{
+    struct timespec wait = {.tv_nsec = (long)us * 1000};
+
+    (void)arg;
+    nanosleep(&wait, NULL);
+}
+
+/* We hold the master's lock, so no parent is there to say so: the kernel's word counts. */
+static bool
+host_table_lives(void *arg, uint32_t table_idx)
+{
+    const struct store *store = arg;
+
+    return region_table_locked(store->region, table_idx) != 0;
+}
+
+/* ---- opening ---- */
+
+/* Root works as the owner: what it makes, the server must be able to open. */
+static int
+become_owner(const char *state_dir, const char **why)
+{
+    struct stat st;
+
+    if (stat(state_dir, &st) != 0) {
+        *why = errno == ENOENT ? "there is no such state directory" : "it cannot be read";
+        return -errno;
+    }
+    if (geteuid() != 0 || st.st_uid == 0)
+        return 0;
+    if (setgroups(0, NULL) != 0 || setgid(st.st_gid) != 0 || setuid(st.st_uid) != 0) {
+        *why = "its owner's rights cannot be taken";
+        return -EPERM;
+    }
+    return 0;
+}
+
+static int
+take_master_lock(struct store *store, const char *state_dir, const char **why)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[PATH_BYTES];
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/master.lock", state_dir) >= sizeof(path)) {
+        *why = "the state directory's name is too long";
+        return -ENAMETOOLONG;
+    }
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (store->lock_fd < 0) {
+        *why = errno == ENOENT ? "there is no such state directory" : "its lock cannot be opened";
+        return -errno;
+    }
+    if (fcntl(store->lock_fd, F_SETLK, &lock) != 0) {
+        *why = "another process works on it";
+        return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+    }
+    return 0;
+}
+
+static int
+take_region(struct store *store, bool fresh, const char **why)
+{
+    int rc;
+
+    if (fresh)
+        (void)region_remove(store->region_path);
+    rc = fresh ? -ENOENT : region_adopt(store->region_path, &store->region);
+    if (rc == -ESTALE || rc == -EINVAL) {
+        (void)region_remove(store->region_path);
+        rc = -ENOENT;
+    }
+    if (rc == -ENOENT) {
+        /* A directory of our own naming went with the file. */
+        rc = region_dir(store->state_dir, store->region_path, sizeof(store->region_path), why);
+        if (rc == 0)
+            rc = region_create(store->region_path, &region_geometry_default, &store->region);
+    }
+    if (rc < 0) {
+        *why = "the memory file cannot be had";
+        return rc;
+    }
+    rc = region_lock_ledger(store->region);
+    if (rc < 0) {
+        *why = "a server is still about to end";
+        return rc == -EAGAIN ? -EBUSY : rc;
+    }
+    return 0;
+}
+
+static int
+open_ledger(struct store *store)
+{
+    struct ledger_open setup = {
+        .region = store->region,
+        .store_path = store->store_path,
+        .durability = LEDGER_RELAXED,
+        .unresolved = LEDGER_VOID,
+        .host = {.wall_us = host_wall_us,
+                 .mono_us = host_mono_us,
+                 .pause = host_pause,
+                 .table_lives = host_table_lives,
+                 .arg = store},
+    };
+    int rc = ledger_open(&setup, &store->ledger);
+
+    if (rc == 0)
+        rc = ledger_commit_all(store->ledger);
+    if (rc == 0)
+        rc = recount_dead_tables(store->ledger);
+    return rc;
+}
+
+int
+store_open(const char *state_dir, struct store **out, const char **why)
+{
+    struct store *store = calloc(1, sizeof(*store));
+    int rc = -ENOMEM;
+
+    *out = NULL;
+    *why = "out of memory";
+    if (store == NULL)
+        return -ENOMEM;
+    store->lock_fd = -1;
+    store->state_dir = state_dir;
+    rc = become_owner(state_dir, why);
+    if (rc < 0)
+        goto fail;
+    snprintf(store->by, sizeof(store->by), "uid %u", (unsigned)geteuid());
+    rc = take_master_lock(store, state_dir, why);
+    if (rc < 0)
+        goto fail;
+    rc = -ENAMETOOLONG;
+    if ((size_t)snprintf(store->store_path, PATH_BYTES, "%s/store", state_dir) >= PATH_BYTES)
+        goto fail;
+    rc = region_dir(state_dir, store->region_path, PATH_BYTES, why);
+    if (rc == 0)
+        rc = take_region(store, false, why);
+    if (rc == 0) {
+        *why = "the store cannot be opened";
+        rc = open_ledger(store);
+    }
+    if (rc == -ESTALE) { /* memory of another store, or newer than this one */
+        region_detach(store->region);
+        store->region = NULL;
+        rc = region_dir(state_dir, store->region_path, PATH_BYTES, why);
+        if (rc == 0)
+            rc = take_region(store, true, why);
+        if (rc == 0)
+            rc = open_ledger(store);
+    }
+    if (rc < 0)
+        goto fail;
+    *out = store;
+    return 0;
+
+fail:
+    store_close(&store);
+    return rc;
+}
+
+int
+store_ask(struct store *store, struct str request, struct buf *answer)
+{
+    int rc = command_run(store->ledger, request, store->by, answer);
+
+    if (answer->len > 0 && answer->ptr[answer->len - 1] == '\n')
+        answer->len--;
+    return rc;
+}
+
+/* ---- closing ---- */
+
+static bool
+region_in_use(struct store *store)
+{
+    const struct region_header *header = store->region->header;
+    uint64_t held, settled;
+
+    for (uint32_t t = 0; t < header->geometry.table_max; t++)
+        if (atomic_load_explicit(&header->table[t].state, memory_order_acquire) == TABLE_LIVE)
+            return true;
+    return ledger_open_slots(store->ledger, &held, &settled) > 0 ||
+           store->ledger->quarantine_count > 0;
+}
+
+void
+store_close(struct store **storep)
+{
+    struct store *store = *storep;
+    bool remove_region;
+
+    *storep = NULL;
+    if (store == NULL)
+        return;
+    /* What a worker still uses stays, and so does what an audit must find again. */
+    remove_region = store->region != NULL && store->ledger != NULL && !region_in_use(store);
+    ledger_close(&store->ledger);
+    if (store->region != NULL)
+        region_detach(store->region);
+    if (remove_region)
+        (void)region_remove(store->region_path);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    free(store);
+}
