@@ -147,16 +147,28 @@ key_is_open(const struct region *region, uint32_t idx)
     return key != NULL && atomic_load_explicit(&key->flags, memory_order_relaxed) & KEY_OPEN;
 }
 
+/* Those that may have been in use: within what is allocated, if there ever was an index. */
+static void
+scan_areas(const struct region *region, struct key_writer *writer)
+{
+    uint64_t ready =
+        atomic_load_explicit(&region->header->part_ready[REGION_INDEXES], memory_order_relaxed);
+
+    for (uint32_t c = KEY_INDEX_CLASS_MIN; c <= KEY_INDEX_CLASS_MAX; c++)
+        for (uint32_t side = 0; side < 2; side++)
+            if (key_index_area_off(c, side) < ready)
+                writer->area_need[c][side] = need_now(writer);
+}
+
 static void
 scan_index(const struct region *region, struct key_writer *writer)
 {
     uint64_t word = atomic_load_explicit(&region->header->index_current, memory_order_relaxed);
     _Atomic uint32_t *index;
 
-    for (uint32_t c = 0; c <= KEY_INDEX_CLASS_MAX; c++)
-        writer->area_need[c][0] = writer->area_need[c][1] = need_now(writer);
     if (word == 0)
         return;
+    scan_areas(region, writer);
     index = key_index_at(region, word);
     for (uint64_t at = 0; at < UINT64_C(1) << key_index_class(word); at++) {
         uint32_t entry = atomic_load_explicit(&index[at], memory_order_relaxed);

@@ -349,7 +349,7 @@ region_fill(struct region *region, const struct region_geometry *geometry,
     if (rc < 0)
         return rc;
     /* Last: the fence keeps the compiler from storing it before the rest. */
-    atomic_thread_fence(memory_order_release);
+    atomic_signal_fence(memory_order_release);
     header->checksum = header_checksum(header);
     return 0;
 }

@@ -435,6 +435,26 @@ test_scan_waits_for_workers(void **state)
     region_detach(next);
 }
 
+/* It can make the first index, and a larger one, though a worker does not end its turn. */
+static void
+test_scan_in_a_long_turn(void **state)
+{
+    struct region_table *worker = worker_starts(0);
+    struct region *next;
+    uint32_t idx;
+
+    (void)state;
+    region_turn_begin(worker, 0);
+    for (uint64_t n = 0; n < 500; n++)
+        assert_int_equal(add_open(t.region, n, &idx), 0);
+    next = next_ledger();
+    for (uint64_t n = 500; n < 4096; n++)
+        assert_int_equal(add_open(next, n, &idx), 0);
+    for (uint64_t n = 0; n < 4096; n++)
+        assert_int_not_equal(find(next, n), 0);
+    region_detach(next);
+}
+
 /* An index with garbage in it: no crash, no endless probe. */
 static void
 test_damaged_index(void **state)
@@ -623,6 +643,7 @@ main(void)
         TEST(test_reused_slot_is_clean),
         TEST(test_scan),
         TEST(test_scan_waits_for_workers),
+        TEST(test_scan_in_a_long_turn),
         TEST(test_damaged_index),
         TEST(test_inflight),
         TEST(test_extra),
