@@ -380,27 +380,47 @@ tls_link_resumed(const struct tls_link *link)
 
 /* ---- records ------------------------------------------------------------------------------ */
 
+/*
+ * TLS 1.3 sends tickets among the data. The library tells of one in two steps: it first stops
+ * with "want read" in a state of its own, and reads the ticket when called again. True: call
+ * again.
+ */
+static bool
+link_met_ticket(struct tls_link *link, int rc, bool *began)
+{
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
+    if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+        struct tls_session *session = link->client != NULL ? link_take_session(link) : NULL;
+
+        if (session != NULL)
+            tls_session_keep(link->client, session);
+        *began = false;
+        return true;
+    }
+    if (rc == MBEDTLS_ERR_SSL_WANT_READ && !*began &&
+        link->ssl.TLS_FIELD(state) == MBEDTLS_SSL_TLS1_3_NEW_SESSION_TICKET) {
+        *began = true;
+        return true;
+    }
+#else
+    (void)link;
+    (void)rc;
+    (void)began;
+#endif
+    return false;
+}
+
 enum tls_result
 tls_link_read(struct tls_link *link, struct tls_io *io, uint8_t *out, size_t cap, size_t *len)
 {
+    bool began = false;
     int rc;
 
     *len = 0;
     link->io = io;
-    for (;;) {
+    do {
         rc = mbedtls_ssl_read(&link->ssl, out, cap);
-#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
-        if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-            struct tls_session *session =
-                link->client != NULL ? link_take_session(link) : NULL;
-
-            if (session != NULL)
-                tls_session_keep(link->client, session);
-            continue;
-        }
-#endif
-        break;
-    }
+    } while (link_met_ticket(link, rc, &began));
     link->io = NULL;
     if (rc > 0) {
         *len = (size_t)rc;

@@ -3,6 +3,7 @@
 
 #include "net/dns.h"
 
+#include <netdb.h>
 #include <stdatomic.h>
 
 static struct net net;
@@ -248,14 +249,18 @@ not_names(void **state)
     assert_int_equal(net.counts.names_resolved, 0);
 }
 
-/* The system's own resolver, for the one name that every machine has. */
+/* The system's own resolver, for the one name that nearly every machine has. */
 static void
 the_system_knows_localhost(void **state)
 {
+    struct addrinfo *list = NULL;
     struct net fresh;
     struct asker asker = {.told = 0};
 
     (void)state;
+    if (getaddrinfo("localhost", NULL, NULL, &list) != 0)
+        skip();
+    freeaddrinfo(list);
     tools_net(&fresh);
     assert_false(dns_ask(&fresh, STR("localhost"), &asker.query, asker_on_answer, &asker.answer));
     RUN_UNTIL(&fresh, asker.told == 1);
