@@ -192,10 +192,13 @@ upstream_url(struct load *load, const struct raw_section *section, struct conf_u
         return;
     }
     if (!out->local && url_host_is_local(&url))
-        load_fault(load, at, "url: %.*s is a loopback or private address; set local = true to "
-                   "allow it", STR_ARGS(url.host));
+        load_fault(load, at,
+                   "url: %.*s is a loopback or private address; set local = true to "
+                   "allow it",
+                   STR_ARGS(url.host));
     else if (!out->local && !url.tls)
-        load_fault(load, at, "url: keys and prompts would go unencrypted; write https://, or set "
+        load_fault(load, at,
+                   "url: keys and prompts would go unencrypted; write https://, or set "
                    "local = true");
     upstream_url_keep(load, &url, out);
 }
@@ -303,7 +306,7 @@ build_tier(struct load *load, const struct raw_section *section, const struct co
     build_fill(load, section, &draft);
     *out = draft.out;
     out->title = section->title;
-    for (int class = 0; class < CONF_CLASS_COUNT; class++) {
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++) {
         if (out->rates.u_per_mtok[class] != CONF_PRICE_ABSENT)
             any = true;
         else
@@ -446,8 +449,8 @@ static const struct plan plans[] = {
      CONF_MODEL_NAME_LEN_MAX, MODEL_NAME_ALSO},
     {CONF_S_CHANNEL, build_channel, sizeof(struct conf_channel), CONF_CHANNEL_COUNT_MAX,
      CONF_NAME_LEN_MAX, ""},
-    {CONF_S_AUTO, build_auto, sizeof(struct conf_auto), CONF_AUTO_COUNT_MAX, CONF_MODEL_NAME_LEN_MAX,
-     MODEL_NAME_ALSO},
+    {CONF_S_AUTO, build_auto, sizeof(struct conf_auto), CONF_AUTO_COUNT_MAX,
+     CONF_MODEL_NAME_LEN_MAX, MODEL_NAME_ALSO},
 };
 
 static size_t
@@ -484,8 +487,8 @@ build_kind(struct load *load, const struct plan *plan, size_t *count)
         if (s->kind != plan->kind)
             continue;
         if (index == plan->count_max)
-            load_fault(load, s->at, "too many %s sections: at most %zu", conf_sections[s->kind].name,
-                       plan->count_max);
+            load_fault(load, s->at, "too many %s sections: at most %zu",
+                       conf_sections[s->kind].name, plan->count_max);
         s->index = index < plan->count_max ? index : NOT_BUILT;
         index++;
         if (s->index != NOT_BUILT)
@@ -512,9 +515,9 @@ map_title(struct load *load, struct conf_map *map, const struct raw_section *sec
     int taken = map_put(map, section->title, (uint16_t)section->index);
 
     if (taken != CONF_NONE)
-        load_fault(load, section->at, "%s is there twice; first in %s", section_label(section),
-                   place_text(load, section->at,
-                              section_of(load, section->kind, (size_t)taken)->at));
+        load_fault(
+            load, section->at, "%s is there twice; first in %s", section_label(section),
+            place_text(load, section->at, section_of(load, section->kind, (size_t)taken)->at));
 }
 
 static void
@@ -560,7 +563,8 @@ build_maps(struct load *load)
         const struct raw_option *alias =
             s->kind == CONF_S_MODEL && s->index != NOT_BUILT ? raw_option(s, "alias") : NULL;
 
-        for (const struct raw_value *v = alias != NULL ? alias->values : NULL; v != NULL; v = v->next)
+        for (const struct raw_value *v = alias != NULL ? alias->values : NULL; v != NULL;
+             v = v->next)
             map_alias(load, s, v);
         if (s->kind == CONF_S_AUTO && map_get(&memory->models, s->title) != CONF_NONE)
             load_fault(load, s->at, "%s: a model has that name", section_label(s));

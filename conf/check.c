@@ -58,8 +58,8 @@ rename_known(const struct conf_rename *renames, size_t count, struct str model)
 
 /* "MODEL=NAME" into the count'th of renames. Returns whether it went in. */
 static bool
-rename_check(struct load *load, const struct conf_upstream *upstream,
-             const struct raw_value *value, struct conf_rename *renames, size_t count)
+rename_check(struct load *load, const struct conf_upstream *upstream, const struct raw_value *value,
+             struct conf_rename *renames, size_t count)
 {
     struct str sent, name = str_split(value->text, '=', &sent);
     int idx = map_get(&load->conf->memory->models, name);
@@ -71,8 +71,10 @@ rename_check(struct load *load, const struct conf_upstream *upstream,
         load_fault(load, value->at, "rename: no model \"%.*s\"%s", STR_ARGS(name),
                    model_hint(load, name));
     } else if (!conf_upstream_serves(upstream, &load->conf->models[idx])) {
-        load_fault(load, value->at, "rename: \"%.*s\" is not among the models that this upstream "
-                   "serves", STR_ARGS(name));
+        load_fault(load, value->at,
+                   "rename: \"%.*s\" is not among the models that this upstream "
+                   "serves",
+                   STR_ARGS(name));
     } else if (rename_known(renames, count, load->conf->models[idx].name)) {
         load_fault(load, value->at, "rename: \"%.*s\" is renamed twice", STR_ARGS(name));
     } else {
@@ -84,8 +86,7 @@ rename_check(struct load *load, const struct conf_upstream *upstream,
 }
 
 static void
-check_upstream(struct load *load, const struct raw_section *section,
-               struct conf_upstream *upstream)
+check_upstream(struct load *load, const struct raw_section *section, struct conf_upstream *upstream)
 {
     const struct raw_option *rename = raw_option(section, "rename");
     const struct raw_option *models = raw_option(section, "models");
@@ -143,8 +144,10 @@ weight_check(struct load *load, const struct raw_value *value, struct conf_use *
     int idx;
 
     if (digits.ptr == NULL || !str_to_count(digits, WEIGHT_MAX, &weight)) {
-        load_fault(load, value->at, "weights: \"%.*s\" is not a pair UPSTREAM=N with N from 0 to "
-                   "%d", STR_ARGS(value->text), WEIGHT_MAX);
+        load_fault(load, value->at,
+                   "weights: \"%.*s\" is not a pair UPSTREAM=N with N from 0 to "
+                   "%d",
+                   STR_ARGS(value->text), WEIGHT_MAX);
         return;
     }
     idx = upstream_find(load, "weights", name, value->at);

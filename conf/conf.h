@@ -73,7 +73,7 @@ struct conf_strs {
 };
 
 struct conf_rename {
-    struct str model;     /* the model's own name, aliases already resolved */
+    struct str model;      /* the model's own name, aliases already resolved */
     struct str model_sent; /* what this upstream calls it */
 };
 
@@ -244,8 +244,8 @@ struct conf *conf_load(const char *path, struct conf_faults *faults) MUST_CHECK;
  * The same for text in memory, called `name` in messages. include() is refused, secrets are not
  * looked for (upstreams that name one are not disabled and have none), and no file is opened.
  */
-struct conf *conf_load_text(struct str text, const char *name,
-                            struct conf_faults *faults) MUST_CHECK;
+struct conf *
+conf_load_text(struct str text, const char *name, struct conf_faults *faults) MUST_CHECK;
 
 /* Wipes the secrets, frees all, leaves NULL. */
 void conf_free(struct conf **conf);
@@ -259,8 +259,8 @@ int conf_upstream_index(const struct conf *conf, struct str name);
 /* Does the upstream serve this model at all (its globs, not its protocols)? */
 bool conf_upstream_serves(const struct conf_upstream *upstream, const struct conf_model *model);
 /* What this upstream calls the model. */
-struct str conf_upstream_model_name(const struct conf_upstream *upstream,
-                                    const struct conf_model *model);
+struct str
+conf_upstream_model_name(const struct conf_upstream *upstream, const struct conf_model *model);
 
 /*
  * Appends everything price-relevant as one JSON object: models with currency, prices and tiers,

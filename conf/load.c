@@ -182,8 +182,8 @@ nearest_try(struct nearest *nearest, struct str s, struct str candidate)
     unsigned most = (unsigned)MIN((s.len + 2) / 3, (size_t)3);
     unsigned distance = str_distance(s, candidate, most);
 
-    if (distance > most || distance >= s.len || (nearest->best.ptr != NULL &&
-        distance >= nearest->distance))
+    if (distance > most || distance >= s.len ||
+        (nearest->best.ptr != NULL && distance >= nearest->distance))
         return;
     nearest->best = candidate;
     nearest->distance = distance;

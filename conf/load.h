@@ -61,7 +61,7 @@ struct raw_section {
 struct load {
     struct conf *conf;
     struct conf_faults *faults;
-    bool from_text;  /* no file may be opened, no secret looked for */
+    bool from_text;      /* no file may be opened, no secret looked for */
     unsigned bad_syntax; /* faults of grammar so far: parts of the file are missing from sections */
     bool no_memory;
     const char *files[LOAD_FILE_COUNT_MAX];
@@ -83,7 +83,8 @@ const struct raw_option *raw_option(const struct raw_section *section, const cha
 /* Where a key stands, or where its section starts. */
 struct place raw_place(const struct raw_section *section, const char *name);
 
-/* Another place as a fault at `here` names it: "line 3", or "FILE:3"; in one of two static buffers. */
+/* Another place as a fault at `here` names it: "line 3", or "FILE:3"; in one of two static buffers.
+ */
 const char *place_text(const struct load *load, struct place here, struct place there);
 
 /* `upstream "a"`, for messages; the text is in one of four static buffers. */

@@ -37,7 +37,7 @@ by_name(const void *array, size_t count, size_t bytes)
 static void
 rates_write(struct jw *jw, const struct conf_rates *rates)
 {
-    for (int class = 0; class < CONF_CLASS_COUNT; class++)
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
         jw_key_i64(jw, conf_class_name[class], rates->u_per_mtok[class]);
 }
 

@@ -153,8 +153,8 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
         return 1;
     if (reader->repeated == opt)
         return 0;
-    *value = (struct raw_value){.text = load_copy(reader->load, str_from(text)),
-                                .at = place_now(cfg)};
+    *value =
+        (struct raw_value){.text = load_copy(reader->load, str_from(text)), .at = place_now(cfg)};
     if (option->values == NULL)
         option->values = value;
     else
@@ -336,6 +336,18 @@ include_open(struct reader *reader)
     source_open(reader, path, &at);
 }
 
+static bool
+cfg_make(struct reader *reader)
+{
+    reader->cfg = declare();
+    if (reader->cfg == NULL) {
+        reader->load->no_memory = true;
+        return false;
+    }
+    cfg_set_error_function(reader->cfg, on_error);
+    return true;
+}
+
 static void
 chunk_parse(struct reader *reader, struct buf *out)
 {
@@ -354,6 +366,10 @@ chunk_parse(struct reader *reader, struct buf *out)
     if (reader->load->faults->fault_count == faults)
         load_fault(reader->load, (struct place){reader->file_idx, reader->chunk_line},
                    "syntax: this section cannot be read");
+    /* The lexer may have stopped inside of a string and would go on there: only the end of its
+     * last user starts it anew. */
+    cfg_free(reader->cfg);
+    cfg_make(reader);
 }
 
 static void
@@ -403,12 +419,8 @@ reader_begin(struct reader *reader, struct load *load)
 {
     *reader = (struct reader){.load = load};
     ASSERT(reader_now == NULL);
-    reader->cfg = declare();
-    if (reader->cfg == NULL) {
-        load->no_memory = true;
+    if (!cfg_make(reader))
         return false;
-    }
-    cfg_set_error_function(reader->cfg, on_error);
     reader_now = reader;
     return true;
 }
@@ -416,7 +428,8 @@ reader_begin(struct reader *reader, struct load *load)
 static void
 reader_end(struct reader *reader)
 {
-    cfg_free(reader->cfg);
+    if (reader->cfg != NULL)
+        cfg_free(reader->cfg);
     reader_now = NULL;
 }
 

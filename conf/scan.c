@@ -13,15 +13,16 @@ place_of(const struct scan *scan, uint32_t line)
 
 #define SYNTAX_FAULT(scan, at_line, ...)                                                           \
     do {                                                                                           \
-        (scan)->load->bad_syntax++;                                                           \
+        (scan)->load->bad_syntax++;                                                                \
         load_fault((scan)->load, place_of((scan), (at_line)), __VA_ARGS__);                        \
     } while (0)
 
 #define UNEXPECTED_FAULT(scan)                                                                     \
-    SYNTAX_FAULT(scan, (scan)->token.line,                                                         \
-                 "syntax: unexpected \"%.*s\"; quote a value that holds one of = { } ( ) , + # or " \
-                 "a blank",                                                                        \
-                 STR_ARGS((scan)->token.text))
+    SYNTAX_FAULT(                                                                                  \
+        scan, (scan)->token.line,                                                                  \
+        "syntax: unexpected \"%.*s\"; quote a value that holds one of = { } ( ) , + # or "         \
+        "a blank",                                                                                 \
+        STR_ARGS((scan)->token.text))
 
 /* ---- tokens -------------------------------------------------------------------------------- */
 
@@ -408,8 +409,8 @@ list_take(struct scan *scan, struct buf *out, const struct scan_token *name, siz
  * and the next statement's name stood in its place, *name becomes that.
  */
 static bool
-value_take(struct scan *scan, struct buf *out, const struct conf_key *key,
-           struct scan_token *name, bool *next_named)
+value_take(struct scan *scan, struct buf *out, const struct conf_key *key, struct scan_token *name,
+           bool *next_named)
 {
     struct str text = token_name(name);
     struct scan_token word = scan->token;
@@ -434,8 +435,9 @@ value_take(struct scan *scan, struct buf *out, const struct conf_key *key,
     advance(scan);
     if (!at_assignment(scan))
         return !word.broken;
-    if (word.line == name->line && (word.quoted || conf_key_find(&conf_sections[MAX(
-        kind_here(scan), 0)], word.text) == NULL)) {
+    if (word.line == name->line &&
+        (word.quoted ||
+         conf_key_find(&conf_sections[MAX(kind_here(scan), 0)], word.text) == NULL)) {
         UNEXPECTED_FAULT(scan);
         line_skip(scan, word.line);
         return false;
@@ -523,7 +525,7 @@ section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
     struct scan_token title = {.kind = SCAN_END};
     int kind;
 
-    if (scan->token.kind == SCAN_WORD && brace_follows(scan)) {
+    if (scan->token.kind == SCAN_WORD && !scan->token.broken && brace_follows(scan)) {
         title = scan->token;
         advance(scan);
     }
@@ -547,8 +549,9 @@ section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
         return;
     } else {
         SYNTAX_FAULT(scan, name->line,
-                     conf_sections[kind].titled ? "syntax: %s needs a name in quotes before its \"{\""
-                                                : "syntax: %s takes no name",
+                     conf_sections[kind].titled
+                         ? "syntax: %s needs a name in quotes before its \"{\""
+                         : "syntax: %s takes no name",
                      conf_sections[kind].name);
     }
     block_skip(scan, name->line);

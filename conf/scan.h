@@ -40,7 +40,7 @@ struct scan_token {
     enum scan_kind kind;
     char punct;
     bool quoted;
-    bool broken; /* a string with a fault, which was said: of no use */
+    bool broken;     /* a string with a fault, which was said: of no use */
     struct str text; /* as it stands, quotes included */
     uint32_t line;
 };

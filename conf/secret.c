@@ -28,7 +28,7 @@ struct secret_source {
 };
 
 static void PRINTF_LIKE(4, 5)
-disable(struct load *load, struct place at, struct conf_upstream *out, const char *fmt, ...)
+    disable(struct load *load, struct place at, struct conf_upstream *out, const char *fmt, ...)
 {
     char text[512];
     va_list args;
@@ -130,7 +130,8 @@ secret_credential(struct load *load, struct place at, struct str name, struct co
     char path[4096];
 
     if (dir == NULL || dir[0] != '/') {
-        disable(load, at, out, "there are no systemd credentials, CREDENTIALS_DIRECTORY is not set");
+        disable(load, at, out,
+                "there are no systemd credentials, CREDENTIALS_DIRECTORY is not set");
         return;
     }
     if (snprintf(path, sizeof(path), "%s/%s", dir, name.ptr) >= (int)sizeof(path)) {

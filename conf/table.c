@@ -16,9 +16,8 @@ const char *const conf_currency_name[CONF_CURRENCY_COUNT] = {
 };
 
 const char *const conf_can_name[CONF_CAN_COUNT] = {
-    [CONF_CAN_TOOLS] = "tools",       [CONF_CAN_VISION] = "vision",
-    [CONF_CAN_THINKING] = "thinking", [CONF_CAN_JSON] = "json",
-    [CONF_CAN_AUDIO] = "audio",       [CONF_CAN_EMBEDDINGS] = "embeddings",
+    [CONF_CAN_TOOLS] = "tools", [CONF_CAN_VISION] = "vision", [CONF_CAN_THINKING] = "thinking",
+    [CONF_CAN_JSON] = "json",   [CONF_CAN_AUDIO] = "audio",   [CONF_CAN_EMBEDDINGS] = "embeddings",
 };
 
 const char *const conf_class_name[CONF_CLASS_COUNT] = {
@@ -30,11 +29,11 @@ const char *const conf_class_name[CONF_CLASS_COUNT] = {
 };
 
 const char *const conf_type_name[CONF_TYPE_COUNT] = {
-    [CONF_T_STRING] = "string",     [CONF_T_STRINGS] = "list of strings",
+    [CONF_T_STRING] = "string",      [CONF_T_STRINGS] = "list of strings",
     [CONF_T_BOOL] = "true or false", [CONF_T_UINT] = "number",
-    [CONF_T_SIZE] = "size",         [CONF_T_DURATION] = "duration",
-    [CONF_T_DECIMAL] = "decimal",   [CONF_T_PRICE] = "price",
-    [CONF_T_WORD] = "word",         [CONF_T_BITS] = "list of words",
+    [CONF_T_SIZE] = "size",          [CONF_T_DURATION] = "duration",
+    [CONF_T_DECIMAL] = "decimal",    [CONF_T_PRICE] = "price",
+    [CONF_T_WORD] = "word",          [CONF_T_BITS] = "list of words",
 };
 
 const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
@@ -100,8 +99,8 @@ static const struct conf_key upstream_keys[] = {
     KEY_DURATION("timeout-idle", UPSTREAM, out.idle_ms, .min = 1, .max = HOUR, .def = "300s",
                  .doc = "How long an answer that has begun may pause. Comments in a stream do not "
                         "count as progress."),
-    KEY_UINT("max-connections", UPSTREAM, out.connections_max, .min = 1, .max = 65535,
-             .def = "512", .doc = "Connections to this upstream, over all workers."),
+    KEY_UINT("max-connections", UPSTREAM, out.connections_max, .min = 1, .max = 65535, .def = "512",
+             .doc = "Connections to this upstream, over all workers."),
     KEY_UINT("rpm", UPSTREAM, out.rpm, .min = 0, .max = 10000000, .def = "0",
              .doc = "The provider's own limit of calls a minute; 0 is none."),
     KEY_STRING("ca-file", UPSTREAM, ca_file, .min = 0, .max = 4095, .def = "",
@@ -120,8 +119,9 @@ static const struct conf_key model_keys[] = {
     KEY_PRICE("input", MODEL, CONF_INPUT, .required = true,
               .doc = "List price of 1,000,000 tokens of input. Must be stated; 0 is free."),
     KEY_PRICE("output", MODEL, CONF_OUTPUT, .required = true,
-              .doc = "List price of 1,000,000 tokens of output, reasoning included. Must be stated; "
-                     "0 is free."),
+              .doc =
+                  "List price of 1,000,000 tokens of output, reasoning included. Must be stated; "
+                  "0 is free."),
     KEY_PRICE("cache-read", MODEL, CONF_CACHE_READ,
               .doc = "List price of 1,000,000 tokens of input read from the provider's cache; the "
                      "price of input when absent."),
@@ -146,8 +146,9 @@ static const struct conf_key model_keys[] = {
 #define TIER struct draft_tier
 static const struct conf_key tier_keys[] = {
     KEY_UINT("above", TIER, out.above_tokens, .required = true, .min = 1, .max = 1000000000,
-             .doc = "The tier holds when the context of a call, all input tokens together, is larger "
-                    "than this. The whole call is then priced by it."),
+             .doc =
+                 "The tier holds when the context of a call, all input tokens together, is larger "
+                 "than this. The whole call is then priced by it."),
     KEY_BOOL("inclusive", TIER, out.inclusive, .def = "false",
              .doc = "The tier holds also when the context is exactly that large."),
     KEY_PRICE("input", TIER, CONF_INPUT, .doc = "As in the model; the model's own when absent."),
@@ -166,8 +167,8 @@ static const struct conf_key channel_keys[] = {
                .doc = "The name that people are shown."),
     KEY_DECIMAL("multiplier", CHANNEL, out.multiplier_u[CONF_USD], .max = CONF_MULTIPLIER_MAX_U,
                 .def = "1", .doc = "Credits per USD of list price."),
-    KEY_DECIMAL("multiplier-cny", CHANNEL, out.multiplier_u[CONF_CNY],
-                .max = CONF_MULTIPLIER_MAX_U, .def = "1", .doc = "Credits per CNY of list price."),
+    KEY_DECIMAL("multiplier-cny", CHANNEL, out.multiplier_u[CONF_CNY], .max = CONF_MULTIPLIER_MAX_U,
+                .def = "1", .doc = "Credits per CNY of list price."),
     KEY_STRINGS("use", CHANNEL, use, .required = true, .min = 1, .max = CONF_NAME_LEN_MAX,
                 .doc = "The upstreams of this channel."),
     KEY_STRINGS("weights", CHANNEL, weights, .empty_ok = true, .min = 1, .max = 128,
@@ -217,9 +218,11 @@ static const struct conf_key limits_keys[] = {
                  .doc = "How long a request's body may take, besides what body-rate adds."),
     KEY_SIZE("body-rate", LIMITS, body_bytes_per_s_min, .min = 1, .max = 1024 * MIB, .def = "1k",
              CONNECTIONS,
-             .doc = "Bytes a second: a body gets one second more for every so many bytes that came."),
+             .doc =
+                 "Bytes a second: a body gets one second more for every so many bytes that came."),
     KEY_DURATION("time-idle", LIMITS, idle_ms, .min = 100, .max = 24 * HOUR, .def = "60s",
-                 CONNECTIONS, .doc = "How long a client's connection may lie idle between requests."),
+                 CONNECTIONS,
+                 .doc = "How long a client's connection may lie idle between requests."),
     KEY_DURATION("time-write", LIMITS, write_ms, .min = 100, .max = HOUR, .def = "60s", CONNECTIONS,
                  .doc = "How long a client may leave written data untaken."),
     KEY_SIZE("response-headers", LIMITS, response_headers_bytes, .min = KIB, .max = MIB,
@@ -236,23 +239,24 @@ static const struct conf_key limits_keys[] = {
              .doc = "Tokens of output to hold credit for when neither the caller nor the model "
                     "states a cap; the hold is extended as the answer grows."),
     KEY_UINT("usage-band", LIMITS, usage_band, .min = 0, .max = 1000, .def = "8",
-             .doc = "A call is flagged when its upstream reports fewer output tokens than the bytes "
-                    "of text that it relayed, divided by four and by this; 0 never flags."),
+             .doc =
+                 "A call is flagged when its upstream reports fewer output tokens than the bytes "
+                 "of text that it relayed, divided by four and by this; 0 never flags."),
 };
 
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
-    [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys,
-                         COUNT_OF(upstream_keys), "One way to reach a provider."},
+    [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys, COUNT_OF(upstream_keys),
+                         "One way to reach a provider."},
     [CONF_S_MODEL] = {"model", true, CONF_NONE, model_keys, COUNT_OF(model_keys),
                       "A name that callers ask for, and its list prices."},
     [CONF_S_TIER] = {"tier", true, CONF_S_MODEL, tier_keys, COUNT_OF(tier_keys),
                      "Other prices of its model for calls with a large context."},
-    [CONF_S_CHANNEL] = {"channel", true, CONF_NONE, channel_keys,
-                        COUNT_OF(channel_keys), "A service tier: upstreams and what they cost."},
+    [CONF_S_CHANNEL] = {"channel", true, CONF_NONE, channel_keys, COUNT_OF(channel_keys),
+                        "A service tier: upstreams and what they cost."},
     [CONF_S_AUTO] = {"auto", true, CONF_NONE, auto_keys, COUNT_OF(auto_keys),
                      "A model name that chooses the model for the caller."},
-    [CONF_S_LIMITS] = {"limits", false, CONF_NONE, limits_keys,
-                       COUNT_OF(limits_keys), "What one client or upstream may take."},
+    [CONF_S_LIMITS] = {"limits", false, CONF_NONE, limits_keys, COUNT_OF(limits_keys),
+                       "What one client or upstream may take."},
 };
 
 const struct conf_key *

@@ -63,8 +63,7 @@ parse_as(int family, struct str host, void *address)
 {
     char text[64];
 
-    return str_copy(host, text, sizeof(text)) == host.len &&
-           inet_pton(family, text, address) == 1;
+    return str_copy(host, text, sizeof(text)) == host.len && inet_pton(family, text, address) == 1;
 }
 
 static bool
@@ -120,8 +119,8 @@ static bool
 path_check(struct str path, struct value_why *why)
 {
     for (size_t i = 0; i < path.len; i++)
-        if (!is_alnum(path.ptr[i]) && (path.ptr[i] == '\0' || !strchr("/-._~!$&'()*+,;=:@%",
-                                                                       path.ptr[i])))
+        if (!is_alnum(path.ptr[i]) &&
+            (path.ptr[i] == '\0' || !strchr("/-._~!$&'()*+,;=:@%", path.ptr[i])))
             return refuse(why, "the URL's path holds a byte that must be written as %XX");
     if (str_contains(path, STR("//")) || str_contains(path, STR("/./")) ||
         str_contains(path, STR("/../")) || str_ends_with(path, STR("/.")) ||

@@ -9,10 +9,10 @@
 
 struct url {
     bool tls;
-    bool ipv6;         /* host is an IPv6 address, without its brackets */
-    struct str host;   /* part of the text, as written */
+    bool ipv6;       /* host is an IPv6 address, without its brackets */
+    struct str host; /* part of the text, as written */
     uint16_t port;
-    struct str path;   /* part of the text, without slashes at its end */
+    struct str path; /* part of the text, without slashes at its end */
 };
 
 /*

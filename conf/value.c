@@ -20,8 +20,7 @@ static const struct unit duration_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
 static const struct unit size_units[] = {{"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}};
 
-static bool PRINTF_LIKE(2, 3)
-refuse(struct value_why *why, const char *fmt, ...)
+static bool PRINTF_LIKE(2, 3) refuse(struct value_why *why, const char *fmt, ...)
 {
     va_list args;
 
@@ -86,7 +85,8 @@ with_unit(const struct conf_key *key, struct str text, const struct unit *units,
     for (size_t i = 0; i < unit_count; i++) {
         if (!str_eq(rest, str_from(units[i].name)))
             continue;
-        if (!str_to_u64(digits, &number) || __builtin_mul_overflow(number, units[i].factor, &number))
+        if (!str_to_u64(digits, &number) ||
+            __builtin_mul_overflow(number, units[i].factor, &number))
             number = UINT64_MAX;
         *out = number;
         return bounded(key, text, number, why);
@@ -107,8 +107,10 @@ decimal(const struct conf_key *key, struct str text, uint64_t *out, struct value
     if (rest.len > 1 && rest.ptr[0] == '.')
         fraction = digits_of((struct str){rest.ptr + 1, rest.len - 1}, &rest);
     if (whole.len == 0 || rest.len > 0)
-        return refuse(why, "\"%.*s\" is not a %s; write digits with at most six decimals, "
-                      "such as 3.75", SHOWN(text), conf_type_name[key->type]);
+        return refuse(why,
+                      "\"%.*s\" is not a %s; write digits with at most six decimals, "
+                      "such as 3.75",
+                      SHOWN(text), conf_type_name[key->type]);
     if (fraction.len > 6)
         return refuse(why, "%.*s is too precise: at most six decimals", SHOWN(text));
     for (size_t i = 0; i < 6; i++)
@@ -232,8 +234,8 @@ value_name(struct str text, size_t len_max, const char *also, struct value_why *
                     (c != '\0' && (strchr("._-", c) != NULL || strchr(also, c) != NULL));
 
         if (!fine)
-            return refuse(why, "a name has letters, digits and %s only", also[0] == '\0' ? ". _ -"
-                          : ". _ - : / @ +");
+            return refuse(why, "a name has letters, digits and %s only",
+                          also[0] == '\0' ? ". _ -" : ". _ - : / @ +");
     }
     return true;
 }
@@ -268,9 +270,7 @@ value_text(const struct conf_key *key, uint64_t number, struct value_why *text)
     case CONF_T_UINT:
     case CONF_T_WORD:
     case CONF_T_BITS:
-    case CONF_TYPE_COUNT:
-        snprintf(text->text, sizeof(text->text), "%" PRIu64, number);
-        break;
+    case CONF_TYPE_COUNT: snprintf(text->text, sizeof(text->text), "%" PRIu64, number); break;
     }
     return text->text;
 }

@@ -22,8 +22,8 @@ bool value_number(const struct conf_key *key, struct str text, uint64_t *out,
 /* Is the text fit to be a string of this row (length, no control bytes, UTF-8)? */
 bool value_string(const struct conf_key *key, struct str text, struct value_why *why) MUST_CHECK;
 /* A name that others refer to: letters, digits and . _ - : / @ + , `also` as well. */
-bool value_name(struct str text, size_t len_max, const char *also,
-                struct value_why *why) MUST_CHECK;
+bool
+value_name(struct str text, size_t len_max, const char *also, struct value_why *why) MUST_CHECK;
 /* The number in the unit that a person would write it in: "3s", "32m", "0.4". */
 const char *value_text(const struct conf_key *key, uint64_t number, struct value_why *text);
 

@@ -79,7 +79,7 @@ dearest_input(const struct conf_rates *rates)
 {
     int64_t dearest = rates->u_per_mtok[CONF_INPUT];
 
-    for (int class = 0; class < CONF_CLASS_COUNT; class++)
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
         if (class != CONF_OUTPUT)
             dearest = MAX(dearest, rates->u_per_mtok[class]);
     return dearest;

@@ -169,10 +169,10 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
                 !upstream_speaks(&conf->upstreams[upstream_idx], protocol))
                 continue;
             if (table->entries != NULL)
-                table->entries[table->entry_count] = (struct route_entry){
-                    .upstream_idx = upstream_idx,
-                    .weight = channel->uses[i].weight,
-                    .name_idx = name_for(conf, upstream_idx, model_idx)};
+                table->entries[table->entry_count] =
+                    (struct route_entry){.upstream_idx = upstream_idx,
+                                         .weight = channel->uses[i].weight,
+                                         .name_idx = name_for(conf, upstream_idx, model_idx)};
             table->entry_count++;
             list->count++;
         }
@@ -626,8 +626,7 @@ auto_visible(const struct route_table *table, const struct route_ask *ask,
              const struct channels *channels, const struct conf_auto *chooser)
 {
     for (size_t i = 0; i < table->conf->model_count; i++)
-        if (auto_has(chooser, &table->conf->models[i]) &&
-            model_visible(table, ask, channels, i))
+        if (auto_has(chooser, &table->conf->models[i]) && model_visible(table, ask, channels, i))
             return true;
     return false;
 }

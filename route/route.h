@@ -24,7 +24,7 @@ struct route_table;
 
 /* What is known of one upstream. Zero is "usable, never failed". */
 struct route_health {
-    bool down;            /* its circuit is open: try others first */
+    bool down;             /* its circuit is open: try others first */
     uint64_t failed_at_ms; /* last failure, on any clock that is the same for all; 0 never */
 };
 

@@ -98,7 +98,8 @@ test_upstreams(void **state)
     assert_null(u->ca_file.ptr);
 
     u = &conf->upstreams[1];
-    assert_int_equal(u->protocols, CONF_PROTOCOL_BIT(CONF_OPENAI) | CONF_PROTOCOL_BIT(CONF_RESPONSES));
+    assert_int_equal(u->protocols,
+                     CONF_PROTOCOL_BIT(CONF_OPENAI) | CONF_PROTOCOL_BIT(CONF_RESPONSES));
     assert_true(!u->tls && u->local);
     assert_str(u->host, "::1");
     assert_str(u->authority, "[::1]:8081");
@@ -117,8 +118,8 @@ test_upstreams(void **state)
 }
 
 static void
-check_rates(const struct conf_rates *rates, int64_t in, int64_t read, int64_t write, int64_t write_1h,
-            int64_t out)
+check_rates(const struct conf_rates *rates, int64_t in, int64_t read, int64_t write,
+            int64_t write_1h, int64_t out)
 {
     assert_int_equal(rates->u_per_mtok[CONF_INPUT], in);
     assert_int_equal(rates->u_per_mtok[CONF_CACHE_READ], read);
@@ -272,8 +273,8 @@ test_many_names(void **state)
     (void)state;
     buf_init(&text, 1 << 22);
     for (int i = 0; i < CONF_MODEL_COUNT_MAX; i++)
-        buf_add_fmt(&text, "model \"m%d\" { input = 1 output = 1 alias = {\"a%d\", \"b%d\"} }\n", i, i,
-                    i);
+        buf_add_fmt(&text, "model \"m%d\" { input = 1 output = 1 alias = {\"a%d\", \"b%d\"} }\n", i,
+                    i, i);
     buf_add_char(&text, '\0');
     conf = load(text.ptr);
     assert_int_equal(conf->model_count, CONF_MODEL_COUNT_MAX);
@@ -319,9 +320,10 @@ test_price_version(void **state)
     assert_true(version != 0);
     /* Order, titles, and what has no price do not count. */
     assert_true(version == version_of(M_B "model \"a\" { output = 2.0 input = 01 }\n"));
-    assert_true(version == version_of("model \"a\" { input = 1 output = 2 cache-read = 1 quality = 3 "
-                                      "alias = {\"x\"} context = 5 family = f }\n" M_B
-                                      "limits { body = 1m }"));
+    assert_true(version ==
+                version_of("model \"a\" { input = 1 output = 2 cache-read = 1 quality = 3 "
+                           "alias = {\"x\"} context = 5 family = f }\n" M_B
+                           "limits { body = 1m }"));
     for (size_t i = 0; i < COUNT_OF(other); i++)
         assert_true(version != version_of(other[i]));
     /* Multipliers do. */
@@ -344,21 +346,22 @@ test_prices_json(void **state)
     conf_prices_json(conf, &out);
     assert_false(out.failed);
     assert_true(js_check(buf_str(&out), &json, &err));
-    assert_str(buf_str(&out),
-               "{\"models\":[{\"name\":\"claude-sonnet-4.5\",\"currency\":\"USD\",\"input\":3000000,"
-               "\"cache-read\":300000,\"cache-write\":3750000,\"cache-write-1h\":6000000,"
-               "\"output\":15000000,\"tiers\":[{\"above\":200000,\"inclusive\":false,"
-               "\"input\":6000000,\"cache-read\":300000,\"cache-write\":3750000,"
-               "\"cache-write-1h\":6000000,\"output\":22500000},{\"above\":500000,"
-               "\"inclusive\":true,\"input\":3000000,\"cache-read\":9000000,"
-               "\"cache-write\":3750000,\"cache-write-1h\":6000000,\"output\":15000000}]},"
-               "{\"name\":\"claude-x\",\"currency\":\"CNY\",\"input\":2000000,"
-               "\"cache-read\":2000000,\"cache-write\":3000000,\"cache-write-1h\":3000000,"
-               "\"output\":0,\"tiers\":[]},{\"name\":\"plain\",\"currency\":\"USD\",\"input\":1,"
-               "\"cache-read\":1,\"cache-write\":1,\"cache-write-1h\":1,"
-               "\"output\":1000000000000,\"tiers\":[]}],\"channels\":[{\"name\":\"second\","
-               "\"multiplier\":1000000,\"multiplier-cny\":1000000},{\"name\":\"smart\","
-               "\"multiplier\":1500000,\"multiplier-cny\":1}]}");
+    assert_str(
+        buf_str(&out),
+        "{\"models\":[{\"name\":\"claude-sonnet-4.5\",\"currency\":\"USD\",\"input\":3000000,"
+        "\"cache-read\":300000,\"cache-write\":3750000,\"cache-write-1h\":6000000,"
+        "\"output\":15000000,\"tiers\":[{\"above\":200000,\"inclusive\":false,"
+        "\"input\":6000000,\"cache-read\":300000,\"cache-write\":3750000,"
+        "\"cache-write-1h\":6000000,\"output\":22500000},{\"above\":500000,"
+        "\"inclusive\":true,\"input\":3000000,\"cache-read\":9000000,"
+        "\"cache-write\":3750000,\"cache-write-1h\":6000000,\"output\":15000000}]},"
+        "{\"name\":\"claude-x\",\"currency\":\"CNY\",\"input\":2000000,"
+        "\"cache-read\":2000000,\"cache-write\":3000000,\"cache-write-1h\":3000000,"
+        "\"output\":0,\"tiers\":[]},{\"name\":\"plain\",\"currency\":\"USD\",\"input\":1,"
+        "\"cache-read\":1,\"cache-write\":1,\"cache-write-1h\":1,"
+        "\"output\":1000000000000,\"tiers\":[]}],\"channels\":[{\"name\":\"second\","
+        "\"multiplier\":1000000,\"multiplier-cny\":1000000},{\"name\":\"smart\","
+        "\"multiplier\":1500000,\"multiplier-cny\":1}]}");
     buf_free(&out);
     conf_free(&conf);
 }

@@ -40,7 +40,7 @@ check_faults(const struct faulty *faulty)
 
 #define CHECK_ALL(cases)                                                                           \
     for (size_t i_ = 0; i_ < COUNT_OF(cases); i_++)                                                \
-        check_faults(&(cases)[i_])
+    check_faults(&(cases)[i_])
 
 static void
 test_names(void **state)
@@ -76,7 +76,7 @@ test_names(void **state)
          "7: alias: model \"x\" has the name \"y\" already\n"},
         {U M C "auto \"m\" { models = {m} }\n", "4: auto \"m\": a model has that name\n"},
         {U M C "upstream \"a b\" { protocol = openai url = \"https://u.example\" }\n"
-         "channel \"\" { use = u }\n",
+               "channel \"\" { use = u }\n",
          "4: upstream \"a b\": a name has letters, digits and . _ - only\n"
          "5: channel \"\": the name is empty\n"},
     };
@@ -90,8 +90,9 @@ test_types(void **state)
 {
     static const struct faulty cases[] = {
         {U M C "limits {\n body = 32q\n header-lines = -1\n header-lines += 2\n time-idle = 3\n"
-         " time-body = 3d\n time-write = soon\n event = 99g\n time-call = 999ms\n headers = {1k, 2k}\n"
-         " connections = 1e3\n usage-band = 99999999999999999999\n body-rate = \"1 k\"\n}\n",
+               " time-body = 3d\n time-write = soon\n event = 99g\n time-call = 999ms\n headers = "
+               "{1k, 2k}\n"
+               " connections = 1e3\n usage-band = 99999999999999999999\n body-rate = \"1 k\"\n}\n",
          "5: body: \"32q\" is not a size; write digits and k, m or g, such as 32m\n"
          "6: header-lines: takes one value, not a list\n"
          "8: time-idle: \"3\" is not a duration; write digits and ms, s, m or h, such as 30s\n"
@@ -104,18 +105,20 @@ test_types(void **state)
          "15: usage-band: 99999999999999999999 is too large: at most 1000\n"
          "16: body-rate: \"1 k\" is not a size; write digits and k, m or g, such as 32m\n"},
         {U C "model \"m\" {\n input = -1\n output = 1.0000001\n cache-read = 1000000.000001\n"
-         " cache-write = free\n cache-write-1h = .5\n quality = 101\n currency = EUR\n"
-         " can = {tools, visions}\n}\n",
+             " cache-write = free\n cache-write-1h = .5\n quality = 101\n currency = EUR\n"
+             " can = {tools, visions}\n}\n",
          "4: input: -1 is negative\n"
          "5: output: 1.0000001 is too precise: at most six decimals\n"
          "6: cache-read: 1000000.000001 is too large: at most 1000000\n"
          "7: cache-write: \"free\" is not a price; write digits with at most six decimals, such as "
          "3.75\n"
-         "8: cache-write-1h: \".5\" is not a price; write digits with at most six decimals, such as "
+         "8: cache-write-1h: \".5\" is not a price; write digits with at most six decimals, such "
+         "as "
          "3.75\n"
          "9: quality: 101 is too large: at most 100\n"
          "10: currency: \"EUR\" is none of USD CNY\n"
-         "11: can: \"visions\" is none of tools vision thinking json audio embeddings; did you mean "
+         "11: can: \"visions\" is none of tools vision thinking json audio embeddings; did you "
+         "mean "
          "\"vision\"?\n"},
         {U M "channel \"c\" { use = u multiplier = 1.0000000 public = maybe\n"
              " multiplier-cny = 1000001 title = \"\xff\" }\n",
@@ -124,7 +127,7 @@ test_types(void **state)
          "4: title: the value holds control characters or is not UTF-8\n"
          "4: multiplier-cny: 1000001 is too large: at most 1000000\n"},
         {U M C "auto \"a\" { models = {m} latency = 1.1 cost = 0 quality = 0 }\n"
-         "auto \"b\" { models = {m} latency = 0 cost = 0 quality = 0.0 }\n",
+               "auto \"b\" { models = {m} latency = 0 cost = 0 quality = 0.0 }\n",
          "4: latency: 1.1 is too large: at most 1\n"
          "4: auto \"a\": latency, cost and quality are all 0\n"
          "5: auto \"b\": latency, cost and quality are all 0\n"},
@@ -165,7 +168,8 @@ test_missing(void **state)
         {U, "1: warning: nothing can be served: there is no model section\n"
             "1: warning: upstream \"u\": no channel uses it\n"},
         {U M "channel \"c\" { use = u public = no }\nmodel \"n\" { input = 0 output = 0 }\n"
-             "upstream \"v\" { protocol = gemini url = \"https://v.example\" models = {m, \"x*\", mm} }\n",
+             "upstream \"v\" { protocol = gemini url = \"https://v.example\" models = {m, \"x*\", "
+             "mm} }\n",
          "1: warning: no channel is public: every key must name its channels\n"
          "5: warning: models: \"x*\" matches no model of this file\n"
          "5: warning: models: \"mm\" matches no model of this file; did you mean \"m\"?\n"
@@ -229,8 +233,7 @@ test_urls(void **state)
         {URL("http://box:8081", "local = true"), ""},
         {URL("https://", ""), "1: url: the URL has no host\n"},
         {URL("https:///v1", ""), "1: url: the URL has no host\n"},
-        {URL("ftp://u.example", ""),
-         "1: url: the URL starts with neither https:// nor http://\n"},
+        {URL("ftp://u.example", ""), "1: url: the URL starts with neither https:// nor http://\n"},
         {URL("u.example", ""), "1: url: the URL starts with neither https:// nor http://\n"},
         {URL("HTTPS://u.example", ""),
          "1: url: the URL starts with neither https:// nor http://\n"},
@@ -247,7 +250,8 @@ test_urls(void **state)
         {URL("https://u.example/?key=1", ""), "1: url: the URL holds a query\n"},
         {URL("https://u.example?", ""), "1: url: the URL holds a query\n"},
         {URL("https://u.example/#x", ""), "1: url: the URL holds a fragment\n"},
-        {URL("https://u.example:0", ""), "1: url: the URL's port is not a number from 1 to 65535\n"},
+        {URL("https://u.example:0", ""),
+         "1: url: the URL's port is not a number from 1 to 65535\n"},
         {URL("https://u.example:", ""), "1: url: the URL's port is not a number from 1 to 65535\n"},
         {URL("https://u.example:65536", ""),
          "1: url: the URL's port is not a number from 1 to 65535\n"},
@@ -333,7 +337,10 @@ test_grammar(void **state)
          "6: syntax: \"{\" is missing after \"model\"\n"},
         {U M C "limits { body = \"1\\0\" }\n", "4: syntax: a value cannot hold a NUL byte\n"},
         {U M C "limits { body = \"1\\x00\" }\n", "4: syntax: a value cannot hold a NUL byte\n"},
-        {U M C "limits { body = \"\\401\" }\n", "4: syntax: invalid octal number '\\401'\n"},
+        {U M C "limits { body = \"\\401\" }\nauto \"a\" { models = {\"mm\"} foo = 1 cost = x }\n",
+         "4: syntax: invalid octal number '\\401'\n"
+         "5: unknown name \"foo\" in auto \"a\"\n"
+         "5: cost: \"x\" is not a decimal; write digits with at most six decimals, such as 3.75\n"},
         {U M C "limits { body = \"${X\" }\n",
          "4: syntax: this \"${\" is never closed: \"}\" is missing\n"},
         {U M C "limits { body = 1m \x01 }\n", "4: syntax: byte 0x01 has no place here\n"},
@@ -421,10 +428,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),      cmocka_unit_test(test_types),
-        cmocka_unit_test(test_missing),    cmocka_unit_test(test_references),
-        cmocka_unit_test(test_urls),       cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_grammar),    cmocka_unit_test(test_hostile_text),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_types),
+        cmocka_unit_test(test_missing),  cmocka_unit_test(test_references),
+        cmocka_unit_test(test_urls),     cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_grammar),  cmocka_unit_test(test_hostile_text),
         cmocka_unit_test(test_too_many),
     };
 

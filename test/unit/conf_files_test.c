@@ -47,9 +47,9 @@ load_says(const char *text, const char *says)
     conf = conf_load(path("main.conf"), &faults);
     said[0] = '\0';
     for (size_t i = 0; i < faults.count; i++)
-        len += (size_t)snprintf(said + len, sizeof(said) - len, "%s:%u: %s\n",
-                                faults.at[i].file + dir_len, faults.at[i].line,
-                                faults.at[i].message);
+        len +=
+            (size_t)snprintf(said + len, sizeof(said) - len, "%s:%u: %s\n",
+                             faults.at[i].file + dir_len, faults.at[i].line, faults.at[i].message);
     for (char *at = strstr(said, dir); at != NULL; at = strstr(said, dir))
         memmove(at, at + dir_len, strlen(at + dir_len) + 1);
     assert_string_equal(said, says);
@@ -71,10 +71,11 @@ test_include(void **state)
 
     (void)state;
     assert_int_equal(mkdir(path("sub"), 0700), 0);
-    put("sub/one.conf", "# comment\ninclude(\"two.conf\")\nmodel \"after\" { input = 0 output = 0 }", 0644);
+    put("sub/one.conf",
+        "# comment\ninclude(\"two.conf\")\nmodel \"after\" { input = 0 output = 0 }", 0644);
     put("sub/two.conf", "model \"inner\" { input = 0\n output = 0 }\n", 0644);
-    conf = load_says("model \"first\" { input = 0 output = 0 } include(\"sub/one.conf\") " M U "}\n" C,
-                     "");
+    conf = load_says(
+        "model \"first\" { input = 0 output = 0 } include(\"sub/one.conf\") " M U "}\n" C, "");
     assert_non_null(conf);
     assert_int_equal(conf->model_count, 4); /* in the order of reading */
     assert_str(conf->models[0].name, "first");
@@ -83,7 +84,8 @@ test_include(void **state)
     assert_str(conf->models[3].name, "m");
     conf_free(&conf);
 
-    put("sub/two.conf", "\n\nmodel \"inner\" { input = 0\n output = x foo = 1 }\nmodel \"m\" {", 0644);
+    put("sub/two.conf", "\n\nmodel \"inner\" { input = 0\n output = x foo = 1 }\nmodel \"m\" {",
+        0644);
     refuses("include(\"sub/one.conf\")\n" M U "}\n" C "bar = 1\n",
             "main.conf:2: model \"m\" is there twice; first in sub/two.conf:5\n"
             "main.conf:5: unknown name \"bar\" outside of any section\n"
@@ -104,7 +106,8 @@ test_include_faults(void **state)
                                           "directory\n");
     refuses("include(\"\")\n", "main.conf:1: include() needs the name of a file\n");
     refuses("include(\".\")\n", "main.conf:1: cannot read .: Is a directory\n");
-    refuses("\ninclude(\"main.conf\")\n", "main.conf:2: cannot read main.conf: it includes itself\n");
+    refuses("\ninclude(\"main.conf\")\n",
+            "main.conf:2: cannot read main.conf: it includes itself\n");
     for (int i = 0; i < 9; i++) {
         char name[16], next[64];
 
@@ -113,8 +116,7 @@ test_include_faults(void **state)
         put(name, next, 0644);
     }
     put("deep7", "", 0644);
-    refuses("include(\"deep0\")\n",
-            "deep6:1: cannot read deep7: includes are nested too deeply\n");
+    refuses("include(\"deep0\")\n", "deep6:1: cannot read deep7: includes are nested too deeply\n");
     put("deep6", "", 0644);
     snprintf(text, sizeof(text), "include(\"%s\")", path("deep0"));
     conf = load_says(text, "main.conf:1: nothing can be served: there is no upstream section\n");
@@ -122,7 +124,8 @@ test_include_faults(void **state)
     conf_free(&conf);
     /* Again and again leaves nothing behind: no descriptor, no state of the lexer. */
     for (int i = 0; i < 50; i++)
-        refuses("include(\"none.conf\")\nlimits { body = \"", "main.conf:1: cannot read none.conf: No "
+        refuses("include(\"none.conf\")\nlimits { body = \"",
+                "main.conf:1: cannot read none.conf: No "
                 "such file or directory\nmain.conf:2: syntax: this string is never closed: \" is "
                 "missing\nmain.conf:2: syntax: limits is never closed: \"}\" is missing\n");
     assert_int_equal(open("/dev/null", O_RDONLY) < 20, 1);
@@ -150,16 +153,18 @@ test_key_env(void **state)
     (void)state;
     unsetenv("TEST_KEY");
     conf = load_says(U "key-env = TEST_KEY }\n" M C, "main.conf:1: upstream \"u\" is disabled: the "
-                     "environment variable TEST_KEY is not set\n");
+                                                     "environment variable TEST_KEY is not set\n");
     assert_non_null(conf->upstreams[0].disabled_reason);
     assert_null(conf->upstreams[0].secret.ptr);
     conf_free(&conf);
     setenv("TEST_KEY", "", 1);
-    conf = load_says(U "key-env = TEST_KEY }\n" M C, "main.conf:1: upstream \"u\" is disabled: TEST_KEY "
+    conf = load_says(U "key-env = TEST_KEY }\n" M C,
+                     "main.conf:1: upstream \"u\" is disabled: TEST_KEY "
                      "is empty\n");
     conf_free(&conf);
     setenv("TEST_KEY", "sk-x\r\nHost: evil", 1);
-    conf = load_says(U "key-env = TEST_KEY }\n" M C, "main.conf:1: upstream \"u\" is disabled: TEST_KEY "
+    conf = load_says(U "key-env = TEST_KEY }\n" M C,
+                     "main.conf:1: upstream \"u\" is disabled: TEST_KEY "
                      "holds bytes that no key has, such as a blank or a newline\n");
     assert_null(strstr(conf->upstreams[0].disabled_reason, "sk-x"));
     conf_free(&conf);
@@ -178,7 +183,8 @@ test_key_file(void **state)
     struct conf *conf;
 
     (void)state;
-    conf = load_says(text, "main.conf:1: upstream \"u\" is disabled: key: No such file or directory\n");
+    conf = load_says(text,
+                     "main.conf:1: upstream \"u\" is disabled: key: No such file or directory\n");
     conf_free(&conf);
     put("key", "sk-one\n", 0600);
     conf = load_says(text, "");
@@ -191,8 +197,9 @@ test_key_file(void **state)
     conf_free(&conf);
     unlink(path("key"));
     put("key", "sk-three\n\n", 0600);
-    conf = load_says(text, "main.conf:1: upstream \"u\" is disabled: key holds bytes that no key has, "
-                           "such as a blank or a newline\n");
+    conf =
+        load_says(text, "main.conf:1: upstream \"u\" is disabled: key holds bytes that no key has, "
+                        "such as a blank or a newline\n");
     conf_free(&conf);
     put("key", "\n", 0600);
     conf = load_says(text, "main.conf:1: upstream \"u\" is disabled: key is empty\n");
@@ -235,11 +242,13 @@ test_key_credential(void **state)
 
     (void)state;
     unsetenv("CREDENTIALS_DIRECTORY");
-    conf = load_says(text, "main.conf:1: upstream \"u\" is disabled: there are no systemd credentials, "
-                           "CREDENTIALS_DIRECTORY is not set\n");
+    conf = load_says(text,
+                     "main.conf:1: upstream \"u\" is disabled: there are no systemd credentials, "
+                     "CREDENTIALS_DIRECTORY is not set\n");
     conf_free(&conf);
     setenv("CREDENTIALS_DIRECTORY", dir, 1);
-    conf = load_says(text, "main.conf:1: upstream \"u\" is disabled: cred: No such file or directory\n");
+    conf = load_says(text,
+                     "main.conf:1: upstream \"u\" is disabled: cred: No such file or directory\n");
     conf_free(&conf);
     put("cred", "sk-cred", 0440); /* systemd's own modes are none of ours */
     conf = load_says(text, "");
@@ -271,15 +280,16 @@ test_variables(void **state)
     (void)state;
     setenv("TEST_PRICE", "1.5", 1);
     unsetenv("TEST_ABSENT");
-    conf = load_says("model \"m\" { input = \"${TEST_PRICE}\" output = ${TEST_ABSENT:-2} }\n" U "}\n" C,
-                     "");
+    conf = load_says(
+        "model \"m\" { input = \"${TEST_PRICE}\" output = ${TEST_ABSENT:-2} }\n" U "}\n" C, "");
     assert_int_equal(conf->models[0].rates.u_per_mtok[CONF_INPUT], 1500000);
     assert_int_equal(conf->models[0].rates.u_per_mtok[CONF_OUTPUT], 2000000);
     conf_free(&conf);
-    refuses("model \"m\" { input = 1 output = \"${TEST_ABSENT}\" }\n" U "}\n" C,
-            "main.conf:1: the environment variable TEST_ABSENT is not set: ${TEST_ABSENT} is empty\n"
-            "main.conf:1: output: \"\" is not a price; write digits with at most six decimals, such as "
-            "3.75\n");
+    refuses(
+        "model \"m\" { input = 1 output = \"${TEST_ABSENT}\" }\n" U "}\n" C,
+        "main.conf:1: the environment variable TEST_ABSENT is not set: ${TEST_ABSENT} is empty\n"
+        "main.conf:1: output: \"\" is not a price; write digits with at most six decimals, such as "
+        "3.75\n");
     unsetenv("TEST_PRICE");
 }
 
@@ -305,9 +315,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_include),    cmocka_unit_test(test_include_faults),
-        cmocka_unit_test(test_no_file),    cmocka_unit_test(test_key_env),
-        cmocka_unit_test(test_key_file),   cmocka_unit_test(test_key_length),
+        cmocka_unit_test(test_include),        cmocka_unit_test(test_include_faults),
+        cmocka_unit_test(test_no_file),        cmocka_unit_test(test_key_env),
+        cmocka_unit_test(test_key_file),       cmocka_unit_test(test_key_length),
         cmocka_unit_test(test_key_credential), cmocka_unit_test(test_ca_file),
         cmocka_unit_test(test_variables),
     };

@@ -142,7 +142,8 @@ test_manual(void **state)
             fail_msg(MANUAL ": no section %s: %s", section->name, section->doc);
         end = strstr(start, "\n.El");
         assert_non_null(end);
-        for (char *at = strstr(start, "\n.It "); at != NULL && at < end; at = strstr(at + 1, "\n.It "))
+        for (char *at = strstr(start, "\n.It "); at != NULL && at < end;
+             at = strstr(at + 1, "\n.It "))
             items++;
         assert_int_equal(items, section->key_count); /* nor anything that is gone */
         for (size_t i = 0; i < section->key_count; i++) {

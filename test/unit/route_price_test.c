@@ -140,15 +140,19 @@ test_by_hand(void **state)
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.output = 1000000}), 15000000);
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 100000}), 300000);
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_read = 100000}), 30000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_5m = 100000}), 375000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_1h = 100000}), 600000);
+    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_5m = 100000}),
+                     375000);
+    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_1h = 100000}),
+                     600000);
     /* 0.6 credits a dollar: 1000 * 3 + 500 * 15 = 10500 micro-dollars. */
     assert_int_equal(cost_of(&sonnet, 600000, (struct price_count){.input = 1000, .output = 500}),
                      6300);
     /* One rounding, up: 1 token at 10^-6 a million is 10^-12. */
     assert_int_equal(cost_of(&cheap, MICRO, (struct price_count){.input = 1}), 1);
-    assert_int_equal(cost_of(&cheap, MICRO, (struct price_count){.input = 500000, .output = 500000}), 1);
-    assert_int_equal(cost_of(&cheap, MICRO, (struct price_count){.input = 500001, .output = 500000}), 2);
+    assert_int_equal(
+        cost_of(&cheap, MICRO, (struct price_count){.input = 500000, .output = 500000}), 1);
+    assert_int_equal(
+        cost_of(&cheap, MICRO, (struct price_count){.input = 500001, .output = 500000}), 2);
     assert_int_equal(cost_of(&cheap, 1, (struct price_count){.input = 1}), 1);
     assert_int_equal(cost_of(&cheap, 0, (struct price_count){.input = UINT32_MAX}), 0);
     assert_int_equal(cost_of(&gratis, MICRO, (struct price_count){.input = UINT64_MAX}), 0);
@@ -161,11 +165,12 @@ test_tiers(void **state)
     /* The whole call, output too, by the tier; cached input counts as context. */
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 200000}), 600000);
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 200001}), 1200006);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 100000, .cache_read = 100001}),
-                     600000 + 60001);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_5m = 100000,
-                                                                 .cache_write_1h = 100001,
-                                                                 .output = 2}),
+    assert_int_equal(
+        cost_of(&sonnet, MICRO, (struct price_count){.input = 100000, .cache_read = 100001}),
+        600000 + 60001);
+    assert_int_equal(cost_of(&sonnet, MICRO,
+                             (struct price_count){
+                                 .cache_write_5m = 100000, .cache_write_1h = 100001, .output = 2}),
                      750000 + 1200012 + 45);
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 499999}), 2999994);
     assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 500000}), 3500000);
@@ -177,27 +182,29 @@ test_tiers(void **state)
 static void
 test_bounds(void **state)
 {
-    const struct conf_model dearest = {.rates = {{CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK,
-                                                  CONF_PRICE_MAX_U_PER_MTOK,
-                                                  CONF_PRICE_MAX_U_PER_MTOK,
-                                                  CONF_PRICE_MAX_U_PER_MTOK}}};
+    const struct conf_model dearest = {
+        .rates = {{CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK,
+                   CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK}}};
     const struct conf_model one = {.rates = {{MICRO, MICRO, MICRO, MICRO, MICRO}}};
     struct price price = {.model = &one, .multiplier_u = MICRO};
     int64_t cost = -7;
 
     (void)state;
     assert_int_equal(cost_of(&one, MICRO, (struct price_count){.input = INT64_MAX}), INT64_MAX);
-    assert_false(price_cost(&price, &(struct price_count){.input = (uint64_t)INT64_MAX + 1}, &cost));
+    assert_false(
+        price_cost(&price, &(struct price_count){.input = (uint64_t)INT64_MAX + 1}, &cost));
     assert_false(price_cost(&price, &(struct price_count){.input = INT64_MAX, .output = 1}, &cost));
     /* The context itself does not fit. */
-    assert_false(price_cost(&price, &(struct price_count){.input = UINT64_MAX, .cache_read = 1}, &cost));
+    assert_false(
+        price_cost(&price, &(struct price_count){.input = UINT64_MAX, .cache_read = 1}, &cost));
     price = (struct price){.model = &dearest, .multiplier_u = CONF_MULTIPLIER_MAX_U};
-    assert_false(price_cost(&price,
-                            &(struct price_count){.input = UINT64_MAX, .output = UINT64_MAX}, &cost));
+    assert_false(price_cost(
+        &price, &(struct price_count){.input = UINT64_MAX, .output = UINT64_MAX}, &cost));
     assert_false(price_cost(&price, &(struct price_count){.output = UINT64_MAX}, &cost));
     assert_false(price_worst(&price, UINT64_MAX, UINT64_MAX, &cost));
     assert_int_equal(cost, -7);
-    /* Ten digits of tokens at the dearest: 10^10 tokens * 1 USD a token * 10^6 * 10^6 is too much, */
+    /* Ten digits of tokens at the dearest: 10^10 tokens * 1 USD a token * 10^6 * 10^6 is too much,
+     */
     assert_false(price_cost(&price, &(struct price_count){.output = 9999999999}, &cost));
     /* and 9223372 of them is the last that is not. */
     assert_true(price_cost(&price, &(struct price_count){.output = 9223372}, &cost));
@@ -288,7 +295,7 @@ random_number(uint64_t *rng, uint64_t max)
 static void
 random_rates(uint64_t *rng, struct conf_rates *rates)
 {
-    for (int class = 0; class < CONF_CLASS_COUNT; class++)
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
         rates->u_per_mtok[class] = (int64_t)random_number(rng, CONF_PRICE_MAX_U_PER_MTOK);
 }
 
@@ -330,8 +337,8 @@ test_random_cost(void **state)
         bool fits;
 
         random_model(&rng, &model, tiers);
-        price = (struct price){
-            .model = &model, .multiplier_u = (int64_t)random_number(&rng, CONF_MULTIPLIER_MAX_U)};
+        price = (struct price){.model = &model,
+                               .multiplier_u = (int64_t)random_number(&rng, CONF_MULTIPLIER_MAX_U)};
         fits = price_cost(&price, &count, &cost);
         if (fits) {
             assert_true(reference_cost(&price, &count, &wanted));
@@ -342,7 +349,8 @@ test_random_cost(void **state)
         refused++;
         assert_true(!reference_cost(&price, &count, &wanted) ||
                     (unsigned __int128)count.input + count.cache_read + count.cache_write_5m +
-                            count.cache_write_1h > UINT64_MAX);
+                            count.cache_write_1h >
+                        UINT64_MAX);
     }
     assert_true(refused > 0);
 }
@@ -362,10 +370,10 @@ test_random_worst(void **state)
         struct price price;
 
         random_model(&rng, &model, tiers);
-        price = (struct price){
-            .model = &model, .multiplier_u = (int64_t)random_number(&rng, 100 * MICRO)};
+        price = (struct price){.model = &model,
+                               .multiplier_u = (int64_t)random_number(&rng, 100 * MICRO)};
         assert_true(price_worst(&price, input_max, output_max, &worst));
-        for (int class = 0; class < 4; class++)
+        for (int class = 0; class < 4; class ++)
             for (uint64_t input = 0; input <= input_max; input++) {
                 struct price_count count = {.output = output_max};
                 uint64_t *const in[] = {&count.input, &count.cache_read, &count.cache_write_5m,
@@ -421,10 +429,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_tiers),
-        cmocka_unit_test(test_bounds),       cmocka_unit_test(test_worst),
-        cmocka_unit_test(test_output_for),   cmocka_unit_test(test_currency),
-        cmocka_unit_test(test_random_cost),  cmocka_unit_test(test_random_worst),
+        cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_worst),
+        cmocka_unit_test(test_output_for),  cmocka_unit_test(test_currency),
+        cmocka_unit_test(test_random_cost), cmocka_unit_test(test_random_worst),
         cmocka_unit_test(test_worst_grows),
     };
 

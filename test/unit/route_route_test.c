@@ -7,27 +7,35 @@
 
 /* Upstreams 0 to 6; channels 0 to 3; models 0 to 5. */
 static const char text[] =
-    "upstream \"a\"  { protocol = {openai, responses} url = \"https://a.example\" models = {\"gpt-*\"} }\n"
+    "upstream \"a\"  { protocol = {openai, responses} url = \"https://a.example\" models = "
+    "{\"gpt-*\"} }\n"
     "upstream \"b\"  { protocol = {openai} url = \"https://b.example\" models = {\"gpt-*\"}\n"
     "                 rename = {\"gpt-big=vendor/\\\"big\\\"\"} }\n"
     "upstream \"c\"  { protocol = {openai} url = \"https://c.example\" models = {\"gpt-*\"} }\n"
-    "upstream \"d\"  { protocol = {anthropic} url = \"https://d.example\" models = {\"claude-*\"} }\n"
-    "upstream \"e\"  { protocol = {gemini, anthropic} url = \"https://e.example\" models = {\"gpt-small\"} }\n"
+    "upstream \"d\"  { protocol = {anthropic} url = \"https://d.example\" models = {\"claude-*\"} "
+    "}\n"
+    "upstream \"e\"  { protocol = {gemini, anthropic} url = \"https://e.example\" models = "
+    "{\"gpt-small\"} }\n"
     "upstream \"f\"  { protocol = {openai} url = \"https://f.example\" models = {\"emb\"} }\n"
     "upstream \"g\"  { protocol = {openai} url = \"https://g.example\" models = {\"gpt-cny\"} }\n"
-    "model \"gpt-big\"   { input = 10 output = 30 quality = 90 alias = {\"big\", \"gpt-latest\"} }\n"
+    "model \"gpt-big\"   { input = 10 output = 30 quality = 90 alias = {\"big\", \"gpt-latest\"} "
+    "}\n"
     "model \"gpt-small\" { input = 1 output = 3 quality = 40 }\n"
     "model \"claude-x\"  { input = 3 output = 15 quality = 80 }\n"
     "model \"emb\"       { input = 0 output = 0 quality = 100 can = {embeddings} }\n"
     "model \"lonely\"    { input = 0 output = 0 }\n"
     "model \"gpt-cny\"   { input = 7 output = 14 currency = CNY }\n"
-    "channel \"value\"  { use = {a, b, c} weights = {\"a=6\", \"b=3\", \"c=1\"} multiplier = 0.6 }\n"
+    "channel \"value\"  { use = {a, b, c} weights = {\"a=6\", \"b=3\", \"c=1\"} multiplier = 0.6 "
+    "}\n"
     "channel \"smart\"  { use = {d, e, a, b, f} weights = {\"b=0\"} }\n"
     "channel \"hidden\" { use = {a, g} public = false multiplier = 2 multiplier-cny = 0.5 }\n"
     "channel \"none\"   { use = {f} }\n"
-    "auto \"auto\"    { models = {\"gpt-*\", \"claude-*\", emb} latency = 0 cost = 1 quality = 0 }\n"
-    "auto \"best\"    { models = {\"gpt-*\", \"claude-*\", emb} latency = 0 cost = 0 quality = 1 }\n"
-    "auto \"even\"    { models = {\"gpt-*\", \"claude-*\"} latency = 0.2 cost = 0.4 quality = 0.4 }\n"
+    "auto \"auto\"    { models = {\"gpt-*\", \"claude-*\", emb} latency = 0 cost = 1 quality = 0 "
+    "}\n"
+    "auto \"best\"    { models = {\"gpt-*\", \"claude-*\", emb} latency = 0 cost = 0 quality = 1 "
+    "}\n"
+    "auto \"even\"    { models = {\"gpt-*\", \"claude-*\"} latency = 0.2 cost = 0.4 quality = 0.4 "
+    "}\n"
     "auto \"vectors\" { models = {emb} }\n";
 
 enum { A, B, C, D, E, F, G, UPSTREAMS };
@@ -70,8 +78,7 @@ test_plan(void **state)
 
         assert_false(plan.candidates[i].down);
         assert_str(plan.candidates[i].model_sent, is_b ? "vendor/\"big\"" : "gpt-big");
-        assert_str(plan.candidates[i].model_json,
-                   is_b ? "\"vendor/\\\"big\\\"\"" : "\"gpt-big\"");
+        assert_str(plan.candidates[i].model_json, is_b ? "\"vendor/\\\"big\\\"\"" : "\"gpt-big\"");
     }
     /* An alias is the model. */
     assert_int_equal(choose("gpt-latest", CONF_RESPONSES, &plan), ROUTE_OK);
@@ -233,7 +240,8 @@ test_many(void **state)
     (void)state;
     buf_init(&buf, 1 << 16);
     for (int i = 0; i < 40; i++)
-        buf_add_fmt(&buf, "upstream \"u%d\" { protocol = openai url = \"https://u.example\" }\n", i);
+        buf_add_fmt(&buf, "upstream \"u%d\" { protocol = openai url = \"https://u.example\" }\n",
+                    i);
     buf_add_str(&buf, STR("model \"m\" { input = 0 output = 0 }\nchannel \"c\" { use = {"));
     for (int i = 0; i < 40; i++)
         buf_add_fmt(&buf, "u%d%s", i, i < 39 ? ", " : "} weights = {\"u7=1000000\"} }");
@@ -452,14 +460,15 @@ test_random(void **state)
             continue;
         for (size_t i = 0; i < ask.channel_count; i++)
             in_channels = in_channels || channels[i] == plan.channel_idx;
-        assert_true(in_channels || (ask.channel_count == 0 &&
-                                    conf->channels[plan.channel_idx].is_public));
+        assert_true(in_channels ||
+                    (ask.channel_count == 0 && conf->channels[plan.channel_idx].is_public));
         assert_true(plan.candidate_count > 0);
         assert_int_equal(plan.candidates[0].down, result == ROUTE_ALL_DOWN);
         for (size_t i = 0; i < plan.candidate_count; i++) {
             const struct route_candidate *c = &plan.candidates[i];
 
-            assert_true(conf->upstreams[c->upstream_idx].protocols & CONF_PROTOCOL_BIT(ask.protocol));
+            assert_true(conf->upstreams[c->upstream_idx].protocols &
+                        CONF_PROTOCOL_BIT(ask.protocol));
             assert_true(conf_upstream_serves(&conf->upstreams[c->upstream_idx],
                                              &conf->models[plan.model_idx]));
             assert_int_equal(c->down, health[c->upstream_idx].down);
@@ -497,11 +506,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_channels), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_plan),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_channels),    cmocka_unit_test(test_weights),
         cmocka_unit_test(test_weight_zero), cmocka_unit_test(test_many),
-        cmocka_unit_test(test_auto),     cmocka_unit_test(test_visible),
-        cmocka_unit_test(test_disabled), cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_auto),        cmocka_unit_test(test_visible),
+        cmocka_unit_test(test_disabled),    cmocka_unit_test(test_empty),
         cmocka_unit_test(test_random),
     };
 
