@@ -1,6 +1,6 @@
 /*
- * bench-load: the load generator. One process, one epoll loop, one read and one write a call, so that
- * it can share a core with the upstream and still outrun the proxy under test.
+ * bench-load: the load generator. One process, one epoll loop, one read and one write a call, so
+ * that it can share a core with the upstream and still outrun the proxy under test.
  *
  *   call    keep-alive connections, each with one call at a time; as fast as answers come, or at a
  *           fixed rate, when a call's latency counts from the moment it should have been sent
@@ -752,14 +752,14 @@ static bool
 options_read(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"to", required_argument, NULL, 'T'},       {"connections", required_argument, NULL, 'c'},
-        {"calls", required_argument, NULL, 'n'},    {"seconds", required_argument, NULL, 't'},
-        {"warmup", required_argument, NULL, 'w'},   {"rate", required_argument, NULL, 'r'},
-        {"path", required_argument, NULL, 'p'},     {"model", required_argument, NULL, 'm'},
-        {"key", required_argument, NULL, 'k'},      {"header", required_argument, NULL, 'H'},
-        {"get", no_argument, NULL, 'g'},            {"body-bytes", required_argument, NULL, 'b'},
-        {"body", required_argument, NULL, 'B'},     {"sim", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},           {0},
+        {"to", required_argument, NULL, 'T'},     {"connections", required_argument, NULL, 'c'},
+        {"calls", required_argument, NULL, 'n'},  {"seconds", required_argument, NULL, 't'},
+        {"warmup", required_argument, NULL, 'w'}, {"rate", required_argument, NULL, 'r'},
+        {"path", required_argument, NULL, 'p'},   {"model", required_argument, NULL, 'm'},
+        {"key", required_argument, NULL, 'k'},    {"header", required_argument, NULL, 'H'},
+        {"get", no_argument, NULL, 'g'},          {"body-bytes", required_argument, NULL, 'b'},
+        {"body", required_argument, NULL, 'B'},   {"sim", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},         {0},
     };
     int o;
 
@@ -771,52 +771,25 @@ options_read(int argc, char **argv)
             if (!to_parse(optarg))
                 return false;
             break;
-        case 'c':
-            opt.connections = strtoull(optarg, NULL, 10);
-            break;
-        case 'n':
-            opt.calls = strtoull(optarg, NULL, 10);
-            break;
-        case 't':
-            opt.seconds = strtod(optarg, NULL);
-            break;
-        case 'w':
-            opt.warmup = strtod(optarg, NULL);
-            break;
-        case 'r':
-            opt.rate = strtod(optarg, NULL);
-            break;
-        case 'p':
-            opt.path = optarg;
-            break;
-        case 'm':
-            opt.model = optarg;
-            break;
-        case 'k':
-            opt.key = optarg;
-            break;
+        case 'c': opt.connections = strtoull(optarg, NULL, 10); break;
+        case 'n': opt.calls = strtoull(optarg, NULL, 10); break;
+        case 't': opt.seconds = strtod(optarg, NULL); break;
+        case 'w': opt.warmup = strtod(optarg, NULL); break;
+        case 'r': opt.rate = strtod(optarg, NULL); break;
+        case 'p': opt.path = optarg; break;
+        case 'm': opt.model = optarg; break;
+        case 'k': opt.key = optarg; break;
         case 'H':
             if (opt.header_count == sizeof(opt.headers) / sizeof(opt.headers[0]))
                 return false;
             opt.headers[opt.header_count++] = optarg;
             break;
-        case 'g':
-            opt.get = true;
-            break;
-        case 'b':
-            opt.body_bytes = strtoull(optarg, NULL, 10);
-            break;
-        case 'B':
-            opt.body = optarg;
-            break;
-        case 's':
-            opt.sim = optarg;
-            break;
-        case 'j':
-            opt.json = true;
-            break;
-        default:
-            return false;
+        case 'g': opt.get = true; break;
+        case 'b': opt.body_bytes = strtoull(optarg, NULL, 10); break;
+        case 'B': opt.body = optarg; break;
+        case 's': opt.sim = optarg; break;
+        case 'j': opt.json = true; break;
+        default: return false;
         }
     }
     return optind == argc - 1 && opt.host != NULL && opt.connections > 0;
@@ -841,18 +814,10 @@ main(int argc, char **argv)
     request_make();
     loop_init();
     switch (opt.mode) {
-    case MODE_CALL:
-        run_calls();
-        break;
-    case MODE_STREAM:
-        run_streams();
-        break;
-    case MODE_HOLD:
-        run_hold();
-        break;
-    case MODE_TLS:
-        run_tls();
-        break;
+    case MODE_CALL: run_calls(); break;
+    case MODE_STREAM: run_streams(); break;
+    case MODE_HOLD: run_hold(); break;
+    case MODE_TLS: run_tls(); break;
     }
     result_print();
     return totals.errors > 0 && totals.calls == 0 ? 1 : 0;

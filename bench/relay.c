@@ -190,8 +190,8 @@ main(int argc, char **argv)
     listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
     (void)setsockopt(listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(listen_fd, 4096) < 0 ||
-        getsockname(listen_fd, (struct sockaddr *)&addr, &len) < 0)
+    if (bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+        listen(listen_fd, 4096) < 0 || getsockname(listen_fd, (struct sockaddr *)&addr, &len) < 0)
         fail("listen");
     printf("listening 127.0.0.1:%u\n", ntohs(addr.sin_port));
     fflush(stdout);

@@ -28,7 +28,7 @@ static struct buf body_buf, out_buf, gzip_buf;
 #define CACHE_IDS_MAX 8
 
 static struct cached {
-    struct str body;     /* of the request; ours */
+    struct str body; /* of the request; ours */
     char *answer;
     size_t answer_len;
     uint32_t id_at[CACHE_IDS_MAX]; /* where the 16 hex digits of the call's number stand */
@@ -212,8 +212,7 @@ head_write_faults(struct buf *out, const struct call *call, int status)
 }
 
 void
-head_write(struct buf *out, const struct call *call, int status, const char *type,
-           uint64_t length)
+head_write(struct buf *out, const struct call *call, int status, const char *type, uint64_t length)
 {
     char id[16];
 
@@ -424,8 +423,8 @@ fault_answer(struct conn *c)
                    fault_on(f, F_QUOTA) ? "insufficient_quota" : NULL);
     } else if (fault_on(f, F_ERROR_IN_200)) {
         body_buf.len = 0;
-        error_write(&body_buf, (enum endpoint)call->endpoint, 500,
-                    STR("sim: an error in a 200"), NULL, NULL);
+        error_write(&body_buf, (enum endpoint)call->endpoint, 500, STR("sim: an error in a 200"),
+                    NULL, NULL);
         whole_send(c, 200, "application/json", buf_str(&body_buf));
     } else if (fault_on(f, F_EMPTY)) {
         whole_send(c, 200, call->stream ? "text/event-stream" : "application/json", STR(""));
@@ -488,8 +487,7 @@ answer_plan(struct call *call, const struct ask *ask)
     call->words = (uint32_t)MIN((uint64_t)words, left);
     left -= call->words;
     call->tools = (uint32_t)MIN((uint64_t)tools, left / TOOL_PIECES);
-    call->cap_reached =
-        call->reasoning < reasoning || call->words < words || call->tools < tools;
+    call->cap_reached = call->reasoning < reasoning || call->words < words || call->tools < tools;
 }
 
 static char *
@@ -511,9 +509,8 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
     call->faults = ask->faults;
     call->stream = ask->stream && streams;
     call->include_usage = ask->include_usage;
-    call->choices = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS
-                        ? ask->choices
-                        : 1;
+    call->choices =
+        call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ? ask->choices : 1;
     call->inputs = ask->inputs;
     call->dimensions = ask->dimensions;
     call->base64 = ask->base64;
@@ -667,17 +664,10 @@ void
 answer_continue(struct conn *c)
 {
     switch ((enum stage)c->call->stage) {
-    case STAGE_DELAY:
-        answer_begin(c);
-        break;
-    case STAGE_STREAM:
-        stream_continue(c);
-        break;
-    case STAGE_ENDLESS:
-        endless_continue(c);
-        break;
-    case STAGE_STALLED:
-        break;
+    case STAGE_DELAY: answer_begin(c); break;
+    case STAGE_STREAM: stream_continue(c); break;
+    case STAGE_ENDLESS: endless_continue(c); break;
+    case STAGE_STALLED: break;
     case STAGE_DONE:
         if (!conn_blocked(c))
             call_end(c, false);

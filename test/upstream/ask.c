@@ -94,8 +94,7 @@ wants_tool(const struct members *m, struct ask *ask)
     struct js_value choice = m->tool_choice;
     if (js_str_eq(choice, STR("none")) || js_str_eq(js_get(choice, STR("type")), STR("none")))
         return false;
-    if (js_str_eq(choice, STR("required")) ||
-        js_str_eq(js_get(choice, STR("type")), STR("any")))
+    if (js_str_eq(choice, STR("required")) || js_str_eq(js_get(choice, STR("type")), STR("any")))
         return true;
     name = js_path(choice, "function", "name", NULL);
     if (!js_is(name, JS_STRING))
@@ -196,18 +195,13 @@ subject(const struct members *m, enum endpoint ep, const char **name)
     case EP_COUNT_TOKENS:
         *name = "messages";
         return js_is(m->messages, JS_ARRAY) ? m->messages : (struct js_value){0};
-    case EP_COMPLETIONS:
-        *name = "prompt";
-        return m->prompt;
+    case EP_COMPLETIONS: *name = "prompt"; return m->prompt;
     case EP_EMBEDDINGS:
-    case EP_RESPONSES:
-        *name = "input";
-        return m->input;
+    case EP_RESPONSES: *name = "input"; return m->input;
     case EP_NONE:
     case EP_MODELS:
     case EP_CONTROL:
-    case EP_COUNT:
-        break;
+    case EP_COUNT: break;
     }
     ASSERT(!"an endpoint with a body");
     return (struct js_value){0};

@@ -42,8 +42,7 @@ chat_tools_write(const struct call *call, struct buf *out, uint32_t choice)
         buf_add_fmt(out,
                     "%s{\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"function\",\"function\":"
                     "{\"name\":\"%s\",\"arguments\":\"",
-                    i > 0 ? "," : "", (unsigned long long)call->seq, choice, i,
-                    call->tool_name);
+                    i > 0 ? "," : "", (unsigned long long)call->seq, choice, i, call->tool_name);
         tool_arguments(out);
         add(out, "\"}}");
     }
@@ -116,8 +115,7 @@ embedding_value(uint32_t input, uint32_t i)
 static void
 embedding_base64_write(struct buf *out, uint32_t input, uint32_t dimensions)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t bits = 0, bit_count = 0, written = 0;
 
     for (uint32_t i = 0; i < dimensions * 4; i++) {
@@ -144,8 +142,9 @@ embeddings_write(const struct call *call, struct buf *out)
 {
     add(out, "{\"object\":\"list\",\"data\":[");
     for (uint32_t input = 0; input < call->inputs; input++) {
-        buf_add_fmt(out, "%s{\"object\":\"embedding\",\"index\":%u,\"embedding\":",
-                    input > 0 ? "," : "", input);
+        buf_add_fmt(out,
+                    "%s{\"object\":\"embedding\",\"index\":%u,\"embedding\":", input > 0 ? "," : "",
+                    input);
         if (call->base64) {
             add(out, "\"");
             embedding_base64_write(out, input, call->dimensions);
@@ -298,25 +297,21 @@ body_write(struct call *call, struct buf *out)
     struct used *u = &call->used;
 
     switch ((enum endpoint)call->endpoint) {
-    case EP_EMBEDDINGS:
-        embeddings_write(call, out);
-        return;
+    case EP_EMBEDDINGS: embeddings_write(call, out); return;
     case EP_COUNT_TOKENS:
-        buf_add_fmt(out, "{\"input_tokens\":%llu}",
-                    (unsigned long long)(u->input + u->cache_read + u->cache_write_5m +
-                                         u->cache_write_1h));
+        buf_add_fmt(
+            out, "{\"input_tokens\":%llu}",
+            (unsigned long long)(u->input + u->cache_read + u->cache_write_5m + u->cache_write_1h));
         *u = (struct used){0}; /* counting is free */
         return;
     case EP_CHAT:
     case EP_COMPLETIONS:
     case EP_RESPONSES:
-    case EP_MESSAGES:
-        break;
+    case EP_MESSAGES: break;
     case EP_NONE:
     case EP_MODELS:
     case EP_CONTROL:
-    case EP_COUNT:
-        ASSERT(!"an endpoint with an answer");
+    case EP_COUNT: ASSERT(!"an endpoint with an answer");
     }
     u->reasoning = (uint64_t)call->reasoning * call->choices;
     u->output = u->reasoning +

@@ -172,11 +172,8 @@ chat_next(struct call *call)
         case PHASE_REASONING_OPEN:
         case PHASE_REASONING_CLOSE:
         case PHASE_TEXT_OPEN:
-        case PHASE_TEXT_CLOSE:
-            ASSERT(!"a phase of chat");
-            return false;
-        case PHASE_END:
-            return false;
+        case PHASE_TEXT_CLOSE: ASSERT(!"a phase of chat"); return false;
+        case PHASE_END: return false;
         }
     }
 }
@@ -336,11 +333,8 @@ messages_next(struct call *call)
             event_name = "message_stop";
             add("{\"type\":\"message_stop\"}");
             return true;
-        case PHASE_USAGE:
-            ASSERT(!"a phase of messages");
-            return false;
-        case PHASE_END:
-            return false;
+        case PHASE_USAGE: ASSERT(!"a phase of messages"); return false;
+        case PHASE_END: return false;
         }
     }
 }
@@ -380,8 +374,11 @@ static void
 response_reasoning_frame(struct call *call, uint32_t step)
 {
     static const char *const names[] = {
-        NULL, "response.reasoning_summary_part.added", "response.reasoning_summary_text.done",
-        "response.reasoning_summary_part.done", NULL,
+        NULL,
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_text.done",
+        "response.reasoning_summary_part.done",
+        NULL,
     };
 
     if (names[step] == NULL) {
@@ -401,8 +398,11 @@ static void
 response_text_frame(struct call *call, uint32_t step)
 {
     static const char *const names[] = {
-        NULL, "response.content_part.added", "response.output_text.done",
-        "response.content_part.done", NULL,
+        NULL,
+        "response.content_part.added",
+        "response.output_text.done",
+        "response.content_part.done",
+        NULL,
     };
 
     if (names[step] == NULL) {
@@ -434,9 +434,9 @@ response_tool(struct call *call)
         call->used.output++;
     } else if (step < TOOL_PIECES) {
         response_open(call, "response.function_call_arguments.delta");
-        buf_add_fmt(&event, ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"delta\":\"%s\"}",
-                    (unsigned long long)call->seq, tool, call->output_index,
-                    tool_piece(step - 1));
+        buf_add_fmt(&event,
+                    ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"delta\":\"%s\"}",
+                    (unsigned long long)call->seq, tool, call->output_index, tool_piece(step - 1));
         call->used.output++;
     } else if (step == TOOL_PIECES) {
         response_open(call, "response.function_call_arguments.done");
@@ -534,11 +534,8 @@ responses_next(struct call *call)
             add("}");
             return true;
         case PHASE_FINISH:
-        case PHASE_USAGE:
-            ASSERT(!"a phase of responses");
-            return false;
-        case PHASE_END:
-            return false;
+        case PHASE_USAGE: ASSERT(!"a phase of responses"); return false;
+        case PHASE_END: return false;
         }
     }
 }

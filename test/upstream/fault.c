@@ -16,7 +16,7 @@ struct fault_key {
 
 static const char *const cut_choices[] = {"fin", "rst", NULL};
 static const char *const garbage_choices[] = {"body", "head", NULL};
-static const char *const bad_choices[] = {"negative", "string",  "fraction", "huge",
+static const char *const bad_choices[] = {"negative", "string", "fraction", "huge",
                                           "partial",  "object", NULL};
 
 static const struct fault_key keys[FAULT_COUNT] = {

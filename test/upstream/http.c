@@ -51,8 +51,7 @@ endpoint_find(struct request *req)
             req->endpoint = (enum endpoint)ep;
     if (str_starts_with(rest, STR("/models/")))
         req->endpoint = EP_MODELS;
-    req->wrong_method =
-        req->endpoint != EP_NONE && req->is_get != (req->endpoint == EP_MODELS);
+    req->wrong_method = req->endpoint != EP_NONE && req->is_get != (req->endpoint == EP_MODELS);
 }
 
 static bool
@@ -116,15 +115,12 @@ header_read(struct request *req, struct str name, struct str value, const char *
             return req->expects_100;
         }
         return true;
-    case 9:
-        return !str_eq_nocase(name, STR("x-api-key")) || keep_once(&req->x_api_key, value);
-    case 10:
-        return !str_eq_nocase(name, STR("connection")) || connection_read(req, value);
+    case 9: return !str_eq_nocase(name, STR("x-api-key")) || keep_once(&req->x_api_key, value);
+    case 10: return !str_eq_nocase(name, STR("connection")) || connection_read(req, value);
     case 12:
         return !str_eq_nocase(name, STR("x-request-id")) || keep_once(&req->x_request_id, value);
     case 13:
-        return !str_eq_nocase(name, STR("authorization")) ||
-               keep_once(&req->authorization, value);
+        return !str_eq_nocase(name, STR("authorization")) || keep_once(&req->authorization, value);
     case 14:
         if (!str_eq_nocase(name, STR("content-length")))
             return true;
@@ -141,8 +137,7 @@ header_read(struct request *req, struct str name, struct str value, const char *
             return false;
         req->chunked = true;
         return true;
-    default:
-        return true;
+    default: return true;
     }
 }
 
@@ -201,7 +196,9 @@ chunk_size_read(const char *bytes, size_t len, size_t *at, size_t *size)
 
     for (; i < len; i++, digits++) {
         char c = bytes[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int d = c >= '0' && c <= '9'                 ? c - '0'
+                : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                     : -1;
 
         if (d < 0)
             break;
@@ -249,8 +246,7 @@ chunks_walk(char *bytes, size_t len, size_t *at, char *to, size_t *joined_len)
 }
 
 static enum read_result
-body_read_chunked(struct request *req, char *bytes, size_t len, size_t *progress,
-                  size_t *consumed)
+body_read_chunked(struct request *req, char *bytes, size_t len, size_t *progress, size_t *consumed)
 {
     size_t start = req->head.len;
     size_t at = MAX(*progress, start), ignored = 0;

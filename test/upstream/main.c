@@ -99,9 +99,13 @@ static bool
 options_read(struct options *o, int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"listen", required_argument, NULL, 'l'}, {"port-file", required_argument, NULL, 'p'},
-        {"tls-cert", required_argument, NULL, 'c'}, {"tls-key", required_argument, NULL, 't'},
-        {"key", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'h'}, {0},
+        {"listen", required_argument, NULL, 'l'},
+        {"port-file", required_argument, NULL, 'p'},
+        {"tls-cert", required_argument, NULL, 'c'},
+        {"tls-key", required_argument, NULL, 't'},
+        {"key", required_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     int opt;
 
@@ -113,15 +117,9 @@ options_read(struct options *o, int argc, char **argv)
             if (!address_parse(optarg, &o->addr))
                 return false;
             break;
-        case 'p':
-            o->port_file = optarg;
-            break;
-        case 'c':
-            o->cert = optarg;
-            break;
-        case 't':
-            o->key_file = optarg;
-            break;
+        case 'p': o->port_file = optarg; break;
+        case 'c': o->cert = optarg; break;
+        case 't': o->key_file = optarg; break;
         case 'k':
             if (o->key_count == COUNT_OF(o->keys))
                 return false;
@@ -131,8 +129,7 @@ options_read(struct options *o, int argc, char **argv)
             if (!str_to_count(str_from(optarg), 64, &o->workers) || o->workers == 0)
                 return false;
             break;
-        default:
-            return false;
+        default: return false;
         }
     }
     return optind == argc && (o->cert == NULL) == (o->key_file == NULL);

@@ -1,7 +1,7 @@
 /*
  * sim-upstream: a model provider made of string tables. It speaks OpenAI chat, completions,
- * embeddings and responses and Anthropic messages, streaming and not, answers the same request with the
- * same words, counts what it really produced, and misbehaves on request (README.md here has the
+ * embeddings and responses and Anthropic messages, streaming and not, answers the same request with
+ * the same words, counts what it really produced, and misbehaves on request (README.md here has the
  * list). Tests hold it up as the other party's books; benches put load on it, so it must cost far
  * less than the proxy in between: one process one loop, edge-triggered epoll without a single
  * epoll_ctl after accept, answers that were built before, one read and one write a call.
@@ -232,7 +232,7 @@ bool MUST_CHECK ask_read(struct ask *ask, const struct request *req, struct refu
 /* What was really used, in classes that share no token. */
 struct used {
     uint64_t input, cache_read, cache_write_5m, cache_write_1h;
-    uint64_t output;    /* reasoning included */
+    uint64_t output; /* reasoning included */
     uint64_t reasoning;
 };
 
@@ -292,16 +292,16 @@ struct tls;
 struct conn {
     int fd;
     uint32_t id;
-    bool readable;     /* something may still be in the kernel */
-    bool failed;       /* a write failed: the client is gone */
-    bool close_asked;  /* close when all is written */
-    bool reset_asked;  /* … by RST */
-    bool idle_close;   /* close-after: close when the timer fires and no call is going on */
-    bool dead;         /* on the graveyard; freed at the end of the turn */
-    uint32_t drip;     /* write at most so many bytes at once; 0: all */
-    char *out;         /* what the socket did not take yet, or NULL */
+    bool readable;    /* something may still be in the kernel */
+    bool failed;      /* a write failed: the client is gone */
+    bool close_asked; /* close when all is written */
+    bool reset_asked; /* … by RST */
+    bool idle_close;  /* close-after: close when the timer fires and no call is going on */
+    bool dead;        /* on the graveyard; freed at the end of the turn */
+    uint32_t drip;    /* write at most so many bytes at once; 0: all */
+    char *out;        /* what the socket did not take yet, or NULL */
     size_t out_off, out_len;
-    struct buf in;     /* an unfinished or waiting request */
+    struct buf in; /* an unfinished or waiting request */
     size_t in_progress;
     struct call *call; /* being answered, or NULL */
     struct tls *tls;   /* or NULL */
@@ -362,9 +362,9 @@ struct call {
     uint8_t framing;  /* enum framing */
     uint8_t phase;    /* enum phase */
     bool stream, include_usage, keep_alive, http_1_0, base64;
-    bool cap_reached;        /* the caller's cap cut the answer short */
-    bool fancy;              /* some fault changes how events look */
-    bool incomplete;         /* ended without being whole: cut, garbage, error in between */
+    bool cap_reached; /* the caller's cap cut the answer short */
+    bool fancy;       /* some fault changes how events look */
+    bool incomplete;  /* ended without being whole: cut, garbage, error in between */
     uint32_t choices;
     uint32_t inputs, dimensions;      /* embeddings */
     uint32_t reasoning, words, tools; /* what the answer will hold, each choice */
@@ -387,8 +387,8 @@ void call_sent(struct conn *c);
 void cache_forget(void);
 
 /* Appends the head up to and with the empty line; length is for FRAME_LENGTH. */
-void head_write(struct buf *out, const struct call *call, int status, const char *type,
-                uint64_t length);
+void
+head_write(struct buf *out, const struct call *call, int status, const char *type, uint64_t length);
 /* Sends a whole body as the call's framing and faults want it. */
 void whole_send(struct conn *c, int status, const char *type, struct str body);
 void chunk_write(struct buf *out, struct str bytes);

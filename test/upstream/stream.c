@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#define WRITE_MAX ((size_t)32 << 10)  /* gathered for one write */
-#define TURN_MAX ((size_t)256 << 10)  /* sent by one stream before others get their turn */
+#define WRITE_MAX ((size_t)32 << 10) /* gathered for one write */
+#define TURN_MAX ((size_t)256 << 10) /* sent by one stream before others get their turn */
 #define ENDLESS_MAX ((uint64_t)512 << 20)
 
 /* One turn at a time, so one buffer of each does for all streams. */
@@ -321,11 +321,8 @@ stream_stop(struct conn *c, enum step why)
     struct call *call = c->call;
 
     switch (why) {
-    case STEP_ON:
-        break;
-    case STEP_STALL:
-        call->stage = STAGE_STALLED;
-        break;
+    case STEP_ON: break;
+    case STEP_STALL: call->stage = STAGE_STALLED; break;
     case STEP_ENDLESS:
         call->stage = STAGE_ENDLESS;
         conn_ready(c);
@@ -395,8 +392,7 @@ endless_continue(struct conn *c)
         wire.len = 0;
         if (fault_on(f, F_ENDLESS_HEADERS)) {
             for (int k = 0; k < 64; k++)
-                buf_add_fmt(&wire, "x-filler-%u: no end in sight, none at all\r\n",
-                            call->events++);
+                buf_add_fmt(&wire, "x-filler-%u: no end in sight, none at all\r\n", call->events++);
         } else if (fault_on(f, F_ENDLESS_1XX)) {
             for (int k = 0; k < 64; k++)
                 buf_add_str(&wire, STR("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"));

@@ -11,12 +11,12 @@ int64_t started_s;
 
 /* As content of a JSON string. Two, three and four bytes of UTF-8, and what must be escaped. */
 static const char *const words[] = {
-    "the",     "toll",      "gate",  "Zürich", "counts",        "every", "word",     "naïve",
-    "clerks",  "pass",      "日本",  "through", "a",            "river", "🚀",       "and",
-    "pay",     "in",        "gros\\u00ae", "Straße", "or",      "pence", "данные",   "while",
-    "the\\n",  "road",      "bends", "\\\"so\\\"", "far",       "that",  "éclair",   "nobody",
-    "asks",    "why",       "it",    "señor",  "rains",         "here",  "🌊🌊",     "tonight",
-    "between", "seventeen", "hills", "smörgås", "C:\\\\toll",   "again", "मूल्य",      "done",
+    "the",     "toll",      "gate",        "Zürich",     "counts",     "every", "word",   "naïve",
+    "clerks",  "pass",      "日本",        "through",    "a",          "river", "🚀",      "and",
+    "pay",     "in",        "gros\\u00ae", "Straße",     "or",         "pence", "данные", "while",
+    "the\\n",  "road",      "bends",       "\\\"so\\\"", "far",        "that",  "éclair", "nobody",
+    "asks",    "why",       "it",          "señor",      "rains",      "here",  "🌊🌊",     "tonight",
+    "between", "seventeen", "hills",       "smörgås",    "C:\\\\toll", "again", "मूल्य",    "done",
 };
 
 static const char *const pieces[TOOL_PIECES - 1] = {
@@ -84,10 +84,8 @@ static void
 output_write(struct buf *out, const struct call *call, const char *name, uint64_t n)
 {
     static const char *const nonsense[] = {
-        [BAD_NEGATIVE] = "-5",
-        [BAD_STRING] = "\"12\"",
-        [BAD_FRACTION] = "1.5",
-        [BAD_HUGE] = "99999999999999999999",
+        [BAD_NEGATIVE] = "-5",  [BAD_STRING] = "\"12\"",
+        [BAD_FRACTION] = "1.5", [BAD_HUGE] = "99999999999999999999",
         [BAD_OBJECT] = "{}",
     };
     uint32_t bad = fault_get(&call->faults, F_BAD_USAGE, 0);
@@ -183,8 +181,7 @@ static const struct error_kind kinds[] = {
     {405, "invalid_request_error", NULL, "invalid_request_error", "Method Not Allowed"},
     {408, "timeout", NULL, "timeout_error", "Request Timeout"},
     {409, "conflict", NULL, "conflict_error", "Conflict"},
-    {413, "invalid_request_error", "request_too_large", "request_too_large",
-     "Content Too Large"},
+    {413, "invalid_request_error", "request_too_large", "request_too_large", "Content Too Large"},
     {422, "invalid_request_error", NULL, "invalid_request_error", "Unprocessable Content"},
     {426, "invalid_request_error", NULL, "invalid_request_error", "Upgrade Required"},
     {429, "requests", "rate_limit_exceeded", "rate_limit_error", "Too Many Requests"},
@@ -210,18 +207,12 @@ const char *
 status_text(int status)
 {
     switch (status) {
-    case 200:
-        return "OK";
-    case 301:
-        return "Moved Permanently";
-    case 302:
-        return "Found";
-    case 307:
-        return "Temporary Redirect";
-    case 308:
-        return "Permanent Redirect";
-    default:
-        return kind_of(status)->text;
+    case 200: return "OK";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    default: return kind_of(status)->text;
     }
 }
 
@@ -245,7 +236,7 @@ error_write(struct buf *out, enum endpoint ep, int status, struct str message, c
         jw_key_str(&jw, "message", message);
         jw_key_cstr(&jw, "type",
                     code != NULL && strcmp(code, "insufficient_quota") == 0 ? code
-                                                                           : kind->openai_type);
+                                                                            : kind->openai_type);
         jw_key_cstr(&jw, "param", param);
         jw_key_cstr(&jw, "code", code != NULL ? code : kind->openai_code);
     }
