@@ -164,16 +164,25 @@ bool
 command_time(struct command *command, const char *name, int64_t *wall_us)
 {
     struct str text;
+    uint64_t ago_us;
 
     *wall_us = 0;
     if (!command_str(command, name, false, &text))
         return false;
     if (text.len == 0)
         return true;
+    if (clock_parse_duration(text, &ago_us) && ago_us < (uint64_t)INT64_MAX) {
+        int64_t now_us = ledger_wall_us(command->ledger);
+
+        /* For the past in questions, for the future in an expiry. */
+        *wall_us = strcmp(name, "expires") == 0 ? now_us + MIN((int64_t)ago_us, INT64_MAX - now_us)
+                                                : MAX(now_us - (int64_t)ago_us, 1);
+        return true;
+    }
     if (!clock_parse(text, wall_us) || *wall_us <= 0) {
         command_refuse(command, COMMAND_USAGE, "%s: \"%.*s\" is not a time", name,
                        (int)MIN(text.len, 40u), text.ptr);
-        command_hint(command, "write 2026-11-21 or 2026-11-21T03:04:05Z");
+        command_hint(command, "write 2026-11-21, 2026-11-21T03:04:05Z, or a span as 24h or 7d");
         return false;
     }
     return true;

@@ -302,7 +302,7 @@ serve(struct process *process)
     struct region_header *header = process->inherit->region->header;
 
     for (;;) {
-        bool busy, end;
+        bool busy, end = false;
         int rc = turn(process, &busy);
 
         if (rc == 0)

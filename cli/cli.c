@@ -1,0 +1,613 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/jw.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/table.h"
+#include "ledger/store.h"
+
+#define ASK_MS 60000u
+#define BUSY_TRIES 50 /* of 100 ms: somebody else works on the store, or a server starts */
+#define STATE_DEFAULT "/var/lib/turnpike"
+#define REQUEST_BYTES_MAX 65000
+
+struct run {
+    const char *state_dir;
+    bool json, help;
+    const struct cli_command *command;
+    const char *arguments[CLI_ARGUMENTS_MAX];
+    unsigned argument_count;
+    bool now; /* of stop */
+    struct buf request;
+};
+
+static enum cli_exit
+complain(enum cli_exit status, const char *what, const char *why, const char *hint)
+{
+    fprintf(stderr, "turnpike: %s: %s", what, why);
+    fprintf(stderr, hint != NULL && hint[0] != '\0' ? "; %s\n" : "\n", hint);
+    return status;
+}
+
+static void
+pause_ms(unsigned ms)
+{
+    struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    nanosleep(&wait, NULL);
+}
+
+/* ---- help ---- */
+
+static void
+help_line(struct buf *out, const struct cli_command *command)
+{
+    buf_add_fmt(out, "turnpike %s", command->noun);
+    if (command->verb != NULL)
+        buf_add_fmt(out, " %s", command->verb);
+    for (unsigned i = 0; i < CLI_ARGUMENTS_MAX && command->arguments[i].help != NULL; i++)
+        buf_add_fmt(out, " %s", command->arguments[i].help);
+    if (command->options != NULL)
+        buf_add_fmt(out, " [options]");
+}
+
+static void
+help_command(struct buf *out, const struct cli_command *command)
+{
+    buf_add_fmt(out, "usage: ");
+    help_line(out, command);
+    buf_add_fmt(out, "\n\n%s\n\n", command->summary);
+    for (const struct cli_option *o = command->options; o != NULL && o->flag != NULL; o++) {
+        char flag[64];
+
+        snprintf(flag, sizeof(flag), "%s %s", o->flag, o->value != NULL ? o->value : "");
+        buf_add_fmt(out, "  %-32s %s\n", flag, o->help);
+    }
+    buf_add_fmt(out, "  %-32s %s\n", "-s, --state DIR",
+                "state directory; $TURNPIKE_STATE, else " STATE_DEFAULT);
+    buf_add_fmt(out, "  %-32s %s\n", "--json", "one JSON document instead of text");
+}
+
+void
+cli_list(struct buf *out)
+{
+    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++) {
+        struct buf line;
+
+        buf_init(&line, 512);
+        help_line(&line, command);
+        buf_add_fmt(out, "  %-40.*s %s\n", STR_ARGS(buf_str(&line)), command->summary);
+        buf_free(&line);
+    }
+}
+
+static enum cli_exit
+help_all(FILE *to, const char *noun)
+{
+    struct buf out;
+
+    buf_init(&out, 65536);
+    if (noun == NULL)
+        buf_add_fmt(&out,
+                    "usage: turnpike SUBCOMMAND … [-s DIR] [--json]\n\n"
+                    "  %-40s %s\n  %-40s %s\n",
+                    "turnpike serve [options]", "run the gateway in the foreground",
+                    "turnpike check [-c routes.conf]", "check the configuration");
+    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++)
+        if (noun != NULL && strcmp(noun, command->noun) == 0) {
+            help_command(&out, command);
+            buf_add_char(&out, '\n');
+        }
+    if (noun == NULL)
+        cli_list(&out);
+    fwrite(out.ptr != NULL ? out.ptr : "", 1, out.len, to);
+    buf_free(&out);
+    return CLI_DONE;
+}
+
+static enum cli_exit
+version(bool json)
+{
+    printf(json ? "{\"version\":\"%s\"}\n" : "turnpike %s\n", TURNPIKE_VERSION);
+    return CLI_DONE;
+}
+
+/* ---- finding the command ---- */
+
+bool
+cli_knows(const char *subcommand)
+{
+    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++)
+        if (strcmp(command->noun, subcommand) == 0)
+            return true;
+    return false;
+}
+
+static const struct cli_command *
+find_command(const char *noun, const char *verb)
+{
+    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++)
+        if (strcmp(command->noun, noun) == 0 &&
+            (command->verb == NULL || (verb != NULL && strcmp(command->verb, verb) == 0)))
+            return command;
+    return NULL;
+}
+
+/* What somebody may have meant by a word that is none. */
+static const char *
+nearest(const char *noun, const char *verb)
+{
+    const char *best = NULL;
+    unsigned best_distance = 3;
+
+    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++) {
+        const char *word = verb == NULL ? command->noun : command->verb;
+        unsigned distance;
+
+        if (word == NULL || (verb != NULL && strcmp(noun, command->noun) != 0))
+            continue;
+        distance = str_distance(str_from(verb == NULL ? noun : verb), str_from(word), 2);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = word;
+        }
+    }
+    return best;
+}
+
+static enum cli_exit
+no_such(const char *noun, const char *verb)
+{
+    const char *near = nearest(noun, cli_knows(noun) ? verb : NULL);
+    char why[128], hint[128];
+
+    if (!cli_knows(noun))
+        snprintf(why, sizeof(why), "there is no such subcommand");
+    else
+        snprintf(why, sizeof(why), verb != NULL ? "\"%.40s\" is none of its commands"
+                                                : "a word is missing after it%s",
+                 verb != NULL ? verb : "");
+    if (near != NULL)
+        snprintf(hint, sizeof(hint), "did you mean %s?", near);
+    else
+        snprintf(hint, sizeof(hint), "see turnpike%s%s --help", cli_knows(noun) ? " " : "",
+                 cli_knows(noun) ? noun : "");
+    return complain(CLI_USAGE, noun, why, hint);
+}
+
+/* ---- options ---- */
+
+/* The words of a command line, after the global options were taken out. */
+struct words {
+    char **at;
+    int count;
+};
+
+/* "--flag value" or "--flag=value" at word i. NULL: it is not this flag. *missing: it is, but there is
+ * no value. */
+static const char *
+option_value(const struct words *words, int *i, const char *flag, bool *missing)
+{
+    size_t len = strlen(flag);
+    const char *word = words->at[*i];
+
+    *missing = false;
+    if (strncmp(word, flag, len) != 0)
+        return NULL;
+    if (word[len] == '=')
+        return word + len + 1;
+    if (word[len] != '\0')
+        return NULL;
+    if (*i + 1 >= words->count) {
+        *missing = true;
+        return NULL;
+    }
+    return words->at[++*i];
+}
+
+static enum cli_exit
+take_globals(struct run *run, int argc, char **argv, struct words *out, bool *want_version)
+{
+    struct words in = {argv, argc};
+    bool only_words = false;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        bool missing;
+
+        if (only_words || argv[i][0] != '-') {
+            out->at[out->count++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            only_words = true;
+            out->at[out->count++] = argv[i];
+        } else if (strcmp(argv[i], "--json") == 0) {
+            run->json = true;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            run->help = true;
+        } else if (strcmp(argv[i], "--version") == 0) {
+            *want_version = true;
+        } else if ((value = option_value(&in, &i, "--state", &missing)) != NULL || missing ||
+                   (value = option_value(&in, &i, "-s", &missing)) != NULL || missing) {
+            if (missing || value[0] == '\0')
+                return complain(CLI_USAGE, argv[i], "a directory must follow", NULL);
+            run->state_dir = value;
+        } else {
+            out->at[out->count++] = argv[i];
+        }
+    }
+    return CLI_DONE;
+}
+
+struct given { /* values of one option */
+    const char *at[64];
+    unsigned count;
+};
+
+static enum cli_exit
+take_option(struct run *run, const struct words *words, int *i, struct given *given)
+{
+    for (unsigned o = 0; run->command->options != NULL && run->command->options[o].flag; o++) {
+        const struct cli_option *option = &run->command->options[o];
+        const char *value;
+        bool missing = false;
+
+        if (option->kind == CLI_FLAG) {
+            if (strcmp(words->at[*i], option->flag) != 0)
+                continue;
+            value = "";
+        } else {
+            value = option_value(words, i, option->flag, &missing);
+        }
+        if (missing)
+            return complain(CLI_USAGE, option->flag, "a value must follow", NULL);
+        if (value == NULL)
+            continue;
+        if (given[o].count == COUNT_OF(given[o].at) ||
+            (option->kind != CLI_LIST && given[o].count > 0))
+            return complain(CLI_USAGE, option->flag, "it is there more than once", NULL);
+        given[o].at[given[o].count++] = value;
+        return CLI_DONE;
+    }
+    return complain(CLI_USAGE, words->at[*i], "there is no such option",
+                    "--help after the subcommand shows all");
+}
+
+static enum cli_exit
+take_words(struct run *run, const struct words *words, int from, struct given *given)
+{
+    bool only_words = false;
+
+    for (int i = from; i < words->count; i++) {
+        enum cli_exit rc;
+
+        if (!only_words && strcmp(words->at[i], "--") == 0) {
+            only_words = true;
+            continue;
+        }
+        /* A negative amount is an argument; it is refused where amounts are read. */
+        if (only_words || words->at[i][0] != '-' ||
+            (words->at[i][1] >= '0' && words->at[i][1] <= '9')) {
+            if (run->argument_count == CLI_ARGUMENTS_MAX ||
+                run->command->arguments[run->argument_count].name == NULL)
+                return complain(CLI_USAGE, words->at[i], "one word too many",
+                                "--help after the subcommand shows what it takes");
+            run->arguments[run->argument_count++] = words->at[i];
+            continue;
+        }
+        rc = take_option(run, words, &i, given);
+        if (rc != CLI_DONE)
+            return rc;
+    }
+    if (run->argument_count < CLI_ARGUMENTS_MAX &&
+        run->command->arguments[run->argument_count].name != NULL)
+        return complain(CLI_USAGE, run->command->arguments[run->argument_count].help, "it is missing",
+                        "--help after the subcommand shows what it takes");
+    return CLI_DONE;
+}
+
+/* ---- the request ---- */
+
+static enum cli_exit
+write_option(struct jw *jw, const struct cli_option *option, const struct given *given)
+{
+    uint64_t n;
+
+    jw_key(jw, option->name);
+    switch (option->kind) {
+    case CLI_FLAG: jw_bool(jw, true); break;
+    case CLI_TEXT: jw_cstr(jw, given->at[0]); break;
+    case CLI_COUNT:
+        if (!str_to_count(str_from(given->at[0]), UINT32_MAX, &n)) {
+            jw_null(jw);
+            return complain(CLI_USAGE, option->flag, "it takes a whole number", NULL);
+        }
+        jw_u64(jw, n);
+        break;
+    case CLI_LIST:
+        jw_array(jw);
+        for (unsigned i = 0; i < given->count; i++) {
+            struct str rest = str_from(given->at[i]);
+
+            while (rest.ptr != NULL) {
+                struct str part = str_trim(str_split(rest, ',', &rest));
+
+                if (part.len > 0)
+                    jw_str(jw, part);
+            }
+        }
+        jw_array_end(jw);
+        break;
+    }
+    return CLI_DONE;
+}
+
+static enum cli_exit
+write_request(struct run *run, const struct given *given)
+{
+    enum cli_exit rc = CLI_DONE;
+    struct jw jw;
+
+    jw_init(&jw, &run->request);
+    jw_object(&jw);
+    jw_key_cstr(&jw, "cmd", run->command->cmd);
+    jw_key(&jw, "args");
+    jw_object(&jw);
+    for (unsigned i = 0; i < run->argument_count; i++)
+        jw_key_cstr(&jw, run->command->arguments[i].name, run->arguments[i]);
+    for (unsigned o = 0; run->command->options != NULL && run->command->options[o].flag; o++)
+        if (given[o].count > 0 && rc == CLI_DONE)
+            rc = write_option(&jw, &run->command->options[o], &given[o]);
+    jw_object_end(&jw);
+    jw_object_end(&jw);
+    if (run->request.failed)
+        return complain(CLI_USAGE, run->command->noun, "that is too much text", NULL);
+    return rc;
+}
+
+/* ---- the answer ---- */
+
+static void
+text_of(struct js_value value, char *out, size_t cap)
+{
+    out[0] = '\0';
+    if (js_is(value, JS_STRING))
+        print_value(value, out, cap);
+}
+
+static enum cli_exit
+show_answer(const struct run *run, struct str answer)
+{
+    struct js_value value, result;
+    struct js_error err;
+    char what[64], why[512], hint[256];
+    int64_t status = CLI_FAILED;
+
+    if (!js_check(answer, &value, &err))
+        return complain(CLI_FAILED, run->command->noun, "the answer cannot be read", NULL);
+    if (!js_bool(js_get(value, STR("ok")), false)) {
+        snprintf(what, sizeof(what), "%s%s%s", run->command->noun,
+                 run->command->verb != NULL ? " " : "",
+                 run->command->verb != NULL ? run->command->verb : "");
+        text_of(js_get(value, STR("why")), why, sizeof(why));
+        text_of(js_get(value, STR("hint")), hint, sizeof(hint));
+        if (!js_i64(js_get(value, STR("exit")), &status) || status < 1 || status > 125)
+            status = CLI_FAILED;
+        return complain((enum cli_exit)status, what, why, hint);
+    }
+    result = js_get(value, STR("result"));
+    if (run->json) {
+        fwrite(result.raw.ptr, 1, result.raw.len, stdout);
+        putchar('\n');
+    } else {
+        run->command->show(result);
+    }
+    if (fflush(stdout) != 0)
+        return complain(CLI_FAILED, run->command->noun, "the answer cannot be written", NULL);
+    if (strcmp(run->command->noun, "audit") == 0 && !js_bool(js_get(result, STR("ok")), false))
+        return complain(CLI_FAILED, "audit", "the books do not balance",
+                        "the faults are listed above");
+    return CLI_DONE;
+}
+
+static enum cli_exit
+ask_server(const struct run *run, int fd)
+{
+    enum cli_exit status;
+    struct buf answer;
+    int rc;
+
+    buf_init(&answer, 128u << 20);
+    rc = client_ask(fd, buf_str(&run->request), &answer, ASK_MS);
+    close(fd);
+    if (rc == 0)
+        status = show_answer(run, buf_str(&answer));
+    else if (rc == -EPIPE)
+        status = complain(CLI_BUSY, run->command->noun, "the server went away before it answered",
+                          "look whether it was done before you try again");
+    else if (rc == -ETIMEDOUT)
+        status = complain(CLI_BUSY, run->command->noun, "the server does not answer",
+                          "look whether it was done before you try again");
+    else
+        status = complain(CLI_FAILED, run->command->noun, strerror(-rc), NULL);
+    if (answer.ptr != NULL)
+        explicit_bzero(answer.ptr, answer.cap);
+    buf_free(&answer);
+    return status;
+}
+
+/* ---- with a server, or without ---- */
+
+static enum cli_exit
+no_store(const struct run *run, int rc, const char *why)
+{
+    if (rc == -EACCES || rc == -EPERM)
+        return complain(CLI_NOT_ALLOWED, run->state_dir, why, "run as its owner or as root");
+    if (rc == -ENOENT)
+        return complain(CLI_FAILED, run->state_dir, why,
+                        "name the state directory with -s, or start turnpike serve once");
+    if (rc == -EBUSY)
+        return complain(CLI_BUSY, run->state_dir, why, "try again");
+    return complain(CLI_FAILED, run->state_dir, why, strerror(-rc));
+}
+
+static enum cli_exit
+ask_store(const struct run *run, struct store *store)
+{
+    enum cli_exit status;
+    struct buf answer;
+    int rc;
+
+    buf_init(&answer, 128u << 20);
+    rc = store_ask(store, buf_str(&run->request), &answer);
+    store_close(&store);
+    status = answer.len > 0 ? show_answer(run, buf_str(&answer))
+                            : complain(CLI_FAILED, run->command->noun, strerror(-rc), NULL);
+    if (answer.ptr != NULL)
+        explicit_bzero(answer.ptr, answer.cap);
+    buf_free(&answer);
+    return status;
+}
+
+static enum cli_exit
+ask(const struct run *run)
+{
+    const char *why = "";
+    int rc = -EBUSY;
+
+    for (int tries = 0; tries < BUSY_TRIES && rc == -EBUSY; tries++) {
+        struct store *store;
+        int fd = client_connect(run->state_dir);
+
+        if (fd >= 0)
+            return ask_server(run, fd);
+        if (fd == -EACCES || fd == -EPERM)
+            return complain(CLI_NOT_ALLOWED, run->state_dir, "the server may not be asked",
+                            "run as its user or as root");
+        if (run->command->needs_server)
+            return complain(CLI_NO_SERVER, run->command->noun, "no server runs here",
+                            "start turnpike serve, or name its state directory with -s");
+        if (tries > 0)
+            pause_ms(100);
+        rc = store_open(run->state_dir, &store, &why);
+        /* The first tenant may be added before the first start. */
+        if (rc == -ENOENT && strcmp(run->command->cmd, "tenant.add") == 0 &&
+            mkdir(run->state_dir, 0700) == 0)
+            rc = store_open(run->state_dir, &store, &why);
+        if (rc == 0)
+            return ask_store(run, store);
+    }
+    return no_store(run, rc, why);
+}
+
+/* ---- stop ---- */
+
+static enum cli_exit
+stop(const struct run *run)
+{
+    int pid = client_master_pid(run->state_dir);
+
+    if (pid == -EACCES)
+        return complain(CLI_NOT_ALLOWED, "stop", "the lock cannot be looked at",
+                        "run as the server's user or as root");
+    if (pid <= 0)
+        return complain(CLI_NO_SERVER, "stop", "no server runs here",
+                        "name its state directory with -s");
+    for (int times = run->now ? 2 : 1; times > 0; times--) {
+        if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
+            return complain(errno == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED, "stop", strerror(errno),
+                            NULL);
+        if (times > 1)
+            pause_ms(200);
+    }
+    /* Until calls have ended, however long that takes: the caller may interrupt us. */
+    while (client_master_pid(run->state_dir) == pid)
+        pause_ms(20);
+    if (run->json)
+        printf("{\"stopped\":true,\"pid\":%d}\n", pid);
+    else
+        printf("stopped\n");
+    return CLI_DONE;
+}
+
+/* ---- entry ---- */
+
+static enum cli_exit
+run_command(struct run *run, const struct words *words)
+{
+    struct given given[CLI_OPTIONS_MAX] = {0};
+    int from = run->command->verb != NULL ? 2 : 1;
+    enum cli_exit rc = take_words(run, words, from, given);
+
+    if (rc != CLI_DONE)
+        return rc;
+    if (run->command->cmd == NULL) {
+        run->now = given[0].count > 0;
+        return stop(run);
+    }
+    rc = write_request(run, given);
+    return rc == CLI_DONE ? ask(run) : rc;
+}
+
+static enum cli_exit
+dispatch(struct run *run, const struct words *words, bool want_version)
+{
+    const char *noun = words->count > 0 ? words->at[0] : NULL;
+    const char *verb = words->count > 1 ? words->at[1] : NULL;
+
+    if (want_version)
+        return version(run->json);
+    if (noun == NULL && run->help)
+        return help_all(stdout, NULL);
+    if (noun == NULL) {
+        help_all(stderr, NULL);
+        return CLI_USAGE;
+    }
+    run->command = find_command(noun, verb);
+    if (run->help && run->command == NULL && cli_knows(noun))
+        return help_all(stdout, noun);
+    if (run->command == NULL)
+        return no_such(noun, verb);
+    if (run->help) {
+        struct buf out;
+
+        buf_init(&out, 65536);
+        help_command(&out, run->command);
+        fwrite(out.ptr, 1, out.len, stdout);
+        buf_free(&out);
+        return CLI_DONE;
+    }
+    return run_command(run, words);
+}
+
+int
+cli_main(int argc, char **argv)
+{
+    struct log_setup log = {.process = "turnpike", .level_max = LOG_LEVEL_WARN};
+    const char *state = getenv("TURNPIKE_STATE");
+    struct run run = {.state_dir = state != NULL && state[0] != '\0' ? state : STATE_DEFAULT};
+    struct words words = {.at = calloc((size_t)argc + 1, sizeof(char *))};
+    bool want_version = false;
+    enum cli_exit rc;
+
+    if (words.at == NULL)
+        return CLI_FAILED;
+    log_setup(&log);
+    (void)signal(SIGPIPE, SIG_IGN);
+    buf_init(&run.request, REQUEST_BYTES_MAX);
+    rc = take_globals(&run, argc, argv, &words, &want_version);
+    if (rc == CLI_DONE)
+        rc = dispatch(&run, &words, want_version);
+    buf_free(&run.request);
+    free(words.at);
+    return (int)rc;
+}
