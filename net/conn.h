@@ -94,9 +94,9 @@ struct conn {
     struct dial *dial;                /* while CONN_DIALLING */
     struct conn_pending *pending;     /* output that waits for the socket, or NULL */
     struct wheel_timer timer;         /* handshake, linger */
-    uint64_t write_progress_ms; /* may be read: when the kernel last took output, or when the
-                                   oldest pending byte came if later; meaningful while pending */
-    struct net_addr peer;       /* may be read: the accepted peer, or the address dialled */
+    uint64_t write_progress_ms;       /* may be read: when the kernel last took output, or when the
+                                         oldest pending byte came if later; meaningful while pending */
+    struct net_addr peer;             /* may be read: the accepted peer, or the address dialled */
     int fd;
     uint32_t linger_bytes;
     uint8_t state;    /* enum conn_state; may be read */

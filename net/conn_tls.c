@@ -285,8 +285,7 @@ conn_tls_on_readable(struct conn *conn)
         return;
     }
     hs->in_total += (size_t)got;
-    if (hs->in_total > HANDSHAKE_IN_BYTES ||
-        !buf_add(&hs->in, conn->net->read_buf, (size_t)got)) {
+    if (hs->in_total > HANDSHAKE_IN_BYTES || !buf_add(&hs->in, conn->net->read_buf, (size_t)got)) {
         handshake_failed(conn, -EPROTO, "handshake too long");
         return;
     }

@@ -276,17 +276,14 @@ dial_begin(struct dial *dial, struct str host)
     const char *why = NULL;
 
     switch (dial_host_kind(host, &answer.addrs[0], &why)) {
-    case DIAL_HOST_REFUSED:
-        dial_failed(dial, CONN_STAGE_RESOLVE, -EACCES, why);
-        return;
+    case DIAL_HOST_REFUSED: dial_failed(dial, CONN_STAGE_RESOLVE, -EACCES, why); return;
     case DIAL_HOST_NAME:
         if (!dns_ask(dial->net, host, &dial->query, dial_on_resolved, &answer)) {
             dial_set_timer(dial);
             return;
         }
         break;
-    case DIAL_HOST_ADDRESS:
-        break;
+    case DIAL_HOST_ADDRESS: break;
     }
     dial_resolved(dial, &answer);
 }

@@ -22,30 +22,30 @@ struct block {
 };
 
 static const struct block blocks4[] = {
-    {8, {0}},               /* "this network"; 0.0.0.0 is the host itself */
-    {8, {10}},              /* private */
-    {10, {100, 64}},        /* shared (CGNAT) */
-    {8, {127}},             /* loopback */
-    {16, {169, 254}},       /* link-local, cloud metadata */
-    {12, {172, 16}},        /* private */
-    {24, {192, 0, 0}},      /* protocol assignments */
-    {24, {192, 0, 2}},      /* documentation */
-    {24, {192, 88, 99}},    /* 6to4 relays */
-    {16, {192, 168}},       /* private */
-    {15, {198, 18}},        /* benchmarking */
-    {24, {198, 51, 100}},   /* documentation */
-    {24, {203, 0, 113}},    /* documentation */
-    {4, {224}},             /* multicast */
-    {4, {240}},             /* reserved, and broadcast */
+    {8, {0}},             /* "this network"; 0.0.0.0 is the host itself */
+    {8, {10}},            /* private */
+    {10, {100, 64}},      /* shared (CGNAT) */
+    {8, {127}},           /* loopback */
+    {16, {169, 254}},     /* link-local, cloud metadata */
+    {12, {172, 16}},      /* private */
+    {24, {192, 0, 0}},    /* protocol assignments */
+    {24, {192, 0, 2}},    /* documentation */
+    {24, {192, 88, 99}},  /* 6to4 relays */
+    {16, {192, 168}},     /* private */
+    {15, {198, 18}},      /* benchmarking */
+    {24, {198, 51, 100}}, /* documentation */
+    {24, {203, 0, 113}},  /* documentation */
+    {4, {224}},           /* multicast */
+    {4, {240}},           /* reserved, and broadcast */
 };
 
 static const struct block global6 = {3, {0x20}};
 
 static const struct block blocks6[] = {
-    {23, {0x20, 0x01, 0x00}},             /* protocol assignments: Teredo, ORCHID, benchmarking */
-    {32, {0x20, 0x01, 0x0d, 0xb8}},       /* documentation */
-    {16, {0x20, 0x02}},                   /* 6to4 */
-    {20, {0x3f, 0xff, 0x00}},             /* documentation */
+    {23, {0x20, 0x01, 0x00}},       /* protocol assignments: Teredo, ORCHID, benchmarking */
+    {32, {0x20, 0x01, 0x0d, 0xb8}}, /* documentation */
+    {16, {0x20, 0x02}},             /* 6to4 */
+    {20, {0x3f, 0xff, 0x00}},       /* documentation */
 };
 
 static bool

@@ -87,8 +87,8 @@ net_listen_socket(struct str address, char *err, size_t err_cap)
     if (!net_listen_parse(address, &addr, err, err_cap))
         return -EINVAL;
     both = address.len > 0 && address.ptr[0] == '*';
-    fd = socket(addr.family == 6 ? AF_INET6 : AF_INET,
-                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = socket(addr.family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                0);
     if (fd < 0 && both && errno == EAFNOSUPPORT) {
         /* A kernel without IPv6: all is IPv4. */
         addr.family = 4;
@@ -208,10 +208,8 @@ listener_take(struct listener *listener)
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM:
-        return TAKE_PAUSE;
-    case EAGAIN:
-        return TAKE_EMPTY;
+    case ENOMEM: return TAKE_PAUSE;
+    case EAGAIN: return TAKE_EMPTY;
     default:
         /* An error of that one connection, such as ECONNABORTED: the next may be well. */
         return TAKE_MORE;

@@ -33,7 +33,7 @@ bool MUST_CHECK net_listen_parse(struct str address, struct net_addr *addr, char
 struct listener {
     uv_poll_t poll;
     struct net *net;
-    struct list node; /* net->listeners */
+    struct list node;          /* net->listeners */
     struct tls_server *server; /* NULL: plain. May be replaced: new connections use it */
     const struct conn_events *events;
     struct wheel_timer timer; /* tries again after EMFILE */

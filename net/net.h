@@ -37,18 +37,18 @@ struct net_hooks {
 
 struct net_options {
     struct net_hooks hooks;
-    unsigned accepted_max;        /* accepted connections open at once; 0: 100,000 */
-    unsigned handshakes_max;      /* TLS handshakes under way or waiting; 0: 512 */
-    unsigned handshake_ms;        /* deadline of a handshake; 0: 10,000 */
-    unsigned linger_ms;           /* conn_shutdown(): wait for the peer's end; 0: 2,000 */
-    unsigned stall_ms;            /* conn_shutdown(): peer takes no data; 0: 60,000 */
+    unsigned accepted_max;   /* accepted connections open at once; 0: 100,000 */
+    unsigned handshakes_max; /* TLS handshakes under way or waiting; 0: 512 */
+    unsigned handshake_ms;   /* deadline of a handshake; 0: 10,000 */
+    unsigned linger_ms;      /* conn_shutdown(): wait for the peer's end; 0: 2,000 */
+    unsigned stall_ms;       /* conn_shutdown(): peer takes no data; 0: 60,000 */
 };
 
 /* For metrics and tests; only ever counts up, but for the _open ones. */
 struct net_counts {
     uint64_t accepted;
     uint64_t accept_refused; /* by the owner or by handshakes_max */
-    uint64_t accept_paused;  /* times accepting stopped for want of descriptors or at accepted_max */
+    uint64_t accept_paused; /* times accepting stopped for want of descriptors or at accepted_max */
     uint64_t dialled;
     uint64_t dial_failed;
     uint64_t names_resolved; /* asked of the system, not of the cache */
@@ -68,10 +68,10 @@ struct net {
     struct net_options options;
     uv_prepare_t prepare;
     uv_check_t check;
-    uint8_t *read_buf;          /* NET_READ_BYTES, valid within one callback */
-    struct tls_scratch *tls;    /* made at the first TLS connection */
+    uint8_t *read_buf;       /* NET_READ_BYTES, valid within one callback */
+    struct tls_scratch *tls; /* made at the first TLS connection */
     struct dns_cache *dns;
-    struct list listeners;      /* all of them */
+    struct list listeners;         /* all of them */
     struct list handshake_wait[2]; /* connections that wait for the pool: accepted, dialled */
     unsigned handshake_busy[2];
     unsigned handshakes_open;

@@ -122,8 +122,7 @@ tls_session_drop(struct tls_session *session)
 static struct tls_session *
 session_get(struct tls_client *client, struct str host, uint16_t port)
 {
-    for (struct list *node = client->sessions.next; node != &client->sessions;
-         node = node->next) {
+    for (struct list *node = client->sessions.next; node != &client->sessions; node = node->next) {
         struct tls_session *session = CONTAINER_OF(node, struct tls_session, node);
 
         if (session->port == port &&

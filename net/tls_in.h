@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "net/tls.h"
 
-#define TLS_RECORD_MAX (16u << 10)               /* plain bytes of a record */
+#define TLS_RECORD_MAX (16u << 10) /* plain bytes of a record */
 #define TLS_RECORD_WIRE_MAX (TLS_RECORD_MAX + 2048u + 5u)
 
 struct tls_link;
@@ -31,8 +31,8 @@ enum tls_result {
 
 /* Take a moment and no library memory: the first handshake step makes the rest. NULL: no memory. */
 struct tls_link *tls_link_new_server(struct tls_server *server) MUST_CHECK;
-struct tls_link *tls_link_new_client(struct tls_client *client, struct str host,
-                                     uint16_t port) MUST_CHECK;
+struct tls_link *
+tls_link_new_client(struct tls_client *client, struct str host, uint16_t port) MUST_CHECK;
 void tls_link_free(struct tls_link *link);
 
 /* On the pool. For links of one client never two at once: see conn_tls.c. */
@@ -41,11 +41,11 @@ enum tls_result tls_link_handshake(struct tls_link *link, struct tls_io *io);
 void tls_link_handshaken(struct tls_link *link, bool succeeded);
 
 /* Up to cap bytes into out; *len of 0 comes with every result but TLS_OK. */
-enum tls_result tls_link_read(struct tls_link *link, struct tls_io *io, uint8_t *out, size_t cap,
-                              size_t *len);
+enum tls_result
+tls_link_read(struct tls_link *link, struct tls_io *io, uint8_t *out, size_t cap, size_t *len);
 /* All of it, as records of up to 16 KiB. */
-enum tls_result tls_link_write(struct tls_link *link, struct tls_io *io, const uint8_t *bytes,
-                               size_t len);
+enum tls_result
+tls_link_write(struct tls_link *link, struct tls_io *io, const uint8_t *bytes, size_t len);
 void tls_link_close_notify(struct tls_link *link, struct tls_io *io);
 
 /* Gives back pages that an idle link does not need. */
@@ -67,9 +67,9 @@ void tls_pages_trim(void *block);
 
 /* Buffers shared by all TLS connections of a loop, each used within one call only. */
 struct tls_scratch {
-    struct buf out;                  /* records on their way to the socket */
-    uint8_t gather[TLS_RECORD_MAX];  /* parts of a write as one record */
-    uint8_t plain[64u << 10];        /* what one wake-up decrypted */
+    struct buf out;                 /* records on their way to the socket */
+    uint8_t gather[TLS_RECORD_MAX]; /* parts of a write as one record */
+    uint8_t plain[64u << 10];       /* what one wake-up decrypted */
 };
 struct tls_scratch *tls_scratch_new(void) MUST_CHECK;
 void tls_scratch_free(struct tls_scratch *scratch); /* NULL is fine */

@@ -6,8 +6,9 @@
  * a machine that has AES instructions), so it is measured: both seal the same blocks in turn for
  * a millisecond, the best round of each counts.
  *
- * Groups. The library's own order begins with the slowest curves; P-256 and X25519 come first
- * here, in the order of their measured handshakes.
+ * Groups. The library's own order begins with the slowest curves. P-256 and X25519 cost about the
+ * same (1.6 and 1.3 ms with 2.28, 1.0 and 1.2 ms with 3.6, a key made and a secret agreed); P-256
+ * goes first, since TLS 1.3 servers must have it, so that our one key share fits everywhere.
  */
 #include "net/tls_lib.h"
 
@@ -44,11 +45,10 @@ const char *tls_alpn[2] = {"http/1.1", NULL};
 #endif
 
 static const int suites_chacha_first[] = {
-    SUITES_13_CHACHA SUITES_13_AES SUITES_13_REST SUITES_12_CHACHA, SUITES_12_AES,
-    SUITES_12_REST, 0};
-static const int suites_aes_first[] = {
-    SUITES_13_AES SUITES_13_CHACHA SUITES_13_REST SUITES_12_AES, SUITES_12_CHACHA,
-    SUITES_12_REST, 0};
+    SUITES_13_CHACHA SUITES_13_AES SUITES_13_REST SUITES_12_CHACHA, SUITES_12_AES, SUITES_12_REST,
+    0};
+static const int suites_aes_first[] = {SUITES_13_AES SUITES_13_CHACHA SUITES_13_REST SUITES_12_AES,
+                                       SUITES_12_CHACHA, SUITES_12_REST, 0};
 
 #if TLS_LIB_3
 static const uint16_t groups[] = {

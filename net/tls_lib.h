@@ -52,7 +52,7 @@ struct tls_server {
     struct tls_pair {
         mbedtls_x509_crt chain;
         mbedtls_pk_context key;
-    } *pairs;
+    } * pairs;
 };
 
 struct tls_session {

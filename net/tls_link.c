@@ -32,9 +32,9 @@ struct tls_link {
     struct tls_session *fresh;   /* what it may resume next time: made on the pool */
     void *in_block, *out_block;  /* of tls_pages.c */
     char *error;
-    bool made;     /* the library's part exists */
-    bool verified; /* client: a certificate was checked, so it was a full handshake */
-    bool took;     /* server: a ticket was accepted */
+    bool made;              /* the library's part exists */
+    bool verified;          /* client: a certificate was checked, so it was a full handshake */
+    bool took;              /* server: a ticket was accepted */
     bool in_deep, out_deep; /* more than the block's first page was used */
     uint8_t ip_len;         /* client: host is an address of 4 or 16 bytes */
     uint8_t ip[16];
@@ -75,8 +75,7 @@ link_failed(struct tls_link *link, int rc)
     }
     tls_lib_error_text(rc, detail, sizeof(detail));
     if (rc == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-        (void)snprintf(text, sizeof(text), "%s (alert %u)", detail,
-                       link->ssl.TLS_FIELD(in_msg)[1]);
+        (void)snprintf(text, sizeof(text), "%s (alert %u)", detail, link->ssl.TLS_FIELD(in_msg)[1]);
     else
         (void)snprintf(text, sizeof(text), "%s", detail);
     return link_failed_text(link, text);
@@ -258,8 +257,7 @@ link_on_verify(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
     link->verified = true;
     if (depth != 0 || link->ip_len == 0)
         return 0;
-    for (const mbedtls_x509_sequence *san = &crt->subject_alt_names; san != NULL;
-         san = san->next) {
+    for (const mbedtls_x509_sequence *san = &crt->subject_alt_names; san != NULL; san = san->next) {
         if (san->buf.p != NULL && san->buf.tag == SAN_IP && san->buf.len == link->ip_len &&
             memcmp(san->buf.p, link->ip, link->ip_len) == 0)
             return 0;

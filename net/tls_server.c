@@ -42,8 +42,7 @@ chain_match(const mbedtls_x509_crt *crt, struct str name)
     enum match best = MATCH_NONE;
     bool any = false;
 
-    for (const mbedtls_x509_sequence *san = &crt->subject_alt_names; san != NULL;
-         san = san->next) {
+    for (const mbedtls_x509_sequence *san = &crt->subject_alt_names; san != NULL; san = san->next) {
         enum match match;
 
         if (san->buf.p == NULL || san->buf.tag != SAN_DNS)

@@ -30,8 +30,8 @@ struct wheel_timer {
 
 struct wheel {
     uv_timer_t uv;
-    uv_idle_t idle;   /* active while something is in soon: the loop then does not sleep */
-    struct list soon; /* wheel_soon() */
+    uv_idle_t idle;      /* active while something is in soon: the loop then does not sleep */
+    struct list soon;    /* wheel_soon() */
     uint64_t tick;       /* every slot up to and with this one has been looked at */
     uint64_t armed_tick; /* the uv_timer's; 0: not armed */
     size_t count;        /* timers in slots */

@@ -137,8 +137,8 @@ slow_reader_is_bounded(void **state)
     RUN_UNTIL(&net, in.opened == 1);
     /* First without reading at all: it must come to a halt. */
     for (unsigned still = 0; still < 50;) {
-        ssize_t n = send(fd, bytes + sent % sizeof(bytes),
-                         sizeof(bytes) - sent % sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send(fd, bytes + sent % sizeof(bytes), sizeof(bytes) - sent % sizeof(bytes),
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
 
         sent += n > 0 ? (size_t)n : 0;
         still = n > 0 ? 0 : still + 1;
@@ -150,9 +150,9 @@ slow_reader_is_bounded(void **state)
     want = MAX(want, sent);
     while (back.len < want) {
         size_t left = MIN(want - sent, sizeof(bytes) - sent % sizeof(bytes));
-        ssize_t n = left == 0 ? 0
-                              : send(fd, bytes + sent % sizeof(bytes), left,
-                                     MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = left == 0
+                        ? 0
+                        : send(fd, bytes + sent % sizeof(bytes), left, MSG_DONTWAIT | MSG_NOSIGNAL);
 
         sent += n > 0 ? (size_t)n : 0;
         assert_int_equal(raw_read(fd, &back), 0);
@@ -495,8 +495,8 @@ random_actions(void **state)
         for (unsigned i = 0; i < PAIRS; i++)
             side_dial(&net, &out[i], door.port, NULL, "127.0.0.1");
         for (unsigned step = 0; step < STEPS; step++) {
-            struct side *side =
-                rng_next(&rng) % 2 == 0 ? &in[rng_next(&rng) % PAIRS] : &out[rng_next(&rng) % PAIRS];
+            struct side *side = rng_next(&rng) % 2 == 0 ? &in[rng_next(&rng) % PAIRS]
+                                                        : &out[rng_next(&rng) % PAIRS];
             struct str parts[3] = {{bytes, rng_next(&rng) % 100},
                                    {bytes, rng_next(&rng) % 2000},
                                    {bytes, rng_next(&rng) % sizeof(bytes)}};
@@ -504,24 +504,14 @@ random_actions(void **state)
             if (side->conn.state == CONN_UNUSED || side->closed > 0)
                 continue;
             switch (rng_next(&rng) % 24) {
-            case 0:
-                conn_close(&side->conn);
-                break;
-            case 1:
-                conn_shutdown(&side->conn);
-                break;
-            case 2:
-                conn_reset(&side->conn);
-                break;
+            case 0: conn_close(&side->conn); break;
+            case 1: conn_shutdown(&side->conn); break;
+            case 2: conn_reset(&side->conn); break;
             case 3:
-            case 4:
-                conn_read_stop(&side->conn);
-                break;
+            case 4: conn_read_stop(&side->conn); break;
             case 5:
             case 6:
-            case 7:
-                conn_read_start(&side->conn);
-                break;
+            case 7: conn_read_start(&side->conn); break;
             case 8:
             case 9:
             case 10:
@@ -529,9 +519,7 @@ random_actions(void **state)
                 if (conn_write(&side->conn, parts, 1 + (unsigned)(rng_next(&rng) % 3)) < 0)
                     conn_close(&side->conn);
                 break;
-            default:
-                (void)uv_run(&net.loop, UV_RUN_NOWAIT);
-                break;
+            default: (void)uv_run(&net.loop, UV_RUN_NOWAIT); break;
             }
         }
         door_close(&net, &door);

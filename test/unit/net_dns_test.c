@@ -241,10 +241,10 @@ not_names(void **state)
     memset(text, 'a', sizeof(text));
     assert_true(ask(&asker, ""));
     assert_int_equal(asker.answer.err, -ENOENT);
-    assert_true(dns_ask(&net, (struct str){text, 254}, &asker.query, asker_on_answer,
-                        &asker.answer));
-    assert_true(dns_ask(&net, (struct str){"a\0b", 3}, &asker.query, asker_on_answer,
-                        &asker.answer));
+    assert_true(
+        dns_ask(&net, (struct str){text, 254}, &asker.query, asker_on_answer, &asker.answer));
+    assert_true(
+        dns_ask(&net, (struct str){"a\0b", 3}, &asker.query, asker_on_answer, &asker.answer));
     assert_int_equal(asker.answer.err, -ENOENT);
     assert_int_equal(net.counts.names_resolved, 0);
 }

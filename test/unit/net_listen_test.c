@@ -31,14 +31,32 @@ addresses(void **state)
     static const struct {
         const char *text, *want;
     } fine[] = {
-        {"127.0.0.1:80", "127.0.0.1:80"}, {"0.0.0.0:0", "0.0.0.0:0"},
-        {"[::1]:65535", "[::1]:65535"},   {"*:8080", "[::]:8080"},
+        {"127.0.0.1:80", "127.0.0.1:80"},
+        {"0.0.0.0:0", "0.0.0.0:0"},
+        {"[::1]:65535", "[::1]:65535"},
+        {"*:8080", "[::]:8080"},
         {"[::]:1", "[::]:1"},
     };
     static const char *const refused[] = {
-        "", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x",
-        "127.0.0.1:-1", "127.0.0.1: 80", "::1:80", "[::1:80", "::1]:80", "localhost:80",
-        "[127.0.0.1]:80", "1.2.3:80", "*:99999999999", "**:1", "[]:1", "/run/sock",
+        "",
+        ":",
+        ":80",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:x",
+        "127.0.0.1:-1",
+        "127.0.0.1: 80",
+        "::1:80",
+        "[::1:80",
+        "::1]:80",
+        "localhost:80",
+        "[127.0.0.1]:80",
+        "1.2.3:80",
+        "*:99999999999",
+        "**:1",
+        "[]:1",
+        "/run/sock",
     };
     struct net_addr addr;
     char err[200], text[NET_ADDR_TEXT];
@@ -52,8 +70,7 @@ addresses(void **state)
     }
     for (size_t i = 0; i < COUNT_OF(refused); i++) {
         err[0] = '\0';
-        if (net_listen_parse((struct str){refused[i], strlen(refused[i])}, &addr, err,
-                             sizeof(err)))
+        if (net_listen_parse((struct str){refused[i], strlen(refused[i])}, &addr, err, sizeof(err)))
             fail_msg("not refused: %s", refused[i]);
         assert_true(strlen(err) > 0);
         assert_int_equal(

@@ -9,7 +9,8 @@
 #include "net/dns.h"
 #include "net/tls.h"
 
-#include <sys/stat.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 static struct net net;
 static char dir[64];
@@ -679,6 +680,148 @@ handshake_byte_by_byte(void **state)
     side_free(&out);
 }
 
+/* ---- with another library ----------------------------------------------------------------- */
+
+struct program {
+    pid_t pid;
+    int in, out; /* our ends */
+    struct buf text;
+};
+
+static void
+program_start(struct program *program, const char *fmt, ...)
+{
+    char command[1000];
+    int in[2], out[2];
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(command, sizeof(command), fmt, args);
+    va_end(args);
+    buf_init(&program->text, 1u << 20);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    program->pid = fork();
+    assert_true(program->pid >= 0);
+    if (program->pid == 0) {
+        (void)dup2(in[0], 0);
+        (void)dup2(out[1], 1);
+        (void)dup2(out[1], 2);
+        (void)execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(in[0]);
+    (void)close(out[1]);
+    program->in = in[1];
+    program->out = out[0];
+    assert_int_equal(fcntl(program->out, F_SETFL, O_NONBLOCK), 0);
+}
+
+static bool
+program_said(struct program *program, const char *what)
+{
+    char bytes[4096];
+    ssize_t got;
+
+    while ((got = read(program->out, bytes, sizeof(bytes))) > 0)
+        assert_true(buf_add(&program->text, bytes, (size_t)got));
+    return program->text.len > 0 &&
+           memmem(program->text.ptr, program->text.len, what, strlen(what)) != NULL;
+}
+
+static void
+program_end(struct program *program)
+{
+    (void)close(program->in);
+    (void)kill(program->pid, SIGKILL);
+    (void)waitpid(program->pid, NULL, 0);
+    (void)close(program->out);
+    buf_free(&program->text);
+}
+
+static void
+openssl_talks_to_us(void **state)
+{
+    static const char *const flags[] = {"-alpn http/1.1", "-tls1_2", "-tls1_2 -cipher AES128-SHA",
+                                        "-tls1_1 -cipher ALL:@SECLEVEL=0", "-alpn h2"};
+    struct side in[COUNT_OF(flags)];
+    struct door door;
+
+    (void)state;
+    door_open(&net, &door, in, COUNT_OF(flags), server);
+    for (unsigned i = 0; i < COUNT_OF(flags); i++) {
+        struct program openssl;
+
+        side_init(&in[i]);
+        in[i].echo = true;
+        in[i].shutdown_on_eof = true;
+        program_start(&openssl,
+                      "exec openssl s_client -connect 127.0.0.1:%u -servername x.wild.test "
+                      "-verify_hostname x.wild.test -CAfile %s/ca.pem -verify_return_error -quiet "
+                      "-no_ign_eof %s",
+                      door.port, dir, flags[i]);
+        if (i < 2) {
+            RUN_UNTIL(&net, in[i].opened == 1);
+            assert_int_equal(write(openssl.in, "hello over there\n", 17), 17);
+            RUN_UNTIL(&net, program_said(&openssl, "hello over there"));
+            (void)close(openssl.in);
+            openssl.in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+            RUN_UNTIL(&net, in[i].closed == 1);
+            assert_true(conn_eof_clean(&in[i].conn));
+        } else {
+            RUN_UNTIL(&net, in[i].closed == 1);
+            assert_int_equal(in[i].opened, 0);
+            print_message("%s: %s\n", flags[i], in[i].text);
+        }
+        program_end(&openssl);
+        side_free(&in[i]);
+    }
+    door_close(&net, &door);
+}
+
+static void
+we_talk_to_openssl(void **state)
+{
+    static const char *const flags[] = {"", "-tls1_2", "-tls1_1 -cipher ALL:@SECLEVEL=0"};
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(flags); i++) {
+        struct program openssl;
+        struct side out[2];
+        uint16_t port;
+        char err[200];
+        int fd = net_listen_socket(STR("127.0.0.1:0"), err, sizeof(err));
+        struct str ask = STR("GET / HTTP/1.0\r\n\r\n");
+
+        assert_true(fd >= 0);
+        port = net_listen_port(fd);
+        (void)close(fd);
+        program_start(&openssl,
+                      "exec openssl s_server -accept 127.0.0.1:%u -cert %s/first.pem -key "
+                      "%s/first.key -www %s",
+                      port, dir, dir, flags[i]);
+        RUN_UNTIL(&net, program_said(&openssl, "ACCEPT"));
+        for (unsigned n = 0; n < 2; n++) {
+            side_init(&out[n]);
+            side_dial(&net, &out[n], port, client, "a.test");
+            RUN_UNTIL(&net, out[n].opened + out[n].errors > 0);
+            assert_int_equal(out[n].opened, i < 2);
+            if (i == 2)
+                print_message("%s: %s\n", flags[i], out[n].text);
+            if (i < 2) {
+                assert_int_equal(conn_write(&out[n].conn, &ask, 1), 0);
+                RUN_UNTIL(&net, out[n].eofs == 1);
+                assert_non_null(memmem(out[n].got.ptr, out[n].got.len, "HTTP/1.0 200", 12));
+                assert_int_equal(conn_tls_resumed(&out[n].conn), n == 1);
+            }
+            conn_close(&out[n].conn);
+            RUN_UNTIL(&net, out[n].closed == 1);
+            side_free(&out[n]);
+        }
+        program_end(&openssl);
+    }
+}
+
 /* ---- many --------------------------------------------------------------------------------- */
 
 static size_t
@@ -764,6 +907,8 @@ main(void)
         cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_handshakes_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(handshake_byte_by_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(openssl_talks_to_us, setup, teardown),
+        cmocka_unit_test_setup_teardown(we_talk_to_openssl, setup, teardown),
         cmocka_unit_test_setup_teardown(many_idle_connections_are_small, setup, teardown),
     };
 

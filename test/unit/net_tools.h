@@ -43,8 +43,8 @@ struct side {
     int err;
     char text[300];
     bool echo;
-    bool keep;           /* remember the bytes in got */
-    bool close_on_open;  /* from inside the callback */
+    bool keep;          /* remember the bytes in got */
+    bool close_on_open; /* from inside the callback */
     bool close_on_data;
     bool shutdown_on_eof;
     bool stop_when_full; /* the echo's backpressure */
@@ -176,7 +176,7 @@ tools_on_tick(uv_timer_t *timer)
 /* Runs for some time, for what should not happen. */
 #define RUN_FOR(net, ms)                                                                           \
     do {                                                                                           \
-        uint64_t until_ = clock_mono_us() + (ms) * 1000u;                                          \
+        uint64_t until_ = clock_mono_us() + (ms)*1000u;                                            \
         RUN_UNTIL(net, clock_mono_us() >= until_);                                                 \
     } while (0)
 
