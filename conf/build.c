@@ -425,8 +425,6 @@ build_limits(struct load *load, struct raw_section *section, void *slot)
         return;
     if (out->header_bytes > out->headers_bytes)
         load_fault(load, raw_place(section, "header"), "header: is more than headers");
-    if (out->request_line_bytes > out->headers_bytes)
-        load_fault(load, raw_place(section, "request-line"), "request-line: is more than headers");
 }
 
 /* ---- all of them --------------------------------------------------------------------------- */

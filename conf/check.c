@@ -201,10 +201,18 @@ check_auto(struct load *load, const struct raw_section *section)
 {
     const struct raw_option *models = raw_option(section, "models");
 
-    for (const struct raw_value *v = models != NULL ? models->values : NULL; v != NULL; v = v->next)
-        if (!glob_matches_any(load->conf, v->text))
+    for (const struct raw_value *v = models != NULL ? models->values : NULL; v != NULL;
+         v = v->next) {
+        if (glob_matches_any(load->conf, v->text))
+            continue;
+        /* A pattern may be there for models to come; a name is a reference. */
+        if (is_pattern(v->text))
+            load_warning(load, v->at, "models: \"%.*s\" matches no model of this file",
+                         STR_ARGS(v->text));
+        else
             load_fault(load, v->at, "models: \"%.*s\" matches no model of this file%s",
                        STR_ARGS(v->text), model_hint(load, v->text));
+    }
 }
 
 /* Which upstreams some channel uses. NULL when out of memory. */

@@ -157,7 +157,7 @@ struct conf_channel {
 /* A model name that chooses for the caller. */
 struct conf_auto {
     struct str name;
-    struct conf_strs models; /* globs over the models' own names; each matches at least one */
+    struct conf_strs models; /* globs over the models' own names; what matches none is warned of */
     /* Weights in millionths. */
     int64_t latency_u;
     int64_t cost_u;
@@ -176,7 +176,7 @@ struct conf_limits {
     uint32_t connections;       /* of clients, over all workers */
     uint32_t requests_per_connection;
     uint32_t headers_ms;
-    /* A body gets body_ms, and one second more for every body_bytes_per_s_min bytes that came. */
+    /* A body may take longer than body_ms while it averages body_bytes_per_s_min. */
     uint32_t body_ms;
     uint32_t body_bytes_per_s_min;
     uint32_t idle_ms;  /* between requests */
@@ -191,7 +191,7 @@ struct conf_limits {
     uint32_t hold_output_tokens; /* held for, when neither caller nor model states a cap */
     /*
      * A call is flagged when it reports fewer output tokens than the bytes of text relayed divided
-     * by four (about a token) and by this. 0: never.
+     * by four (about a token) and by this.
      */
     uint32_t usage_band;
 };

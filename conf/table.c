@@ -196,7 +196,7 @@ static const struct conf_key limits_keys[] = {
     KEY_SIZE("body", LIMITS, body_bytes, .min = KIB, .max = 1024 * MIB, .def = "32m",
              .doc = "A request's body."),
     KEY_SIZE("headers", LIMITS, headers_bytes, .min = KIB, .max = MIB, .def = "64k", CONNECTIONS,
-             .doc = "A request's line and headers in all."),
+             .doc = "A request's headers in all."),
     KEY_SIZE("header", LIMITS, header_bytes, .min = 256, .max = 32 * KIB, .def = "16k", CONNECTIONS,
              .doc = "One header of a request."),
     KEY_UINT("header-lines", LIMITS, header_lines, .min = 8, .max = 100, .def = "100", CONNECTIONS,
@@ -215,18 +215,16 @@ static const struct conf_key limits_keys[] = {
     KEY_DURATION("time-headers", LIMITS, headers_ms, .min = 100, .max = HOUR, .def = "10s",
                  CONNECTIONS, .doc = "How long the line and headers of a request may take."),
     KEY_DURATION("time-body", LIMITS, body_ms, .min = 100, .max = HOUR, .def = "60s", CONNECTIONS,
-                 .doc = "How long a request's body may take, besides what body-rate adds."),
+                 .doc = "How long a request's body may take, unless it keeps to body-rate."),
     KEY_SIZE("body-rate", LIMITS, body_bytes_per_s_min, .min = 1, .max = 1024 * MIB, .def = "1k",
-             CONNECTIONS,
-             .doc =
-                 "Bytes a second: a body gets one second more for every so many bytes that came."),
+             CONNECTIONS, .doc = "Bytes a second that a body must average once time-body is over."),
     KEY_DURATION("time-idle", LIMITS, idle_ms, .min = 100, .max = 24 * HOUR, .def = "60s",
                  CONNECTIONS,
                  .doc = "How long a client's connection may lie idle between requests."),
     KEY_DURATION("time-write", LIMITS, write_ms, .min = 100, .max = HOUR, .def = "60s", CONNECTIONS,
                  .doc = "How long a client may leave written data untaken."),
     KEY_SIZE("response-headers", LIMITS, response_headers_bytes, .min = KIB, .max = MIB,
-             .def = "64k", .doc = "The status line and headers of an upstream's answer in all."),
+             .def = "64k", .doc = "The headers of an upstream's answer in all."),
     KEY_UINT("response-interim", LIMITS, response_headers_1xx, .min = 0, .max = 100, .def = "8",
              .doc = "Interim answers (status 1xx) of an upstream before the real one."),
     KEY_SIZE("response-body", LIMITS, response_body_bytes, .min = KIB, .max = 1024 * MIB,
@@ -238,10 +236,10 @@ static const struct conf_key limits_keys[] = {
     KEY_UINT("hold-output", LIMITS, hold_output_tokens, .min = 1, .max = 10000000, .def = "4096",
              .doc = "Tokens of output to hold credit for when neither the caller nor the model "
                     "states a cap; the hold is extended as the answer grows."),
-    KEY_UINT("usage-band", LIMITS, usage_band, .min = 0, .max = 1000, .def = "8",
+    KEY_UINT("usage-band", LIMITS, usage_band, .min = 1, .max = 1000, .def = "8",
              .doc =
                  "A call is flagged when its upstream reports fewer output tokens than the bytes "
-                 "of text that it relayed, divided by four and by this; 0 never flags."),
+                 "of text that it relayed, divided by four and by this."),
 };
 
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
