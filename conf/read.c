@@ -354,10 +354,8 @@ chunk_parse(struct reader *reader, struct buf *out)
     size_t faults = reader->load->faults->fault_count;
 
     buf_add_char(out, '\0');
-    if (out->failed) {
-        reader->load->no_memory = true;
+    if (out->failed)
         return;
-    }
     reader->top = NULL;
     reader->top_cfg = reader->child_cfg = NULL;
     if (cfg_parse_buf(reader->cfg, out->ptr) == CFG_SUCCESS)
@@ -401,6 +399,7 @@ read_sources(struct reader *reader)
             source_close(reader);
         else
             chunk_parse(reader, &out);
+        reader->load->no_memory |= out.failed;
         buf_free(&out);
         if (reader->load->bad_syntax != bad_syntax)
             damage_mark(last != NULL ? last->next : reader->load->sections);
