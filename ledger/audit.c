@@ -175,6 +175,14 @@ audit_all_accounts(struct ledger *ledger, uint64_t *differing)
 
 /* ---- the store ---- */
 
+/* What is in the store may be damaged: a sum that overflows is a wrong sum, and is said to be. */
+static void
+add(int64_t *sum_ucr, int64_t ucr)
+{
+    if (!ucr_add(*sum_ucr, ucr, sum_ucr))
+        *sum_ucr = INT64_MIN;
+}
+
 /* Sums by a dense id, grown as needed. */
 struct sums {
     int64_t *at;
@@ -241,7 +249,7 @@ windows_merge(struct books *books)
     qsort(books->windows, books->window_count, sizeof(*books->windows), window_cmp);
     for (size_t i = 0; i < books->window_count; i++) {
         if (merged > 0 && window_cmp(&books->windows[merged - 1], &books->windows[i]) == 0)
-            books->windows[merged - 1].charge_ucr += books->windows[i].charge_ucr;
+            add(&books->windows[merged - 1].charge_ucr, books->windows[i].charge_ucr);
         else
             books->windows[merged++] = books->windows[i];
     }
@@ -282,7 +290,7 @@ read_block(struct books *books, const struct block *block)
         for (unsigned k = 0; rc == 0 && k < BUDGET_KIND_COUNT; k++)
             if (record.budget_id[k] != 0 && record.charge_ucr != 0)
                 rc = window_add(books, &record, k);
-        sum_ucr += record.charge_ucr;
+        add(&sum_ucr, record.charge_ucr);
     }
     books->records += count;
     if (rc == 0 && (walk.damaged || count != block->head.record_count ||
@@ -419,22 +427,24 @@ compare_wallets(struct db_txn *txn, struct books *books)
             break;
         }
         memcpy(&wallet, value.ptr, sizeof(wallet));
+        wallet.spent_ucr = MAX(wallet.spent_ucr, -INT64_MAX);
         compare(audit, "spent against records", id, sums_get(&books->charge, id), wallet.spent_ucr);
         compare(audit, "spent against hours", id, sums_get(&books->hours, id), wallet.spent_ucr);
         compare(audit, "spent against days", id, sums_get(&books->days, id), wallet.spent_ucr);
         for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++) {
             compare(audit, "source against transfers", id, sums_get(&books->in[i], id),
                     wallet.in_ucr[i]);
-            in_ucr += wallet.in_ucr[i];
+            add(&in_ucr, wallet.in_ucr[i]);
         }
         compare(audit, "deposited against sources", id, in_ucr, wallet.deposited_ucr);
-        zero_ucr += wallet.deposited_ucr - wallet.spent_ucr;
+        add(&zero_ucr, wallet.deposited_ucr);
+        add(&zero_ucr, -wallet.spent_ucr);
     }
     if (rc == 0)
         rc = walk.failed;
     db_walk_end(&walk);
     for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
-        zero_ucr += books->tail.source_ucr[i];
+        add(&zero_ucr, books->tail.source_ucr[i]);
     compare(audit, "sum of all accounts", 0, 0, zero_ucr);
     return rc;
 }

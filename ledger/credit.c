@@ -30,7 +30,9 @@ transfer_read(struct str bytes, struct transfer *out, struct str *text)
         return -EILSEQ;
     memcpy(out, bytes.ptr, sizeof(*out));
     *text = (struct str){bytes.ptr + sizeof(*out), bytes.len - sizeof(*out) - HASH_LEN};
-    return out->kind < TRANSFER_KIND_COUNT && out->text_len == text->len ? 0 : -EILSEQ;
+    return out->kind < TRANSFER_KIND_COUNT && out->text_len == text->len && out->amount_ucr > 0
+               ? 0
+               : -EILSEQ;
 }
 
 int
