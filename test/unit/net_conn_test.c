@@ -461,79 +461,11 @@ twice_is_fine(void **state)
     assert_int_equal(p.in.closed, 1);
 }
 
-/*
- * Chaos: many pairs, random actions on either end, no expectation but that every byte that
- * arrives is right, every conn closes exactly once, and nothing is left.
- */
 static void
 random_actions(void **state)
 {
-    enum { PAIRS = 24, ROUNDS = 40, STEPS = 300 };
-    static struct side in[PAIRS], out[PAIRS];
-    static char bytes[300000];
-    const char *text = getenv("TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : rng_u64();
-    uint64_t rng = seed;
-
     (void)state;
-    print_message("TEST_SEED=%llu\n", (unsigned long long)seed);
-    memset(bytes, 'a', sizeof(bytes));
-    net.options.linger_ms = 50;
-    net.options.stall_ms = 100;
-    for (unsigned round = 0; round < ROUNDS; round++) {
-        struct door door;
-
-        for (unsigned i = 0; i < PAIRS; i++) {
-            side_init(&in[i]);
-            side_init(&out[i]);
-            in[i].keep = out[i].keep = false;
-            in[i].echo = in[i].stop_when_full = rng_next(&rng) % 2 == 0;
-            out[i].stop_when_full = true;
-            in[i].close_on_data = rng_next(&rng) % 16 == 0;
-        }
-        door_open(&net, &door, in, PAIRS, NULL);
-        for (unsigned i = 0; i < PAIRS; i++)
-            side_dial(&net, &out[i], door.port, NULL, "127.0.0.1");
-        for (unsigned step = 0; step < STEPS; step++) {
-            struct side *side = rng_next(&rng) % 2 == 0 ? &in[rng_next(&rng) % PAIRS]
-                                                        : &out[rng_next(&rng) % PAIRS];
-            struct str parts[3] = {{bytes, rng_next(&rng) % 100},
-                                   {bytes, rng_next(&rng) % 2000},
-                                   {bytes, rng_next(&rng) % sizeof(bytes)}};
-
-            if (side->conn.state == CONN_UNUSED || side->closed > 0)
-                continue;
-            switch (rng_next(&rng) % 24) {
-            case 0: conn_close(&side->conn); break;
-            case 1: conn_shutdown(&side->conn); break;
-            case 2: conn_reset(&side->conn); break;
-            case 3:
-            case 4: conn_read_stop(&side->conn); break;
-            case 5:
-            case 6:
-            case 7: conn_read_start(&side->conn); break;
-            case 8:
-            case 9:
-            case 10:
-            case 11:
-                if (conn_write(&side->conn, parts, 1 + (unsigned)(rng_next(&rng) % 3)) < 0)
-                    conn_close(&side->conn);
-                break;
-            default: (void)uv_run(&net.loop, UV_RUN_NOWAIT); break;
-            }
-        }
-        door_close(&net, &door);
-        for (unsigned i = 0; i < PAIRS; i++) {
-            if (in[i].conn.state != CONN_UNUSED) {
-                conn_close(&in[i].conn);
-                RUN_UNTIL(&net, in[i].closed == 1);
-            }
-            conn_close(&out[i].conn);
-            RUN_UNTIL(&net, out[i].closed == 1);
-        }
-        assert_int_equal(net.counts.conns_open, 0);
-        assert_int_equal(net.wheel.count, 0);
-    }
+    tools_chaos(&net, NULL, NULL, 40);
 }
 
 int

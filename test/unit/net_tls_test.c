@@ -680,6 +680,13 @@ handshake_byte_by_byte(void **state)
     side_free(&out);
 }
 
+static void
+random_actions(void **state)
+{
+    (void)state;
+    tools_chaos(&net, server, client, 20);
+}
+
 /* ---- with another library ----------------------------------------------------------------- */
 
 struct program {
@@ -907,6 +914,7 @@ main(void)
         cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_handshakes_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(handshake_byte_by_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(random_actions, setup, teardown),
         cmocka_unit_test_setup_teardown(openssl_talks_to_us, setup, teardown),
         cmocka_unit_test_setup_teardown(we_talk_to_openssl, setup, teardown),
         cmocka_unit_test_setup_teardown(many_idle_connections_are_small, setup, teardown),

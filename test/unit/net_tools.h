@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/rng.h"
 #include "net/conn.h"
 #include "net/dial.h"
 #include "net/listen.h"
@@ -296,6 +297,88 @@ tools_fill(char *bytes, size_t len, uint32_t seed)
         seed = seed * 1664525u + 1013904223u;
         bytes[i] = (char)(seed >> 24);
     }
+}
+
+/*
+ * Chaos: many pairs, random actions on either end, no expectation but that every conn closes
+ * exactly once and nothing is left.
+ */
+static inline void
+tools_chaos(struct net *net, struct tls_server *server, struct tls_client *client, unsigned rounds)
+{
+    enum { PAIRS = 24, STEPS = 300 };
+    static struct side in[PAIRS], out[PAIRS];
+    static char bytes[300000];
+    const char *text = getenv("TEST_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : rng_u64();
+    uint64_t rng = seed;
+    unsigned opened = 0;
+
+    print_message("TEST_SEED=%llu\n", (unsigned long long)seed);
+    memset(bytes, 'a', sizeof(bytes));
+    net->options.linger_ms = 50;
+    net->options.stall_ms = 100;
+
+    for (unsigned round = 0; round < rounds; round++) {
+        struct door door;
+
+        for (unsigned i = 0; i < PAIRS; i++) {
+            side_init(&in[i]);
+            side_init(&out[i]);
+            in[i].keep = out[i].keep = false;
+            in[i].echo = in[i].stop_when_full = rng_next(&rng) % 2 == 0;
+            out[i].stop_when_full = true;
+            in[i].close_on_data = rng_next(&rng) % 16 == 0;
+        }
+        door_open(net, &door, in, PAIRS, server);
+        for (unsigned i = 0; i < PAIRS; i++)
+            side_dial(net, &out[i], door.port, client, "127.0.0.1");
+        /* Half the rounds begin with all open: handshakes take longer than the steps. */
+        for (unsigned i = 0; i < PAIRS && round % 2 == 0; i++)
+            RUN_UNTIL(net, out[i].opened + out[i].errors > 0);
+        for (unsigned step = 0; step < STEPS; step++) {
+            struct side *side = rng_next(&rng) % 2 == 0 ? &in[rng_next(&rng) % PAIRS]
+                                                        : &out[rng_next(&rng) % PAIRS];
+            struct str parts[3] = {{bytes, rng_next(&rng) % 100},
+                                   {bytes, rng_next(&rng) % 2000},
+                                   {bytes, rng_next(&rng) % sizeof(bytes)}};
+
+            if (side->conn.state == CONN_UNUSED || side->closed > 0)
+                continue;
+            switch (rng_next(&rng) % 24) {
+            case 0: conn_close(&side->conn); break;
+            case 1: conn_shutdown(&side->conn); break;
+            case 2: conn_reset(&side->conn); break;
+            case 3:
+            case 4: conn_read_stop(&side->conn); break;
+            case 5:
+            case 6:
+            case 7: conn_read_start(&side->conn); break;
+            case 8:
+            case 9:
+            case 10:
+            case 11:
+                if (conn_write(&side->conn, parts, 1 + (unsigned)(rng_next(&rng) % 3)) < 0)
+                    conn_close(&side->conn);
+                break;
+            default: (void)uv_run(&net->loop, UV_RUN_NOWAIT); break;
+            }
+        }
+        door_close(net, &door);
+        for (unsigned i = 0; i < PAIRS; i++) {
+            if (in[i].conn.state != CONN_UNUSED) {
+                conn_close(&in[i].conn);
+                RUN_UNTIL(net, in[i].closed == 1);
+            }
+            conn_close(&out[i].conn);
+            RUN_UNTIL(net, out[i].closed == 1);
+            opened += in[i].opened + out[i].opened;
+        }
+        assert_int_equal(net->counts.conns_open, 0);
+        assert_int_equal(net->wheel.count, 0);
+    }
+    print_message("%u of %u opened\n", opened, 2 * rounds * PAIRS);
+    assert_true(opened >= rounds * PAIRS / 2);
 }
 
 #endif
