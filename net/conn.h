@@ -132,8 +132,9 @@ conn_is_full(const struct conn *conn)
 
 /*
  * Both are idempotent and lazy: stopping costs nothing until something arrives, so a stop and a
- * start between two arrivals cost no system call. Reading is on when on_open comes. Bytes that
- * were read before conn_read_stop() was called inside on_data are all in that on_data.
+ * start between two arrivals cost no system call. Reading is on when on_open comes. After
+ * conn_read_stop() no on_data comes, with one exception: bytes that arrived together with the
+ * end of a TLS handshake follow on_open directly, also if it stopped reading.
  */
 void conn_read_stop(struct conn *conn);
 void conn_read_start(struct conn *conn);
