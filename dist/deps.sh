@@ -34,6 +34,7 @@ for part in "$@"; do
         need_command make make
         need_command gcc gcc libc6-dev
         need_command pkg-config pkg-config
+        need_command curl curl ca-certificates # for the demo
         need_package libc6-dev libuv1-dev libmbedtls-dev liblmdb-dev libconfuse-dev libsodium-dev
         has_package libllhttp-dev || has_package node-llhttp || llhttp_missing=true
         ;;
@@ -51,7 +52,6 @@ for part in "$@"; do
         need_command node nodejs npm
         need_command npm npm
         need_command strace strace
-        need_command curl curl ca-certificates
         need_command openssl openssl
         ;;
     *)
