@@ -161,7 +161,7 @@ write_tokens(struct jw *jw, const struct record *rec)
 struct receipt {
     struct block_record record;
     int64_t held_ucr, charge_ucr, uncollected_ucr;
-    bool found;
+    bool found; /* its first slot; an extension alone is a call that runs still */
 };
 
 static void
@@ -217,14 +217,14 @@ receipt_from_block(const struct block *block, const uint8_t id[16], uint32_t ten
     int rc = 0;
 
     for (uint32_t nth = 0; (rc = block_find(block, id, tenant_id, nth, &record)) == 0; nth++) {
-        if (!receipt->found || !(record.rec.flags & RECORD_EXTENSION))
-            receipt->record = record;
-        receipt->found = true;
         if (!ucr_add(receipt->held_ucr, record.amount_ucr, &receipt->held_ucr) ||
             !ucr_add(receipt->charge_ucr, record.charge_ucr, &receipt->charge_ucr))
             return -EILSEQ;
-        if (!(record.rec.flags & RECORD_EXTENSION))
-            receipt->uncollected_ucr = record.rec.uncollected_ucr;
+        if (record.rec.flags & RECORD_EXTENSION)
+            continue;
+        receipt->record = record;
+        receipt->uncollected_ucr = record.rec.uncollected_ucr;
+        receipt->found = true;
     }
     return rc == -ENOENT ? 0 : rc;
 }
@@ -254,7 +254,7 @@ find_in_minute(struct command *command, uint32_t minute, const uint8_t id[16], u
         if (rc < 0)
             return rc == -ENOENT ? -EILSEQ : rc;
         if (receipt->found &&
-            (!(receipt->record.rec.flags & (RECORD_EXTENDED | RECORD_EXTENSION)) || ++after > 64))
+            (!(receipt->record.rec.flags & RECORD_EXTENDED) || ++after > 64))
             return 0;
     }
     return rc == -ENOENT ? 0 : rc;
@@ -264,10 +264,10 @@ static int
 call_show(struct command *command)
 {
     struct receipt *receipt = arena_zalloc(&command->arena, sizeof(*receipt));
-    uint32_t tenant_id, minute;
+    uint32_t tenant_id, minute, minutes[3];
     uint8_t id[16];
     struct str text;
-    int rc;
+    int rc = 0;
 
     if (receipt == NULL)
         return -ENOMEM;
@@ -282,11 +282,13 @@ call_show(struct command *command)
     }
     minute = (uint32_t)(call_id_wall_us(id) / US_PER_MINUTE);
     /* Its start is taken a moment before or after the ID is made. */
-    rc = find_in_minute(command, minute, id, tenant_id, receipt);
-    if (rc == 0 && !receipt->found)
-        rc = find_in_minute(command, minute + 1, id, tenant_id, receipt);
-    if (rc == 0 && !receipt->found && minute > 0)
-        rc = find_in_minute(command, minute - 1, id, tenant_id, receipt);
+    minutes[0] = minute;
+    minutes[1] = minute + 1;
+    minutes[2] = minute - MIN(minute, 1u);
+    for (unsigned i = 0; rc == 0 && !receipt->found && i < COUNT_OF(minutes); i++) {
+        memset(receipt, 0, sizeof(*receipt));
+        rc = find_in_minute(command, minutes[i], id, tenant_id, receipt);
+    }
     if (rc < 0)
         return rc;
     if (receipt->found) {

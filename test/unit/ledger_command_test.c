@@ -1,0 +1,438 @@
+/* Commands: what they accept, refuse and answer; what reaches the region. */
+#include "test/unit/ledger_world.h"
+
+#include "base/hash.h"
+
+static struct world w;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    world_open(&w);
+    world_start(&w);
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"acme\",\"credit\":\"100.5\"}}");
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    world_audit(&w);
+    world_close(&w);
+    return 0;
+}
+
+static int64_t
+available(uint32_t tenant_id)
+{
+    return account_available_ucr(account_at(w.workers, world_account(&w, tenant_id)));
+}
+
+static void
+bad_requests(void **state)
+{
+    static const char *const usage[] = {
+        "",
+        "[]",
+        "{",
+        "{\"cmd\":5}",
+        "{\"cmd\":\"nothing\"}",
+        "{\"cmd\":\"tenant.add\",\"args\":[]}",
+        "{\"cmd\":\"tenant.add\"}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":7}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"123\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"a\\nb\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"a\\u0000b\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\" a\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"credit\":\"x\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"credit\":\"-1\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"credit\":\"0.0000001\"}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"credit\":5}}",
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"budget\":\"5/year\"}}",
+        "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\"}}",
+        "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"0\"}}",
+        "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"99999999999999\"}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":-1}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":\"10\"}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"allow_ip\":[\"10.0.0.0/33\"]}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":[5]}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"expires\":\"1999-01-01\"}}",
+        "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"nobody\"}}",
+        "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b\",\"role\":\"x\"}}",
+        "{\"cmd\":\"usage\",\"args\":{\"by\":\"moon\"}}",
+        "{\"cmd\":\"usage\",\"args\":{\"since\":\"yesterday\"}}",
+        "{\"cmd\":\"usage\",\"args\":{\"since\":\"2026-11-22\",\"until\":\"2026-11-21\"}}",
+        "{\"cmd\":\"call.show\",\"args\":{\"id\":\"call_1\"}}",
+        "{\"cmd\":\"call.show\",\"args\":{\"id\":\"call_zzzzzzzzzzzzzzzzzzzzzzzzzz\"}}",
+    };
+    static const char *const failed[] = {
+        "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"acme\"}}",
+        "{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":\"nobody\"}}",
+        "{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":\"99\"}}",
+        "{\"cmd\":\"key.show\",\"args\":{\"id\":5}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"member\":\"a@b\"}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\"}}",
+        "{\"cmd\":\"member.remove\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b\"}}",
+        "{\"cmd\":\"call.show\",\"args\":{\"id\":\"call_00000000000000000000000000\"}}",
+    };
+    uint64_t seq = w.ledger->tail.seq;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(usage); i++)
+        assert_int_equal(ask_refused(&w, usage[i]), 2);
+    for (unsigned i = 0; i < COUNT_OF(failed); i++)
+        assert_int_equal(ask_refused(&w, failed[i]), 1);
+    assert_int_equal(w.ledger->tail.seq, seq); /* nothing of it was written */
+    assert_int_equal(available(1), 100500000);
+}
+
+static void
+tenants_by_name_and_id(void **state)
+{
+    (void)state;
+    assert_int_equal(number_of(ask_ok(&w, "{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":\"1\"}}"),
+                               "id"), 1);
+    assert_int_equal(number_of(ask_ok(&w, "{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":1}}"),
+                               "id"), 1);
+    ask_ok(&w, "{\"cmd\":\"tenant.disable\",\"args\":{\"tenant\":\"acme\"}}");
+    assert_true(account_at(w.workers, world_account(&w, 1))->flags & ACCOUNT_DISABLED);
+    ask_ok(&w, "{\"cmd\":\"tenant.enable\",\"args\":{\"tenant\":\"acme\"}}");
+    assert_false(account_at(w.workers, world_account(&w, 1))->flags & ACCOUNT_DISABLED);
+}
+
+static void
+same_ref_once(void **state)
+{
+    static const char grant[] = "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\","
+                                "\"amount\":\"2.25\",\"ref\":\"inv-1\",\"reason\":\"paid\"}}";
+    struct js_value result;
+
+    (void)state;
+    result = ask_ok(&w, grant);
+    assert_true(js_bool(js_get(result, STR("applied")), false));
+    assert_int_equal(money_of(result, "available"), 102750000);
+    for (int i = 0; i < 3; i++) {
+        result = ask_ok(&w, grant);
+        assert_false(js_bool(js_get(result, STR("applied")), true));
+        world_restart(&w);
+    }
+    assert_int_equal(available(1), 102750000);
+    /* A ref names one movement: other amounts, kinds and tenants are mistakes. */
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\"}}");
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\","
+                                     "\"amount\":\"3\",\"ref\":\"inv-1\"}}"), 1);
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"credit.deduct\",\"args\":{\"tenant\":\"acme\","
+                                     "\"amount\":\"2.25\",\"ref\":\"inv-1\"}}"), 1);
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"other\","
+                                     "\"amount\":\"2.25\",\"ref\":\"inv-1\"}}"), 1);
+    assert_int_equal(available(2), 0);
+}
+
+static void
+deduct_below_zero(void **state)
+{
+    struct js_value result;
+    uint32_t slot;
+
+    (void)state;
+    result = ask_ok(&w, "{\"cmd\":\"credit.deduct\",\"args\":{\"tenant\":\"acme\","
+                        "\"amount\":\"101\"}}");
+    assert_int_equal(money_of(result, "available"), -500000);
+    assert_int_equal(world_take(&w, 0, 1, 1, &slot), HOLD_NO_CREDIT);
+    ask_ok(&w, "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"0.500001\"}}");
+    assert_int_equal(world_take(&w, 0, 1, 1, &slot), HOLD_OK);
+    world_settle(&w, 0, slot, 1);
+    assert_int_equal(world_commit(&w), 0);
+    result = ask_ok(&w, "{\"cmd\":\"credit.show\",\"args\":{\"tenant\":\"acme\"}}");
+    assert_int_equal(money_of(result, "deposited"), 1);
+    assert_int_equal(money_of(result, "spent"), 1);
+    assert_int_equal(money_of(result, "available"), 0);
+    assert_int_equal(money_of(result, "held"), 0);
+}
+
+/* So much that no account can hold it: refused, and nothing wraps. */
+static void
+more_than_fits(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            ask_refused(&w, "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\","
+                            "\"amount\":\"2305843009213.5\"}}"), 1 + (i < 0));
+    ask_ok(&w, "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\","
+               "\"amount\":\"2305843009000\"}}");
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\","
+                                     "\"amount\":\"2305843009000\"}}"), 1);
+    for (int i = 0; i < 2; i++)
+        ask_ok(&w, "{\"cmd\":\"credit.deduct\",\"args\":{\"tenant\":\"acme\","
+                   "\"amount\":\"2305843009000\"}}");
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"credit.deduct\",\"args\":{\"tenant\":\"acme\","
+                                     "\"amount\":\"2305843009000\"}}"), 1);
+}
+
+static uint32_t
+key_of(struct js_value result)
+{
+    struct js_value key = js_get(result, STR("key"));
+    uint8_t hash[HASH_LEN];
+
+    assert_int_equal(key.type, JS_STRING);
+    assert_true(key.raw.len == 46 && str_starts_with(key.raw, STR("sk-")));
+    hash_keyed(w.workers->header->key_hash_key, key.raw.ptr, key.raw.len, hash);
+    return key_find(w.workers, hash);
+}
+
+static void
+keys_reach_the_region(void **state)
+{
+    struct key_slot *slot;
+    struct js_value result;
+    const struct key_extra *extra;
+    uint32_t idx;
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b.c\","
+               "\"budget\":\"3/week\"}}");
+    ask_ok(&w, "{\"cmd\":\"project.add\",\"args\":{\"tenant\":\"acme\",\"name\":\"p\","
+               "\"budget\":\"4/month\"}}");
+    result = ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"name\":\"k\","
+                        "\"member\":\"a@b.c\",\"project\":\"p\",\"channels\":[\"x\",\"y\"],"
+                        "\"models\":[\"gpt-*\",\"claude-?\"],\"allow_ip\":[\"10.0.0.0/8\"],"
+                        "\"rpm\":5,\"tpm\":6,\"concurrency\":7,\"budget\":\"2/day\","
+                        "\"expires\":\"2099-01-01\"}}");
+    idx = key_of(result);
+    assert_int_not_equal(idx, 0);
+    slot = key_at(w.workers, idx);
+    assert_int_equal(slot->tenant_id, 1);
+    assert_int_equal(slot->rpm, 5);
+    assert_int_equal(slot->tpm, 6);
+    assert_int_equal(slot->concurrency, 7);
+    assert_int_equal(budget_at(w.workers, slot->budget_idx[0])->limit_ucr, CREDITS(2));
+    assert_int_equal(budget_at(w.workers, slot->budget_idx[1])->limit_ucr, CREDITS(3));
+    assert_int_equal(budget_at(w.workers, slot->budget_idx[2])->limit_ucr, CREDITS(4));
+    assert_int_equal(budget_at(w.workers, slot->budget_idx[2])->period, BUDGET_MONTH);
+    assert_str(name_text(w.workers, slot->channel[1]), "y");
+    extra = key_extra_at(w.workers, slot->extra_idx);
+    assert_true(key_model_allowed(extra, STR("gpt-4")));
+    assert_true(key_model_allowed(extra, STR("claude-x")));
+    assert_false(key_model_allowed(extra, STR("claude-xy")));
+    assert_true(slot->expires_wall_us > w.wall_us);
+    assert_false(slot->flags & KEY_DISABLED);
+
+    ask_ok(&w, "{\"cmd\":\"key.disable\",\"args\":{\"id\":1}}");
+    assert_true(slot->flags & KEY_DISABLED);
+    ask_ok(&w, "{\"cmd\":\"key.enable\",\"args\":{\"id\":\"1\"}}");
+    assert_false(slot->flags & KEY_DISABLED);
+    ask_ok(&w, "{\"cmd\":\"member.remove\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b.c\"}}");
+    assert_true(slot->flags & KEY_DISABLED);
+    ask_ok(&w, "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b.c\"}}");
+}
+
+static void
+rotated_key(void **state)
+{
+    char old_text[64];
+    uint8_t hash[HASH_LEN];
+    struct js_value result = ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\","
+                                        "\"rpm\":9}}");
+    uint32_t idx;
+
+    (void)state;
+    str_copy(js_get(result, STR("key")).raw, old_text, sizeof(old_text));
+    idx = key_of(ask_ok(&w, "{\"cmd\":\"key.rotate\",\"args\":{\"id\":1}}"));
+    assert_int_not_equal(idx, 0);
+    assert_int_equal(key_at(w.workers, idx)->rpm, 9);
+    assert_int_equal(key_at(w.workers, idx)->key_id, 1);
+    hash_keyed(w.workers->header->key_hash_key, old_text, strlen(old_text), hash);
+    assert_int_equal(key_find(w.workers, hash), 0);
+    /* The same after everything was made anew. */
+    world_power_cut(&w);
+    world_start(&w);
+    assert_int_equal(key_find(w.workers, hash), 0);
+    assert_int_equal(w.workers->header->key_count, 1);
+}
+
+/* The secret is nowhere: neither in the answers to lists nor in the file. */
+static void
+secrets_are_not_kept(void **state)
+{
+    struct js_value result = ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\"}}");
+    char text[64], path[128];
+    char *file;
+    size_t len;
+    FILE *f;
+
+    (void)state;
+    str_copy(js_get(result, STR("key")).raw, text, sizeof(text));
+    ask_ok(&w, "{\"cmd\":\"key.list\",\"args\":{\"tenant\":\"acme\"}}");
+    assert_false(str_contains(buf_str(&w.answer), str_from(text)));
+    snprintf(path, sizeof(path), "%s/data.mdb", w.store_dir);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    file = malloc(1 << 24);
+    len = fread(file, 1, 1 << 24, f);
+    fclose(f);
+    assert_null(memmem(file, len, text, strlen(text)));
+    assert_null(memmem(file, len, text + 3, 20));
+    free(file);
+}
+
+static void
+budget_windows(void **state)
+{
+    uint32_t slot;
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"credit\":\"100\","
+               "\"budget\":\"10/day\"}}");
+    assert_int_equal(world_take(&w, 0, 2, CREDITS(6), &slot), HOLD_OK);
+    world_settle(&w, 0, slot, CREDITS(5));
+    assert_int_equal(world_take(&w, 0, 2, CREDITS(5), &slot), HOLD_NO_BUDGET);
+    assert_int_equal(world_commit(&w), 0);
+    assert_int_equal(world_take(&w, 0, 2, CREDITS(5), &slot), HOLD_OK);
+    w.wall_us += INT64_C(86400000000);
+    /* A new day: yesterday's hold returns to yesterday. */
+    world_settle(&w, 0, slot, 0);
+    assert_int_equal(world_take(&w, 0, 2, CREDITS(10), &slot), HOLD_OK);
+    assert_int_equal(world_commit(&w), 0);
+    uint32_t other;
+
+    assert_int_equal(world_take(&w, 0, 2, 1, &other), HOLD_NO_BUDGET);
+    world_settle(&w, 0, slot, CREDITS(1));
+    assert_int_equal(world_commit(&w), 0);
+    world_power_cut(&w);
+    world_start(&w);
+    assert_int_equal(world_take(&w, 0, 2, CREDITS(10), &slot), HOLD_NO_BUDGET);
+    assert_int_equal(world_take(&w, 0, 2, CREDITS(9), &slot), HOLD_OK);
+    world_settle(&w, 0, slot, 0);
+}
+
+static const char *
+call_text(const struct record *record)
+{
+    static char text[32];
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint64_t hi = 0, lo = 0;
+
+    for (int i = 0; i < 8; i++) {
+        hi = hi << 8 | record->call_id[i];
+        lo = lo << 8 | record->call_id[8 + i];
+    }
+    strcpy(text, "call_");
+    for (int i = 25; i >= 0; i--) {
+        text[5 + i] = digits[lo & 31];
+        lo = lo >> 5 | hi << 59;
+        hi >>= 5;
+    }
+    text[31] = '\0';
+    return text;
+}
+
+static void
+receipt_of_a_call(void **state)
+{
+    uint32_t slot, extension;
+    struct js_value result;
+    char id[32], request[160];
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\"}}");
+    assert_int_equal(world_take(&w, 0, 1, CREDITS(2), &slot), HOLD_OK);
+    strcpy(id, call_text(hold_record(&w.table[0], slot)));
+    /* A second slot of the same call. */
+    assert_int_equal(world_take(&w, 0, 1, CREDITS(3), &extension), HOLD_OK);
+    *hold_record(&w.table[0], extension) = *hold_record(&w.table[0], slot);
+    hold_record(&w.table[0], extension)->flags |= RECORD_EXTENSION;
+    hold_record(&w.table[0], slot)->flags |= RECORD_EXTENDED | RECORD_STREAM;
+    strcpy(hold_record(&w.table[0], slot)->model_reported, "gpt-a-2026\x1b");
+    snprintf(request, sizeof(request), "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\"}}", id);
+    assert_int_equal(ask_refused(&w, request), 1); /* it runs still */
+    world_settle(&w, 0, extension, CREDITS(1));
+    assert_int_equal(world_commit(&w), 0);
+    w.wall_us += 90000000;
+    world_settle(&w, 0, slot, CREDITS(2));
+    /* Not committed yet: the question sees to it. */
+    result = ask_ok(&w, request);
+    assert_int_equal(money_of(result, "charge"), CREDITS(3));
+    assert_int_equal(money_of(result, "held"), CREDITS(5));
+    assert_int_equal(number_of(result, "tenant"), 1);
+    assert_true(js_str_eq(js_get(result, STR("upstream")), STR("up")));
+    assert_true(js_str_eq(js_get(result, STR("outcome")), STR("ok")));
+    assert_true(js_bool(js_get(result, STR("stream")), false));
+    assert_int_equal(number_of(js_get(result, STR("tokens")), "input"), 100);
+    snprintf(request, sizeof(request),
+             "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\",\"tenant\":2}}", id);
+    assert_int_equal(ask_refused(&w, request), 1);
+    snprintf(request, sizeof(request),
+             "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\",\"tenant\":1}}", id);
+    ask_ok(&w, request);
+    result = ask_ok(&w, "{\"cmd\":\"credit.show\",\"args\":{\"tenant\":1}}");
+    assert_int_equal(number_of(result, "calls"), 1);
+}
+
+static void
+usage_adds_up(void **state)
+{
+    static const char *const by[] = {"hour", "day", "model", "key"};
+    int64_t spent = 0;
+    uint32_t slot;
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        int64_t charge = i * 7;
+
+        assert_int_equal(world_take(&w, 0, 1, 5000, &slot), HOLD_OK);
+        world_settle(&w, 0, slot, charge);
+        spent += charge;
+        w.wall_us += 600000000;
+        if (i % 9 == 0)
+            assert_int_equal(world_commit(&w), 0);
+    }
+    for (unsigned i = 0; i < COUNT_OF(by); i++) {
+        char request[128];
+        struct js_value result, row, none;
+        struct js_iter it;
+        int64_t sum = 0, calls = 0;
+        unsigned rows = 0;
+
+        snprintf(request, sizeof(request),
+                 "{\"cmd\":\"usage\",\"args\":{\"tenant\":\"acme\",\"by\":\"%s\"}}", by[i]);
+        result = ask_ok(&w, request);
+        for (js_iter_init(&it, js_get(result, STR("rows"))); js_next(&it, &none, &row); rows++) {
+            sum += money_of(row, "charge");
+            calls += number_of(row, "calls");
+        }
+        assert_int_equal(sum, spent);
+        assert_int_equal(calls, 200);
+        assert_int_equal(money_of(js_get(result, STR("total")), "charge"), spent);
+        if (i == 0)
+            assert_in_range(rows, 33, 35);
+        if (i == 1)
+            assert_in_range(rows, 2, 3);
+        if (i == 2)
+            assert_int_equal(rows, 2);
+        if (i == 3)
+            assert_int_equal(rows, 3);
+    }
+    struct js_value half = ask_ok(&w, "{\"cmd\":\"usage\",\"args\":{\"model\":\"gpt-a\"}}");
+
+    assert_int_equal(number_of(js_get(half, STR("total")), "calls"), 100);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(bad_requests),          TEST(tenants_by_name_and_id), TEST(same_ref_once),
+        TEST(deduct_below_zero),     TEST(more_than_fits),         TEST(keys_reach_the_region),
+        TEST(rotated_key),           TEST(secrets_are_not_kept),   TEST(budget_windows),
+        TEST(receipt_of_a_call),     TEST(usage_adds_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
