@@ -55,19 +55,19 @@ ledger_views(struct ledger *ledger)
 }
 
 /*
- * Slots are used in the order of their numbers until all were, and one that was ever freed has a
- * generation: from the first word of zero on nothing was used yet.
+ * Slots are used in the order of their numbers until all were, so that most tables end in slots that
+ * never were. Looked for from the end: a CLAIM that came to nothing leaves a zero in the middle.
  */
 uint32_t
 slots_used(const struct hold_view *view)
 {
-    uint32_t slot = 0;
+    uint32_t used = view->slot_max;
 
     /* seq_cst: a recount that froze a word must not miss the CLAIM that came before it. */
-    while (slot < view->slot_max &&
-           atomic_load_explicit(&view->slots[slot].state, memory_order_seq_cst) != 0)
-        slot++;
-    return slot;
+    while (used > 0 &&
+           atomic_load_explicit(&view->slots[used - 1].state, memory_order_seq_cst) == 0)
+        used--;
+    return used;
 }
 
 bool
