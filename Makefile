@@ -36,6 +36,7 @@ bindir ?= $(prefix)/bin
 sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
 INSTALL ?= install
 PKG_CONFIG ?= pkg-config
 ifeq ($(origin CC),default)
@@ -276,17 +277,20 @@ man_target = $(mandir)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 SAMPLE_CONF := $(firstword $(wildcard dist/routes.conf routes.conf))
 
 install: all
-	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysconfdir)/turnpike'
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)' \
+		'$(DESTDIR)$(sysconfdir)/turnpike'
 	$(INSTALL) -m 755 $(TURNPIKE) '$(DESTDIR)$(bindir)/turnpike'
 	$(foreach page,$(MAN_PAGES),$(INSTALL) -D -m 644 $(page) \
 		'$(DESTDIR)$(call man_target,$(page))' &&) true
 	sed -e 's|@bindir@|$(bindir)|g' -e 's|@sysconfdir@|$(sysconfdir)|g' dist/turnpike.service \
 		>'$(DESTDIR)$(unitdir)/turnpike.service'
 	chmod 644 '$(DESTDIR)$(unitdir)/turnpike.service'
-	test -e '$(DESTDIR)$(sysconfdir)/turnpike/routes.conf' || $(INSTALL) -m 640 $(SAMPLE_CONF) \
+	$(INSTALL) -m 644 dist/turnpike.sysusers '$(DESTDIR)$(sysusersdir)/turnpike.conf'
+	test -e '$(DESTDIR)$(sysconfdir)/turnpike/routes.conf' || $(INSTALL) -m 644 $(SAMPLE_CONF) \
 		'$(DESTDIR)$(sysconfdir)/turnpike/routes.conf'
 
 # The configuration is the operator's and stays.
 uninstall:
 	rm -f '$(DESTDIR)$(bindir)/turnpike' '$(DESTDIR)$(unitdir)/turnpike.service' \
+		'$(DESTDIR)$(sysusersdir)/turnpike.conf' \
 		$(foreach page,$(MAN_PAGES),'$(DESTDIR)$(call man_target,$(page))')
