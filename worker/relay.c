@@ -130,17 +130,13 @@ relay_settle_gone(struct call *call)
     struct settle_end end = {.outcome = OUTCOME_CLIENT_GONE, .by = SETTLE_NOTHING};
 
     if (call->state == CALL_STREAM) {
-        end.usage = meter_usage(&call->meter);
-        end.by = SETTLE_USAGE;
-        end.has_output = true;
-        end.http_status = 200;
-        if (end.usage.state != USAGE_PRESENT && end.usage.state != USAGE_ZERO) {
-            end.usage = meter_progress(&call->meter).usage;
-            end.by = SETTLE_PROGRESS;
-        }
-        end.model_reported = str_from(call->meter.model);
+        stream_used(call, &end);
     } else if (call->state == CALL_SENT || call->state == CALL_WHOLE) {
-        end.by = SETTLE_PROGRESS; /* the upstream works, and bills, already */
+        /* The upstream works, and bills, already. */
+        end.by = SETTLE_PROGRESS;
+        if (call->endpoint != ENDPOINT_COUNT_TOKENS)
+            end.usage = (struct usage){.state = USAGE_PRESENT,
+                                       .input = (uint32_t)call->input_estimate};
     }
     if (call->uconn && call->state != CALL_STREAM) /* a stream's is noted already */
         settle_attempt(call, REASON_CLIENT_GONE, 0);

@@ -100,9 +100,8 @@ count_so_far(const struct call *call)
     return count;
 }
 
-/* Usage as it shall be recorded and charged: the report if there is a good one, else progress. */
-static void
-end_by_meter(struct call *call, struct settle_end *end)
+void
+stream_used(struct call *call, struct settle_end *end)
 {
     end->usage = meter_usage(&call->meter);
     end->by = SETTLE_USAGE;
@@ -189,7 +188,7 @@ stream_complete(struct call *call, struct gather *g, struct str last, struct str
     }
     if (!call->head_sent && !stream_flush(call, g))
         return;
-    end_by_meter(call, &end);
+    stream_used(call, &end);
     charge_ucr = settle_call(call, &end);
     if (call->uconn)
         uconn_release(call->uconn);
@@ -238,7 +237,7 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
         end.outcome = OUTCOME_HOLD_ENDED;
     if (call_pool(call)->health && end.outcome == OUTCOME_CUT)
         health_failed(call_pool(call)->health, worker_now_ms(w));
-    end_by_meter(call, &end);
+    stream_used(call, &end);
     /* A report that came before the cut is not the whole: progress has the larger of both. */
     if (end.outcome == OUTCOME_CUT)
         end.by = end.by == SETTLE_USAGE && call->meter.finish_seen ? SETTLE_USAGE : SETTLE_PROGRESS;

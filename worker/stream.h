@@ -29,6 +29,10 @@ void stream_upstream_done(struct call *call, struct gather *gather);
 /* The client has its 200 and the rest will not come: error event, progress charged. Ends the call. */
 void stream_broken(struct call *call, enum record_reason reason, const struct proto_error *error);
 
+struct settle_end;
+/* Usage as it shall be recorded and charged: the report if there is a good one, else progress. */
+void stream_used(struct call *call, struct settle_end *end);
+
 /* Mode strict: settled, and what the client may only see once that is durable is kept. */
 void stream_wait_commit(struct call *call, struct str last, int64_t charge_ucr, struct str model);
 
