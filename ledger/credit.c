@@ -162,7 +162,7 @@ static int
 ref_known(struct command *command, const struct credit *credit, uint64_t number)
 {
     struct db_key key = db_key_of_u64(number);
-    struct transfer old;
+    struct transfer old = {0};
     struct str bytes, text;
     int rc = db_get(&command->txn, DB_TRANSFER, &key, &bytes);
 
