@@ -165,6 +165,9 @@ observe(void)
             if (hold_word_state(word) != HOLD_SETTLED ||
                 hold_word_generation(word) < seen_generation[table][slot])
                 continue;
+            if (parties[table].holds.records[slot].flags & RECORD_SWEPT &&
+                found->charge_ucr != found->progress_ucr)
+                fail_msg("a dead worker's call is not charged its progress");
             seen_generation[table][slot] = hold_word_generation(word) + 1;
             settled_ucr += found->charge_ucr;
             settled_count++;
