@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -158,6 +159,76 @@ fit_map(struct db *db)
     return db->map_bytes == info.me_mapsize ? 0 : db_rc(mdb_env_set_mapsize(db->env, db->map_bytes));
 }
 
+static int
+sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fsync(fd) != 0 && errno != EINVAL)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+/* Whatever a death at this point left of it is made anew the next time. */
+static int
+make_store(const char *path, const char *new_path)
+{
+    struct db db = {.map_bytes = MAP_BYTES_DEFAULT};
+    char file[4096];
+    int rc;
+
+    for (unsigned i = 0; i < 2; i++) {
+        int n = snprintf(file, sizeof(file), "%s/%s", new_path, i == 0 ? "data.mdb" : "lock.mdb");
+
+        if (n < 0 || (size_t)n >= sizeof(file))
+            return -ENAMETOOLONG;
+        if (unlink(file) != 0 && errno != ENOENT)
+            return -errno;
+    }
+    if (mkdir(new_path, 0700) != 0 && errno != EEXIST)
+        return -errno;
+    rc = open_env(&db, new_path);
+    if (rc == 0)
+        rc = open_tables(&db); /* its commit syncs the file */
+    if (db.env != NULL)
+        mdb_env_close(db.env);
+    if (rc == 0)
+        rc = sync_dir(new_path);
+    if (rc == 0 && rename(new_path, path) != 0)
+        rc = -errno;
+    return rc;
+}
+
+/*
+ * A store is made under another name and renamed when it is whole and synced: a power cut while it is
+ * made must not leave a file that can neither be opened nor be taken for none.
+ */
+static int
+ensure_store(const char *path)
+{
+    char name[4096];
+    int n = snprintf(name, sizeof(name), "%s/data.mdb", path);
+
+    if (n < 0 || (size_t)n >= sizeof(name))
+        return -ENAMETOOLONG;
+    if (access(name, F_OK) == 0)
+        return 0;
+    if (errno != ENOENT && errno != ENOTDIR)
+        return -errno;
+    snprintf(name, sizeof(name), "%s.new", path);
+
+    int rc = make_store(path, name);
+    char *slash = strrchr(name, '/');
+
+    if (rc < 0 || slash == NULL)
+        return rc;
+    *slash = '\0';
+    return sync_dir(name[0] != '\0' ? name : "/");
+}
+
 int
 db_open(const struct db_setup *setup, struct db **out)
 {
@@ -172,11 +243,9 @@ db_open(const struct db_setup *setup, struct db **out)
     db->fault_arg = setup->fault_arg;
     db->map_bytes = setup->map_bytes != 0 ? setup->map_bytes : MAP_BYTES_DEFAULT;
     pthread_rwlock_init(&db->map_lock, NULL);
-    if (mkdir(setup->path, 0700) != 0 && errno != EEXIST) {
-        rc = -errno;
-        goto fail;
-    }
-    rc = open_env(db, setup->path);
+    rc = ensure_store(setup->path);
+    if (rc == 0)
+        rc = open_env(db, setup->path);
     if (rc == 0)
         rc = fit_map(db);
     if (rc == 0)
@@ -187,11 +256,6 @@ db_open(const struct db_setup *setup, struct db **out)
     if (db->dir_fd >= 0)
         db->data_fd = openat(db->dir_fd, "data.mdb", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (db->data_fd < 0) {
-        rc = -errno;
-        goto fail;
-    }
-    /* The files' names must outlast a power cut before anything is acknowledged. */
-    if (fsync(db->dir_fd) != 0 && errno != EINVAL) {
         rc = -errno;
         goto fail;
     }
