@@ -35,7 +35,6 @@
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
 #define AUDIT_US 10000000u
 #define LOCK_TRIES 600       /* of 50 ms each, for a predecessor to go */
-#define GRACE_US 3000000     /* a worker just forked has its lock by then */
 #define FULL_WARN 800        /* per mille of the room */
 #define FULL_STOP 950
 #define FULL_AGAIN 930
@@ -45,7 +44,7 @@ struct process {
     struct ledger *ledger;
     struct control *control;
     int signal_fd, lifeline_fd;
-    bool believe_locks; /* a live table without a lock is dead */
+    bool believe_locks; /* also of this master's workers: a live table without a lock is dead */
     bool master_gone, ending;
     bool warned_full;
     unsigned idle_turns;
@@ -78,21 +77,20 @@ host_pause(void *arg, uint32_t us)
 }
 
 /*
- * While the master lives, it says who is dead (TABLE_DEAD). When it is gone, or when a new master
- * found the region, a dropped lock is the proof; a worker just forked may not have taken its own yet.
+ * While the master lives, it says which of its workers is dead (TABLE_DEAD). Of workers that have
+ * no parent any more, which are all once it is gone, a dropped lock is the proof: a live table
+ * always had one, from before its fork.
  */
 static bool
 host_table_lives(void *arg, uint32_t table_idx)
 {
     const struct process *process = arg;
     const struct region *region = process->inherit->region;
-    int64_t started_us = atomic_load_explicit(&region->header->table[table_idx].started_wall_us,
-                                              memory_order_relaxed);
-    int64_t now_us = clock_wall_us();
+    const struct region_header *header = region->header;
+    uint32_t ours = atomic_load_explicit(&header->generation, memory_order_relaxed);
+    uint32_t its = atomic_load_explicit(&header->table[table_idx].generation, memory_order_relaxed);
 
-    if (!process->believe_locks)
-        return true;
-    if (process->master_gone && started_us <= now_us && now_us - started_us < GRACE_US)
+    if (!process->believe_locks && its == ours)
         return true;
     return region_table_locked(region, table_idx) != 0;
 }

@@ -56,7 +56,7 @@ struct ledger_inherit {
     /*
      * The master has forked no worker of its own yet: a table that is TABLE_LIVE with nobody holding
      * its lock is what a crash left, and is swept. False for every later ledger process, which
-     * believes only TABLE_DEAD (a worker just forked has no lock yet).
+     * believes only TABLE_DEAD of the master's own workers, and the locks of an earlier master's.
      */
     bool first;
     enum ledger_durability durability;

@@ -208,7 +208,9 @@ fork_worker(struct master *m, unsigned number)
     int lifeline_fd = -1;
     pid_t pid;
 
-    if (idx == TABLE_NONE || region_table_ensure(m->region, idx) < 0) {
+    if (idx == TABLE_NONE || region_table_ensure(m->region, idx) < 0 ||
+        region_lock_table(m->region, idx) < 0) {
+        region_lock_hand_over(m->region);
         child->start_us = clock_mono_us() + BACKOFF_FIRST_US / 4; /* until a sweep frees one */
         return;
     }
@@ -224,6 +226,7 @@ fork_worker(struct master *m, unsigned number)
     pid = fork_child(child, &lifeline_fd);
     if (pid == 0)
         _exit(child_worker(m, number, lifeline_fd));
+    region_lock_hand_over(m->region);
     if (pid < 0) {
         log_error("worker.fork-failed", "worker=%u errno=%d", number + 1, errno);
         atomic_store_explicit(&table->state, TABLE_FREE, memory_order_release);

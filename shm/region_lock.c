@@ -1,9 +1,9 @@
 /*
  * Proof of life: every worker holds a write lock on its table's byte of the memory file, the ledger
- * process on a byte of its own. The locks belong to the open file description, which each process
- * makes anew after its fork by opening its own descriptor's entry in /proc (the file's name may be
- * gone), so the kernel drops them exactly when that process is gone, however it went. A process id
- * would prove nothing.
+ * process on a byte of its own. The locks belong to the open file description, which is made anew for
+ * each process by opening the descriptor's entry in /proc (the file's name may be gone) and which no
+ * other keeps, so the kernel drops them exactly when that process is gone, however it went. A process
+ * id would prove nothing.
  *
  * Only the numbers of the bytes matter, not what stands there.
  */
@@ -63,6 +63,14 @@ int
 region_lock_ledger(struct region *region)
 {
     return lock_take(region, LEDGER_BYTE);
+}
+
+void
+region_lock_hand_over(struct region *region)
+{
+    if (region->lock_fd >= 0)
+        close(region->lock_fd);
+    region->lock_fd = -1;
 }
 
 int
