@@ -10,6 +10,7 @@
 
 #include "net/conn_in.h"
 #include "net/tls_in.h"
+#include "net/turn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -141,6 +142,12 @@ conn_fail(struct conn *conn, enum conn_stage stage, int err, const char *text)
     conn->erred = true;
     conn->events->on_error(conn, &error);
     conn_close(conn);
+}
+
+void
+conn_write_failed(struct conn *conn, int err)
+{
+    conn_fail(conn, CONN_STAGE_WRITE, err, uv_strerror(err));
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -324,19 +331,43 @@ conn_keep(struct conn *conn, const struct iovec *iov, unsigned count, size_t sen
     return 0;
 }
 
+static size_t
+iov_total(const struct iovec *iov, unsigned count)
+{
+    size_t total = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return total;
+}
+
 int
 conn_send(struct conn *conn, struct iovec *iov, unsigned count)
 {
+    struct turn *turn = conn->net->turn;
+    size_t total = iov_total(iov, count);
+
+    if (conn->erred)
+        return -EPIPE;
+    if (total == 0)
+        return 0;
+    if (conn->state == CONN_OPEN && conn->pending == NULL && total <= TURN_WRITE_MAX &&
+        turn_add(turn, conn, iov, count, total))
+        return 0;
+    if (conn->turn != 0)
+        turn_send(turn, conn); /* first what was written first */
+    return conn_send_now(conn, iov, count);
+}
+
+int
+conn_send_now(struct conn *conn, struct iovec *iov, unsigned count)
+{
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
-    size_t total = 0;
+    size_t total = iov_total(iov, count);
     ssize_t sent = 0;
 
     if (conn->erred)
         return -EPIPE;
-    for (unsigned i = 0; i < count; i++)
-        total += iov[i].iov_len;
-    if (total == 0)
-        return 0;
     if (conn->pending == NULL) {
         do {
             sent = count == 1 ? send(conn->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
@@ -491,6 +522,8 @@ conn_shutdown(struct conn *conn)
     }
     if (conn->tls != NULL)
         conn_tls_close_notify(conn);
+    if (conn->turn != 0)
+        turn_send(conn->net->turn, conn);
     if (conn->erred) {
         conn_close(conn);
         return;
@@ -538,6 +571,10 @@ conn_end(struct conn *conn, bool reset)
     ASSERT(conn->state != CONN_UNUSED);
     if (conn->state >= CONN_CLOSING)
         return;
+    if (conn->turn != 0)
+        turn_send(conn->net->turn, conn);
+    if (conn->turn != 0)
+        turn_forget(conn->net->turn, conn);
     conn_set_state(conn, CONN_CLOSING);
     wheel_cancel(&conn->net->wheel, &conn->timer);
     if (conn->dial != NULL)

@@ -12,8 +12,8 @@
  * conn_read_stop/start on this or any other connection: functions here never call back into the
  * owner, but for conn_accept(). After conn_close() nothing but on_closed comes.
  *
- * Output is tried at once with one system call; only what the kernel did not take is copied and
- * kept. There is no hard limit on what is kept: the owner stops its source when
+ * Short output is gathered and sent when the turn of the loop ends (net/turn.h), long output at
+ * once; only what the kernel did not take is kept after that. There is no hard limit on what is kept: the owner stops its source when
  * conn_is_full() and goes on in on_drain. Input is never kept: bytes of on_data are in the
  * worker's shared buffer and are gone when the callback returns.
  */
@@ -99,6 +99,7 @@ struct conn {
     struct net_addr peer;             /* may be read: the accepted peer, or the address dialled */
     int fd;
     uint32_t linger_bytes;
+    uint16_t turn;    /* see net/turn.h; 0: nothing waits there */
     uint8_t state;    /* enum conn_state; may be read */
     uint8_t interest; /* what libuv polls now */
     bool want_read : 1;
@@ -113,11 +114,12 @@ struct conn {
 _Static_assert(sizeof(struct conn) <= 320, "thousands of them are open at once");
 
 /*
- * Sends the parts in order. 0: taken, all sent or pending. Negative errno: the connection is
- * broken or not open (-EPIPE, -ECONNRESET, -ENOMEM, -ENOTCONN): nothing more will be sent, the
- * owner closes it; on_error does not come for it. Up to CONN_PARTS_MAX parts; bytes may be
- * reused at once. One sendmsg() when plain; when TLS the parts become one record (16 KiB each
- * if longer) and one send().
+ * Sends the parts in order. 0: taken: sent, pending, or (short ones) sent when this turn of the loop
+ * ends; what fails then comes as on_error. Negative errno: the connection is broken or not open
+ * (-EPIPE, -ECONNRESET, -ENOMEM, -ENOTCONN): nothing more will be sent, the owner closes it;
+ * on_error does not come for it. Up to CONN_PARTS_MAX parts; bytes may be reused at once. One
+ * send(), for all that was written in the turn; when TLS the parts become one record (16 KiB
+ * each if longer).
  */
 int MUST_CHECK conn_write(struct conn *conn, const struct str *parts, unsigned count);
 

@@ -23,8 +23,12 @@ bool conn_opened(struct conn *conn);
 void conn_fail(struct conn *conn, enum conn_stage stage, int err, const char *text);
 /* Puts what is wanted into libuv's hands: the one place where epoll changes. */
 void conn_update_interest(struct conn *conn);
-/* Sends as far as the socket takes it, keeps the rest. May change iov. */
+/* Sends at the end of the turn, or now; keeps what the socket does not take. May change iov. */
 int MUST_CHECK conn_send(struct conn *conn, struct iovec *iov, unsigned count);
+/* The same, now. */
+int MUST_CHECK conn_send_now(struct conn *conn, struct iovec *iov, unsigned count);
+/* A send at the end of the turn failed: tells on_error, then closes. */
+void conn_write_failed(struct conn *conn, int err);
 /* on_eof, once. */
 void conn_saw_eof(struct conn *conn, bool clean);
 /* on_closed, once libuv and the pool have both let go. */

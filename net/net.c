@@ -6,6 +6,7 @@
 
 #include "net/dns_in.h"
 #include "net/tls_in.h"
+#include "net/turn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +26,9 @@ net_on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = CONTAINER_OF(prepare, struct net, prepare);
 
-    net->options.hooks.before_sleep(net->options.hooks.arg);
+    turn_end(net->turn);
+    if (net->options.hooks.before_sleep != NULL)
+        net->options.hooks.before_sleep(net->options.hooks.arg);
 }
 
 static void
@@ -45,8 +48,7 @@ net_start_hooks(struct net *net)
         rc = uv_check_init(&net->loop, &net->check);
     if (rc < 0)
         return rc;
-    if (net->options.hooks.before_sleep != NULL)
-        (void)uv_prepare_start(&net->prepare, net_on_prepare);
+    (void)uv_prepare_start(&net->prepare, net_on_prepare);
     if (net->options.hooks.after_wake != NULL)
         (void)uv_check_start(&net->check, net_on_check);
     uv_unref((uv_handle_t *)&net->prepare);
@@ -85,9 +87,15 @@ net_init(struct net *net, const struct net_options *options)
     net->read_buf = malloc(NET_READ_BYTES);
     if (net->read_buf == NULL)
         return -ENOMEM;
+    rc = -ENOMEM;
+    net->turn = malloc(sizeof(*net->turn));
+    if (net->turn == NULL)
+        goto free_read_buf;
+    net->turn->count = net->turn->len = 0;
+    net->turn->sending = false;
     rc = uv_loop_init(&net->loop);
     if (rc < 0)
-        goto free_read_buf;
+        goto free_turn;
     net->dns = dns_new(net);
     if (net->dns == NULL) {
         rc = -ENOMEM;
@@ -104,6 +112,9 @@ free_dns:
     dns_free(net->dns);
 close_loop:
     (void)uv_loop_close(&net->loop);
+free_turn:
+    free(net->turn);
+    net->turn = NULL;
 free_read_buf:
     free(net->read_buf);
     net->read_buf = NULL;
@@ -114,6 +125,7 @@ void
 net_run(struct net *net)
 {
     (void)uv_run(&net->loop, UV_RUN_DEFAULT);
+    turn_end(net->turn); /* the last turn had no prepare after it */
 }
 
 void
@@ -136,6 +148,7 @@ net_end(struct net *net)
     ASSERT(uv_loop_close(&net->loop) == 0);
     dns_free(net->dns);
     tls_scratch_free(net->tls);
+    free(net->turn);
     free(net->read_buf);
     memset(net, 0, sizeof(*net));
 }

@@ -24,6 +24,7 @@
 
 struct dns_cache;
 struct tls_scratch;
+struct turn;
 
 /*
  * before_sleep runs each turn right before the loop may sleep, after_wake right after: what a
@@ -69,6 +70,7 @@ struct net {
     uv_prepare_t prepare;
     uv_check_t check;
     uint8_t *read_buf;       /* NET_READ_BYTES, valid within one callback */
+    struct turn *turn;       /* output of this turn */
     struct tls_scratch *tls; /* made at the first TLS connection */
     struct dns_cache *dns;
     struct list listeners;         /* all of them */

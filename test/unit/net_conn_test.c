@@ -261,30 +261,98 @@ data_before_a_reset(void **state)
     side_free(&in);
 }
 
+/* Opens in and lets its peer vanish with a reset. */
+static void
+lose_peer(struct door *door, struct side *in)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    int fd;
+
+    side_init(in);
+    door_open(&net, door, in, 1, NULL);
+    fd = raw_connect(door->port);
+    RUN_UNTIL(&net, in->opened == 1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    (void)close(fd);
+}
+
+/* What is long is sent at once, so its result tells. */
 static void
 write_to_a_gone_peer(void **state)
 {
+    static char bytes[64u << 10];
     struct door door;
     struct side in;
-    struct linger now = {.l_onoff = 1, .l_linger = 0};
-    struct str part = STR("hello");
-    int fd, rc;
+    struct str part = {bytes, sizeof(bytes)}, more = STR("hello");
+    int rc;
 
     (void)state;
+    lose_peer(&door, &in);
+    rc = conn_write(&in.conn, &part, 1);
+    assert_true(rc == -EPIPE || rc == -ECONNRESET);
+    /* The result told it: nothing is sent any more, and on_error does not come too. */
+    assert_int_equal(conn_write(&in.conn, &more, 1), -EPIPE);
+    conn_close(&in.conn);
+    assert_int_equal(conn_write(&in.conn, &more, 1), -ENOTCONN);
+    RUN_UNTIL(&net, in.closed == 1);
+    assert_int_equal(in.errors, 0);
+    side_free(&in);
+    door_close(&net, &door);
+}
+
+/* What is short is sent when the turn ends: on_error tells, once. */
+static void
+short_write_to_a_gone_peer(void **state)
+{
+    struct door door;
+    struct side in;
+    struct str part = STR("hello");
+
+    (void)state;
+    lose_peer(&door, &in);
+    assert_int_equal(conn_write(&in.conn, &part, 1), 0);
+    assert_int_equal(conn_write(&in.conn, &part, 1), 0);
+    assert_int_equal(in.errors, 0);
+    RUN_UNTIL(&net, in.closed == 1);
+    assert_int_equal(in.errors, 1);
+    assert_true(in.err == -EPIPE || in.err == -ECONNRESET);
+    side_free(&in);
+    door_close(&net, &door);
+}
+
+/* A close in the same turn does not lose what was written before it; order is kept across long and
+ * short writes. */
+static void
+write_then_close(void **state)
+{
+    static char bytes[32u << 10];
+    struct door door;
+    struct side in;
+    struct str small = STR("small"), large = {bytes, sizeof(bytes)};
+    char got[sizeof(bytes) + 16];
+    size_t len = 0;
+    ssize_t n;
+    int fd;
+
+    (void)state;
+    memset(bytes, 'L', sizeof(bytes));
     side_init(&in);
     door_open(&net, &door, &in, 1, NULL);
     fd = raw_connect(door.port);
     RUN_UNTIL(&net, in.opened == 1);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
-    (void)close(fd);
-    rc = conn_write(&in.conn, &part, 1);
-    assert_true(rc == -EPIPE || rc == -ECONNRESET);
-    /* The result told it: nothing is sent any more, and on_error does not come too. */
-    assert_int_equal(conn_write(&in.conn, &part, 1), -EPIPE);
+    assert_int_equal(conn_write(&in.conn, &small, 1), 0);
+    assert_int_equal(conn_write(&in.conn, &large, 1), 0);
+    assert_int_equal(conn_write(&in.conn, &small, 1), 0);
     conn_close(&in.conn);
-    assert_int_equal(conn_write(&in.conn, &part, 1), -ENOTCONN);
     RUN_UNTIL(&net, in.closed == 1);
-    assert_int_equal(in.errors, 0);
+    while (len < sizeof(got) && (n = recv(fd, got + len, sizeof(got) - len, 0)) > 0)
+        len += (size_t)n;
+    assert_int_equal(len, sizeof(bytes) + 10);
+    assert_memory_equal(got, "small", 5);
+    assert_memory_equal(got + 5, bytes, sizeof(bytes));
+    assert_memory_equal(got + 5 + sizeof(bytes), "small", 5);
+    (void)close(fd);
+    side_free(&in);
     door_close(&net, &door);
 }
 
@@ -481,6 +549,8 @@ main(void)
         cmocka_unit_test_setup_teardown(reset_by_peer_while_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(data_before_a_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(write_to_a_gone_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(short_write_to_a_gone_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(write_then_close, setup, teardown),
         cmocka_unit_test_setup_teardown(pending_meets_a_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(shutdown_delivers_despite_unread_input, setup, teardown),
         cmocka_unit_test_setup_teardown(linger_ends_by_time_and_by_bytes, setup, teardown),
