@@ -152,9 +152,7 @@ answer_error(struct call *call, const struct proto_error *error, bool routed)
     buf_init(&body, 16u << 10);
     error_write_body(&body, (enum proto_protocol)call->protocol, error, id);
     client_head(client, &out, error_status(error->kind, (enum proto_protocol)call->protocol), id);
-    h1_out_header(&out, STR("content-type"), STR("application/json"));
-    if (error->retry_after_s > 0)
-        h1_out_header_u64(&out, STR("retry-after"), error->retry_after_s);
+    client_error_lines(&out, error);
     if (routed)
         call_head_lines(call, &out, STR_NONE);
     call_end(call);

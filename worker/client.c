@@ -474,6 +474,17 @@ client_send_last(struct client *c, const struct str *parts, unsigned count)
     return true;
 }
 
+void
+client_error_lines(struct h1_out *out, const struct proto_error *error)
+{
+    bool later = error->kind == ERROR_LIMIT_REQUESTS || error->kind == ERROR_LIMIT_TOKENS ||
+                 error->kind == ERROR_UNAVAILABLE || error->kind == ERROR_OVERLOADED;
+
+    h1_out_header(out, STR("content-type"), STR("application/json"));
+    if (later || error->retry_after_s > 0)
+        h1_out_header_u64(out, STR("retry-after"), MAX(error->retry_after_s, 1u));
+}
+
 bool
 client_send_error(struct client *c, enum proto_protocol shape, const struct proto_error *error,
                   struct str id, const char *allow)
@@ -485,9 +496,7 @@ client_send_error(struct client *c, enum proto_protocol shape, const struct prot
     buf_init(&body, 16u << 10);
     error_write_body(&body, shape, error, id);
     client_head(c, &out, error_status(error->kind, shape), id);
-    h1_out_header(&out, STR("content-type"), STR("application/json"));
-    if (error->retry_after_s > 0)
-        h1_out_header_u64(&out, STR("retry-after"), error->retry_after_s);
+    client_error_lines(&out, error);
     if (allow)
         h1_out_header(&out, STR("allow"), (struct str){allow, strlen(allow)});
     sent = client_send_whole(c, &out, buf_str(&body));
