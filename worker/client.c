@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "worker/call.h"
 #include "worker/own.h"
 #include "worker/request.h"
@@ -267,6 +268,7 @@ client_step(struct client *c, uint8_t **bytes, size_t *len)
     case H1_REQ_HEAD:
         c->keep_alive = c->req.head->keep_alive;
         c->chunked = c->req.head->minor >= 1;
+        c->bodyless = str_eq(h1_head_method_name(c->req.head), STR("HEAD"));
         request_head(c, *len);
         return true;
     case H1_REQ_DONE:
@@ -334,6 +336,7 @@ client_answered(struct client *c)
 {
     ASSERT(c->call == NULL && c->query == NULL);
     c->answering = false;
+    c->bodyless = false;
     if (!c->keep_alive || c->broken || c->worker->draining) {
         c->broken = true;
         conn_shutdown(&c->conn);
@@ -395,7 +398,7 @@ client_send_whole(struct client *c, struct h1_out *out, struct str body)
     }
     parts[0] = (struct str){out->ptr, out->len};
     parts[1] = body;
-    if (!client_write(c, parts, body.len > 0 ? 2 : 1))
+    if (!client_write(c, parts, body.len > 0 && !c->bodyless ? 2 : 1))
         return false;
     client_answered(c);
     return true;

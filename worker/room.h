@@ -113,6 +113,7 @@ struct client {
     bool answering;           /* between a request's DONE and the end of its answer */
     bool keep_alive;          /* after the answer under way */
     bool chunked;             /* the answer under way is */
+    bool bodyless;            /* the answer under way is to HEAD */
     bool broken;              /* no more reading of requests: closes after what is pending */
     bool in_feed;             /* client_feed() is on the stack: it goes on by itself */
     bool gone;                /* the peer has closed or failed */
