@@ -63,7 +63,7 @@ too_many_failures(struct client *c, struct proto_error *error)
 
     if (is_loopback(peer) ||
         rate_admit(&c->worker->auth_failure_tat[slot], rate_per_minute(AUTH_FAILURES_PER_MINUTE), 1,
-                   clock_mono_ns(), &retry_ns))
+                   worker_mono_us(c->worker) * 1000, &retry_ns))
         return false;
     error_set(error, ERROR_LIMIT_REQUESTS, NULL, NULL,
               "turnpike: too many wrong API keys from this address");
@@ -88,13 +88,51 @@ refuse_use(struct client *c, struct proto_error *error, const char *why)
     return false;
 }
 
+/* In a time that does not tell how far they are alike. */
+static bool
+same_text(const char *a, const char *b, size_t len)
+{
+    unsigned char differ = 0;
+
+    for (size_t i = 0; i < len; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return differ == 0;
+}
+
+/*
+ * The slot of a key, or 0. A connection shows the same key again and again: it is hashed and looked
+ * up once. A slot that was given to another key has another generation, a removed key's is not open.
+ */
+static uint32_t
+find_key(struct client *c, struct str text)
+{
+    struct region *region = c->worker->region;
+    uint8_t hash[HASH_LEN];
+    uint32_t idx = c->key_idx;
+
+    if (idx != 0 && text.len == c->key_len && same_text(text.ptr, c->key_text, text.len) &&
+        atomic_load_explicit(&key_at(region, idx)->generation, memory_order_acquire) ==
+            c->key_generation)
+        return idx;
+    hash_keyed(region->header->key_hash_key, text.ptr, text.len, hash);
+    idx = key_find(region, hash);
+    if (idx != 0 && text.len <= sizeof c->key_text) {
+        c->key_idx = idx;
+        c->key_generation =
+            atomic_load_explicit(&key_at(region, idx)->generation, memory_order_acquire);
+        c->key_len = (uint8_t)text.len;
+        memcpy(c->key_text, text.ptr, text.len);
+    }
+    return idx;
+}
+
 bool
 auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
            struct proto_error *error)
 {
     struct region *region = c->worker->region;
     struct str text = presented_key(head);
-    uint8_t hash[HASH_LEN], address[16];
+    uint8_t address[16];
     int64_t expires_us;
     uint32_t flags;
 
@@ -102,8 +140,7 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
         return refuse_key(c, error, "no API key; send it as Authorization: Bearer sk-…");
     if (text.len > KEY_TEXT_MAX || !str_starts_with(text, STR("sk-")))
         return refuse_key(c, error, "this is no API key of this gateway");
-    hash_keyed(region->header->key_hash_key, text.ptr, text.len, hash);
-    auth->key_idx = key_find(region, hash);
+    auth->key_idx = find_key(c, text);
     if (auth->key_idx == 0)
         return refuse_key(c, error, "the API key is not known");
     auth->key = key_at(region, auth->key_idx);
@@ -111,7 +148,7 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
     if (!(flags & KEY_OPEN))
         return refuse_key(c, error, "the API key is not known");
     expires_us = atomic_load_explicit(&auth->key->expires_wall_us, memory_order_relaxed);
-    if (expires_us != 0 && clock_wall_us() >= expires_us)
+    if (expires_us != 0 && worker_wall_us(c->worker) >= expires_us)
         return refuse_key(c, error, "the API key has expired");
     auth->account = account_at(region, auth->key->account_idx);
     if (flags & KEY_DISABLED)

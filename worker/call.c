@@ -218,13 +218,13 @@ refuse(struct call *call, const struct proto_error *error)
 }
 
 static bool
-admit_rate(_Atomic uint64_t *tat, uint32_t per_minute, uint64_t cost, struct proto_error *error,
-           enum error_kind kind, const char *what)
+admit_rate(const struct worker *w, _Atomic uint64_t *tat, uint32_t per_minute, uint64_t cost,
+           struct proto_error *error, enum error_kind kind, const char *what)
 {
     uint64_t retry_ns;
 
     if (per_minute == 0 ||
-        rate_admit(tat, rate_per_minute(per_minute), cost, clock_mono_ns(), &retry_ns))
+        rate_admit(tat, rate_per_minute(per_minute), cost, worker_mono_us(w) * 1000, &retry_ns))
         return true;
     error_set(error, kind, NULL, NULL, "turnpike: this key may use %u %s a minute", per_minute,
               what);
@@ -236,14 +236,15 @@ admit_rate(_Atomic uint64_t *tat, uint32_t per_minute, uint64_t cost, struct pro
 static bool
 admit_limits(struct call *call, struct proto_error *error)
 {
+    const struct worker *w = call->worker;
     struct key_slot *key = call->key;
     uint32_t rpm = atomic_load_explicit(&key->rpm, memory_order_relaxed);
     uint32_t tpm = atomic_load_explicit(&key->tpm, memory_order_relaxed);
     uint32_t concurrency = atomic_load_explicit(&key->concurrency, memory_order_relaxed);
 
-    if (!admit_rate(&key->rpm_tat, rpm, 1, error, ERROR_LIMIT_REQUESTS, "requests"))
+    if (!admit_rate(w, &key->rpm_tat, rpm, 1, error, ERROR_LIMIT_REQUESTS, "requests"))
         return false;
-    if (!admit_rate(&key->tpm_tat, tpm, call->input_estimate, error, ERROR_LIMIT_TOKENS, "tokens"))
+    if (!admit_rate(w, &key->tpm_tat, tpm, call->input_estimate, error, ERROR_LIMIT_TOKENS, "tokens"))
         return false;
     call->tpm_counted = tpm ? (uint32_t)MIN(call->input_estimate, (uint64_t)UINT32_MAX) : 0;
     if (concurrency == 0)
@@ -405,7 +406,7 @@ call_hold_ask(const struct call *call, int64_t amount_ucr)
         .account_idx = key->account_idx,
         .account_generation = key->account_generation,
         .amount_ucr = amount_ucr,
-        .wall_us = clock_wall_us(),
+        .wall_us = worker_wall_us(call->worker),
     };
     const struct account *account = account_at(call->worker->region, key->account_idx);
 
@@ -535,7 +536,7 @@ call_new(struct client *client, enum proto_endpoint endpoint, const struct auth 
     call->key = auth->key;
     call->key_idx = auth->key_idx;
     call->start_us = worker_mono_us(w);
-    call->start_wall_us = clock_wall_us();
+    call->start_wall_us = worker_wall_us(w);
     call->deadline_ms = worker_now_ms(w) + w->limits->call_ms;
     list_init(&call->node);
     list_init(&call->waiting_node);

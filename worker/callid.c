@@ -27,7 +27,7 @@ callid_text(const uint8_t id[16], char text[CALL_ID_LEN + 1])
 void
 callid_make(struct worker *w, uint8_t id[16], char text[CALL_ID_LEN + 1])
 {
-    uint64_t ms = (uint64_t)(clock_wall_us() / 1000);
+    uint64_t ms = (uint64_t)(worker_wall_us(w) / 1000);
     uint64_t random = rng_next(&w->rng);
 
     for (int i = 0; i < 6; i++)

@@ -45,6 +45,7 @@ client_drop(struct client *c)
     wheel_cancel(&w->net.wheel, &c->timer);
     h1_req_end(&c->req);
     list_remove(&c->node);
+    explicit_bzero(c->key_text, sizeof c->key_text);
     slab_give(&w->clients_slab, c);
 }
 
@@ -379,7 +380,7 @@ client_head(struct client *c, struct h1_out *out, unsigned status, struct str id
 
     h1_out_init(out, w->head_buf, HEAD_BYTES_MAX);
     h1_out_status(out, status);
-    h1_out_date(out, &w->date, clock_wall_us());
+    h1_out_date(out, &w->date, worker_wall_us(w));
     if (id.len > 0)
         h1_out_header(out, STR("x-request-id"), id);
 }

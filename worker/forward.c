@@ -81,8 +81,8 @@ forward_next(struct call *call)
 
     call->attempt_us = worker_mono_us(call->worker);
     if (upstream->rpm > 0 && pool->health != NULL &&
-        !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1, clock_mono_ns(),
-                    &retry_ns)) {
+        !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1,
+                    worker_mono_us(call->worker) * 1000, &retry_ns)) {
         no_connection(call, "is at its limit of requests a minute");
         return;
     }

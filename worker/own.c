@@ -157,11 +157,12 @@ model_get(struct client *c, struct str encoded, enum proto_protocol shape, const
 /* ---- balance ---- */
 
 static int64_t
-write_budget(struct jw *jw, const struct region *region, uint32_t budget_idx, int64_t spendable_ucr)
+write_budget(struct jw *jw, const struct worker *w, uint32_t budget_idx, int64_t spendable_ucr)
 {
-    struct budget *budget = budget_at(region, budget_idx);
+    struct budget *budget = budget_at(w->region, budget_idx);
+    int64_t now_us = worker_wall_us(w);
     enum budget_period period;
-    int64_t limit_ucr, spent_ucr = 0, now_us = clock_wall_us(), from_us, to_us;
+    int64_t limit_ucr, spent_ucr = 0, from_us, to_us;
     uint64_t word;
 
     if (budget == NULL)
@@ -187,7 +188,6 @@ write_budget(struct jw *jw, const struct region *region, uint32_t budget_idx, in
 static void
 balance(struct client *c, const struct auth *auth)
 {
-    const struct region *region = c->worker->region;
     int64_t available_ucr = account_available_ucr(auth->account);
     int64_t overdraft_ucr =
         atomic_load_explicit(&auth->account->overdraft_ucr, memory_order_relaxed);
@@ -204,10 +204,10 @@ balance(struct client *c, const struct auth *auth)
     jw_array(&jw);
     for (unsigned i = 0; i < 3; i++)
         spendable_ucr = write_budget(
-            &jw, region, atomic_load_explicit(&auth->key->budget_idx[i], memory_order_relaxed),
+            &jw, c->worker, atomic_load_explicit(&auth->key->budget_idx[i], memory_order_relaxed),
             spendable_ucr);
     spendable_ucr = write_budget(
-        &jw, region, atomic_load_explicit(&auth->account->budget_idx, memory_order_relaxed),
+        &jw, c->worker, atomic_load_explicit(&auth->account->budget_idx, memory_order_relaxed),
         spendable_ucr);
     jw_array_end(&jw);
     jw_key_ucr(&jw, "spendable", spendable_ucr);

@@ -42,6 +42,7 @@
 #define CALL_EXTENSIONS_MAX 6
 #define HEAD_BYTES_MAX (96u << 10) /* of any head that we write */
 #define AUTH_FAILURE_SLOTS 4096
+#define CLIENT_KEY_BYTES 64
 
 struct health;
 struct own_query;
@@ -90,6 +91,9 @@ struct worker {
     struct net_watch wake_watch, lifeline_watch, signal_watch;
     int signal_fd; /* eventfd that our SIGTERM handler rings */
     struct wheel_timer tick;
+    /* The time, read once a turn of the loop: what a turn does is one moment. */
+    uint64_t turn_mono_us;
+    int64_t turn_wall_us;
     uint64_t rng;
     uint32_t queries_open; /* receipts asked of the ledger process */
     bool draining;
@@ -117,6 +121,11 @@ struct client {
     bool broken;              /* no more reading of requests: closes after what is pending */
     bool in_feed;             /* client_feed() is on the stack: it goes on by itself */
     bool gone;                /* the peer has closed or failed */
+    /* The key that the last request showed, and the slot it was found in: the next one shows the
+     * same. Wiped with the connection. */
+    uint8_t key_len;
+    uint32_t key_idx, key_generation;
+    char key_text[CLIENT_KEY_BYTES];
 };
 
 enum uconn_state {
@@ -212,8 +221,19 @@ worker_now_ms(const struct worker *w)
     return net_now_ms(&w->net);
 }
 
+static inline uint64_t
+worker_mono_us(const struct worker *w)
+{
+    return w->turn_mono_us;
+}
+
+static inline int64_t
+worker_wall_us(const struct worker *w)
+{
+    return w->turn_wall_us;
+}
+
 /* worker.c */
-uint64_t worker_mono_us(const struct worker *w); /* one clock read */
 void worker_wake_ledger(struct worker *w);
 void worker_maybe_done(struct worker *w); /* draining and nothing left: stops the loop */
 int worker_listen(struct worker *w);

@@ -172,7 +172,8 @@ correct_tpm(const struct call *call, const struct usage *usage)
         return;
     total = (int64_t)usage->input + usage->cache_read + usage->cache_write_5m +
             usage->cache_write_1h + usage->output;
-    rate_add(&call->key->tpm_tat, rate_per_minute(tpm), total - call->tpm_counted, clock_mono_ns());
+    rate_add(&call->key->tpm_tat, rate_per_minute(tpm), total - call->tpm_counted,
+             worker_mono_us(call->worker) * 1000);
 }
 
 static void

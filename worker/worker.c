@@ -25,13 +25,6 @@
 
 static int sigterm_fd = -1; /* the signal handler's only word */
 
-uint64_t
-worker_mono_us(const struct worker *w)
-{
-    (void)w;
-    return clock_mono_us();
-}
-
 void
 worker_wake_ledger(struct worker *w)
 {
@@ -122,6 +115,13 @@ on_ledger_news(struct net_watch *watch)
 /* ---- the loop's hooks ---- */
 
 static void
+read_clocks(struct worker *w)
+{
+    w->turn_mono_us = clock_mono_us();
+    w->turn_wall_us = clock_wall_us();
+}
+
+static void
 before_sleep(void *arg)
 {
     struct worker *w = arg;
@@ -134,7 +134,8 @@ after_wake(void *arg)
 {
     struct worker *w = arg;
 
-    region_turn_begin(w->table, net_now_ms(&w->net) * 1000);
+    read_clocks(w);
+    region_turn_begin(w->table, w->turn_mono_us);
 }
 
 /* A heartbeat also when nothing happens, and a look at what a lost ring may have left waiting. */
@@ -344,7 +345,10 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     atomic_store_explicit(&w->stats[STAT_CALLS_OPEN], 0, memory_order_relaxed);
     rc = region_lock_table(w->region, inherit->table_idx);
     if (rc == 0)
-        region_turn_begin(w->table, clock_mono_us());
+    {
+        read_clocks(w);
+        region_turn_begin(w->table, w->turn_mono_us);
+    }
     if (rc == 0)
         rc = hold_table_open(w->region, inherit->table_idx, &w->holds);
     if (rc == 0)
