@@ -14,7 +14,6 @@ struct health {
     /* Monotonic: the circuit is open until then; 0 closed. */
     _Alignas(CACHE_LINE) _Atomic uint64_t open_until_ms;
     _Atomic uint32_t failures;      /* in a row */
-    _Atomic uint32_t connections;   /* open now, over all workers */
     _Atomic uint64_t calls, errors; /* since the region was made */
     _Atomic uint32_t latency_us;    /* to first byte, moving average (1/8) */
     _Atomic uint32_t name_id;

@@ -55,7 +55,10 @@ struct pool {
     struct health *health;   /* shared; may be NULL */
     uint16_t name_id;
     struct list idle;        /* most recently used first */
-    uint32_t idle_count, open_count, idle_max;
+    uint32_t idle_count, open_count;
+    /* This worker's share of max-connections. A count over all workers would keep what a worker that
+     * was killed had open. */
+    uint32_t open_max;
 };
 
 struct worker {

@@ -56,7 +56,8 @@ pool_init(struct pool *pool, struct worker *w, size_t upstream_idx, struct tls_c
     pool->name_id = name_intern(w->region, conf->name);
     pool->health = pool->name_id ? health_at(w->region, pool->name_id) : NULL;
     list_init(&pool->idle);
-    pool->idle_max = MAX(conf->connections_max / w->inherit->worker_count, 1u);
+    pool->open_max = (conf->connections_max + w->inherit->worker_count - 1) /
+                     w->inherit->worker_count;
 }
 
 static void
@@ -106,27 +107,6 @@ take_back(struct uconn *uc)
     return call;
 }
 
-/* Counted over all workers; a worker that died left its share, so it is a bound, not the truth. */
-static bool
-may_open(const struct pool *pool)
-{
-    uint32_t limit = pool->conf->connections_max;
-
-    if (pool->open_count >= limit)
-        return false;
-    return pool->health == NULL ||
-           atomic_load_explicit(&pool->health->connections, memory_order_relaxed) < limit;
-}
-
-static void
-count_open(struct pool *pool, int change)
-{
-    pool->open_count = (uint32_t)((int)pool->open_count + change);
-    if (pool->health)
-        atomic_fetch_add_explicit(&pool->health->connections, (uint32_t)change,
-                                  memory_order_relaxed);
-}
-
 static bool
 dial(struct pool *pool, struct call *call)
 {
@@ -148,7 +128,7 @@ dial(struct pool *pool, struct call *call)
         slab_give(&w->uconns_slab, uc);
         return false;
     }
-    count_open(pool, 1);
+    pool->open_count++;
     lend(uc, call);
     return true;
 }
@@ -163,7 +143,7 @@ uconn_take(struct pool *pool, struct call *call)
         lend(uc, call);
         return UCONN_TOOK_IDLE;
     }
-    return may_open(pool) && dial(pool, call) ? UCONN_TOOK_NEW : UCONN_TOOK_NONE;
+    return pool->open_count < pool->open_max && dial(pool, call) ? UCONN_TOOK_NEW : UCONN_TOOK_NONE;
 }
 
 void
@@ -185,8 +165,7 @@ keep(struct uconn *uc)
 {
     struct pool *pool = uc->pool;
 
-    if (!h1_res_reusable(&uc->res) || pool->worker->draining || conn_is_closing(&uc->conn) ||
-        pool->idle_count >= pool->idle_max) {
+    if (!h1_res_reusable(&uc->res) || pool->worker->draining || conn_is_closing(&uc->conn)) {
         uconn_close(uc);
         return;
     }
@@ -309,7 +288,7 @@ uconn_on_closed(struct conn *conn)
     ASSERT(uc->call == NULL);
     if (uc->state != UCONN_CLOSING) /* net closed it by itself */
         uconn_close(uc);
-    count_open(uc->pool, -1);
+    uc->pool->open_count--;
     slab_give(&w->uconns_slab, uc);
 }
 
