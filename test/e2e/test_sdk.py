@@ -1,0 +1,96 @@
+"""The makers' own SDKs from npm, pinned in sdk/package-lock.json."""
+
+import fcntl
+import filecmp
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import rig
+
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sdk")
+# Of the build that all share: the packages are the same for every kind of build.
+TARGET = os.path.join(rig.ROOT, "build", "e2e-sdk")
+
+
+def cases_of(script):
+    with open(os.path.join(SOURCE, script), encoding="utf-8") as f:
+        return re.findall(r"^  async (\w+)\(\) \{", f.read(), re.M)
+
+
+def install():
+    """None, or why it cannot be done."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return "node or npm is missing"
+    lock = os.path.join(SOURCE, "package-lock.json")
+    done = os.path.join(TARGET, "installed.json")
+    if not os.path.exists(done) or not filecmp.cmp(lock, done, shallow=False):
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(os.path.join(SOURCE, name), TARGET)
+        try:
+            made = subprocess.run(
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=TARGET,
+                capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            return "npm ci took more than 240 s"
+        if made.returncode != 0:
+            lines = (made.stderr or made.stdout).strip().splitlines()
+            return f"npm ci failed: {' '.join(lines[-3:])[:300]}"
+        shutil.copy(lock, done)
+    for name in os.listdir(SOURCE):
+        if name.endswith(".mjs"):
+            shutil.copy(os.path.join(SOURCE, name), TARGET)
+    return None
+
+
+@pytest.fixture(scope="session")
+def sdks():
+    os.makedirs(TARGET, exist_ok=True)
+    with open(os.path.join(TARGET, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes share the folder
+        why_not = install()
+    if why_not:
+        pytest.skip(why_not)
+    return TARGET
+
+
+def run(sdks, turnpike, script, case):
+    keys = {
+        "GATEWAY_KEY": turnpike.key(),
+        "GATEWAY_KEY_POOR": turnpike.key(credit="0"),
+        "GATEWAY_KEY_NARROW": turnpike.key(None, "--model", "sim-free"),
+        "GATEWAY_KEY_LIMITED": turnpike.key(None, "--rpm", "5"),
+    }
+    env = {"PATH": os.environ["PATH"], "HOME": sdks, "GATEWAY": f"http://127.0.0.1:{turnpike.port}",
+           **{name: key.text for name, key in keys.items()}}
+    done = subprocess.run([shutil.which("node"), script, case], cwd=sdks, env=env,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr + done.stdout
+    deposited, available, spent = keys["GATEWAY_KEY"].settled()
+    assert available == deposited - spent and keys["GATEWAY_KEY_POOR"].spent() == 0
+    return keys["GATEWAY_KEY"]
+
+
+@pytest.mark.parametrize("case", cases_of("openai.mjs"))
+def test_openai(sdks, turnpike, upstream, case):
+    key = run(sdks, turnpike, "openai.mjs", case)
+    if case == "abort":
+        calls = rig.wait_for(lambda: (lambda c: c if len(c) == 2 else None)(upstream.calls()))
+        assert all(c["client_closed"] and not c["completed"] for c in calls)
+        assert key.spent() > 0
+
+
+@pytest.mark.parametrize("case", cases_of("anthropic.mjs"))
+def test_anthropic(sdks, turnpike, upstream, case):
+    key = run(sdks, turnpike, "anthropic.mjs", case)
+    if case == "abort":
+        calls = rig.wait_for(lambda: (lambda c: c if len(c) == 2 else None)(upstream.calls()))
+        assert all(c["client_closed"] and not c["completed"] for c in calls)
+        assert key.spent() > 0
+    if case == "betas":
+        betas = [v for n, v in upstream.last_head()[1] if n == "anthropic-beta"]
+        assert betas == ["one-2025-01-01,two-2025-01-01"]
