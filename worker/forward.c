@@ -72,13 +72,28 @@ no_connection(struct call *call, const char *why)
     forward_failed(call, REASON_NO_CONNECTION, &error, true);
 }
 
+/* Passes over upstreams whose circuit is open, unless none is left: then the last one is tried all the
+ * same, since a refusal would help nobody. */
+static void
+skip_down(struct call *call)
+{
+    uint64_t now_ms = worker_now_ms(call->worker);
+
+    while (call_pool(call)->health != NULL && !health_begin(call_pool(call)->health, now_ms) &&
+           call->candidate + 1u < call->plan.candidate_count)
+        call->candidate++;
+}
+
 void
 forward_next(struct call *call)
 {
-    const struct conf_upstream *upstream = call_upstream(call);
-    struct pool *pool = call_pool(call);
+    const struct conf_upstream *upstream;
+    struct pool *pool;
     uint64_t retry_ns;
 
+    skip_down(call);
+    upstream = call_upstream(call);
+    pool = call_pool(call);
     call->attempt_us = worker_mono_us(call->worker);
     if (upstream->rpm > 0 && pool->health != NULL &&
         !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1,

@@ -93,7 +93,7 @@ struct worker {
     unsigned listeners_open;
     struct net_watch wake_watch, lifeline_watch, signal_watch;
     int signal_fd; /* eventfd that our SIGTERM handler rings */
-    struct wheel_timer tick;
+    struct wheel_timer tick, drain_timer;
     /* The time, read once a turn of the loop: what a turn does is one moment. */
     uint64_t turn_mono_us;
     int64_t turn_wall_us;

@@ -46,14 +46,14 @@ worker_maybe_done(struct worker *w)
 static void
 end_what_is_left(struct wheel_timer *timer)
 {
-    struct worker *w = CONTAINER_OF(timer, struct worker, tick);
+    struct worker *w = CONTAINER_OF(timer, struct worker, drain_timer);
 
     if (!w->drain_over) {
         log_warn("worker.drain-over", "calls_ended=%zu", w->calls_slab.count);
         w->drain_over = true;
         call_end_all(w);
         /* Error events go out, and what peers do not take by then goes with the connection. */
-        wheel_set(&w->net.wheel, &w->tick, 3000, end_what_is_left);
+        wheel_set(&w->net.wheel, &w->drain_timer, 3000, end_what_is_left);
         return;
     }
     for (struct list *node = w->clients.next; node != &w->clients; node = node->next)
@@ -81,7 +81,7 @@ worker_drain(struct worker *w, const char *why)
     }
     for (size_t i = 0; i < w->conf->upstream_count; i++)
         uconn_drop_idle(&w->pools[i]);
-    wheel_set(&w->net.wheel, &w->tick, DRAIN_MS, end_what_is_left);
+    wheel_set(&w->net.wheel, &w->drain_timer, DRAIN_MS, end_what_is_left);
     worker_maybe_done(w);
 }
 
@@ -138,7 +138,10 @@ after_wake(void *arg)
     region_turn_begin(w->table, w->turn_mono_us);
 }
 
-/* A heartbeat also when nothing happens, and a look at what a lost ring may have left waiting. */
+/*
+ * A heartbeat also when nothing happens, and a look at what a lost ring may have left waiting: to the
+ * end, since the ledger process of another master knows no way to ring a worker that outlived its own.
+ */
 static void
 on_tick(struct wheel_timer *timer)
 {
