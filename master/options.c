@@ -25,6 +25,8 @@ static const char serve_usage[] =
     "      --metrics-listen ADDR:PORT  serve /metrics there\n"
     "  -w, --workers N              worker processes (default 0: one a core)\n"
     "      --durability MODE        relaxed (default), strict or reserve\n"
+    "      --unresolved RULE        what durability reserve charges for a call that a power cut\n"
+    "                               ended: void (default, nothing), input or full\n"
     "      --user NAME              become this user once the sockets are bound\n"
     "      --log-format text|json   (default text)\n"
     "      --log-debug              log more than an operator needs\n"
@@ -45,6 +47,7 @@ enum {
     OPT_TLS_KEY,
     OPT_METRICS,
     OPT_DURABILITY,
+    OPT_UNRESOLVED,
     OPT_USER,
     OPT_LOG_FORMAT,
     OPT_LOG_DEBUG,
@@ -106,21 +109,37 @@ set_workers(struct options *o, const char *text)
     return -1;
 }
 
+/* Which of the names text is, or count. */
+static unsigned
+name_index(const char *const *names, unsigned count, const char *text)
+{
+    unsigned i = 0;
+
+    while (i < count && strcmp(text, names[i]) != 0)
+        i++;
+    return i;
+}
+
 static int
 set_durability(struct options *o, const char *text)
 {
-    static const char *const names[] = {
-        [DURABILITY_RELAXED] = "relaxed",
-        [DURABILITY_STRICT] = "strict",
-        [DURABILITY_RESERVE] = "reserve",
-    };
+    unsigned i = name_index(ledger_durability_name, LEDGER_DURABILITY_COUNT, text);
 
-    for (unsigned i = 0; i < COUNT_OF(names); i++)
-        if (strcmp(text, names[i]) == 0) {
-            o->durability = (enum worker_durability)i;
-            return -1;
-        }
-    return refuse("--durability", text, "one of relaxed, strict, reserve");
+    if (i == LEDGER_DURABILITY_COUNT)
+        return refuse("--durability", text, "one of relaxed, strict, reserve");
+    o->durability = (enum worker_durability)i;
+    return -1;
+}
+
+static int
+set_unresolved(struct options *o, const char *text)
+{
+    unsigned i = name_index(ledger_unresolved_name, LEDGER_UNRESOLVED_COUNT, text);
+
+    if (i == LEDGER_UNRESOLVED_COUNT)
+        return refuse("--unresolved", text, "one of void, input, full");
+    o->unresolved = (enum ledger_unresolved)i;
+    return -1;
 }
 
 static int
@@ -156,6 +175,8 @@ serve_option(struct options *o, int opt)
         return add_path(o->cert_key_path, &o->cert_key_count, optarg);
     case OPT_DURABILITY:
         return set_durability(o, optarg);
+    case OPT_UNRESOLVED:
+        return set_unresolved(o, optarg);
     case OPT_USER:
         o->user = optarg;
         return -1;
@@ -216,6 +237,7 @@ options_serve(int argc, char **argv, struct options *out)
         {"tls-key", required_argument, NULL, OPT_TLS_KEY},
         {"metrics-listen", required_argument, NULL, OPT_METRICS},
         {"durability", required_argument, NULL, OPT_DURABILITY},
+        {"unresolved", required_argument, NULL, OPT_UNRESOLVED},
         {"user", required_argument, NULL, OPT_USER},
         {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
         {"log-debug", no_argument, NULL, OPT_LOG_DEBUG},

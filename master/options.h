@@ -3,6 +3,7 @@
 #define MASTER_OPTIONS_H
 
 #include "base/base.h"
+#include "ledger/ledger.h"
 #include "worker/worker.h"
 
 #define OPTIONS_LISTEN_MAX 16
@@ -34,6 +35,7 @@ struct options {
     unsigned cert_count, cert_key_count;
     unsigned worker_count; /* resolved: at least 1 */
     enum worker_durability durability;
+    enum ledger_unresolved unresolved; /* of mode reserve, after a power cut */
     const char *user; /* NULL: stay who we are */
     bool log_json;
     bool log_debug;

@@ -7,6 +7,7 @@
 #include "master/serve.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,22 @@ check_certificates(const struct master *m)
 }
 
 /* With port 0 all workers' sockets must get the port that the first one got. */
+/* The workers of a master that was killed close their listeners as soon as they notice. */
+#define PROBES 40u
+#define PROBE_WAIT_MS 50
+
+static int
+probe(const char *address, char *err, size_t cap)
+{
+    int rc = net_listen_probe(str_from(address), err, cap);
+
+    for (unsigned i = 1; rc == -EADDRINUSE && i < PROBES; i++) {
+        (void)poll(NULL, 0, PROBE_WAIT_MS);
+        rc = net_listen_probe(str_from(address), err, cap);
+    }
+    return rc;
+}
+
 static int
 bind_one(struct master *m, unsigned worker, unsigned k)
 {
@@ -146,7 +163,9 @@ bind_one(struct master *m, unsigned worker, unsigned k)
                  net_listen_port(m->listen_fd[0][k]));
         address = fixed;
     }
-    fd = net_listen_socket(str_from(address), err, sizeof err);
+    fd = worker == 0 ? probe(address, err, sizeof err) : 0;
+    if (fd == 0)
+        fd = net_listen_socket(str_from(address), err, sizeof err);
     if (fd < 0) {
         options_complain(m->options->listen[k].address, err,
                          fd == -EACCES ? "ports below 1024 need root"

@@ -74,8 +74,9 @@ socket_refused(int fd, struct str address, const char *step, char *err, size_t e
     return -code;
 }
 
-int
-net_listen_socket(struct str address, char *err, size_t err_cap)
+/* A bound socket; shared: others may bind the same address. */
+static int
+bound_socket(struct str address, bool shared, char *err, size_t err_cap)
 {
     static const int on = 1, off = 0;
     struct sockaddr_storage ss;
@@ -101,11 +102,32 @@ net_listen_socket(struct str address, char *err, size_t err_cap)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, both ? &off : &on, sizeof(on)) < 0)
         return socket_refused(fd, address, "IPV6_V6ONLY", err, err_cap);
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
+        (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
         return socket_refused(fd, address, "setsockopt", err, err_cap);
     if (bind(fd, (const struct sockaddr *)&ss, ss_len) < 0)
         return socket_refused(fd, address, "bind", err, err_cap);
+    return fd;
+}
+
+int
+net_listen_probe(struct str address, char *err, size_t err_cap)
+{
+    int fd = bound_socket(address, false, err, err_cap);
+
+    if (fd < 0)
+        return fd;
+    (void)close(fd);
+    return 0;
+}
+
+int
+net_listen_socket(struct str address, char *err, size_t err_cap)
+{
+    int fd = bound_socket(address, true, err, err_cap);
+
+    if (fd < 0)
+        return fd;
     if (listen(fd, LISTEN_BACKLOG) < 0)
         return socket_refused(fd, address, "listen", err, err_cap);
     return fd;

@@ -21,6 +21,11 @@
  * set, TCP_NODELAY is inherited by what it accepts. Needs no loop and no thread.
  */
 int MUST_CHECK net_listen_socket(struct str address, char *err, size_t err_cap);
+/*
+ * Whether the address is free: SO_REUSEPORT lets a second program of the same user share it
+ * without a word. 0 or a negative errno with a reason in err.
+ */
+int MUST_CHECK net_listen_probe(struct str address, char *err, size_t err_cap);
 /* The port a socket is bound to, for port 0; 0 when unknown. */
 uint16_t net_listen_port(int fd);
 /*
