@@ -80,6 +80,26 @@ addresses(void **state)
     assert_false(net_listen_parse((struct str){"127.0.0.1\0x:80", 14}, &addr, err, sizeof(err)));
 }
 
+/* Sockets of one program share an address; a probe sees that somebody has it. */
+static void
+probes(void **state)
+{
+    char err[256], text[64];
+    int first, second, n;
+
+    (void)state;
+    first = net_listen_socket(STR("127.0.0.1:0"), err, sizeof(err));
+    assert_true(first >= 0);
+    n = snprintf(text, sizeof(text), "127.0.0.1:%u", net_listen_port(first));
+    assert_int_equal(net_listen_probe((struct str){text, (size_t)n}, err, sizeof(err)),
+                     -EADDRINUSE);
+    second = net_listen_socket((struct str){text, (size_t)n}, err, sizeof(err));
+    assert_true(second >= 0);
+    (void)close(first);
+    (void)close(second);
+    assert_int_equal(net_listen_probe((struct str){text, (size_t)n}, err, sizeof(err)), 0);
+}
+
 static void
 two_sockets_share_a_port(void **state)
 {
@@ -355,6 +375,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
+        cmocka_unit_test(probes),
         cmocka_unit_test(two_sockets_share_a_port),
         cmocka_unit_test_setup_teardown(owner_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(pauses_at_the_limit, setup, teardown),
