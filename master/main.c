@@ -1,16 +1,54 @@
-/* The one main(): serve and check are the master's, every other subcommand is cli/'s. */
-#include <stdio.h>
+/*
+ * The one main(): serve and check are the master's, every other subcommand is cli/'s. Global
+ * options may stand before the subcommand, so it is the first word that is no option.
+ */
+#include <stdbool.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "master/serve.h"
 
+#define ARGS_MAX 256
+
+/* The index of the subcommand in argv, or argc. */
+static int
+subcommand_at(int argc, char **argv)
+{
+    int i = 1;
+
+    while (i < argc && argv[i][0] == '-') {
+        bool takes_next = strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--state") == 0;
+
+        i += takes_next ? 2 : 1;
+    }
+    return i < argc ? i : argc;
+}
+
+/* Runs a subcommand of the master's with the options that stood before it moved behind it. */
+static int
+run(int (*subcommand)(int, char **), int argc, char **argv, int at)
+{
+    char *moved[ARGS_MAX];
+    int n = 0;
+
+    if (argc > ARGS_MAX - 1)
+        return cli_main(argc, argv);
+    moved[n++] = argv[at];
+    for (int i = 1; i < argc; i++)
+        if (i != at)
+            moved[n++] = argv[i];
+    moved[n] = NULL;
+    return subcommand(n, moved);
+}
+
 int
 main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "serve") == 0)
-        return serve_main(argc - 1, argv + 1);
-    if (argc > 1 && strcmp(argv[1], "check") == 0)
-        return check_main(argc - 1, argv + 1);
+    int at = subcommand_at(argc, argv);
+
+    if (at < argc && strcmp(argv[at], "serve") == 0)
+        return run(serve_main, argc, argv, at);
+    if (at < argc && strcmp(argv[at], "check") == 0)
+        return run(check_main, argc, argv, at);
     return cli_main(argc, argv);
 }
