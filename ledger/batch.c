@@ -73,6 +73,8 @@ slots_used(const struct hold_view *view)
 bool
 ledger_doorbells(struct ledger *ledger)
 {
+    if (ledger->announce_count > 0)
+        return true; /* a command collected them, and left them for the next turn */
     for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++)
         if (ledger->view_open[t] && hold_view_waiting(&ledger->view[t]) > 0)
             return true;

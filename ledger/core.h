@@ -174,7 +174,7 @@ int ledger_commit(struct ledger *ledger) MUST_CHECK;
 int ledger_announce(struct ledger *ledger) MUST_CHECK;
 /* Collects and commits until nothing is settled any more. */
 int ledger_commit_all(struct ledger *ledger) MUST_CHECK;
-bool ledger_doorbells(struct ledger *ledger); /* some are unread */
+bool ledger_doorbells(struct ledger *ledger); /* some are unread, or not acted on */
 /* Writes a fault down in the store: a JSON object. Failures are ignored: the next commit will tell. */
 void ledger_fault_keep(struct ledger *ledger, struct str json);
 int ledger_batch_add(struct ledger *ledger, const struct batch_item *item) MUST_CHECK;
