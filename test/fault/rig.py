@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 from decimal import Decimal
@@ -298,9 +299,9 @@ class Server:
         self.process.wait()
 
     def kill_all(self, rng=random):
+        """One after the other, in any order: who is left may still act on it."""
         pids = self.all_pids()
         rng.shuffle(pids)
-        # Stopped first, so that nobody sees the others die.
         for pid in pids:
             kill(pid)
         for master in self.masters:
@@ -325,7 +326,11 @@ class Server:
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def power_cut(self, rng=random):
-        """Everything dies and memory with it. (What the disk had not yet got is another test's.)"""
+        """Everything stops at once, and memory is gone."""
+        pids = self.all_pids()
+        rng.shuffle(pids)
+        for pid in pids:
+            kill(pid, signal.SIGSTOP)
         self.kill_all(rng)
         for entry in self.runtime.iterdir():
             if entry.is_dir():
@@ -443,6 +448,7 @@ class Answer:
         self.complete = False  # with its end: length reached, or last chunk and end mark
         self.error = None
         self.aborted = False
+        self.ended = None  # monotonic time
 
     def events(self):
         """Content that came: events of a stream, whole ones only."""
@@ -573,20 +579,44 @@ class Client:
             answer.error = "aborted" if answer.aborted else "hung"
         except (OSError, asyncio.IncompleteReadError) as e:
             answer.error = repr(e)
+        answer.ended = time.monotonic()
         if answer.error or answer.headers.get("connection") == "close":
             await self.close()
         return answer
 
 
+class Calls:
+    """Some calls at a time, each on a connection of its own, while the test goes on."""
+
+    def __init__(self, server, key, asks, seconds=60):
+        self.answers = []
+        self.threads = []
+        for ask in asks:
+            ask.key = key
+            thread = threading.Thread(target=self._one, args=(server.port, ask, seconds))
+            self.threads.append(thread)
+            thread.start()
+
+    def _one(self, port, ask, seconds):
+        async def once():
+            client = Client(port)
+            try:
+                return await client.call(ask, seconds)
+            finally:
+                await client.close()
+
+        self.answers.append(asyncio.run(once()))
+
+    def join(self, seconds=90):
+        """The answers, in the order in which they ended."""
+        for thread in self.threads:
+            thread.join(seconds * SLOW)
+            assert not thread.is_alive()
+        return self.answers
+
+    def done(self):
+        return not any(thread.is_alive() for thread in self.threads)
+
+
 def call_now(server, ask, key, seconds=60):
-    """One call from a test that is not asyncio's."""
-    ask.key = key
-
-    async def once():
-        client = Client(server.port)
-        try:
-            return await client.call(ask, seconds)
-        finally:
-            await client.close()
-
-    return asyncio.run(once())
+    return Calls(server, key, [ask], seconds).join()[0]
