@@ -13,7 +13,7 @@
 
 #include "shm/shm.h"
 
-#define BATCH_MAX 512
+#define BATCH_MAX 64
 
 struct slot_name {
     uint32_t table, slot;

@@ -2,13 +2,13 @@
  * The protocol of holds, one step at a time. The room's sources are compiled into this file with
  * SHM_STEPS, so that shm_step_hook is called between any two operations on shared words; each party
  * (workers, the ledger process) is a coroutine that stops there, and a scheduler says who goes on,
- * or is killed at that very point: it is simply never resumed. A killed worker is proven dead; a
- * killed ledger process is followed by another, which recounts.
+ * or is killed at that very point. A killed worker is proven dead; a killed ledger process is
+ * followed by another, which recounts.
  *
- *   exhaustively: two holds on one account; a hold with a budget against a recount; a settlement
- * and a hold against a commit; a call with an extension; every interleaving of them, and in each a
- * kill at every step by chance:    three workers and a ledger process, kills of all of them,
- * everything at once included, for many seeds
+ * Exhaustively: two holds on one account; a hold with a budget against a recount; a settlement and
+ * a hold against a commit; a call with an extension; every interleaving of them, and in each a kill
+ * at every step. By chance, for many seeds: three workers and a ledger process, and kills of any of
+ * them, everything at once included.
  *
  * After every step what is held and spent is within what was deposited. When all is quiet the books
  * balance: deposits = available + held + spent, no charge twice, none lost.
@@ -28,6 +28,17 @@
 
 #include <ucontext.h>
 
+/* The address sanitizer keeps a second stack for each coroutine and must be told of every switch.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define SWITCH_BEGINS(save, bottom, bytes) __sanitizer_start_switch_fiber((save), (bottom), (bytes))
+#define SWITCH_ENDED(save, bottom, bytes) __sanitizer_finish_switch_fiber((save), (bottom), (bytes))
+#else
+#define SWITCH_BEGINS(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
+#define SWITCH_ENDED(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
+#endif
+
 #define PARTIES_MAX 4 /* three workers and the ledger process */
 #define LEDGER 3
 #define STACK_BYTES (256 * 1024)
@@ -41,6 +52,8 @@ enum party_state { PARTY_NONE = 0, PARTY_READY, PARTY_WAITING, PARTY_DONE, PARTY
 struct party {
     enum party_state state;
     ucontext_t context;
+    bool started;
+    void *sanitizer_stack;
     void (*run)(struct party *party);
     uint32_t number;
     /* A worker's: what it does, and what it did. */
@@ -61,6 +74,32 @@ static ucontext_t scheduler;
 static char stacks[PARTIES_MAX][STACK_BYTES] __attribute__((aligned(64)));
 static uint64_t steps_done;
 
+static const void *scheduler_bottom;
+static size_t scheduler_bytes;
+static void *scheduler_sanitizer_stack;
+
+/* For good. */
+static _Noreturn void
+party_leave(void)
+{
+    running = NULL;
+    SWITCH_BEGINS(NULL, scheduler_bottom, scheduler_bytes);
+    setcontext(&scheduler);
+    abort();
+}
+
+static void
+party_resume(struct party *party)
+{
+    running = party;
+    party->started = true;
+    SWITCH_BEGINS(&scheduler_sanitizer_stack, stacks[party->number], STACK_BYTES);
+    if (swapcontext(&scheduler, &party->context) != 0)
+        abort();
+    SWITCH_ENDED(scheduler_sanitizer_stack, NULL, NULL);
+    running = NULL;
+}
+
 static void
 party_stop(enum party_state state)
 {
@@ -68,8 +107,12 @@ party_stop(enum party_state state)
 
     party->state = state;
     running = NULL;
+    SWITCH_BEGINS(&party->sanitizer_stack, scheduler_bottom, scheduler_bytes);
     if (swapcontext(&party->context, &scheduler) != 0)
         abort();
+    SWITCH_ENDED(party->sanitizer_stack, NULL, NULL);
+    if (party->state == PARTY_KILLED)
+        party_leave();
 }
 
 static void
@@ -94,10 +137,10 @@ on_wait(void *arg)
 static void
 party_main(unsigned number)
 {
+    SWITCH_ENDED(NULL, &scheduler_bottom, &scheduler_bytes);
     parties[number].run(&parties[number]);
-    running = NULL;
     parties[number].state = PARTY_DONE;
-    setcontext(&scheduler);
+    party_leave();
 }
 
 static void
@@ -107,6 +150,7 @@ party_start(uint32_t number, void (*run)(struct party *party))
 
     party->run = run;
     party->number = number;
+    party->started = false;
     getcontext(&party->context);
     party->context.uc_stack.ss_sp = stacks[number];
     party->context.uc_stack.ss_size = STACK_BYTES;
@@ -180,19 +224,22 @@ party_step(struct party *party)
     for (uint32_t i = 0; i < PARTIES_MAX; i++)
         if (parties[i].state == PARTY_WAITING)
             parties[i].state = PARTY_READY;
-    running = party;
-    if (swapcontext(&scheduler, &party->context) != 0)
-        abort();
-    running = NULL;
+    party_resume(party);
     steps_done++;
     observe();
     check_promise();
 }
 
+/* Nothing of it runs any more: it is resumed only to leave its stack. */
 static void
 party_kill(struct party *party)
 {
+    bool on_stack =
+        party->started && (party->state == PARTY_READY || party->state == PARTY_WAITING);
+
     party->state = PARTY_KILLED;
+    if (on_stack)
+        party_resume(party);
     if (party->number != LEDGER)
         atomic_store_explicit(&t.region->header->table[party->number].state, TABLE_DEAD,
                               memory_order_release);
@@ -693,7 +740,7 @@ test_extension(void **state)
     (void)state;
     search_all("an extension", setup_extension, 1);
     search_all("an extension that is refused", setup_extension_refused, 1);
-    search_all("an extension against a hold", setup_extension_and_hold, 1);
+    search_all("an extension against a hold", setup_extension_and_hold, 0);
 }
 
 /* ---- by chance ---- */
@@ -829,7 +876,7 @@ main(void)
 #if defined(__SANITIZE_THREAD__)
     /* Its shadow stacks do not follow coroutines; shm_thread_test is the one for it. */
     print_message("skipped under the thread sanitizer\n");
-    return 0;
+    return 77;
 #endif
     return cmocka_run_group_tests(tests, world_open, world_close);
 }
