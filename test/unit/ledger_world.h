@@ -41,6 +41,7 @@ struct world {
     uint64_t wakes[WORLD_TABLES];
     enum ledger_durability durability;
     enum ledger_unresolved unresolved;
+    uint64_t map_bytes;
     struct buf answer;
 };
 
@@ -117,7 +118,7 @@ world_try_start(struct world *w)
         .store_path = w->store_dir,
         .durability = w->durability,
         .unresolved = w->unresolved,
-        .map_bytes = UINT64_C(64) << 20,
+        .map_bytes = w->map_bytes,
         .host = {.wall_us = world_wall,
                  .mono_us = world_mono,
                  .pause = world_pause,
@@ -185,6 +186,7 @@ world_open(struct world *w)
     w->wall_us = INT64_C(1795000000000000); /* November 2026 */
     w->mono_us = 1000000;
     w->steps_left = -1;
+    w->map_bytes = UINT64_C(64) << 20;
     buf_init(&w->answer, 16u << 20);
 }
 
