@@ -150,7 +150,7 @@ struct ledger_open {
     const char *store_path;
     struct ledger_host host;
     enum ledger_durability durability;
-    enum ledger_unresolved unresolved;
+    enum ledger_unresolved unresolved; /* LEDGER_UNRESOLVED_COUNT: as the last server had it */
     uint64_t map_bytes; /* 0: the default */
 };
 /*
@@ -163,6 +163,7 @@ void ledger_close(struct ledger **ledger); /* writes nothing */
 /* Keeps a price table, and the names of protocols and endpoints; only writes what is new. */
 int ledger_keep_prices(struct ledger *ledger, uint64_t version, struct str json) MUST_CHECK;
 int ledger_keep_names(struct ledger *ledger, const struct ledger_inherit *inherit) MUST_CHECK;
+int ledger_keep_rule(struct ledger *ledger) MUST_CHECK; /* for unresolved holds */
 
 /* ---- batch.c ---- */
 

@@ -694,24 +694,3 @@ db_look_after(struct db *db)
 
     return MAX(of_map, disk_used_permille(db, used));
 }
-
-int
-db_copy(struct db *db, const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-    if (fd < 0)
-        return -errno;
-    pthread_rwlock_rdlock(&db->map_lock);
-
-    int rc = db_rc(mdb_env_copyfd2(db->env, fd, MDB_CP_COMPACT));
-
-    pthread_rwlock_unlock(&db->map_lock);
-    if (rc == 0 && fsync(fd) != 0)
-        rc = -errno;
-    if (close(fd) != 0 && rc == 0)
-        rc = -errno;
-    if (rc != 0)
-        unlink(path);
-    return rc;
-}

@@ -122,8 +122,6 @@ int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str
  * are short), allocates the file ahead. Returns the part of the room that is used, per mille: of the
  * map or of what the file system has, whichever is fuller. */
 int db_look_after(struct db *db);
-/* A consistent copy into a new file. On any thread. */
-int db_copy(struct db *db, const char *path) MUST_CHECK;
 
 /* ---- fixed records; all little-endian as the machine is, sizes checked at opening ---- */
 

@@ -32,6 +32,7 @@
 #define SLEEP_MS 1000
 #define ENDING_MS 20
 #define TABLES_US 100000u    /* between looks at the tables' states */
+#define BUSY_US 1000000u     /* after a recount that waited in vain */
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
 #define AUDIT_US 10000000u
 #define LOCK_TRIES 600       /* of 50 ms each, for a predecessor to go */
@@ -154,8 +155,11 @@ turn(struct process *process, bool *busy)
 
     *busy = false;
     if (now_us >= process->tables_us) {
-        process->tables_us = now_us + TABLES_US;
+        uint64_t waited = ledger->stats.recount_busy;
+
         rc = recount_dead_tables(ledger);
+        /* Somebody stands still in a claim: to wait for it again at once would hold up commits. */
+        process->tables_us = now_us + (ledger->stats.recount_busy != waited ? BUSY_US : TABLES_US);
     }
     while (rc == 0) {
         bool full;
@@ -382,6 +386,8 @@ open_store(struct process *process)
         rc = ledger_keep_prices(process->ledger, inherit->price_version, inherit->prices_json);
     if (rc == 0)
         rc = ledger_keep_names(process->ledger, inherit);
+    if (rc == 0)
+        rc = ledger_keep_rule(process->ledger);
     if (rc == 0)
         process->ledger->listeners = str_from(inherit->listeners_json);
     return rc;

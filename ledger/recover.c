@@ -132,7 +132,7 @@ meta_fixed(struct db_txn *txn, const char *name, void *out, size_t len)
 static int
 meta_load(struct ledger *ledger)
 {
-    uint32_t version = 0;
+    uint32_t version = 0, rule = LEDGER_VOID;
     struct db_txn txn;
     int rc = db_read(ledger->db, &txn);
 
@@ -153,8 +153,13 @@ meta_load(struct ledger *ledger)
         rc = meta_fixed(&txn, "key-hash-key", ledger->key_hash_key, sizeof(ledger->key_hash_key));
     if (rc == 0)
         rc = meta_fixed(&txn, "tail", &ledger->tail, sizeof(ledger->tail));
+    if (rc == -ENOENT)
+        rc = -EILSEQ;
+    if (rc == 0 && ledger->unresolved == LEDGER_UNRESOLVED_COUNT &&
+        meta_fixed(&txn, "unresolved", &rule, sizeof(rule)) == 0 && rule < LEDGER_UNRESOLVED_COUNT)
+        ledger->unresolved = (enum ledger_unresolved)rule;
     db_end(&txn);
-    return rc == -ENOENT ? -EILSEQ : rc;
+    return rc;
 }
 
 /* ---- binding the region ---- */
@@ -412,6 +417,8 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     rc = db_open(&db, &ledger->db);
     if (rc == 0)
         rc = meta_load(ledger);
+    if (ledger->unresolved == LEDGER_UNRESOLVED_COUNT)
+        ledger->unresolved = LEDGER_VOID; /* no server was ever here */
     if (rc == 0)
         rc = take_region(ledger);
     if (rc < 0)
@@ -484,6 +491,38 @@ ledger_keep_prices(struct ledger *ledger, uint64_t version, struct str json)
     return db_commit(&txn);
 }
 
+static int
+meta_keep(struct ledger *ledger, const char *name, struct str value)
+{
+    struct db_txn txn;
+    struct str old;
+    bool same;
+    int rc = db_read(ledger->db, &txn);
+
+    if (rc < 0)
+        return rc;
+    same = db_meta_get(&txn, name, &old) == 0 && str_eq(old, value);
+    db_end(&txn);
+    if (same)
+        return 0;
+    rc = db_write(ledger->db, &txn);
+    if (rc == 0)
+        rc = db_meta_put(&txn, name, value);
+    if (rc == 0)
+        return db_commit(&txn);
+    db_end(&txn);
+    return rc;
+}
+
+int
+ledger_keep_rule(struct ledger *ledger)
+{
+    uint32_t rule = ledger->unresolved;
+
+    ASSERT(rule < LEDGER_UNRESOLVED_COUNT);
+    return meta_keep(ledger, "unresolved", (struct str){(const char *)&rule, sizeof(rule)});
+}
+
 static void
 names_json(struct buf *out, const struct ledger_inherit *inherit)
 {
@@ -507,27 +546,12 @@ names_json(struct buf *out, const struct ledger_inherit *inherit)
 int
 ledger_keep_names(struct ledger *ledger, const struct ledger_inherit *inherit)
 {
-    struct db_txn txn;
     struct buf json;
-    struct str value;
-    bool same;
-    int rc = db_read(ledger->db, &txn);
+    int rc;
 
-    if (rc < 0)
-        return rc;
     buf_init(&json, 65536);
     names_json(&json, inherit);
-    same = db_meta_get(&txn, "names", &value) == 0 && str_eq(value, buf_str(&json));
-    db_end(&txn);
-    rc = json.failed ? -ENOMEM : 0;
-    if (rc == 0 && !same) {
-        rc = db_write(ledger->db, &txn);
-        if (rc == 0)
-            rc = db_meta_put(&txn, "names", buf_str(&json));
-        if (rc == 0)
-            rc = db_commit(&txn);
-        db_end(&txn);
-    }
+    rc = json.failed ? -ENOMEM : meta_keep(ledger, "names", buf_str(&json));
     buf_free(&json);
     return rc;
 }

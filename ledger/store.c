@@ -139,7 +139,7 @@ open_ledger(struct store *store)
         .region = store->region,
         .store_path = store->store_path,
         .durability = LEDGER_RELAXED,
-        .unresolved = LEDGER_VOID,
+        .unresolved = LEDGER_UNRESOLVED_COUNT,
         .host = {.wall_us = host_wall_us,
                  .mono_us = host_mono_us,
                  .pause = host_pause,

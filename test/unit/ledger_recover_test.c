@@ -346,6 +346,19 @@ unresolved_input(void **state)
     unresolved(LEDGER_INPUT, CREDITS(3));
 }
 
+/* The power came back, and the first to open the store is a command: the server's rule holds. */
+static void
+unresolved_rule_is_kept(void **state)
+{
+    (void)state;
+    w.unresolved = LEDGER_FULL;
+    world_restart(&w);
+    assert_int_equal(ledger_keep_rule(w.ledger), 0);
+    w.unresolved = LEDGER_UNRESOLVED_COUNT;
+    world_restart(&w);
+    assert_int_equal(w.ledger->unresolved, LEDGER_FULL);
+}
+
 static void
 unresolved_full(void **state)
 {
@@ -449,7 +462,8 @@ main(void)
         TEST(hostile_slots),        TEST(overflowing_charges),
         TEST(random_bytes_in_slots), TEST(unresolved_void),
         TEST(unresolved_input),     TEST(unresolved_full),
-        TEST(unresolved_killed),    TEST(lost_bells),
+        TEST(unresolved_killed),    TEST(unresolved_rule_is_kept),
+        TEST(lost_bells),
         TEST(calls_in_flight),
     };
 
