@@ -24,13 +24,14 @@
 
 #include "test/unit/shm_ledger.h"
 
+#include "base/poison.h"
 #include "base/rng.h"
 
 #include <ucontext.h>
 
 /* The address sanitizer keeps a second stack for each coroutine and must be told of every switch.
  */
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef POISON_ON
 #include <sanitizer/common_interface_defs.h>
 #define SWITCH_BEGINS(save, bottom, bytes) __sanitizer_start_switch_fiber((save), (bottom), (bytes))
 #define SWITCH_ENDED(save, bottom, bytes) __sanitizer_finish_switch_fiber((save), (bottom), (bytes))
