@@ -14,6 +14,8 @@
 #include "worker/settle.h"
 #include "worker/uconn.h"
 
+#define CONNECT_GRACE_MS 100u
+
 static void
 log_failed(const struct call *call, enum record_reason reason, const char *text)
 {
@@ -107,8 +109,9 @@ forward_next(struct call *call)
         return;
     case UCONN_TOOK_NEW:
         call_set_state(call, CALL_DIALLING);
-        /* net has the deadline of the connect; this one is for all of it. */
-        call_set_timer(call, (uint64_t)upstream->connect_ms + upstream->first_byte_ms);
+        /* net gives up resolving and connecting by itself a moment earlier, and knows better what
+         * failed; this one is for the TLS handshake as well. */
+        call_set_timer(call, (uint64_t)upstream->connect_ms + CONNECT_GRACE_MS);
         return;
     case UCONN_TOOK_NONE:
         no_connection(call, "has no connection free");

@@ -95,10 +95,12 @@ relay_timed_out(struct call *call, bool over)
         return;
     }
     if (!over) {
-        bool first = call->state == CALL_SENT || call->state == CALL_DIALLING;
+        bool dialling = call->state == CALL_DIALLING, sent = call->state == CALL_SENT;
 
-        reason = first ? REASON_TIMEOUT_FIRST_BYTE : REASON_TIMEOUT_IDLE;
-        text = first ? "no answer in time" : "the answer stopped coming";
+        reason = dialling ? REASON_TIMEOUT_CONNECT
+                          : sent ? REASON_TIMEOUT_FIRST_BYTE : REASON_TIMEOUT_IDLE;
+        text = dialling ? "no connection in time"
+                        : sent ? "no answer in time" : "the answer stopped coming";
     }
     if (call->state == CALL_ANNOUNCED) {
         struct proto_error error;
