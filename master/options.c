@@ -8,6 +8,8 @@
 
 #include "base/str.h"
 
+static char program[] = "turnpike";
+
 static const char serve_usage[] =
     "usage: turnpike serve [options]\n"
     "\n"
@@ -247,6 +249,7 @@ options_serve(int argc, char **argv, struct options *out)
     int opt;
 
     options_default(out);
+    argv[0] = program; /* getopt's complaints begin with it */
     optind = 1;
     while ((opt = getopt_long(argc, argv, "c:s:l:w:", longs, NULL)) != -1) {
         int rc = serve_option(out, opt);
@@ -272,6 +275,7 @@ options_check(int argc, char **argv, struct options *out)
     int opt;
 
     options_default(out);
+    argv[0] = program; /* getopt's complaints begin with it */
     optind = 1;
     while ((opt = getopt_long(argc, argv, "c:s:", longs, NULL)) != -1) {
         if (opt == 'c') {
