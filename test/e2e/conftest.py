@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 
@@ -60,6 +61,21 @@ channel "{name}" {{
 }}
 """
     return conf + f"limits {{ {limits} }}\n"
+
+
+@pytest.fixture(autouse=True)
+def time_limit():
+    """A test that hangs fails, and its fixtures still end what they started."""
+    seconds = 180 if rig.SANITIZED else 90
+
+    def late(*_):
+        raise TimeoutError(f"the test took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -301,7 +301,7 @@ class Turnpike:
                 [TURNPIKE, "serve", *self.args, *more], env=self.env, stderr=log, stdout=log,
                 stdin=subprocess.DEVNULL, cwd=self.folder)
         ready = wait_for(self._ready, what="the server")
-        urls = re.search(r"listen=(.*)", ready).group(1).strip().strip('"').split(" ")
+        urls = re.findall(r"(?:https?|metrics)://[^\s\",]+", ready)
         self.urls = urls
         self.ports = {}
         for url in urls:
