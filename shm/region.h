@@ -147,13 +147,13 @@ int region_ensure(struct region *region, enum region_part part, uint64_t bytes) 
 int region_table_ensure(struct region *region, uint32_t table) MUST_CHECK; /* master or ledger */
 void *region_part(const struct region *region, enum region_part part);
 
-/* Liveness. Taking waits for nobody: -EAGAIN when another process has it. Opens a new description of
- * the file, unless this process has one that holds a lock. Kept until the process ends. */
+/* Liveness. Taking waits for nobody: -EAGAIN when another process has it. Opens a new description
+ * of the file, unless this process has one that holds a lock. Kept until the process ends. */
 int region_lock_table(struct region *region, uint32_t table) MUST_CHECK;
 int region_lock_ledger(struct region *region) MUST_CHECK;
 /*
- * A parent that took a table's lock, published the table as TABLE_LIVE and forked its worker lets go
- * of it: the child alone has it from then on. So there is no moment in which a live table has no
+ * A parent that took a table's lock, published the table as TABLE_LIVE and forked its worker lets
+ * go of it: the child alone has it from then on. So there is no moment in which a live table has no
  * lock, whoever dies.
  */
 void region_lock_hand_over(struct region *region);

@@ -1,9 +1,9 @@
 /*
  * Proof of life: every worker holds a write lock on its table's byte of the memory file, the ledger
- * process on a byte of its own. The locks belong to the open file description, which is made anew for
- * each process by opening the descriptor's entry in /proc (the file's name may be gone) and which no
- * other keeps, so the kernel drops them exactly when that process is gone, however it went. A process
- * id would prove nothing.
+ * process on a byte of its own. The locks belong to the open file description, which is made anew
+ * for each process by opening the descriptor's entry in /proc (the file's name may be gone) and
+ * which no other keeps, so the kernel drops them exactly when that process is gone, however it
+ * went. A process id would prove nothing.
  *
  * Only the numbers of the bytes matter, not what stands there.
  */

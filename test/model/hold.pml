@@ -3,8 +3,8 @@
  * and a ledger process with a database. Every process can be killed between any two steps, and
  * everything at once.
  *
- *   worker   a call takes a slot: CLAIM, enters the budget, notes in the slot that it has, swaps the
- *            account's word, HELD; or is refused, leaves the budget, and stores FREE. Some calls
+ *   worker   a call takes a slot: CLAIM, enters the budget, notes in the slot that it has, swaps
+ *            the account's word, HELD; or is refused, leaves the budget, and stores FREE. Some calls
  *            take a second slot to have more. Then each slot is settled: charge, SETTLED.
  *   ledger   a batch: commit to the database what is SETTLED (a transaction: one step); then for
  *            each slot return the unused part to the budget and to the account, and FREE with the
@@ -14,19 +14,19 @@
  *            process recounts when it finds a word frozen, a batch not applied, or a dead worker's
  *            slot.
  *   killer   kills WK workers and LK ledger processes, or all of them at once; then all are dead
- *            before the next ledger process starts: it adopts the memory. The next worker of a table
- *            comes when the dead one's slots are swept.
+ *            before the next ledger process starts: it adopts the memory. The next worker of a
+ *            table comes when the dead one's slots are swept.
  *
  * What is simpler here than in the program, and why that is no loss:
- *   - A compare-and-swap is one step with its load: a swap that succeeds replaced the very value that
- *     was loaded, and one that fails changes nothing.
+ *   - A compare-and-swap is one step with its load: a swap that succeeds replaced the very value
+ *     that was loaded, and one that fails changes nothing.
  *   - A generation is not a number. That it goes up when a slot is freed means that the database's
  *     record of the slot is not the record of what the slot holds next: in_last[] is cleared.
  *   - What a slot says besides its state is cleared when it is FREE, since nobody looks at it then.
  *   - A hold is 1; charges alternate between 0 and 1.
  *
- * Checked in every state: no credit is given out that is not there; the budget is never below what is
- * held and spent in it. At the end: deposits = available + spent, the budget is what was spent, and
+ * Checked in every state: no credit is given out that is not there; the budget is never below what
+ * is held and spent in it. At the end: deposits = available + spent, the budget is what was spent, and
  * every charge that was settled is in the database once.
  *
  * BUG=1 to BUG=18 plant mistakes that must be found: test/model/run.

@@ -507,6 +507,31 @@ test_locks(void **state)
     assert_int_equal(region_ledger_locked(t.region), 0);
 }
 
+/* A lock taken for a child is the child's alone once its parent let go of it. */
+static void
+test_lock_handed_over(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(region_lock_table(t.region, 3), 0);
+    fflush(NULL);
+    pid = fork();
+    assert_true(pid >= 0);
+    while (pid == 0)
+        pause();
+    region_lock_hand_over(t.region);
+    assert_int_equal(region_table_locked(t.region, 3), 1);
+    assert_int_equal(region_lock_table(t.region, 3), -EAGAIN);
+    assert_int_equal(region_lock_table(t.region, 2), 0); /* another one's */
+    region_lock_hand_over(t.region);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(region_table_locked(t.region, 3), 0);
+    region_lock_hand_over(t.region); /* nothing to let go of */
+}
+
 /* One process may hold several, and sees its own. */
 static void
 test_lock_own(void **state)
@@ -672,6 +697,7 @@ main(void)
         TEST(test_ensure),
         TEST(test_table_ensure),
         TEST(test_locks),
+        TEST(test_lock_handed_over),
         TEST(test_lock_own),
         TEST(test_lock_without_rights),
         TEST(test_turns),
