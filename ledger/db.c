@@ -12,7 +12,12 @@
 #include <unistd.h>
 
 #define MAP_BYTES_DEFAULT (UINT64_C(16) << 30)
-#define AHEAD_BYTES (UINT64_C(16) << 20) /* the file is allocated this far ahead */
+/* The file is allocated this far ahead, and this much is kept when calls are refused: an eighth and a
+ * sixteenth of the disk within these bounds. */
+#define AHEAD_BYTES_MIN (UINT64_C(512) << 10)
+#define AHEAD_BYTES_MAX (UINT64_C(16) << 20)
+#define KEEP_BYTES_MIN (UINT64_C(256) << 10)
+#define KEEP_BYTES_MAX (UINT64_C(4) << 20)
 #define READERS_MAX 126
 
 struct db {
@@ -641,34 +646,54 @@ db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *va
 /* ---- room ---- */
 
 /*
- * Blocks that the file will need are allocated before they are, without changing its size, which is
- * LMDB's. Failure is no fault: it only means that the disk is nearly full, and the answer says so.
+ * The file is allocated ahead of its use, without changing its size, which is LMDB's: others who fill
+ * the disk then fill what is left of it, and we have time to refuse calls before a commit fails. How
+ * far ahead, and how much is kept for what was admitted already, goes by the size of the disk.
  */
-static void
-allocate_ahead(struct db *db, uint64_t used_bytes)
+static uint64_t
+within(uint64_t bytes, uint64_t least, uint64_t most)
 {
-    if (used_bytes + AHEAD_BYTES / 2 <= db->ahead_bytes)
+    return MIN(MAX(bytes, least), most);
+}
+
+static void
+allocate_ahead(struct db *db, uint64_t used_bytes, uint64_t disk_bytes)
+{
+    uint64_t ahead = within(disk_bytes / 8, AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+
+    if (used_bytes + ahead / 2 <= db->ahead_bytes)
         return;
-
-    uint64_t want = used_bytes + AHEAD_BYTES;
-
-    if (fallocate(db->data_fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)want) == 0)
-        db->ahead_bytes = want;
+    /* No room for all of it: for some of it, then. */
+    for (; ahead >= AHEAD_BYTES_MIN / 8; ahead /= 2) {
+        if (used_bytes + ahead <= db->ahead_bytes)
+            return;
+        if (fallocate(db->data_fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)(used_bytes + ahead)) == 0) {
+            db->ahead_bytes = used_bytes + ahead;
+            return;
+        }
+        if (errno != ENOSPC)
+            return;
+    }
 }
 
 static int
-disk_used_permille(const struct db *db, uint64_t used_bytes)
+disk_used_permille(const struct db *db, uint64_t used_bytes, const struct statvfs *fs)
 {
-    struct statvfs fs;
+    uint64_t disk_bytes = (uint64_t)fs->f_blocks * fs->f_frsize;
+    uint64_t keep = within(disk_bytes / 16, KEEP_BYTES_MIN, KEEP_BYTES_MAX);
+    uint64_t left = (uint64_t)fs->f_bavail * fs->f_frsize;
     struct stat st;
+    int permille;
 
-    if (fstatvfs(db->data_fd, &fs) != 0 || fstat(db->data_fd, &st) != 0)
+    if (fstat(db->data_fd, &st) != 0)
         return 0;
-
-    uint64_t ours = MAX((uint64_t)st.st_blocks * 512, used_bytes);
-    uint64_t room = ours + (uint64_t)fs.f_bavail * fs.f_frsize;
-
-    return room == 0 ? 1000 : (int)(used_bytes / 1024 * 1000 / MAX(room / 1024, 1));
+    if ((uint64_t)st.st_blocks * 512 > used_bytes)
+        left += (uint64_t)st.st_blocks * 512 - used_bytes;
+    permille = (int)(used_bytes / 1024 * 1000 / MAX((used_bytes + left) / 1024, 1));
+    if (left < keep)
+        return MAX(permille, DB_FULL_STOP);
+    /* Not open again the moment that a page is free. */
+    return left < keep + keep / 2 ? MAX(permille, DB_FULL_AGAIN) : permille;
 }
 
 int
@@ -676,21 +701,25 @@ db_look_after(struct db *db)
 {
     MDB_envinfo info;
     MDB_stat stat;
+    struct statvfs fs;
 
-    if (mdb_env_info(db->env, &info) != 0 || mdb_env_stat(db->env, &stat) != 0)
+    if (mdb_env_info(db->env, &info) != 0 || mdb_env_stat(db->env, &stat) != 0 ||
+        fstatvfs(db->data_fd, &fs) != 0)
         return 0;
 
     uint64_t used = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 
-    allocate_ahead(db, used);
+    allocate_ahead(db, used, (uint64_t)fs.f_blocks * fs.f_frsize);
     if (used > db->map_bytes / 2 && db->map_bytes <= SIZE_MAX / 4) {
         pthread_rwlock_wrlock(&db->map_lock);
         if (mdb_env_set_mapsize(db->env, db->map_bytes * 2) == 0)
             db->map_bytes *= 2;
         pthread_rwlock_unlock(&db->map_lock);
     }
+    if (fstatvfs(db->data_fd, &fs) != 0)
+        return 0;
 
     int of_map = (int)(used / 1024 * 1000 / (db->map_bytes / 1024));
 
-    return MAX(of_map, disk_used_permille(db, used));
+    return MAX(of_map, disk_used_permille(db, used, &fs));
 }

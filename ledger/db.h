@@ -118,9 +118,15 @@ int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
 /* The last entry of a table. -ENOENT when it is empty. */
 int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
 
-/* Between transactions of the main thread: grows the map when it is half full (waits for readers, who
+#define DB_FULL_WARN 800 /* per mille of the room: say so */
+#define DB_FULL_STOP 950 /* take no new calls */
+#define DB_FULL_AGAIN 930 /* below it, take them again */
+/*
+ * Between transactions of the main thread: grows the map when it is half full (waits for readers, who
  * are short), allocates the file ahead. Returns the part of the room that is used, per mille: of the
- * map or of what the file system has, whichever is fuller. */
+ * map or of what the file system has, whichever is fuller; at least DB_FULL_STOP when what is left
+ * is only enough for what was admitted already.
+ */
 int db_look_after(struct db *db);
 
 /* ---- fixed records; all little-endian as the machine is, sizes checked at opening ---- */

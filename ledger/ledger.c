@@ -36,9 +36,6 @@
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
 #define AUDIT_US 10000000u
 #define LOCK_TRIES 600       /* of 50 ms each, for a predecessor to go */
-#define FULL_WARN 800        /* per mille of the room */
-#define FULL_STOP 950
-#define FULL_AGAIN 930
 
 struct process {
     const struct ledger_inherit *inherit;
@@ -116,16 +113,16 @@ look_at_room(struct process *process)
     int permille = db_look_after(process->ledger->db);
     bool stopped = atomic_load_explicit(&header->stop_taking, memory_order_relaxed) != 0;
 
-    if (permille >= FULL_STOP && !stopped) {
+    if (permille >= DB_FULL_STOP && !stopped) {
         log_error("store.full", "used_permille=%d what=no-new-calls", permille);
         atomic_store_explicit(&header->stop_taking, 1, memory_order_release);
-    } else if (permille < FULL_AGAIN && stopped) {
+    } else if (permille < DB_FULL_AGAIN && stopped) {
         log_info("store.room", "used_permille=%d", permille);
         atomic_store_explicit(&header->stop_taking, 0, memory_order_release);
     }
-    if (permille >= FULL_WARN && !process->warned_full)
+    if (permille >= DB_FULL_WARN && !process->warned_full)
         log_warn("store.nearly-full", "used_permille=%d", permille);
-    process->warned_full = permille >= FULL_WARN;
+    process->warned_full = permille >= DB_FULL_WARN;
 }
 
 static int
@@ -174,6 +171,8 @@ turn(struct process *process, bool *busy)
         if (rc < 0 || !full)
             break;
     }
+    if (*busy)
+        look_at_room(process);
     if (rc == 0 && process->control != NULL)
         rc = control_work(process->control);
     return rc == 0 ? now_and_then(process, now_us) : rc;
