@@ -85,6 +85,8 @@ class Load:
             self.answers.append(answer)
             if answer.status is None and not answer.aborted:
                 await asyncio.sleep(0.03)
+            elif answer.status == 503:
+                await asyncio.sleep(0.05)
             elif answer.status is not None and answer.status >= 400:
                 await asyncio.sleep(0.01)
         await client.close()
