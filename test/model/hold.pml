@@ -4,8 +4,8 @@
  * everything at once.
  *
  *   worker   a call takes a slot: CLAIM, enters the budget, notes in the slot that it has, swaps
- *            the account's word, HELD; or is refused, leaves the budget, and stores FREE. Some calls
- *            take a second slot to have more. Then each slot is settled: charge, SETTLED.
+ *            the account's word, HELD; or is refused, leaves the budget, and stores FREE. Some
+ *            calls take a second slot to have more. Then each slot is settled: charge, SETTLED.
  *   ledger   a batch: commit to the database what is SETTLED (a transaction: one step); then for
  *            each slot return the unused part to the budget and to the account, and FREE with the
  *            next generation; then note that the batch is applied. A recount: freeze both words,
@@ -26,8 +26,8 @@
  *   - A hold is 1; charges alternate between 0 and 1.
  *
  * Checked in every state: no credit is given out that is not there; the budget is never below what
- * is held and spent in it. At the end: deposits = available + spent, the budget is what was spent, and
- * every charge that was settled is in the database once.
+ * is held and spent in it. At the end: deposits = available + spent, the budget is what was spent,
+ * and every charge that was settled is in the database once.
  *
  * BUG=1 to BUG=18 plant mistakes that must be found: test/model/run.
  */
