@@ -50,6 +50,14 @@ void js_position(struct str text, size_t offset, unsigned *line, unsigned *colum
  */
 bool MUST_CHECK js_check(struct str text, struct js_value *out, struct js_error *err);
 
+struct js_members;
+/*
+ * The same, and when the value is an object also its members (none, when it is something else), at
+ * next to no price: for those who need several of them. members may be NULL.
+ */
+bool MUST_CHECK js_check_members(struct str text, struct js_value *out, struct js_members *members,
+                                 struct js_error *err);
+
 /*
  * Walks an object or array that js_check() (or an iterator) gave: never fails on checked text.
  *
@@ -65,6 +73,18 @@ struct js_iter {
 };
 void js_iter_init(struct js_iter *it, struct js_value value);
 bool js_next(struct js_iter *it, struct js_value *key, struct js_value *value);
+
+/* An object's members in their order: the first ones listed, those for which the list is too short
+ * by walking on with rest. */
+#define JS_MEMBERS_MAX 24
+struct js_member {
+    struct js_value key, value;
+};
+struct js_members {
+    size_t count; /* in the list */
+    struct js_iter rest;
+    struct js_member list[JS_MEMBERS_MAX];
+};
 
 /* The member called name (compared after unescaping), first one wins; type JS_NONE if absent or not
  * an object. */

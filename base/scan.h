@@ -75,6 +75,15 @@ scan_vector_special(__m128i v)
         _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
         _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)));
 }
+
+/* A bit for each of the 16 bytes at p that scan_special() looks for. */
+static inline unsigned
+scan_bits_special(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+
+    return (unsigned)_mm_movemask_epi8(scan_vector_special(v));
+}
 #endif
 
 /* A quote, a backslash, a control character, or a byte that is not ASCII. */
@@ -83,8 +92,7 @@ scan_special(const char *p, const char *end)
 {
 #ifdef SCAN_SSE2
     for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned mask = (unsigned)_mm_movemask_epi8(scan_vector_special(v));
+        unsigned mask = scan_bits_special(p);
 
         if (mask != 0)
             return p + __builtin_ctz(mask);

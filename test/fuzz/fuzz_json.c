@@ -171,6 +171,30 @@ is_known_refusal(const json_error_t *error)
     }
 }
 
+/* What the check notes of an object's members is what a walk finds. */
+static void
+compare_members(struct js_value object, struct js_members *members)
+{
+    struct js_value key, value;
+    struct js_iter it;
+    size_t i = 0;
+
+    js_iter_init(&it, js_is(object, JS_OBJECT) ? object : (struct js_value){.type = JS_NONE});
+    for (; js_next(&it, &key, &value); i++) {
+        struct js_member noted;
+
+        if (i < members->count)
+            noted = members->list[i];
+        else
+            ASSERT(js_next(&members->rest, &noted.key, &noted.value));
+        ASSERT(noted.key.raw.ptr == key.raw.ptr && noted.key.raw.len == key.raw.len);
+        ASSERT(noted.value.raw.ptr == value.raw.ptr && noted.value.raw.len == value.raw.len);
+        ASSERT(noted.key.escaped == key.escaped && noted.value.escaped == value.escaped);
+        ASSERT(noted.key.type == JS_STRING && noted.value.type == value.type);
+    }
+    ASSERT(i >= members->count && !js_next(&members->rest, &key, &value));
+}
+
 /* Any value whose text is unchecked must be safe to walk, if with nonsense. */
 static void
 walk_unchecked(struct str text)
@@ -196,6 +220,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* The sanitizer sees one byte read too many behind an allocation of just this size. */
     char *copy = malloc(size);
     struct str text = {copy, size};
+    struct js_members members;
     struct js_value value;
     struct js_error err;
     json_error_t json_err;
@@ -208,9 +233,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (size > 0)
         memcpy(copy, data, size);
-    valid = js_check(text, &value, &err);
+    valid = js_check_members(text, &value, &members, &err);
     ASSERT(valid == (err.what == NULL));
     ASSERT(err.offset <= size);
+    compare_members(value, &members);
     json = json_loadb(copy == NULL ? "" : copy, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &json_err);
     if (valid && json != NULL)
         compare(value, json);

@@ -2,5 +2,6 @@
 #define SCAN_PORTABLE
 
 #include "base/js.c"
+#include "base/js_check.c"
 
 #include "test/unit/base_js_test.c"

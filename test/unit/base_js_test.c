@@ -261,6 +261,81 @@ test_walk_object(void **state)
 }
 
 static void
+assert_same(struct js_value got, struct js_value want)
+{
+    assert_int_equal(got.type, want.type);
+    assert_int_equal(got.escaped, want.escaped);
+    assert_ptr_equal(got.raw.ptr, want.raw.ptr);
+    assert_int_equal(got.raw.len, want.raw.len);
+}
+
+/* The members that the check notes, and those it has no room for, are those of a walk. */
+static void
+test_members(void **state)
+{
+    static const char *const bits[] = {
+        "\"a\":1",
+        " \"\" : {} ",
+        "\"\\u0061\":\"\\n\"",
+        "\"b\":[{\"c\":\"\\t\"}]",
+        "\n\"d\"\n:\nnull\n",
+        "\"e\":{\"a\":{\"b\":\"\\u0062\"}}",
+        "\"f\":\"\"",
+        "\"g\":-1.5e3",
+    };
+    char text[4096];
+
+    (void)state;
+    for (size_t count = 0; count <= 3 * JS_MEMBERS_MAX; count++) {
+        struct js_value object, key, value, late_key, late;
+        struct js_members members;
+        struct js_error err;
+        struct js_iter it;
+        size_t len = 0, i = 0;
+
+        for (size_t k = 0; k < count; k++)
+            len += (size_t)sprintf(text + len, "%s%s", k == 0 ? "{" : ",",
+                                   bits[(k * 7 + count) % COUNT_OF(bits)]);
+        len += (size_t)sprintf(text + len, count == 0 ? " { } " : "} ");
+        assert_true(js_check_members((struct str){text, len}, &object, &members, &err));
+        assert_int_equal(members.count, MIN(count, (size_t)JS_MEMBERS_MAX));
+        for (js_iter_init(&it, object); js_next(&it, &key, &value); i++) {
+            if (i < members.count) {
+                assert_same(members.list[i].key, key);
+                assert_same(members.list[i].value, value);
+                continue;
+            }
+            assert_true(js_next(&members.rest, &late_key, &late));
+            assert_int_equal(members.rest.index, it.index);
+            assert_same(late_key, key);
+            assert_same(late, value);
+        }
+        assert_int_equal(i, count);
+        assert_false(js_next(&members.rest, &late_key, &late));
+        /* Cut short it is no JSON, and has no members. */
+        assert_false(js_check_members((struct str){text, len - 2}, &object, &members, &err));
+        assert_int_equal(members.count, 0);
+        assert_false(js_next(&members.rest, &late_key, &late));
+    }
+}
+
+static void
+test_members_of_others(void **state)
+{
+    static const char *const texts[] = {"[{\"a\":1}]", "\"a\"", "1", "{}", "[]", "[[{\"a\":1}],2]"};
+    struct js_value value, key;
+    struct js_members members;
+    struct js_error err;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        assert_true(js_check_members(str_from(texts[i]), &value, &members, &err));
+        assert_int_equal(members.count, 0);
+        assert_false(js_next(&members.rest, &key, &value));
+    }
+}
+
+static void
 test_walk_array(void **state)
 {
     struct js_value array = must_check(STR("[ [ ] , \"]\" ,3,{\"a\":[]}]"));
@@ -507,13 +582,21 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),       cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_depth),       cmocka_unit_test(test_position),
-        cmocka_unit_test(test_walk_object), cmocka_unit_test(test_walk_array),
-        cmocka_unit_test(test_get),         cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_every_place),
-        cmocka_unit_test(test_skip),        cmocka_unit_test(test_backslashes),
+        cmocka_unit_test(test_valid),
+        cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_position),
+        cmocka_unit_test(test_walk_object),
+        cmocka_unit_test(test_walk_array),
+        cmocka_unit_test(test_get),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_every_place),
+        cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_backslashes),
         cmocka_unit_test(test_mutants),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_members_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

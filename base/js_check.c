@@ -1,0 +1,433 @@
+/*
+ * The check of JSON text: reads every byte once and knows the grammar. It keeps no tree: of the
+ * containers it is in it remembers one bit each, object or array, which is all that is needed to
+ * know what may follow. The members of the outermost object it notes as it comes by, since that
+ * costs next to nothing here, and a second walk nearly as much as the check.
+ *
+ * Where the time goes: a short string is one look at 16 bytes, a long one a look at 64 at a time
+ * (js_check_string()); between strings there are a few bytes of punctuation, each of which is
+ * one jump that repeats. So the main loop is one function that holds its place in registers,
+ * and calls others only for what is rare or long.
+ */
+#include <string.h>
+
+#include "base/js_text.h"
+#include "base/scan.h"
+#include "base/str.h"
+#include "base/utf8.h"
+
+struct checker {
+    const char *end;
+    struct js_error err; /* what is set on the first fault */
+    const char *err_at;
+    bool escaped; /* the string read last has a backslash */
+};
+
+/* The functions below give the place behind what they read, or NULL at a fault. */
+
+static const char *
+fault(struct checker *c, const char *what, const char *at)
+{
+    c->err.what = what;
+    c->err_at = at;
+    return NULL;
+}
+
+/* At a fault of what stands at `at`: the same, or the text's end when there is nothing. */
+static const char *
+fault_or_end(struct checker *c, const char *what, const char *at)
+{
+    return fault(c, at >= c->end ? "unexpected end" : what, at);
+}
+
+/* ---- strings ----------------------------------------------------------------------------- */
+
+static bool
+is_hex(char c)
+{
+    return js_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* What a backslash may stand before, but for u. */
+static inline bool
+is_escape(char c)
+{
+    static const bool escapes[256] = {
+        ['"'] = 1, ['\\'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1, ['n'] = 1, ['r'] = 1, ['t'] = 1};
+
+    return escapes[(uint8_t)c];
+}
+
+/* At the u of \u. Steps over it and, after a high surrogate, over the low one. */
+static const char *
+check_unicode_escape(struct checker *c, const char *p)
+{
+    const char *start = p - 1;
+    uint32_t code;
+
+    for (int i = 1; i <= 4; i++) {
+        if (p + i >= c->end || !is_hex(p[i]))
+            return fault_or_end(c, "invalid escape", p + i);
+    }
+    code = js_hex4(p + 1);
+    p += 5;
+    if (code < 0xd800 || code > 0xdfff)
+        return p;
+    if (code > 0xdbff)
+        return fault(c, "lone surrogate", start);
+    for (int i = 0; i < 6; i++) {
+        if (p + i >= c->end)
+            return fault(c, "unexpected end", c->end);
+        if (i == 0 ? p[i] != '\\' : i == 1 ? p[i] != 'u' : !is_hex(p[i]))
+            return fault(c, i < 2 ? "lone surrogate" : "invalid escape", i < 2 ? start : p + i);
+    }
+    code = js_hex4(p + 2);
+    if (code < 0xdc00 || code > 0xdfff)
+        return fault(c, "lone surrogate", start);
+    return p + 6;
+}
+
+/* At the backslash. */
+static const char *
+check_escape(struct checker *c, const char *p)
+{
+    c->escaped = true;
+    p++;
+    if (p >= c->end)
+        return fault(c, "unexpected end", c->end);
+    if (*p == 'u')
+        return check_unicode_escape(c, p);
+    if (!is_escape(*p))
+        return fault(c, "invalid escape", p);
+    return p + 1;
+}
+
+/* At a byte of a string that is not plain ASCII and not the closing quote. */
+static const char *
+check_special(struct checker *c, const char *p)
+{
+    if (*p == '\\')
+        return check_escape(c, p);
+    if ((uint8_t)*p < 0x20)
+        return fault(c, "control character in string", p);
+    /* Text that is not ASCII rarely is for one character only. */
+    do {
+        size_t len = utf8_sequence(p, (size_t)(c->end - p));
+
+        if (len == 0)
+            return fault(c, "invalid UTF-8", p);
+        p += len;
+    } while (p < c->end && (*p & 0x80) != 0);
+    return p;
+}
+
+#ifdef SCAN_SSE2
+/*
+ * Goes on in a string block by block, up to the closing quote (then *closed) or to where less
+ * than a block is left. What is frequent, escapes of one letter and text that is not ASCII, is
+ * stepped over in the block's bits.
+ */
+static const char *
+check_blocks(struct checker *c, const char *p, bool *closed)
+{
+    const char *end = c->end, *next;
+
+    for (; end - p >= SCAN_BLOCK; p = next) {
+        struct scan_vectors block = scan_block(p);
+        uint64_t hits = scan_block_special(&block);
+
+        next = p + SCAN_BLOCK;
+        while (hits != 0) {
+            unsigned at = (unsigned)__builtin_ctzll(hits);
+            const char *q = p + at;
+            size_t len = 0;
+
+            if (*q == '"') {
+                *closed = true;
+                return q;
+            }
+            if (*q == '\\' && at < SCAN_BLOCK - 1 && is_escape(q[1])) {
+                c->escaped = true;
+                len = 2;
+            } else if ((*q & 0x80) != 0) {
+                len = utf8_sequence(q, SCAN_BLOCK - at);
+            }
+            if (len > 0) {
+                hits &= ~(((UINT64_C(1) << len) - 1) << at);
+                continue;
+            }
+            q = check_special(c, q);
+            if (q == NULL)
+                return NULL;
+            if (q >= next) {
+                next = q;
+                break;
+            }
+            hits &= ~UINT64_C(0) << (q - p);
+        }
+    }
+    return p;
+}
+#endif
+
+/* Inside a string that is long, or has more in it than plain ASCII. */
+static __attribute__((noinline)) const char *
+check_string_rest(struct checker *c, const char *p)
+{
+#ifdef SCAN_SSE2
+    bool closed = false;
+
+    p = check_blocks(c, p, &closed);
+    if (p == NULL || closed)
+        return p == NULL ? NULL : p + 1;
+#endif
+    for (;;) {
+        p = scan_special(p, c->end);
+        if (p >= c->end)
+            return fault(c, "unexpected end", c->end);
+        if (*p == '"')
+            return p + 1;
+        p = check_special(c, p);
+        if (p == NULL)
+            return NULL;
+    }
+}
+
+/* Behind the opening quote. */
+static inline const char *
+check_string(struct checker *c, const char *p)
+{
+    c->escaped = false;
+#ifdef SCAN_SSE2
+    if (LIKELY(c->end - p >= 16)) {
+        unsigned hits = scan_bits_special(p);
+
+        if (hits != 0 && LIKELY(p[__builtin_ctz(hits)] == '"'))
+            return p + __builtin_ctz(hits) + 1;
+    }
+#endif
+    return check_string_rest(c, p);
+}
+
+/* ---- other values ------------------------------------------------------------------------ */
+
+static inline const char *
+check_digits(struct checker *c, const char *p)
+{
+    const char *start = p;
+
+    while (p < c->end && js_is_digit(*p))
+        p++;
+    return p > start ? p : fault_or_end(c, "invalid number", p);
+}
+
+static const char *
+check_fraction(struct checker *c, const char *p)
+{
+    if (*p == '.') {
+        p = check_digits(c, p + 1);
+        if (p == NULL)
+            return NULL;
+    }
+    if (p < c->end && (*p | 0x20) == 'e') {
+        p++;
+        if (p < c->end && (*p == '+' || *p == '-'))
+            p++;
+        return check_digits(c, p);
+    }
+    return p;
+}
+
+/* At the first digit. */
+static inline const char *
+check_number(struct checker *c, const char *p)
+{
+    if (p < c->end && *p == '0') {
+        p++;
+        if (p < c->end && js_is_digit(*p))
+            return fault(c, "invalid number", p);
+    } else {
+        p = check_digits(c, p);
+        if (p == NULL)
+            return NULL;
+    }
+    if (p < c->end && (*p == '.' || (*p | 0x20) == 'e'))
+        return check_fraction(c, p);
+    return p;
+}
+
+static const char *
+literal_fault(struct checker *c, const char *p, struct str word)
+{
+    size_t i = 0;
+
+    while (p + i < c->end && p[i] == word.ptr[i])
+        i++;
+    return fault_or_end(c, "expected a value", p + i >= c->end ? c->end : p);
+}
+
+static inline const char *
+check_literal(struct checker *c, const char *p, struct str word)
+{
+    if ((size_t)(c->end - p) < word.len || memcmp(p, word.ptr, word.len) != 0)
+        return literal_fault(c, p, word);
+    return p + word.len;
+}
+
+/* ---- the text ---------------------------------------------------------------------------- */
+
+/* The member whose value ends at `to` is whole. */
+static inline void
+note_member(struct js_members *members, const char *to, bool escaped)
+{
+    struct js_value *value = &members->list[members->count++].value;
+    const char *from = value->raw.ptr;
+
+    value->type = js_type_of(*from);
+    value->escaped = value->type == JS_STRING && escaped;
+    value->raw = value->type == JS_STRING ? js_between(from + 1, to - 1) : js_between(from, to);
+}
+
+/*
+ * One value; at its first byte. objects holds the containers we are in, the innermost in its
+ * lowest bit: 1 for an object. Members are noted while depth is note_depth.
+ */
+static const char *
+check_value(struct checker *c, const char *p, struct js_members *members)
+{
+    const char *const end = c->end;
+    unsigned depth = 0, note_depth = 0;
+    uint64_t objects = 0;
+    const char *key;
+
+    _Static_assert(JS_DEPTH_MAX <= 64, "one bit a level");
+value:
+    if (p >= end)
+        return fault(c, "unexpected end", end);
+    switch (*p) {
+    case '"': p = check_string(c, p + 1); break;
+    case '{':
+    case '[':
+        if (depth == JS_DEPTH_MAX)
+            return fault(c, "nested too deeply", p);
+        objects = objects << 1 | (*p == '{');
+        if (depth == 0 && *p == '{' && members != NULL)
+            note_depth = 1;
+        depth++;
+        p = js_skip_space(p + 1, end);
+        if (p < end && *p == ((objects & 1) != 0 ? '}' : ']'))
+            goto close;
+        if ((objects & 1) != 0)
+            goto key;
+        goto value;
+    case '-': p = check_number(c, p + 1); break;
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': p = check_number(c, p); break;
+    case 't': p = check_literal(c, p, STR("true")); break;
+    case 'f': p = check_literal(c, p, STR("false")); break;
+    case 'n': p = check_literal(c, p, STR("null")); break;
+    default: return fault(c, "expected a value", p);
+    }
+    if (p == NULL || depth == 0)
+        return p;
+behind:
+    if (depth == note_depth) {
+        note_member(members, p, c->escaped);
+        if (members->count == JS_MEMBERS_MAX) {
+            members->rest.at = p;
+            note_depth = 0;
+        }
+    }
+    p = js_skip_space(p, end);
+    if (p < end && *p == ',') {
+        p = js_skip_space(p + 1, end);
+        if ((objects & 1) != 0)
+            goto key;
+        goto value;
+    }
+    if (p >= end || *p != ((objects & 1) != 0 ? '}' : ']'))
+        return fault_or_end(c, (objects & 1) != 0 ? "expected ',' or '}'" : "expected ',' or ']'",
+                            p);
+close:
+    p++;
+    objects >>= 1;
+    if (--depth == 0)
+        return p;
+    goto behind;
+
+key:
+    if (p >= end || *p != '"')
+        return fault_or_end(c, "expected a string as key", p);
+    key = p + 1;
+    p = check_string(c, key);
+    if (p == NULL)
+        return NULL;
+    if (depth == note_depth)
+        members->list[members->count].key = (struct js_value){
+            .type = JS_STRING, .escaped = c->escaped, .raw = js_between(key, p - 1)};
+    p = js_skip_space(p, end);
+    if (p >= end || *p != ':')
+        return fault_or_end(c, "expected ':'", p);
+    p = js_skip_space(p + 1, end);
+    if (depth == note_depth)
+        members->list[members->count].value.raw.ptr = p;
+    goto value;
+}
+
+bool
+js_check_members(struct str text, struct js_value *out, struct js_members *members,
+                 struct js_error *err)
+{
+    /* An empty text may have no address at all. */
+    const char *start = text.ptr == NULL ? "" : text.ptr;
+    struct checker c = {.end = start + text.len};
+    const char *value = js_skip_space(start, c.end), *value_end, *p;
+
+    if (members != NULL) {
+        members->count = 0;
+        js_iter_init(&members->rest, (struct js_value){.type = JS_NONE});
+    }
+    value_end = check_value(&c, value, members);
+    if (value_end == NULL)
+        goto fail;
+    p = js_skip_space(value_end, c.end);
+    if (p < c.end) {
+        fault(&c, "text after the value", p);
+        goto fail;
+    }
+    *err = (struct js_error){NULL, 0};
+    *out = (struct js_value){.type = js_type_of(*value), .raw = js_between(value, value_end)};
+    if (out->type == JS_STRING) {
+        out->raw = js_between(value + 1, value_end - 1);
+        out->escaped = c.escaped;
+    }
+    if (members != NULL && members->count == JS_MEMBERS_MAX)
+        members->rest = (struct js_iter){.at = members->rest.at,
+                                         .end = value_end - 1,
+                                         .is_object = true,
+                                         .index = JS_MEMBERS_MAX - 1};
+    return true;
+
+fail:
+    *err = (struct js_error){c.err.what, (size_t)(c.err_at - start)};
+    *out = (struct js_value){.type = JS_NONE};
+    if (members != NULL) {
+        members->count = 0;
+        js_iter_init(&members->rest, *out);
+    }
+    return false;
+}
+
+bool
+js_check(struct str text, struct js_value *out, struct js_error *err)
+{
+    return js_check_members(text, out, NULL, err);
+}
