@@ -1,6 +1,6 @@
 /*
- * Every body is read in two steps: the members that matter are picked out of the top level in
- * one walk, then each is read by what its endpoint makes of it.
+ * Every body is read in two steps: the members that matter are picked out of those that the check
+ * of the whole text has noted, then each is read by what its endpoint makes of it.
  *
  * Names are compared without case, and one that is right but for its case is refused: there
  * are servers that take "Model" for "model" and let the last one win, so that a body with
@@ -66,6 +66,8 @@ struct reader {
     struct arena *arena;
     struct proto_error *error;
     struct js_value object;
+    struct js_members members;
+    unsigned seen;                       /* a bit for each field */
     struct js_value values[FIELD_COUNT]; /* JS_NONE when absent or null */
 };
 
@@ -99,55 +101,78 @@ refuse_missing(struct reader *r, enum field field)
     return false;
 }
 
+/* The one field that a name of this length and first letter can be. */
+static enum field
+field_candidate(struct str name)
+{
+    switch (name.len) {
+    case 1: return FIELD_N;
+    case 5: return (name.ptr[0] | 0x20) == 'm' ? FIELD_MODEL : FIELD_INPUT;
+    case 6: return (name.ptr[0] | 0x20) == 's' ? FIELD_STREAM : FIELD_PROMPT;
+    case 7: return FIELD_BEST_OF;
+    case 8: return FIELD_MESSAGES;
+    case 10: return (name.ptr[0] | 0x20) == 'm' ? FIELD_MAX_TOKENS : FIELD_BACKGROUND;
+    case 12: return FIELD_CONVERSATION;
+    case 14: return FIELD_STREAM_OPTIONS;
+    case 17: return FIELD_MAX_OUTPUT_TOKENS;
+    case 20: return FIELD_PREVIOUS_RESPONSE_ID;
+    case 21: return FIELD_MAX_COMPLETION_TOKENS;
+    default: return FIELD_COUNT;
+    }
+}
+
 /* FIELD_COUNT when this member is none of ours. */
 static enum field
-field_named(const struct reader *r, struct js_value key, bool *exact)
+field_named(const struct reader *r, const struct js_value *key, bool *exact)
 {
-    char text[32];
-    struct str name = key.raw;
+    /* An escape takes up to six bytes for one of a name of ours: longer is none of ours. */
+    char plain[6 * 32];
+    struct str name = key->raw;
+    enum field field;
 
-    if (key.escaped) {
-        /* An escape takes up to six bytes for one of a name of ours: longer is none of ours. */
-        char plain[6 * sizeof(text)];
+    if (key->escaped)
+        name = js_unescape(*key, plain, sizeof(plain));
+    if (name.ptr == NULL)
+        return FIELD_COUNT;
+    field = field_candidate(name);
+    if (field == FIELD_COUNT || (fields[field].endpoints >> r->ask->endpoint & 1) == 0)
+        return FIELD_COUNT;
+    *exact = memcmp(fields[field].name.ptr, name.ptr, name.len) == 0;
+    return *exact || str_eq_nocase(fields[field].name, name) ? field : FIELD_COUNT;
+}
 
-        name = js_unescape(key, plain, sizeof(plain));
-        if (name.ptr == NULL || name.len > sizeof(text))
-            return FIELD_COUNT;
-        memcpy(text, name.ptr, name.len);
-        name.ptr = text;
-    }
-    for (unsigned i = 0; i < FIELD_COUNT; i++) {
-        if (fields[i].name.len == name.len && (fields[i].endpoints >> r->ask->endpoint & 1) != 0 &&
-            str_eq_nocase(fields[i].name, name)) {
-            *exact = str_eq(fields[i].name, name);
-            return (enum field)i;
-        }
-    }
-    return FIELD_COUNT;
+static bool
+pick_field(struct reader *r, const struct js_value *key, const struct js_value *value)
+{
+    bool exact;
+    enum field field = field_named(r, key, &exact);
+
+    if (field == FIELD_COUNT)
+        return true;
+    if (!exact)
+        return refuse_at(r, *key, fields[field].name.ptr, "must be written in lower case");
+    if (r->seen >> field & 1)
+        return refuse_at(r, *key, fields[field].name.ptr, "must not stand twice");
+    r->seen |= 1u << field;
+    if (value->type != JS_NULL)
+        r->values[field] = *value;
+    else if (field == FIELD_STREAM_OPTIONS)
+        r->ask->usage_range = (struct ask_range){offset_of(r, *value), value->raw.len};
+    return true;
 }
 
 static bool
 pick_fields(struct reader *r)
 {
     struct js_value key, value;
-    struct js_iter it;
-    unsigned seen = 0;
-    bool exact;
 
-    for (js_iter_init(&it, r->object); js_next(&it, &key, &value);) {
-        enum field field = field_named(r, key, &exact);
-
-        if (field == FIELD_COUNT)
-            continue;
-        if (!exact)
-            return refuse_at(r, key, fields[field].name.ptr, "must be written in lower case");
-        if (seen >> field & 1)
-            return refuse_at(r, key, fields[field].name.ptr, "must not stand twice");
-        seen |= 1u << field;
-        if (value.type != JS_NULL)
-            r->values[field] = value;
-        else if (field == FIELD_STREAM_OPTIONS)
-            r->ask->usage_range = (struct ask_range){offset_of(r, value), value.raw.len};
+    for (size_t i = 0; i < r->members.count; i++) {
+        if (!pick_field(r, &r->members.list[i].key, &r->members.list[i].value))
+            return false;
+    }
+    while (js_next(&r->members.rest, &key, &value)) {
+        if (!pick_field(r, &key, &value))
+            return false;
     }
     return true;
 }
@@ -420,11 +445,16 @@ bool
 ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena, struct ask *out,
          struct proto_error *error)
 {
-    struct reader r = {.ask = out, .arena = arena, .error = error};
     struct js_error fault;
+    struct reader r;
 
+    r.ask = out;
+    r.arena = arena;
+    r.error = error;
+    r.seen = 0;
+    memset(r.values, 0, sizeof(r.values)); /* not the members, which are many */
     *out = (struct ask){.endpoint = endpoint, .body = body, .choice_count = 1};
-    if (!js_check(body, &r.object, &fault)) {
+    if (!js_check_members(body, &r.object, &r.members, &fault)) {
         unsigned line, column;
 
         js_position(body, fault.offset, &line, &column);
