@@ -103,7 +103,7 @@ test_quote(void **state)
     assert_true(strlen(quoted) < 256);
     assert_string_equal(quoted + strlen(quoted) - 4, "...\"");
     for (size_t i = 0; i < COUNT_OF(kept); i++)
-        kept[i] = log_quote((struct str){"abcdefgh" + i, 1});
+        kept[i] = log_quote((struct str){&"abcdefgh"[i], 1});
     for (size_t i = 0; i < COUNT_OF(kept); i++)
         assert_int_equal(kept[i][0], "abcdefgh"[i]);
 }
