@@ -393,6 +393,18 @@ endless_body(struct conn *c)
     conn_ready(c);
 }
 
+/* With a NUL behind it. */
+static char *
+copy_of(struct str s)
+{
+    char *copy = malloc(s.len + 1);
+
+    ASSERT(copy != NULL);
+    memcpy(copy, s.ptr, s.len);
+    copy[s.len] = '\0';
+    return copy;
+}
+
 /* True when a fault took the answer's place. */
 static bool
 fault_answer(struct conn *c)
@@ -409,7 +421,7 @@ fault_answer(struct conn *c)
     } else if (fault_on(f, F_ECHO_AUTH)) {
         body_buf.len = 0;
         buf_add_fmt(&body_buf, "Incorrect API key provided: %s", call->echo);
-        char *text = strndup(body_buf.ptr, body_buf.len);
+        char *text = copy_of(buf_str(&body_buf));
         error_send(c, status > 0 ? status : 401, str_from(text), NULL, NULL);
         free(text);
     } else if (fault_on(f, F_HTML)) {
@@ -488,15 +500,6 @@ answer_plan(struct call *call, const struct ask *ask)
     left -= call->words;
     call->tools = (uint32_t)MIN((uint64_t)tools, left / TOOL_PIECES);
     call->cap_reached = call->reasoning < reasoning || call->words < words || call->tools < tools;
-}
-
-static char *
-copy_of(struct str s)
-{
-    char *copy = strndup(s.ptr, s.len);
-
-    ASSERT(copy != NULL);
-    return copy;
 }
 
 static void
