@@ -91,6 +91,8 @@ def upstream(session_upstream):
     session_upstream.reset()
     yield session_upstream
     assert session_upstream.stats()["malformed"] == 0
+    rig.wait_for(lambda: session_upstream.stats()["open_calls"] == 0, 20,
+                 "calls that nobody waits for to be given up")
 
 
 @pytest.fixture(scope="session")

@@ -159,7 +159,8 @@ def test_calls_at_a_time(turnpike, upstream, stream):
     sim = {"words": 100, "gap": 20} if stream else {"delay": 1500}
     with ThreadPoolExecutor(2) as pool:
         slow = [pool.submit(key.chat, sim, stream=stream) for _ in range(2)]
-        rig.wait_for(lambda: upstream.stats()["open_calls"] == 2)
+        rig.wait_for(lambda: upstream.stats()["open_calls"] == 2 or any(f.done() for f in slow))
+        assert not any(f.done() for f in slow), [f.result() for f in slow if f.done()]
         refused = key.chat()
         error = check_error(refused, 429)
         assert "2 calls at a time" in error["message"] and int(refused["retry-after"]) >= 1

@@ -591,7 +591,7 @@ def test_many_streams_are_small(sim):
         s.close()
     wait_for(lambda: sim.stats()["open_calls"] == 0)
     if not os.environ.get("SANITIZE"):
-        assert grown < 2048
+        assert grown < (2048 if "address" not in os.path.basename(BUILD) else 8192)
 
 
 def test_slow_reader_gets_everything(sim):
