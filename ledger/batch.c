@@ -717,7 +717,8 @@ open_hold_fill(const struct block_record *r, const struct hold_slot *hot, struct
 {
     *open = (struct db_open_hold){
         .amount_ucr = r->amount_ucr,
-        .progress_ucr = atomic_load_explicit(&hot->progress_ucr, memory_order_relaxed),
+        .progress_ucr = MAX(atomic_load_explicit(&hot->progress_ucr, memory_order_relaxed),
+                            r->rec.total_charge_ucr),
         .start_wall_us = r->rec.start_wall_us,
         .price_version = r->rec.price_version,
         .tenant_id = r->tenant_id,

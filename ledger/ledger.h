@@ -35,7 +35,7 @@ extern const char *const ledger_durability_name[LEDGER_DURABILITY_COUNT]; /* "re
 /* What becomes of holds that were announced (LEDGER_RESERVE) and whose memory a power cut took. */
 enum ledger_unresolved {
     LEDGER_VOID = 0, /* nothing is charged */
-    LEDGER_INPUT,    /* the progress that the hold had when it was announced */
+    LEDGER_INPUT,    /* what its input costs */
     LEDGER_FULL,     /* the whole hold */
     LEDGER_UNRESOLVED_COUNT
 };

@@ -127,6 +127,7 @@ hold_view_sweep(struct hold_view *view, uint32_t slot)
     ASSERT(hold_word_state(word) == HOLD_HELD);
     held->charge_ucr = MAX(MIN(progress_ucr, held->amount_ucr), 0);
     view->records[slot].flags |= RECORD_SWEPT;
+    view->records[slot].total_charge_ucr = held->charge_ucr;
     SHM_STEP("hold_view_sweep: charge written");
     slot_set(view, slot, HOLD_SETTLED, hold_word_generation(word));
     SHM_STEP("hold_view_sweep: settled");

@@ -90,7 +90,9 @@ struct record {
     uint32_t input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens;
     uint32_t output_tokens, reasoning_tokens; /* reasoning is within output */
     uint32_t request_bytes, response_bytes;
-    int64_t total_charge_ucr; /* over all slots of the call, for display */
+    /* Over all slots of the call, for display. Until it is settled: what its input alone costs, which
+     * is kept with a hold that is made durable. */
+    int64_t total_charge_ucr;
     int64_t uncollected_ucr;
     struct record_attempt attempt[RECORD_ATTEMPTS_MAX];
     char model_reported[RECORD_MODEL_BYTES]; /* NUL-padded */

@@ -21,6 +21,17 @@ count_of(const struct usage *usage)
     };
 }
 
+static int64_t
+input_cost(const struct call *call)
+{
+    struct price_count count = {.input = call->input_estimate};
+    int64_t cost_ucr;
+
+    if (!price_cost(&call->plan.price, &count, &cost_ucr))
+        cost_ucr = call->held_ucr;
+    return MIN(cost_ucr, call->held_ucr);
+}
+
 void
 settle_begin(struct call *call)
 {
@@ -43,6 +54,8 @@ settle_begin(struct call *call)
     r->price_version = w->conf->price_version;
     r->start_wall_us = call->start_wall_us;
     r->request_bytes = (uint32_t)MIN(call->ask.body.len, (size_t)UINT32_MAX);
+    if (w->inherit->durability == DURABILITY_RESERVE)
+        r->total_charge_ucr = input_cost(call);
 }
 
 /* One more slot for the same call. */
@@ -70,6 +83,7 @@ extend(struct call *call, int64_t missing_ucr)
     *r = *hold_record(holds, call->slot);
     r->flags |= RECORD_EXTENSION;
     r->flags &= ~(uint32_t)(RECORD_INFLIGHT | RECORD_EXTENDED);
+    r->total_charge_ucr = 0; /* the first slot has the input's cost */
     hold_record(holds, call->slot)->flags |= RECORD_EXTENDED;
     call->extension[call->extension_count++] = slot;
     call->held_ucr += hold_amount_ucr(holds, slot);
