@@ -52,3 +52,5 @@ def make_server(request, folder, sim):
     yield make
     for server in servers:
         server.close()
+    for server in servers:
+        assert not server.unexpected_ends(), server.unexpected_ends()

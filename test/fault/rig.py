@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -169,7 +170,7 @@ class Sim:
 # ---- turnpike ----------------------------------------------------------------------------------
 
 
-def routes_conf(sim_port, extra=""):
+def routes_conf(sim_port):
     return f"""
 upstream "sim" {{
     protocol = {{openai, responses}}
@@ -198,7 +199,6 @@ channel "main" {{
     public = true
 }}
 limits {{ hold-output = 16 }}
-{extra}
 """
 
 
@@ -211,14 +211,15 @@ class Refused(Exception):
 class Server:
     """One state directory, and the server on it, which may be started and killed many times."""
 
-    def __init__(self, folder, sim, workers=2, durability="relaxed", state=None, extra_conf=""):
+    def __init__(self, folder, sim, workers=2, durability="relaxed", state=None, options=()):
         self.folder = Path(folder)
         self.state = Path(state) if state else self.folder / "state"
         # Memory files belong on a tmpfs.
         self.runtime = Path(tempfile.mkdtemp(prefix="turnpike-fault-", dir="/dev/shm"))
         self.runtime.chmod(0o700)
         self.conf = self.folder / "routes.conf"
-        self.conf.write_text(routes_conf(sim.port, extra_conf))
+        self.conf.write_text(routes_conf(sim.port))
+        self.options = list(options)
         self.log_path = self.folder / "log"
         self.port = free_port()
         self.workers, self.durability = workers, durability
@@ -231,7 +232,7 @@ class Server:
         return [
             *(TURNPIKE, "serve", "-c", self.conf, "-s", self.state),
             *("-l", f"127.0.0.1:{self.port}", "-w", str(self.workers)),
-            *("--durability", self.durability, *extra),
+            *("--durability", self.durability, *self.options, *extra),
         ]
 
     def start(self, wait=True, seconds=30):
@@ -337,6 +338,21 @@ class Server:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+    def unexpected_ends(self):
+        """Lines of the log that tell of an end which was not our doing: a failed assertion, a finding
+        of a sanitizer, a process that gave up."""
+        bad = re.compile(
+            r"(died|ended).*(signal=(?!9\b|15\b)|status=[1-9])|Sanitizer|runtime error:|assertion",
+            re.I,
+        )
+        with contextlib.suppress(OSError):
+            return [
+                line
+                for line in self.log_path.read_text(errors="replace").splitlines()
+                if bad.search(line)
+            ]
+        return []
 
     def region_exists(self):
         return any(self.runtime.rglob("region"))

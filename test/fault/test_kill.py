@@ -5,6 +5,7 @@ import os
 import random
 import time
 
+import pytest
 import rig
 from load import Books, Grants, Load, tell
 from rig import Ask, ucr
@@ -134,8 +135,10 @@ def check_limits_heal(server, owners):
         load.end()
 
 
-def test_random_kills(make_server, sim, rng):
-    server = make_server(workers=WORKERS)
+@pytest.mark.parametrize("durability", ["relaxed", "strict", "reserve"])
+def test_random_kills(make_server, sim, rng, durability):
+    kills = KILLS if durability == "relaxed" else KILLS // 5
+    server = make_server(workers=WORKERS, durability=durability)
     owners, credit = make_tenants(server)
     load = Load(server, owners, CLIENTS, rng.randrange(1 << 32))
     grants = Grants(server, list(credit), rng.randrange(1 << 32))
@@ -143,12 +146,12 @@ def test_random_kills(make_server, sim, rng):
     killer = Killer(server, rng)
     try:
         done = 0
-        while done < KILLS:
+        while done < kills:
             time.sleep(rng.choice([rng.uniform(0, 0.05), rng.uniform(0, 0.6)]))
             if not killer.one():
                 continue
             done += 1
-            if done % QUIET_EVERY == 0 and done < KILLS:
+            if done % QUIET_EVERY == 0 and done < kills:
                 check_quiet(server, books, grants, credit)
                 load.resume()
                 grants.resume()
@@ -158,10 +161,11 @@ def test_random_kills(make_server, sim, rng):
         tell("answers", **{str(k): v for k, v in books.statuses().items()})
         tell("outcomes", grants=len(grants.given), **books.outcomes)
         # It was a real load, and every kind of end came up.
-        assert books.statuses().get(200, 0) > KILLS
-        assert books.statuses().get(402, 0) > 0 and books.statuses().get(429, 0) > 0
-        for outcome in ("ok", "no-usage", "client-gone", "cut", "upstream-error", "unknown"):
-            assert books.outcomes.get(outcome, 0) > 0 or rig.SANITIZED, books.outcomes
+        assert books.statuses().get(200, 0) > kills
+        if kills >= 100:
+            assert books.statuses().get(402, 0) > 0 and books.statuses().get(429, 0) > 0
+            for outcome in ("ok", "no-usage", "client-gone", "cut", "upstream-error", "unknown"):
+                assert books.outcomes.get(outcome, 0) > 0, books.outcomes
     finally:
         load.end()
         grants.end()
