@@ -467,3 +467,33 @@ def test_connection_limit_of_an_upstream(start, sims):
     assert sorted(a.status for a in answers) == [200] * 4 + [503] * 2
     assert used.count("first") == 2 and used.count("second") == 2, used
     assert sims[0].stats()["open_connections_max"] <= 4  # with the control connections
+
+
+@pytest.mark.parametrize("kind", ["chat", "messages", "responses"])
+def test_a_call_has_an_end(start, sims, kind):
+    """The time for a call in all: no failover after it, and a stream ends with an error."""
+    first, second = sims
+    server = start(two_upstreams(first.port, second.port, more="") + "limits { time-call = 1s }\n")
+    key = server.key()
+    answer = getattr(key, kind)({"delay": 30000})
+    assert answer.status == 504, answer
+    receipt = server.receipt(answer.id)
+    assert [a["reason"] for a in receipt["attempts"]] == ["timeout-total"], receipt
+    assert receipt["charge"] == "0"
+    answer = getattr(key, kind)({"words": 3000, "gap": 10}, stream=True)
+    assert answer.status == 200 and "error" in answer.events[-1][1], answer.events[-1]
+    receipt = server.receipt(answer.id)
+    assert receipt["outcome"] == "cut" and receipt["charge"] != "0"
+    assert second.calls() == []
+
+
+def test_auto_chooses_a_model(start, sims):
+    conf = two_upstreams(sims[0].port, sims[1].port) + 'auto "auto" { models = {"sim-chat", "sim-free"} }\n'
+    server = start(conf)
+    key = server.key()
+    for kind in ("chat", "messages", "responses"):
+        answer = getattr(key, kind)(model="auto")
+        assert answer.status == 200, answer
+        assert answer["x-turnpike-model"] in ("sim-chat", "sim-free")
+        assert server.receipt(answer.id)["model"] == answer["x-turnpike-model"]
+    assert "auto" in [m["id"] for m in key.get("/v1/models").json["data"]]

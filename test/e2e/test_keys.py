@@ -156,7 +156,7 @@ def test_tokens_a_minute(turnpike, upstream):
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_calls_at_a_time(turnpike, upstream, stream):
     key = turnpike.key(None, "--concurrency", "2")
-    sim = {"words": 100, "gap": 20} if stream else {"delay": 1500}
+    sim = {"words": 100, "gap": 20} if stream else {"delay": 4000 if rig.SANITIZED else 1500}
     with ThreadPoolExecutor(2) as pool:
         slow = [pool.submit(key.chat, sim, stream=stream) for _ in range(2)]
         rig.wait_for(lambda: upstream.stats()["open_calls"] == 2 or any(f.done() for f in slow))

@@ -183,6 +183,23 @@ def test_port_taken(upstream):
         server.destroy()
 
 
+def test_listeners(start, upstream):
+    """Several at once, IPv6 among them."""
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    server = start(base_conf(upstream.port), workers=2,
+                   listen=("-l", "127.0.0.1:0", "-l", "[::1]:0", "--metrics-listen", "[::1]:0"))
+    key = server.key(None, "--allow-ip", "::1")
+    for _ in range(4):
+        with rig.Http(server.ports["http"][1], host="::1") as c:
+            assert c.send("POST", "/v1/chat/completions", rig.chat_body(), key.bearer).read().status == 200
+    assert key.chat().status == 403, "from another address"
+
+
 def test_second_server_on_the_same_state(server):
     done = subprocess.run(
         [rig.TURNPIKE, "serve", "-c", server.conf, "-s", server.state, "-l", "127.0.0.1:0"],

@@ -105,7 +105,7 @@ const cases = {
     await assert.rejects((async () => { for await (const _ of stream) if (++n === 6) stream.abort(); })(), Anthropic.APIUserAbortError);
     assert.ok(n < 50);
     const controller = new AbortController();
-    setTimeout(() => controller.abort(), 100);
+    setTimeout(() => controller.abort(), 500);
     await assert.rejects(ask({ sim: { delay: 20000 } }, { signal: controller.signal }), Anthropic.APIUserAbortError);
   },
   async count_tokens() {

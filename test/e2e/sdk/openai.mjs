@@ -116,7 +116,7 @@ const cases = {
     for await (const _ of stream) if (++n === 5) stream.controller.abort();
     assert.ok(n < 50);
     const controller = new AbortController();
-    setTimeout(() => controller.abort(), 100);
+    setTimeout(() => controller.abort(), 500);
     await assert.rejects(chat({ sim: { delay: 20000 } }, { signal: controller.signal }), OpenAI.APIUserAbortError);
   },
   async embeddings() {
