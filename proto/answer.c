@@ -1,6 +1,8 @@
 #include "proto/answer.h"
 
-#include "base/js.h"
+#include <string.h>
+
+#include "base/str.h"
 #include "proto/marks.h"
 #include "proto/pick.h"
 
@@ -18,31 +20,6 @@ is_set(struct js_value value)
 {
     return value.type == JS_OBJECT || value.type == JS_STRING;
 }
-
-/* What all answers have, and the one member that makes an answer of each endpoint. */
-enum {
-    NAME_MODEL,
-    NAME_ID,
-    NAME_USAGE,
-    NAME_ERROR,
-    NAME_CHOICES,
-    NAME_DATA,
-    NAME_OUTPUT,
-    NAME_CONTENT,
-    NAME_INPUT_TOKENS,
-    NAME_COUNT
-};
-static const struct str names[NAME_COUNT] = {
-    [NAME_MODEL] = PICK_NAME("model"),
-    [NAME_ID] = PICK_NAME("id"),
-    [NAME_USAGE] = PICK_NAME("usage"),
-    [NAME_ERROR] = PICK_NAME("error"),
-    [NAME_CHOICES] = PICK_NAME("choices"),
-    [NAME_DATA] = PICK_NAME("data"),
-    [NAME_OUTPUT] = PICK_NAME("output"),
-    [NAME_CONTENT] = PICK_NAME("content"),
-    [NAME_INPUT_TOKENS] = PICK_NAME("input_tokens"),
-};
 
 /* Bytes of a member that holds something generated. */
 static size_t
@@ -84,17 +61,22 @@ choices_len(struct js_value choices)
     return len;
 }
 
-/* The member without which this is no answer of the endpoint. */
-static unsigned
-main_member(enum proto_endpoint endpoint)
+/* The members that matter: what all answers have, and the one that makes an answer of each
+ * endpoint. JS_NONE when absent. */
+struct members {
+    struct js_value model, id, usage, error, content;
+};
+
+static struct str
+content_name(enum proto_endpoint endpoint)
 {
     switch (endpoint) {
     case ENDPOINT_CHAT:
-    case ENDPOINT_COMPLETIONS: return NAME_CHOICES;
-    case ENDPOINT_EMBEDDINGS: return NAME_DATA;
-    case ENDPOINT_RESPONSES: return NAME_OUTPUT;
-    case ENDPOINT_MESSAGES: return NAME_CONTENT;
-    case ENDPOINT_COUNT_TOKENS: return NAME_INPUT_TOKENS;
+    case ENDPOINT_COMPLETIONS: return STR("choices");
+    case ENDPOINT_EMBEDDINGS: return STR("data");
+    case ENDPOINT_RESPONSES: return STR("output");
+    case ENDPOINT_MESSAGES: return STR("content");
+    case ENDPOINT_COUNT_TOKENS: return STR("input_tokens");
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:
@@ -104,61 +86,109 @@ main_member(enum proto_endpoint endpoint)
     case ENDPOINT_COUNT: break;
     }
     ASSERT(proto_is_call(endpoint));
-    return NAME_COUNT;
+    return STR_NONE;
 }
 
-/* An answer, whose main member is there. A response that failed is a response all the same: the
- * client finds the error inside. */
-static void
-read_counts(unsigned member, struct js_value document, const struct js_value values[NAME_COUNT],
-            struct answer *out)
+/* Where the member of this name goes; NULL when it is none of ours. */
+static struct js_value *
+place_of(struct members *m, struct str content, struct str name)
 {
-    struct js_value usage = values[NAME_USAGE];
+    if (name.len == 2 && memcmp(name.ptr, "id", 2) == 0)
+        return &m->id;
+    if (name.len == 5) {
+        if (memcmp(name.ptr, "model", 5) == 0)
+            return &m->model;
+        if (memcmp(name.ptr, "usage", 5) == 0)
+            return &m->usage;
+        if (memcmp(name.ptr, "error", 5) == 0)
+            return &m->error;
+    }
+    return str_eq(name, content) ? &m->content : NULL;
+}
 
-    switch (member) {
-    case NAME_CHOICES:
-        out->usage = usage_from_openai(marks_openai_usage(usage, values[NAME_CHOICES]));
-        out->output_len = choices_len(values[NAME_CHOICES]);
-        break;
-    case NAME_DATA:
-        out->usage = usage_from_embeddings(usage);
-        out->has_output = values[NAME_DATA].raw.len > 2;
-        break;
-    case NAME_OUTPUT:
-        out->usage = usage_from_responses(usage);
-        out->output_len = len_of(values[NAME_OUTPUT]);
-        break;
-    case NAME_CONTENT:
-        out->usage = usage_from_anthropic(usage);
-        out->output_len = len_of(values[NAME_CONTENT]);
-        break;
-    case NAME_INPUT_TOKENS: out->usage = usage_from_count_tokens(document); break;
-    default: break;
+/* The first of a name counts. */
+static void
+pick_member(struct members *m, struct str content, const struct js_value *key,
+            const struct js_value *value)
+{
+    char plain[6 * 16]; /* six bytes an escape, and no name of ours is longer than 16 */
+    struct str name = key->escaped ? js_unescape(*key, plain, sizeof(plain)) : key->raw;
+    struct js_value *place = place_of(m, content, name);
+
+    if (place != NULL && place->type == JS_NONE)
+        *place = *value;
+}
+
+static struct usage
+usage_of(enum proto_endpoint endpoint, const struct members *m, struct js_value document)
+{
+    switch (endpoint) {
+    case ENDPOINT_EMBEDDINGS: return usage_from_embeddings(m->usage);
+    case ENDPOINT_RESPONSES: return usage_from_responses(m->usage);
+    case ENDPOINT_MESSAGES: return usage_from_anthropic(m->usage);
+    case ENDPOINT_COUNT_TOKENS: return usage_from_count_tokens(document);
+    default: return usage_from_openai(marks_openai_usage(m->usage, m->content));
     }
 }
 
+/* A response that failed is a response all the same: the client finds the error inside. */
 void
 answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
 {
-    struct js_value document, values[NAME_COUNT];
-    unsigned member = main_member(endpoint);
+    struct str content = content_name(endpoint);
+    struct js_value document, key, value;
+    struct js_members all;
     struct js_error ignored;
+    struct members m;
 
-    *out = (struct answer){.kind = ANSWER_NOT_JSON};
-    if (!js_check(body, &document, &ignored))
+    *out = (struct answer){.kind = ANSWER_NOT_JSON, .endpoint = endpoint};
+    if (!js_check_members(body, &document, &all, &ignored))
         return;
-    pick_members(document, names, NAME_COUNT, values);
-    if (values[member].type == (member == NAME_INPUT_TOKENS ? JS_NUMBER : JS_ARRAY))
-        out->kind = ANSWER_OK;
-    else
-        out->kind = is_set(values[NAME_ERROR]) ? ANSWER_ERROR : ANSWER_UNKNOWN;
-    if (out->kind != ANSWER_OK)
+    memset(&m, 0, sizeof(m));
+    for (size_t i = 0; i < all.count; i++)
+        pick_member(&m, content, &all.list[i].key, &all.list[i].value);
+    while (js_next(&all.rest, &key, &value))
+        pick_member(&m, content, &key, &value);
+    if (m.content.type != (endpoint == ENDPOINT_COUNT_TOKENS ? JS_NUMBER : JS_ARRAY)) {
+        out->kind = is_set(m.error) ? ANSWER_ERROR : ANSWER_UNKNOWN;
         return;
-    read_counts(member, document, values, out);
-    out->model = marks_reported(values[NAME_MODEL], NAME_LEN_MAX);
-    out->id = marks_reported(values[NAME_ID], NAME_LEN_MAX);
-    if (out->output_len > 0) {
-        out->has_output = true;
-        out->output_estimate = (uint32_t)MIN(out->output_len / 4 + 1, USAGE_COUNT_MAX);
     }
+    out->kind = ANSWER_OK;
+    out->usage = usage_of(endpoint, &m, document);
+    out->model = marks_reported(m.model, NAME_LEN_MAX);
+    out->id = marks_reported(m.id, NAME_LEN_MAX);
+    out->content = m.content;
+}
+
+static uint32_t
+estimate_of(size_t len)
+{
+    return len == 0 ? 0 : (uint32_t)MIN(len / 4 + 1, USAGE_COUNT_MAX);
+}
+
+uint32_t
+answer_output_max(const struct answer *answer)
+{
+    if (answer->endpoint == ENDPOINT_EMBEDDINGS || answer->endpoint == ENDPOINT_COUNT_TOKENS)
+        return 0;
+    return estimate_of(answer->content.raw.len);
+}
+
+struct answer_output
+answer_output(const struct answer *answer)
+{
+    struct answer_output out = {.any = false};
+
+    switch (answer->endpoint) {
+    case ENDPOINT_CHAT:
+    case ENDPOINT_COMPLETIONS: out.len = choices_len(answer->content); break;
+    case ENDPOINT_RESPONSES:
+    case ENDPOINT_MESSAGES: out.len = len_of(answer->content); break;
+    case ENDPOINT_EMBEDDINGS: out.any = answer->content.raw.len > 2; break;
+    default: break;
+    }
+    out.any |= out.len > 0;
+    out.estimate = estimate_of(out.len);
+    ASSERT_SLOW(out.estimate <= answer_output_max(answer));
+    return out;
 }

@@ -4,6 +4,7 @@
 #define PROTO_ANSWER_H
 
 #include "base/base.h"
+#include "base/js.h"
 #include "proto/proto.h"
 #include "proto/usage.h"
 
@@ -22,13 +23,24 @@ struct answer {
     /* As the upstream reported them; raw bytes between the quotes, STR_NONE when absent, too long
      * (over 128 bytes), with escapes or not printable ASCII. They point into the body. */
     struct str model, id;
-    bool has_output;   /* anything was generated */
-    size_t output_len; /* bytes of what was generated, roughly: for plausibility */
-    /* Generated tokens by the same rule as in a stream, for an answer without usage. */
-    uint32_t output_estimate;
+    /* What holds all that was generated: the member that makes it an answer of its endpoint. */
+    enum proto_endpoint endpoint;
+    struct js_value content;
 };
 
 /* Reads the body of a call's answer. Never fails: kind says what it is. */
 void answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out);
+
+/* What was generated, by its size: for an answer without usage, and for whether a usage is
+ * plausible. Walks over all of it. Nothing for an answer that is not OK. */
+struct answer_output {
+    bool any;   /* anything was generated */
+    size_t len; /* bytes of what was generated, roughly */
+    /* Generated tokens by the same rule as in a stream. */
+    uint32_t estimate;
+};
+struct answer_output answer_output(const struct answer *answer);
+/* What answer_output()'s estimate is never above, without a look at the answer. */
+uint32_t answer_output_max(const struct answer *answer);
 
 #endif

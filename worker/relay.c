@@ -271,15 +271,28 @@ write_whole_head(struct call *call, struct client *client, struct h1_out *out, i
     h1_out_header(out, STR("x-turnpike-cost"), (struct str){text, len});
 }
 
+/* What was generated is looked at for an answer without usage, and where the usage may be so far
+ * below it that settling doubts it; else the walk over the answer is saved. */
+static struct answer_output
+output_of(const struct call *call, const struct answer *answer)
+{
+    uint64_t doubted_above = (uint64_t)answer->usage.output * call->worker->limits->usage_band;
+
+    if (answer->usage.state == USAGE_PRESENT && answer_output_max(answer) <= doubted_above)
+        return (struct answer_output){.any = false};
+    return answer_output(answer);
+}
+
 static void
 whole_ok(struct call *call, const struct answer *answer, struct str body)
 {
+    struct answer_output output = output_of(call, answer);
     struct settle_end end = {
         .outcome = OUTCOME_OK,
         .by = SETTLE_USAGE,
         .usage = answer->usage,
-        .output_estimate = answer->output_estimate,
-        .has_output = answer->has_output,
+        .output_estimate = output.estimate,
+        .has_output = output.any,
         .http_status = 200,
         .model_reported = answer->model,
     };
@@ -294,7 +307,7 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
     call->response_bytes = body.len;
     if (end.usage.state != USAGE_PRESENT && end.usage.state != USAGE_ZERO) {
         struct price_count count = {.input = call->input_estimate,
-                                    .output = MIN(answer->output_estimate, call->output_max)};
+                                    .output = MIN(output.estimate, call->output_max)};
 
         end.outcome = OUTCOME_NO_USAGE;
         end.by = SETTLE_PROGRESS;

@@ -22,6 +22,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     struct js_value document;
     struct proto_error error;
     struct js_error fault;
+    struct answer_output output;
     struct answer answer;
     struct buf out;
     char *body;
@@ -33,7 +34,10 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     struct str text = {body, len - 1};
     answer_read((enum proto_endpoint)(bytes[0] % (ENDPOINT_COUNT_TOKENS + 1)), text, &answer);
     ASSERT(answer.usage.reasoning <= answer.usage.output);
-    ASSERT(answer.output_len <= text.len);
+    output = answer_output(&answer);
+    ASSERT(output.len <= text.len);
+    ASSERT(output.estimate <= answer_output_max(&answer));
+    ASSERT(answer.kind == ANSWER_OK || !output.any);
 
     upstream = (struct upstream_answer){
         .status = statuses[bytes[0] % COUNT_OF(statuses)],
