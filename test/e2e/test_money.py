@@ -156,9 +156,6 @@ def test_zero_usage_is_free_and_flagged(turnpike, key, kind, stream):
 def test_usage_over_the_hold_is_not_collected(turnpike, upstream, stream):
     """The credit is what the hold needs and no more: the rest of a huge report is uncollected."""
     lie = {"output-tokens": 100000, "words": 12}
-    probe = turnpike.key()
-    held = turnpike.receipt(probe.chat(lie, max_tokens=20, stream=stream).id)["held"]
-    assert rig.ucr(held) > 100000 * 15, "with credit enough the hold grows to what is reported"
     body = len(rig.encode(rig.chat_body(lie, max_tokens=20, stream=stream)))
     held = rig.cost({"cache_write_1h": body, "output": 20}, PRICES)
     key = turnpike.key(credit=f"{held / 1e6:.6f}")
