@@ -165,24 +165,63 @@ nearest(const char *noun, const char *verb)
     return best;
 }
 
+/* The words that may follow a noun: "add, list or show". */
+static void
+list_verbs(struct buf *out, const char *noun)
+{
+    const struct cli_command *last = NULL;
+    unsigned count = 0;
+
+    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++) {
+        if (strcmp(command->noun, noun) != 0 || command->verb == NULL)
+            continue;
+        if (last != NULL)
+            buf_add_fmt(out, "%s%s", count > 1 ? ", " : "", last->verb);
+        last = command;
+        count++;
+    }
+    if (last != NULL)
+        buf_add_fmt(out, "%s%s", count > 1 ? " or " : "", last->verb);
+}
+
+/* Of a noun that takes a word which is missing, or is another. */
+static enum cli_exit
+no_such_verb(const char *noun, const char *verb)
+{
+    const char *near = verb != NULL ? nearest(noun, verb) : NULL;
+    struct buf hint;
+    char why[128];
+    enum cli_exit rc;
+
+    if (verb != NULL)
+        snprintf(why, sizeof(why), "\"%.40s\" is none of its commands", verb);
+    else
+        snprintf(why, sizeof(why), "a word is missing after it");
+    buf_init(&hint, 256);
+    if (near != NULL) {
+        buf_add_fmt(&hint, "did you mean %s?", near);
+    } else {
+        buf_add_fmt(&hint, "one of ");
+        list_verbs(&hint, noun);
+    }
+    buf_add_char(&hint, '\0');
+    rc = complain(CLI_USAGE, noun, why, hint.failed ? NULL : hint.ptr);
+    buf_free(&hint);
+    return rc;
+}
+
 static enum cli_exit
 no_such(const char *noun, const char *verb)
 {
-    const char *near = nearest(noun, cli_knows(noun) ? verb : NULL);
-    char why[128], hint[128];
+    const char *near;
+    char hint[128] = "see turnpike --help";
 
-    if (!cli_knows(noun))
-        snprintf(why, sizeof(why), "there is no such subcommand");
-    else
-        snprintf(why, sizeof(why), verb != NULL ? "\"%.40s\" is none of its commands"
-                                                : "a word is missing after it%s",
-                 verb != NULL ? verb : "");
+    if (cli_knows(noun))
+        return no_such_verb(noun, verb);
+    near = nearest(noun, NULL);
     if (near != NULL)
         snprintf(hint, sizeof(hint), "did you mean %s?", near);
-    else
-        snprintf(hint, sizeof(hint), "see turnpike%s%s --help", cli_knows(noun) ? " " : "",
-                 cli_knows(noun) ? noun : "");
-    return complain(CLI_USAGE, noun, why, hint);
+    return complain(CLI_USAGE, noun, "there is no such subcommand", hint);
 }
 
 /* ---- options ---- */

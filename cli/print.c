@@ -38,7 +38,8 @@ print_budget(struct js_value value, char *out, size_t cap)
         !js_is(js_get(value, STR("used")), JS_STRING)) {
         str_copy(STR("-"), out, cap);
         return;
-    }    print_value(js_get(value, STR("limit")), limit, sizeof(limit));
+    }
+    print_value(js_get(value, STR("limit")), limit, sizeof(limit));
     str_copy(js_get(value, STR("period")).raw, period, sizeof(period));
     print_value(js_get(value, STR("used")), used, sizeof(used));
     len = append(out, cap, 0, limit);
