@@ -33,6 +33,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a retired slot has, of either kind. */
+struct link {
+    uint32_t *next;
+    uint64_t *need;
+};
+
+struct slot_kind {
+    enum region_part part;
+    size_t bytes; /* of one slot */
+    struct link (*link)(const struct region *region, uint32_t idx);
+};
+
 struct retired { /* oldest first */
     uint32_t first, last;
 };
@@ -109,32 +121,90 @@ extra_slots(const struct region *region)
     return region_part(region, REGION_KEY_EXTRAS);
 }
 
+static struct link
+key_link(const struct region *region, uint32_t idx)
+{
+    struct key_slot *slot = &key_slots(region)[idx];
+
+    return (struct link){&slot->retired_next, &slot->retired_need};
+}
+
+static struct link
+extra_link(const struct region *region, uint32_t idx)
+{
+    struct key_extra_slot *slot = &extra_slots(region)[idx];
+
+    return (struct link){&slot->retired_next, &slot->retired_need};
+}
+
+static const struct slot_kind key_kind = {REGION_KEYS, sizeof(struct key_slot), key_link};
+static const struct slot_kind extra_kind = {REGION_KEY_EXTRAS, sizeof(struct key_extra_slot),
+                                            extra_link};
+
+static void
+slot_retire(const struct region *region, struct key_writer *writer, const struct slot_kind *kind,
+            struct retired *list, uint32_t idx)
+{
+    struct link link = kind->link(region, idx);
+
+    *link.next = 0;
+    *link.need = need_now(writer);
+    if (list->first == 0)
+        list->first = idx;
+    else
+        *kind->link(region, list->last).next = idx;
+    list->last = idx;
+}
+
+/* A retired slot whose grace has passed, else one never used: the next after the count. */
+static int
+slot_get(struct region *region, struct key_writer *writer, const struct slot_kind *kind,
+         struct retired *list, uint32_t count, uint32_t count_max, uint32_t *idx)
+{
+    graces_go_on(region, writer);
+    if (list->first != 0) {
+        struct link link = kind->link(region, list->first);
+
+        if (*link.need <= writer->grace_done) {
+            *idx = list->first;
+            list->first = *link.next;
+            return 0;
+        }
+    }
+    if (count == count_max)
+        return -ENOSPC;
+    *idx = count + 1;
+    return region_ensure(region, kind->part, ((uint64_t)*idx + 1) * kind->bytes);
+}
+
 static void
 key_slot_retire(const struct region *region, struct key_writer *writer, uint32_t idx)
 {
-    struct key_slot *slots = key_slots(region);
+    slot_retire(region, writer, &key_kind, &writer->keys, idx);
+}
 
-    slots[idx].retired_next = 0;
-    slots[idx].retired_need = need_now(writer);
-    if (writer->keys.first == 0)
-        writer->keys.first = idx;
-    else
-        slots[writer->keys.last].retired_next = idx;
-    writer->keys.last = idx;
+static int
+key_slot_get(struct region *region, struct key_writer *writer, uint32_t *idx)
+{
+    uint32_t count = atomic_load_explicit(&region->header->key_count, memory_order_relaxed);
+
+    return slot_get(region, writer, &key_kind, &writer->keys, count,
+                    region->header->geometry.key_max, idx);
 }
 
 static void
 extra_retire(const struct region *region, struct key_writer *writer, uint32_t idx)
 {
-    struct key_extra_slot *slots = extra_slots(region);
+    slot_retire(region, writer, &extra_kind, &writer->extras, idx);
+}
 
-    slots[idx].retired_next = 0;
-    slots[idx].retired_need = need_now(writer);
-    if (writer->extras.first == 0)
-        writer->extras.first = idx;
-    else
-        slots[writer->extras.last].retired_next = idx;
-    writer->extras.last = idx;
+static int
+extra_get(struct region *region, struct key_writer *writer, uint32_t *idx)
+{
+    uint32_t count = atomic_load_explicit(&region->header->key_extra_count, memory_order_relaxed);
+
+    return slot_get(region, writer, &extra_kind, &writer->extras, count,
+                    region->header->geometry.key_extra_max, idx);
 }
 
 /* ---- the scan ---- */
@@ -373,27 +443,6 @@ index_take_out(const struct region *region, struct key_writer *writer, uint32_t 
 
 /* ---- adding and removing ---- */
 
-/* A retired slot whose grace has passed, else one never used. */
-static int
-key_slot_get(struct region *region, struct key_writer *writer, uint32_t *idx)
-{
-    struct key_slot *slots = key_slots(region);
-    uint32_t first, count;
-
-    graces_go_on(region, writer);
-    first = writer->keys.first;
-    if (first != 0 && slots[first].retired_need <= writer->grace_done) {
-        writer->keys.first = slots[first].retired_next;
-        *idx = first;
-        return 0;
-    }
-    count = atomic_load_explicit(&region->header->key_count, memory_order_relaxed);
-    if (count == region->header->geometry.key_max)
-        return -ENOSPC;
-    *idx = count + 1;
-    return region_ensure(region, REGION_KEYS, ((uint64_t)*idx + 1) * sizeof(struct key_slot));
-}
-
 static void
 key_slot_fill(struct key_slot *slot, const struct key_new *key)
 {
@@ -493,27 +542,6 @@ key_remove(struct region *region, uint32_t key_idx)
     extra_swap(region, writer, key, 0);
     key_slot_retire(region, writer, key_idx);
     return 0;
-}
-
-static int
-extra_get(struct region *region, struct key_writer *writer, uint32_t *idx)
-{
-    struct key_extra_slot *slots = extra_slots(region);
-    uint32_t first, count;
-
-    graces_go_on(region, writer);
-    first = writer->extras.first;
-    if (first != 0 && slots[first].retired_need <= writer->grace_done) {
-        writer->extras.first = slots[first].retired_next;
-        *idx = first;
-        return 0;
-    }
-    count = atomic_load_explicit(&region->header->key_extra_count, memory_order_relaxed);
-    if (count == region->header->geometry.key_extra_max)
-        return -ENOSPC;
-    *idx = count + 1;
-    return region_ensure(region, REGION_KEY_EXTRAS,
-                         ((uint64_t)*idx + 1) * sizeof(struct key_extra_slot));
 }
 
 int
