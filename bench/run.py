@@ -446,7 +446,14 @@ limits {
             note("turnpike's books do not balance: " + done.stdout + done.stderr)
 
 
-PEERS = {peer.name: peer for peer in (Turnpike, Nginx, HAProxy, Relay, Direct, Portkey)}
+class Bare(Turnpike):
+    """turnpike without its till: bench/bare.c."""
+
+    name = "bare"
+    program = os.path.join(BIN, "bench-bare")
+
+
+PEERS = {peer.name: peer for peer in (Turnpike, Bare, Nginx, HAProxy, Relay, Direct, Portkey)}
 
 
 # ---- load ----
@@ -528,9 +535,9 @@ def rounds_run(bench, peers, one, rounds):
     return found
 
 
-def peers_start(bench, skip=(), tls=False, streams=False):
+def peers_start(bench, skip=(), tls=False, streams=False, names=None):
     peers = []
-    for name in bench.options.peers:
+    for name in names or bench.options.peers:
         if name in skip:
             continue
         why = PEERS[name].missing()
@@ -582,6 +589,30 @@ def bench_call(bench):
             spread(rounds, p.name, "per_s", "%.0f"),
             sum(r[p.name]["errors"] for r in rounds if p.name in r)] for p in peers])
     bench.results["call"] = rounds
+
+
+def bench_governance(bench):
+    """What authentication, limits, hold, settle, metering and records cost of the whole."""
+    peers = peers_start(bench, names=("turnpike", "bare"))
+    if len(peers) < 2:
+        peers_stop(peers)
+        return
+
+    def one(peer):
+        result, cpu = measured(peer, lambda: load(bench, peer, "call", "-c", 64, "-t",
+                                                  bench.options.seconds, "--body-bytes", 1024))
+        return {"cpu_us": cpu / 1000 / result["calls"], "errors": result["errors"]}
+
+    try:
+        rounds = rounds_run(bench, peers, one, bench.options.rounds)
+    finally:
+        peers_stop(peers)
+    share = median([100 * (1 - r["bare"]["cpu_us"] / r["turnpike"]["cpu_us"]) for r in rounds])
+    table("Governance, metering and records: with, and without (the same program without its till)",
+          ["program", "CPU µs a call (min…max)", "share of the whole"],
+          [["turnpike", spread(rounds, "turnpike", "cpu_us"), "%.1f %%" % share],
+           ["without", spread(rounds, "bare", "cpu_us"), ""]])
+    bench.results["governance"] = rounds
 
 
 def precise(rounds, peer, other):
@@ -815,7 +846,8 @@ def bench_start(bench):
 
 
 BENCHES = {"call": bench_call, "latency": bench_latency, "stream": bench_stream, "open": bench_open,
-           "syscalls": bench_syscalls, "tls": bench_tls, "start": bench_start}
+           "syscalls": bench_syscalls, "governance": bench_governance, "tls": bench_tls,
+           "start": bench_start}
 
 
 def main():
