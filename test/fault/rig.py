@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -128,6 +129,30 @@ def kill(pid, number=signal.SIGKILL):
         return True
     except ProcessLookupError:
         return False
+
+
+# Watches the two first pages of LMDB's file, where a commit ends: the kill comes while that write is
+# being synced, so the process dies with the commit done and nothing done that follows it.
+KILL_AT_COMMIT = """
+import mmap, os, sys, time
+with open(sys.argv[1], "rb") as f:
+    pages = mmap.mmap(f.fileno(), 8192, prot=mmap.PROT_READ)
+heads = lambda: pages[:160] + pages[4096:4256]
+was, until = heads(), time.monotonic() + float(sys.argv[3])
+while heads() == was:
+    if time.monotonic() > until:
+        sys.exit(1)
+os.kill(int(sys.argv[2]), 9)
+"""
+
+
+def kill_at_commit(store, pid, seconds=2):
+    """False when nothing was committed."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_AT_COMMIT, store / "data.mdb", str(pid), str(seconds)],
+        stderr=subprocess.DEVNULL,
+    )
+    return done.returncode == 0
 
 
 # ---- the simulated upstream --------------------------------------------------------------------

@@ -46,7 +46,11 @@ class Killer:
 
     def __init__(self, server, rng):
         self.server, self.rng = server, rng
-        self.count = {"worker": 0, "ledger": 0, "master": 0, "everything": 0, "orphan": 0}
+        self.kinds = {
+            **{"worker": 8, "ledger": 4, "commit": 4},
+            **{"master": 4, "everything": 4, "orphan": 1},
+        }
+        self.count = dict.fromkeys(self.kinds, 0)
 
     def start(self):
         # A command that works on the store while no server runs has its lock for a moment.
@@ -70,7 +74,7 @@ class Killer:
 
     def one(self):
         server, rng = self.server, self.rng
-        kind = rng.choices(["worker", "ledger", "master", "everything", "orphan"], [8, 5, 4, 4, 1])[0]
+        kind = rng.choices(list(self.kinds), list(self.kinds.values()))[0]
         if not server.running():
             self.start()
         if kind == "worker":
@@ -80,6 +84,10 @@ class Killer:
         elif kind == "ledger":
             pid = server.ledger_pid()
             if pid is None or not rig.kill(pid):
+                return False
+        elif kind == "commit":
+            pid = server.ledger_pid()
+            if pid is None or not rig.kill_at_commit(server.state / "store", pid):
                 return False
         elif kind == "master":
             server.kill_master()

@@ -417,6 +417,44 @@ def test_stop_while_the_ledger_dies(make_server):
     assert server.quiet_audit()["records"] == 4
 
 
+def test_master_dies_while_it_drains(make_server):
+    """The next start does not go on draining."""
+    server = make_server(workers=2)
+    key = acme(server)
+    calls = Calls(server, key, [slow_stream() for _ in range(6)])
+    wait_held(server, 6)
+    server.process.terminate()
+    rig.wait_for("nobody listens", 5, lambda: not_listening(server))
+    server.kill_master()
+    server.start()
+    assert not calls.done()
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    assert all(a.complete for a in calls.join())
+    assert server.quiet_audit()["records"] == 7
+    assert server.stop() == 0 and not server.region_exists()
+
+
+def test_killed_again_and_again_while_it_starts(make_server):
+    """A start that dies in the middle leaves what the next one needs."""
+    server = make_server(workers=2)
+    key = acme(server)
+    calls = Calls(server, key, [slow_stream() for _ in range(6)])
+    wait_held(server, 6)
+    server.kill_all()
+    answers = calls.join()
+    for step in range(25):
+        server.start(wait=False)
+        time.sleep(step * 0.002 * rig.SLOW)
+        server.kill_all()
+    server.start()
+    books = server.quiet_audit()
+    assert books["records"] == 6
+    for receipt, answer in zip(receipts(server, answers), answers):
+        check_progress(receipt, len(answer.events()))
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    assert server.stop() == 0 and not server.region_exists()
+
+
 def test_status_names_living_processes(make_server):
     server = make_server(workers=2)
     acme(server)
