@@ -20,6 +20,7 @@
 #include "worker/uconn.h"
 
 #define TICK_MS 1000u
+#define CLOCK_STEP_US INT64_C(60000000)
 /* The master waits 40 s for us: streams are ended in good time before. */
 #define DRAIN_MS 30000u
 
@@ -138,6 +139,19 @@ after_wake(void *arg)
     region_turn_begin(w->table, w->turn_mono_us);
 }
 
+/* Budgets' windows follow the wall clock: an operator wants to know when somebody set it. */
+static void
+look_at_clocks(struct worker *w)
+{
+    int64_t offset_us = w->turn_wall_us - (int64_t)w->turn_mono_us;
+    int64_t step_us = offset_us - w->clock_offset_us;
+
+    if (w->clock_offset_us != 0 && w->inherit->worker_number == 1 &&
+        (step_us > CLOCK_STEP_US || step_us < -CLOCK_STEP_US))
+        log_warn("clock.stepped", "seconds=%lld", (long long)(step_us / 1000000));
+    w->clock_offset_us = offset_us;
+}
+
 /*
  * A heartbeat also when nothing happens, and a look at what a lost ring may have left waiting: to the
  * end, since the ledger process of another master knows no way to ring a worker that outlived its own.
@@ -148,6 +162,7 @@ on_tick(struct wheel_timer *timer)
     struct worker *w = CONTAINER_OF(timer, struct worker, tick);
 
     call_look_at_waiting(w);
+    look_at_clocks(w);
     wheel_set(&w->net.wheel, &w->tick, TICK_MS, on_tick);
 }
 
