@@ -97,6 +97,7 @@ struct worker {
     /* The time, read once a turn of the loop: what a turn does is one moment. */
     uint64_t turn_mono_us;
     int64_t turn_wall_us;
+    int64_t clock_offset_us; /* wall less monotonic, at the last tick */
     uint64_t rng;
     uint32_t queries_open; /* receipts asked of the ledger process */
     bool draining;
