@@ -337,13 +337,14 @@ world_ask(struct world *w, const char *request, struct js_value *result)
     struct js_error err;
     int rc;
 
+    *result = (struct js_value){.type = JS_NONE};
     buf_free(&w->answer);
     rc = command_run(w->ledger, str_from(request), "uid 0", &w->answer);
     if (rc < 0)
         return rc;
     assert_true(js_check(buf_str(&w->answer), &answer, &err));
-    *result = js_bool(js_get(answer, STR("ok")), false) ? js_get(answer, STR("result"))
-                                                        : (struct js_value){.type = JS_NONE};
+    if (js_bool(js_get(answer, STR("ok")), false))
+        *result = js_get(answer, STR("result"));
     return 0;
 }
 
