@@ -49,6 +49,9 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
     call->last_error = *error;
     buf_free(&call->body);
     call->upstream_status = 0;
+    /* What its stream said, if it had begun one, says nothing of the next one's. */
+    meter_init(&call->meter, (enum proto_endpoint)call->endpoint, call->ask.usage_asked);
+    call->progress_events = 0;
     if (may_fail_over && call->candidate + 1u < call->plan.candidate_count &&
         worker_now_ms(w) < call->deadline_ms) {
         call->candidate++;

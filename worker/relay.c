@@ -479,7 +479,7 @@ relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len)
         if (event == H1_RES_MORE)
             break;
     }
-    if (call->state == CALL_STREAM || call->ask.stream)
+    if (call->state == CALL_STREAM || (call->ask.stream && call->state == CALL_SENT))
         stream_fed(call, &gather);
 }
 
