@@ -133,8 +133,9 @@ relay_settle_gone(struct call *call)
 
     if (call->state == CALL_STREAM) {
         stream_used(call, &end);
-    } else if (call->state == CALL_SENT || call->state == CALL_WHOLE) {
-        /* The upstream works, and bills, already. */
+    } else if ((call->state == CALL_SENT || call->state == CALL_WHOLE) &&
+               call->upstream_status < 300) {
+        /* The upstream works, and bills, already; unless it is just saying no. */
         end.by = SETTLE_PROGRESS;
         if (call->endpoint != ENDPOINT_COUNT_TOKENS)
             end.usage = (struct usage){.state = USAGE_PRESENT,
