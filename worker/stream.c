@@ -238,9 +238,14 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     if (call_pool(call)->health && end.outcome == OUTCOME_CUT)
         health_failed(call_pool(call)->health, worker_now_ms(w));
     stream_used(call, &end);
-    /* A report that came before the cut is not the whole: progress has the larger of both. */
-    if (end.outcome == OUTCOME_CUT)
-        end.by = end.by == SETTLE_USAGE && call->meter.finish_seen ? SETTLE_USAGE : SETTLE_PROGRESS;
+    /* A report that came before the cut is not the whole: progress has the larger of both, once it
+     * knows of the events that came in one piece with the cut. */
+    if (end.outcome == OUTCOME_CUT && end.by == SETTLE_USAGE && !call->meter.finish_seen) {
+        struct price_count count = count_so_far(call);
+
+        (void)!settle_progress(call, &count);
+        end.by = SETTLE_PROGRESS;
+    }
     (void)settle_call(call, &end);
     if (call->uconn)
         uconn_cancel(call->uconn);
