@@ -405,7 +405,7 @@ call_hold_ask(const struct call *call, int64_t amount_ucr)
     struct hold_ask ask = {
         .account_idx = key->account_idx,
         .account_generation = key->account_generation,
-        .amount_ucr = amount_ucr,
+        .amount_ucr = MIN(amount_ucr, ACCOUNT_UCR_MAX), /* more than anybody has */
         .wall_us = worker_wall_us(call->worker),
     };
     const struct account *account = account_at(call->worker->region, key->account_idx);

@@ -72,7 +72,8 @@ extend(struct call *call, int64_t missing_ucr)
         return false;
     /* A good piece at once, or else the bare need. */
     if (price_worst(&call->plan.price, 0, call->worker->limits->hold_output_tokens, &more_ucr))
-        step_ucr = MAX(missing_ucr, more_ucr << call->extension_count);
+        step_ucr = MAX(missing_ucr, MIN(more_ucr, ACCOUNT_UCR_MAX >> CALL_EXTENSIONS_MAX)
+                                        << call->extension_count);
     ask = call_hold_ask(call, step_ucr);
     if (hold_take(holds, &ask, &slot) != HOLD_OK) {
         ask = call_hold_ask(call, missing_ucr);
@@ -126,6 +127,20 @@ settle_progress(struct call *call, const struct price_count *count)
     return true;
 }
 
+/*
+ * How far the hold may grow for what was reported. Input may come to more than its bytes promised:
+ * pictures are named by a link. Output beyond the cap that was held for cannot have been generated;
+ * an upstream that says so is not believed at the caller's cost.
+ */
+static int64_t
+believed_ucr(const struct call *call, struct price_count count)
+{
+    int64_t cost_ucr;
+
+    count.output = MIN(count.output, call->output_max);
+    return price_cost(&call->plan.price, &count, &cost_ucr) ? cost_ucr : ACCOUNT_UCR_MAX;
+}
+
 /* What is charged, and what of the reported cost could not be. */
 static int64_t
 charge_of(struct call *call, const struct settle_end *end, struct record *r)
@@ -146,10 +161,16 @@ charge_of(struct call *call, const struct settle_end *end, struct record *r)
     }
     if (!price_cost(&call->plan.price, &count, &cost_ucr))
         cost_ucr = ACCOUNT_UCR_MAX;
-    if (cost_ucr > call->held_ucr && !extend(call, cost_ucr - call->held_ucr)) {
-        r->flags |= RECORD_USAGE_OVER_HOLD;
-        r->uncollected_ucr = cost_ucr - call->held_ucr;
-        return call->held_ucr;
+    if (cost_ucr > call->held_ucr) {
+        int64_t most_ucr = MAX(MIN(cost_ucr, believed_ucr(call, count)), call->held_ucr);
+
+        if (most_ucr > call->held_ucr && !extend(call, most_ucr - call->held_ucr))
+            most_ucr = call->held_ucr;
+        if (cost_ucr > most_ucr) {
+            r->flags |= RECORD_USAGE_OVER_HOLD;
+            r->uncollected_ucr = cost_ucr - most_ucr;
+            return most_ucr;
+        }
     }
     if (end->output_estimate > (uint64_t)end->usage.output * call->worker->limits->usage_band)
         r->flags |= RECORD_USAGE_FAR_BELOW;
