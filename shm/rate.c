@@ -41,14 +41,14 @@ tat_max(struct rate rate, uint64_t now_ns)
 }
 
 bool
-rate_admit(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, uint64_t now_ns,
-           uint64_t *retry_ns)
+rate_admit_guess(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, uint64_t now_ns,
+                 uint64_t *retry_ns, uint64_t *taken_ns)
 {
     uint64_t at = atomic_load_explicit(tat, memory_order_relaxed);
     uint64_t max = tat_max(rate, now_ns), admit_until = add_capped(now_ns, rate.burst_ns, max);
     uint64_t next;
 
-    *retry_ns = 0;
+    *retry_ns = *taken_ns = 0;
     if (rate.interval_ns == 0)
         return true;
     do {
@@ -58,27 +58,38 @@ rate_admit(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, uint64_t now_
             *retry_ns = from - admit_until;
             return false;
         }
-        next = add_capped(MAX(from, now_ns), duration_ns(rate, cost), max);
+        from = MAX(from, now_ns);
+        next = add_capped(from, duration_ns(rate, cost), max);
+        *taken_ns = next - from;
         /* Relaxed: the word stands for nothing but itself. */
     } while (!atomic_compare_exchange_weak_explicit(tat, &at, next, memory_order_relaxed,
                                                     memory_order_relaxed));
     return true;
 }
 
+bool
+rate_admit(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, uint64_t now_ns,
+           uint64_t *retry_ns)
+{
+    uint64_t taken_ns;
+
+    return rate_admit_guess(tat, rate, cost, now_ns, retry_ns, &taken_ns);
+}
+
 void
-rate_add(_Atomic uint64_t *tat, struct rate rate, int64_t cost, uint64_t now_ns)
+rate_correct(_Atomic uint64_t *tat, struct rate rate, uint64_t taken_ns, uint64_t cost,
+             uint64_t now_ns)
 {
     uint64_t at = atomic_load_explicit(tat, memory_order_relaxed);
     uint64_t max = tat_max(rate, now_ns), next;
-    /* The negative of the least of 64 bits is not one of them, but is this of the unsigned ones. */
-    uint64_t ns = duration_ns(rate, cost < 0 ? -(uint64_t)cost : (uint64_t)cost);
 
     if (rate.interval_ns == 0)
         return;
     do {
         uint64_t from = MAX(MIN(at, max), now_ns);
 
-        next = cost < 0 ? (ns > from - now_ns ? now_ns : from - ns) : add_capped(from, ns, max);
+        from = taken_ns > from - now_ns ? now_ns : from - taken_ns;
+        next = add_capped(from, duration_ns(rate, cost), max);
     } while (!atomic_compare_exchange_weak_explicit(tat, &at, next, memory_order_relaxed,
                                                     memory_order_relaxed));
 }

@@ -19,8 +19,15 @@ struct rate rate_per_minute(uint32_t count);
 /* True: admitted and counted. False: nothing changed and *retry_ns is how long to wait. */
 bool rate_admit(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, uint64_t now_ns,
                 uint64_t *retry_ns) MUST_CHECK;
-/* Counts what is known only afterwards (tokens of the answer): never refuses. Negative takes back
- * what was estimated too high, not below now. */
-void rate_add(_Atomic uint64_t *tat, struct rate rate, int64_t cost, uint64_t now_ns);
+/* The same for a cost that is only guessed: *taken_ns is for rate_correct(). */
+bool rate_admit_guess(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, uint64_t now_ns,
+                      uint64_t *retry_ns, uint64_t *taken_ns) MUST_CHECK;
+/*
+ * What is known only afterwards (tokens of the answer) in place of what was guessed: never refuses.
+ * A guess beyond the limit moved the word by less than it said, so what it really took is given
+ * back, and no more: else a huge guess and a small cost would wipe out what others used.
+ */
+void rate_correct(_Atomic uint64_t *tat, struct rate rate, uint64_t taken_ns, uint64_t cost,
+                  uint64_t now_ns);
 
 #endif

@@ -115,6 +115,8 @@ call_end(struct call *call)
         uconn_cancel(call->uconn);
     if (call->inflight)
         key_leave(call->key);
+    if (call->tpm_taken_ns > 0) /* it was never held: it used nothing */
+        settle_tokens(call, 0);
     wheel_cancel(&w->net.wheel, &call->timer);
     list_remove(&call->node);
     list_remove(&call->waiting_node);
@@ -219,12 +221,13 @@ refuse(struct call *call, const struct proto_error *error)
 
 static bool
 admit_rate(const struct worker *w, _Atomic uint64_t *tat, uint32_t per_minute, uint64_t cost,
-           struct proto_error *error, enum error_kind kind, const char *what)
+           uint64_t *taken_ns, struct proto_error *error, enum error_kind kind, const char *what)
 {
     uint64_t retry_ns;
 
-    if (per_minute == 0 ||
-        rate_admit(tat, rate_per_minute(per_minute), cost, worker_mono_us(w) * 1000, &retry_ns))
+    *taken_ns = 0;
+    if (per_minute == 0 || rate_admit_guess(tat, rate_per_minute(per_minute), cost,
+                                            worker_mono_us(w) * 1000, &retry_ns, taken_ns))
         return true;
     error_set(error, kind, NULL, NULL, "turnpike: this key may use %u %s a minute", per_minute,
               what);
@@ -241,12 +244,12 @@ admit_limits(struct call *call, struct proto_error *error)
     uint32_t rpm = atomic_load_explicit(&key->rpm, memory_order_relaxed);
     uint32_t tpm = atomic_load_explicit(&key->tpm, memory_order_relaxed);
     uint32_t concurrency = atomic_load_explicit(&key->concurrency, memory_order_relaxed);
+    uint64_t taken_ns;
 
-    if (!admit_rate(w, &key->rpm_tat, rpm, 1, error, ERROR_LIMIT_REQUESTS, "requests"))
+    if (!admit_rate(w, &key->rpm_tat, rpm, 1, &taken_ns, error, ERROR_LIMIT_REQUESTS, "requests") ||
+        !admit_rate(w, &key->tpm_tat, tpm, call->input_estimate, &call->tpm_taken_ns, error,
+                    ERROR_LIMIT_TOKENS, "tokens"))
         return false;
-    if (!admit_rate(w, &key->tpm_tat, tpm, call->input_estimate, error, ERROR_LIMIT_TOKENS, "tokens"))
-        return false;
-    call->tpm_counted = tpm ? (uint32_t)MIN(call->input_estimate, (uint64_t)UINT32_MAX) : 0;
     if (concurrency == 0)
         return true;
     if (!key_enter(key, concurrency)) {

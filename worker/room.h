@@ -195,7 +195,7 @@ struct call {
 
     struct key_slot *key;
     uint32_t key_idx;
-    uint32_t tpm_counted;     /* tokens counted at admission */
+    uint64_t tpm_taken_ns;    /* what the guess of its tokens took of the key's minute */
     uint32_t slot;
     uint32_t extension[CALL_EXTENSIONS_MAX];
     int64_t held_ucr;         /* over all slots */

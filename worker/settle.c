@@ -196,19 +196,29 @@ fill_record(const struct call *call, const struct settle_end *end, struct record
     r->reasoning_tokens = end->usage.reasoning;
 }
 
-/* Tokens per minute were counted by an estimate; now they are known, or known better. */
-static void
-correct_tpm(const struct call *call, const struct usage *usage)
+void
+settle_tokens(struct call *call, uint64_t tokens)
 {
     uint32_t tpm = atomic_load_explicit(&call->key->tpm, memory_order_relaxed);
-    int64_t total;
 
-    if (tpm == 0 || usage->state != USAGE_PRESENT)
+    if (tpm == 0)
         return;
-    total = (int64_t)usage->input + usage->cache_read + usage->cache_write_5m +
-            usage->cache_write_1h + usage->output;
-    rate_add(&call->key->tpm_tat, rate_per_minute(tpm), total - call->tpm_counted,
-             worker_mono_us(call->worker) * 1000);
+    rate_correct(&call->key->tpm_tat, rate_per_minute(tpm), call->tpm_taken_ns, tokens,
+                 worker_mono_us(call->worker) * 1000);
+}
+
+/* Tokens per minute were counted by an estimate; now they are known, or known better. */
+static void
+correct_tpm(struct call *call, const struct settle_end *end)
+{
+    const struct usage *usage = &end->usage;
+
+    if (end->by == SETTLE_NOTHING)
+        settle_tokens(call, 0);
+    else if (usage->state == USAGE_PRESENT)
+        settle_tokens(call, (uint64_t)usage->input + usage->cache_read + usage->cache_write_5m +
+                                usage->cache_write_1h + usage->output);
+    call->tpm_taken_ns = 0; /* where nothing better is known the guess stands */
 }
 
 static void
@@ -265,8 +275,7 @@ settle_call(struct call *call, const struct settle_end *end)
     ASSERT(charge_ucr >= 0 && charge_ucr <= call->held_ucr);
     fill_record(call, end, r, worker_mono_us(call->worker));
     r->total_charge_ucr = charge_ucr;
-    if (end->by != SETTLE_NOTHING)
-        correct_tpm(call, &end->usage);
+    correct_tpm(call, end);
     count_stats(call, end, r, charge_ucr);
     if (call->inflight) {
         key_leave(call->key);

@@ -34,6 +34,9 @@ struct settle_end {
 /* Settles: once a call, and only while call->held. Returns what was charged. */
 int64_t settle_call(struct call *call, const struct settle_end *end);
 
+/* Counts tokens in the key's minute in place of the guess that admission counted. */
+void settle_tokens(struct call *call, uint64_t tokens);
+
 /* A try ended: notes it in the record. reason REASON_NONE: it answers. */
 void settle_attempt(struct call *call, enum record_reason reason, unsigned status);
 

@@ -14,7 +14,7 @@ test_no_limit(void **state)
     (void)state;
     for (int i = 0; i < 1000; i++)
         assert_true(rate_admit(&tat, rate_per_minute(0), UINT64_MAX, 5, &retry));
-    rate_add(&tat, rate_per_minute(0), INT64_MAX, 5);
+    rate_correct(&tat, rate_per_minute(0), 0, UINT64_MAX, 5);
     assert_int_equal(tat, 0);
     assert_int_equal(retry, 0);
 }
@@ -85,30 +85,46 @@ test_large_cost(void **state)
 }
 
 static void
-test_add(void **state)
+test_correct(void **state)
 {
     struct rate rate = rate_per_minute(600);
-    uint64_t now = 5 * MINUTE, retry;
+    uint64_t now = 5 * MINUTE, retry, taken;
     _Atomic uint64_t tat = 0;
 
     (void)state;
-    rate_add(&tat, rate, 100, now);
+    assert_true(rate_admit_guess(&tat, rate, 100, now, &retry, &taken));
     assert_int_equal(tat, now + 100 * rate.interval_ns);
-    rate_add(&tat, rate, -40, now);
+    assert_int_equal(taken, 100 * rate.interval_ns);
+    rate_correct(&tat, rate, taken, 60, now);
     assert_int_equal(tat, now + 60 * rate.interval_ns);
-    rate_add(&tat, rate, -1000, now);
+    rate_correct(&tat, rate, UINT64_MAX, 0, now);
     assert_int_equal(tat, now);
-    rate_add(&tat, rate, INT64_MAX, now);
+    rate_correct(&tat, rate, 0, UINT64_MAX, now);
     assert_int_equal(tat, now + rate.burst_ns + rate.interval_ns);
-    assert_false(rate_admit(&tat, rate, 1, now, &retry));
-    rate_add(&tat, rate, INT64_MIN, now);
-    assert_int_equal(tat, now);
+    assert_false(rate_admit_guess(&tat, rate, 1, now, &retry, &taken));
+    assert_int_equal(taken, 0);
     /* From the past: counted from now. */
     tat = 7;
-    rate_add(&tat, rate, 1, now);
+    rate_correct(&tat, rate, 0, 1, now);
     assert_int_equal(tat, now + rate.interval_ns);
-    rate_add(&tat, rate, 0, now + MINUTE);
+    rate_correct(&tat, rate, 0, 0, now + MINUTE);
     assert_int_equal(tat, now + MINUTE);
+}
+
+/* A guess past the limit is cut to it, and gives back no more than it took. */
+static void
+test_huge_guess(void **state)
+{
+    struct rate rate = rate_per_minute(600);
+    uint64_t now = 5 * MINUTE, retry, taken;
+    _Atomic uint64_t tat = 0;
+
+    (void)state;
+    assert_true(rate_admit(&tat, rate, 500, now, &retry));
+    assert_true(rate_admit_guess(&tat, rate, UINT64_MAX, now, &retry, &taken));
+    assert_int_equal(taken, 100 * rate.interval_ns);
+    rate_correct(&tat, rate, taken, 0, now);
+    assert_int_equal(tat, now + 500 * rate.interval_ns);
 }
 
 /* A word that is out of range (another boot's clock, or scribbled) mends by itself within a minute.
@@ -123,7 +139,7 @@ test_damaged(void **state)
     (void)state;
     assert_false(rate_admit(&tat, rate, 1, now, &retry));
     assert_true(retry <= rate.interval_ns);
-    rate_add(&tat, rate, 1, now);
+    rate_correct(&tat, rate, 0, 1, now);
     assert_true(tat <= now + rate.burst_ns + rate.interval_ns);
     assert_true(rate_admit(&tat, rate, 1, now + rate.interval_ns, &retry));
 }
@@ -139,8 +155,8 @@ test_ends_of_range(void **state)
     assert_true(rate.interval_ns > 0);
     assert_true(rate_admit(&tat, rate, 1, 0, &retry));
     assert_true(rate_admit(&tat, rate, 1, UINT64_MAX, &retry));
-    rate_add(&tat, rate, INT64_MAX, UINT64_MAX);
-    rate_add(&tat, rate, INT64_MIN, UINT64_MAX);
+    rate_correct(&tat, rate, 0, UINT64_MAX, UINT64_MAX);
+    rate_correct(&tat, rate, UINT64_MAX, 0, UINT64_MAX);
     rate = rate_per_minute(1);
     assert_int_equal(rate.interval_ns, MINUTE);
     assert_int_equal(rate.burst_ns, 0);
@@ -155,7 +171,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_limit),      cmocka_unit_test(test_burst_then_evenly),
         cmocka_unit_test(test_never_more),    cmocka_unit_test(test_large_cost),
-        cmocka_unit_test(test_add),           cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_correct),
+        cmocka_unit_test(test_huge_guess),           cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_ends_of_range),
     };
 
