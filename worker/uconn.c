@@ -165,7 +165,9 @@ keep(struct uconn *uc)
 {
     struct pool *pool = uc->pool;
 
-    if (!h1_res_reusable(&uc->res) || pool->worker->draining || conn_is_closing(&uc->conn)) {
+    /* Also one that answered before it had taken the whole request: who knows if it ever will. */
+    if (!h1_res_reusable(&uc->res) || pool->worker->draining || conn_is_closing(&uc->conn) ||
+        conn_pending_bytes(&uc->conn) > 0) {
         uconn_close(uc);
         return;
     }
