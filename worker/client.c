@@ -338,6 +338,7 @@ client_answered(struct client *c)
     ASSERT(c->call == NULL && c->query == NULL);
     c->answering = false;
     c->bodyless = false;
+    c->phase = H1_REQ_IDLE; /* what the next request has sent already gets a deadline of its own */
     if (!c->keep_alive || c->broken || c->worker->draining) {
         c->broken = true;
         conn_shutdown(&c->conn);
