@@ -812,8 +812,15 @@ ledger_announce(struct ledger *ledger)
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; i < ledger->announce_count; i++) {
-        hold_view_announced(&ledger->view[ledger->announce[i].table_idx], ledger->announce[i].slot);
-        tables |= UINT64_C(1) << ledger->announce[i].table_idx;
+        const struct slot_ref *ref = &ledger->announce[i];
+        struct hold_view *view = &ledger->view[ref->table_idx];
+        uint64_t word = atomic_load_explicit(&view->slots[ref->slot].state, memory_order_acquire);
+
+        /* Freed since it rang, by a command's commit: the slot's next hold is not durable yet. */
+        if (hold_word_generation(word) != ref->generation)
+            continue;
+        hold_view_announced(view, ref->slot);
+        tables |= UINT64_C(1) << ref->table_idx;
     }
     ledger->announce_count = 0;
     wake_tables(ledger, tables);
