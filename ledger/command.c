@@ -15,7 +15,9 @@
 #define ARENA_BYTES_MAX (32u << 20)
 
 static const struct command_def *const tables[] = {
-    command_entity_defs,
+    command_tenant_defs,
+    command_member_defs,
+    command_key_defs,
     command_credit_defs,
     command_query_defs,
     command_audit_defs,

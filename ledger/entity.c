@@ -241,8 +241,8 @@ entity_project_put(struct db_txn *txn, const struct entity_project *p)
     return doc_put(txn, DB_PROJECT, p->id, &doc);
 }
 
-static void
-doc_key_lists(struct jw *jw, const struct entity_key *k)
+void
+entity_key_lists(struct jw *jw, const struct entity_key *k, const char *cidrs_name)
 {
     const char *glob = k->models;
 
@@ -256,7 +256,7 @@ doc_key_lists(struct jw *jw, const struct entity_key *k)
     for (uint32_t i = 0; i < k->model_count; i++, glob += strlen(glob) + 1)
         jw_cstr(jw, glob);
     jw_array_end(jw);
-    jw_key(jw, "addresses");
+    jw_key(jw, cidrs_name);
     jw_array(jw);
     for (uint32_t i = 0; i < k->cidr_count; i++)
         jw_cstr(jw, k->cidrs[i]);
@@ -285,7 +285,7 @@ entity_key_put(struct db_txn *txn, const struct entity_key *k)
     jw_key_u64(&doc.jw, "tpm", k->tpm);
     jw_key_u64(&doc.jw, "concurrency", k->concurrency);
     jw_key_u64(&doc.jw, "budget", k->budget_id);
-    doc_key_lists(&doc.jw, k);
+    entity_key_lists(&doc.jw, k, "addresses");
     return doc_put(txn, DB_KEY, k->id, &doc);
 }
 

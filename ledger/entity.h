@@ -69,6 +69,9 @@ int entity_member_put(struct db_txn *txn, const struct entity_member *member) MU
 int entity_project_put(struct db_txn *txn, const struct entity_project *project) MUST_CHECK;
 int entity_key_put(struct db_txn *txn, const struct entity_key *key) MUST_CHECK;
 
+/* Writes what a key is limited to: members "channels", "models" and that of its addresses. */
+void entity_key_lists(struct jw *jw, const struct entity_key *key, const char *cidrs_name);
+
 /* By unique text: tenants' names (tenant_id 0), members' addresses, projects' names. -ENOENT. */
 int entity_find(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
                 uint32_t *id) MUST_CHECK;
@@ -76,11 +79,12 @@ int entity_name_take(struct db_txn *txn, enum db_table table, uint32_t tenant_id
                      uint32_t id) MUST_CHECK; /* -EEXIST */
 int entity_name_drop(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
                      struct str text) MUST_CHECK;
-/* Children of a tenant, in order of id. */
+/* Children of a tenant, in order of id, which is db_u32(key, ENTITY_CHILD_ID_AT). */
+#define ENTITY_CHILD_ID_AT 5
 int entity_child_put(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
                      uint32_t id) MUST_CHECK;
 int entity_children(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
-                    struct db_walk *walk) MUST_CHECK; /* the id is db_u32(key, 5) */
+                    struct db_walk *walk) MUST_CHECK;
 
 int entity_budget_get(struct db_txn *txn, uint64_t id, struct db_budget *out) MUST_CHECK;
 int entity_budget_put(struct db_txn *txn, uint64_t id, const struct db_budget *budget) MUST_CHECK;

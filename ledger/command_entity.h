@@ -1,0 +1,41 @@
+/*
+ * What the commands about tenants, members, projects and keys share. A negative answer says that the
+ * store failed; what was refused is 0, and in command->exit.
+ */
+#ifndef LEDGER_COMMAND_ENTITY_H
+#define LEDGER_COMMAND_ENTITY_H
+
+#include "ledger/command.h"
+#include "ledger/entity.h"
+
+/* Of the argument "budget": puts the record, gives its id (0 when none was asked for). */
+int command_budget_new(struct command *command, enum budget_kind kind, uint32_t tenant_id,
+                       uint32_t owner_id, uint64_t *budget_id) MUST_CHECK;
+/* The member "budget" of what is written: an object, or null for none. */
+void command_budget_write(struct command *command, uint64_t budget_id);
+
+/* Shows each of a walk, which ends here, in an array of that name. The id is at id_at of the key. */
+int command_list(struct command *command, struct db_walk *walk, size_t id_at, const char *name,
+                 int (*show)(struct command *command, uint32_t id)) MUST_CHECK;
+/* The same for one table's children of the argument "tenant". */
+int command_list_children(struct command *command, enum db_table table, const char *name,
+                          int (*show)(struct command *command, uint32_t id)) MUST_CHECK;
+
+struct command_child { /* a member or project to be */
+    enum db_table table;
+    enum budget_kind budget_kind;
+    uint32_t tenant_id, id;
+    struct str text; /* unique in its tenant */
+};
+/* Puts all but its document. -EEXIST: the text is taken. */
+int command_child_new(struct command *command, const struct command_child *child,
+                      uint64_t *budget_id) MUST_CHECK;
+
+/* By unique text; refused, with *id 0, when there is none. */
+int command_find(struct command *command, enum db_table table, uint32_t tenant_id, struct str text,
+                 const char *what, uint32_t *id) MUST_CHECK;
+/* Arguments "member" and "project" of a key; *id is 0 when absent or refused. */
+int command_member(struct command *command, uint32_t tenant_id, uint32_t *id) MUST_CHECK;
+int command_project(struct command *command, uint32_t tenant_id, uint32_t *id) MUST_CHECK;
+
+#endif

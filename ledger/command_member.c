@@ -1,0 +1,258 @@
+/* Commands about what a tenant divides itself into: members and projects. */
+#include "ledger/command_entity.h"
+
+#include "base/str.h"
+#include "ledger/core.h"
+
+#include <errno.h>
+
+static const char *const roles[] = {"owner", "admin", "billing", "developer", "viewer"};
+
+/* ---- members ---- */
+
+static void
+write_member(struct command *command, const struct entity_member *m)
+{
+    jw_key_u64(&command->jw, "id", m->id);
+    jw_key_u64(&command->jw, "tenant", m->tenant_id);
+    jw_key_cstr(&command->jw, "email", m->email);
+    jw_key_cstr(&command->jw, "role", m->role);
+    jw_key_time(&command->jw, "created", m->created_us);
+    command_budget_write(command, m->budget_id);
+}
+
+static bool
+role_known(struct str role)
+{
+    for (size_t i = 0; i < COUNT_OF(roles); i++)
+        if (str_eq(role, str_from(roles[i])))
+            return true;
+    return false;
+}
+
+static int
+member_add(struct command *command)
+{
+    struct entity_member m = {0};
+    struct command_child child;
+    struct str email, role;
+    int rc;
+
+    if (!command_tenant(command, "tenant", true, &m.tenant_id) ||
+        !command_str(command, "email", true, &email) || !command_str(command, "role", false, &role))
+        return 0;
+    if (role.len == 0)
+        role = STR("developer");
+    if (!entity_email_ok(email)) {
+        command_refuse(command, COMMAND_USAGE, "\"%.*s\" is not a mail address",
+                       (int)MIN(email.len, 96u), email.ptr);
+        return 0;
+    }
+    if (!role_known(role)) {
+        command_refuse(command, COMMAND_USAGE, "there is no role \"%.*s\"", (int)MIN(role.len, 40u),
+                       role.ptr);
+        command_hint(command, "one of owner, admin, billing, developer, viewer");
+        return 0;
+    }
+    m.id = ++command->tail.member_last;
+    m.created_us = ledger_wall_us(command->ledger);
+    str_copy(email, m.email, sizeof(m.email));
+    str_copy(role, m.role, sizeof(m.role));
+    child = (struct command_child){DB_MEMBER, BUDGET_MEMBER, m.tenant_id, m.id, email};
+    rc = command_child_new(command, &child, &m.budget_id);
+    if (rc == -EEXIST) {
+        command_refuse(command, COMMAND_FAILED, "\"%s\" is a member already", m.email);
+        return 0;
+    }
+    if (rc == 0)
+        rc = entity_member_put(&command->txn, &m);
+    command->changed = true;
+    write_member(command, &m);
+    return rc;
+}
+
+static int
+list_member(struct command *command, uint32_t id)
+{
+    struct entity_member m;
+    int rc = entity_member_get(&command->txn, id, &m);
+
+    if (rc < 0 || m.removed)
+        return rc;
+    jw_object(&command->jw);
+    write_member(command, &m);
+    jw_object_end(&command->jw);
+    return 0;
+}
+
+static int
+member_list(struct command *command)
+{
+    return command_list_children(command, DB_MEMBER, "members", list_member);
+}
+
+static int
+find_member(struct command *command, uint32_t tenant_id, const char *name, bool must, uint32_t *id)
+{
+    struct str email;
+
+    *id = 0;
+    if (!command_str(command, name, must, &email) || email.len == 0)
+        return 0;
+    return command_find(command, DB_MEMBER, tenant_id, email, "member", id);
+}
+
+int
+command_member(struct command *command, uint32_t tenant_id, uint32_t *id)
+{
+    return find_member(command, tenant_id, "member", false, id);
+}
+
+/* The keys of somebody who left stop to work. */
+static int
+member_keys_disable(struct command *command, uint32_t tenant_id, uint32_t member_id,
+                    uint32_t *count)
+{
+    struct db_walk walk;
+    struct str key, value;
+    int rc = entity_children(&command->txn, DB_KEY, tenant_id, &walk);
+
+    *count = 0;
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        struct entity_key k;
+        uint32_t id = db_u32(key, ENTITY_CHILD_ID_AT);
+
+        rc = entity_key_get(&command->txn, id, &k);
+        if (rc < 0 || k.member_id != member_id || k.disabled)
+            continue;
+        k.disabled = true;
+        ++*count;
+        rc = entity_key_put(&command->txn, &k);
+        command_act(command, ACTION_KEY, id, 0);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    return rc;
+}
+
+static int
+member_remove(struct command *command)
+{
+    struct entity_member m;
+    uint32_t tenant_id, id, keys = 0;
+    int rc;
+
+    if (!command_tenant(command, "tenant", true, &tenant_id))
+        return 0;
+    rc = find_member(command, tenant_id, "email", true, &id);
+    if (rc < 0 || id == 0)
+        return rc;
+    rc = entity_member_get(&command->txn, id, &m);
+    if (rc < 0)
+        return rc;
+    m.removed = true;
+    rc = entity_member_put(&command->txn, &m);
+    if (rc == 0)
+        rc = entity_name_drop(&command->txn, DB_MEMBER, tenant_id, str_from(m.email));
+    if (rc == 0)
+        rc = member_keys_disable(command, tenant_id, id, &keys);
+    command->changed = true;
+    jw_key_u64(&command->jw, "id", id);
+    jw_key_cstr(&command->jw, "email", m.email);
+    jw_key_u64(&command->jw, "keys_disabled", keys);
+    return rc;
+}
+
+/* ---- projects ---- */
+
+static void
+write_project(struct command *command, const struct entity_project *p)
+{
+    jw_key_u64(&command->jw, "id", p->id);
+    jw_key_u64(&command->jw, "tenant", p->tenant_id);
+    jw_key_cstr(&command->jw, "name", p->name);
+    jw_key_time(&command->jw, "created", p->created_us);
+    command_budget_write(command, p->budget_id);
+}
+
+static int
+project_add(struct command *command)
+{
+    struct entity_project p = {0};
+    struct command_child child;
+    struct str name;
+    int rc;
+
+    if (!command_tenant(command, "tenant", true, &p.tenant_id) ||
+        !command_str(command, "name", true, &name))
+        return 0;
+    if (!entity_name_ok(name)) {
+        command_refuse(command, COMMAND_USAGE, "\"%.*s\" cannot be a project's name",
+                       (int)MIN(name.len, 96u), name.ptr);
+        return 0;
+    }
+    p.id = ++command->tail.project_last;
+    p.created_us = ledger_wall_us(command->ledger);
+    str_copy(name, p.name, sizeof(p.name));
+    child = (struct command_child){DB_PROJECT, BUDGET_PROJECT, p.tenant_id, p.id, name};
+    rc = command_child_new(command, &child, &p.budget_id);
+    if (rc == -EEXIST) {
+        command_refuse(command, COMMAND_FAILED, "there is already a project \"%s\"", p.name);
+        return 0;
+    }
+    if (rc == 0)
+        rc = entity_project_put(&command->txn, &p);
+    command->changed = true;
+    write_project(command, &p);
+    return rc;
+}
+
+static int
+list_project(struct command *command, uint32_t id)
+{
+    struct entity_project p;
+    int rc = entity_project_get(&command->txn, id, &p);
+
+    if (rc < 0)
+        return rc;
+    jw_object(&command->jw);
+    write_project(command, &p);
+    jw_object_end(&command->jw);
+    return 0;
+}
+
+static int
+project_list(struct command *command)
+{
+    return command_list_children(command, DB_PROJECT, "projects", list_project);
+}
+
+int
+command_project(struct command *command, uint32_t tenant_id, uint32_t *id)
+{
+    struct entity_project p;
+    struct str name;
+    uint64_t n;
+
+    *id = 0;
+    if (!command_str(command, "project", false, &name) || name.len == 0)
+        return 0;
+    if (str_to_count(name, UINT32_MAX, &n) && n > 0 &&
+        entity_project_get(&command->txn, (uint32_t)n, &p) == 0 && p.tenant_id == tenant_id) {
+        *id = (uint32_t)n;
+        return 0;
+    }
+    return command_find(command, DB_PROJECT, tenant_id, name, "project", id);
+}
+
+const struct command_def command_member_defs[] = {
+    {.name = "member.add", .kind = COMMAND_WRITE, .run = member_add},
+    {.name = "member.list", .kind = COMMAND_READ, .run = member_list},
+    {.name = "member.remove", .kind = COMMAND_WRITE, .run = member_remove},
+    {.name = "project.add", .kind = COMMAND_WRITE, .run = project_add},
+    {.name = "project.list", .kind = COMMAND_READ, .run = project_list},
+    {.name = NULL},
+};
