@@ -66,12 +66,16 @@ skip_string_rest(const char *p, const char *end, bool *escaped)
 static inline const char *
 skip_string(const char *p, const char *end, bool *escaped)
 {
-    const char *soon = end - p > 33 ? p + 33 : end;
-
     *escaped = false;
-    p = scan_quote(p + 1, soon);
-    if (p < soon && *p == '"')
-        return p + 1;
+    p++;
+#ifdef SCAN_SSE2
+    if (LIKELY(end - p >= 16)) {
+        unsigned hits = scan_bits_quote(p);
+
+        if (hits != 0 && LIKELY(p[__builtin_ctz(hits)] == '"'))
+            return p + __builtin_ctz(hits) + 1;
+    }
+#endif
     return skip_string_rest(p, end, escaped);
 }
 
@@ -131,34 +135,44 @@ ends_word(char c)
     return ends[(uint8_t)c];
 }
 
-/* The value at p; *after is the place behind it. */
-static struct js_value
-walk_value(const char *p, const char *end, const char **after)
+/* At the opening quote of a string: behind it. NULL for a lone quote, which no checked text has. */
+static inline const char *
+walk_string(const char *p, const char *end, struct js_value *out)
 {
-    struct js_value value = {.type = p < end ? js_type_of(*p) : JS_NONE};
+    const char *after = skip_string(p, end, &out->escaped);
 
-    *after = end;
-    switch (value.type) {
-    case JS_NONE: return value;
+    if (UNLIKELY(after - p < 2))
+        return NULL;
+    out->type = JS_STRING;
+    out->raw = js_between(p + 1, after - 1);
+    return after;
+}
+
+/* At a value's first byte: behind the value, or NULL when it is none. */
+static inline const char *
+walk_value(const char *p, const char *end, struct js_value *out)
+{
+    const char *after = p + 1;
+
+    if (*p == '"')
+        return walk_string(p, end, out);
+    out->type = js_type_of(*p);
+    out->escaped = false;
+    switch (out->type) {
     case JS_STRING:
-        *after = skip_string(p, end, &value.escaped);
-        if (*after - p < 2) /* a lone quote: no text that was checked */
-            return (struct js_value){.type = JS_NONE};
-        value.raw = js_between(p + 1, *after - 1);
-        return value;
+    case JS_NONE: return NULL;
     case JS_ARRAY:
-    case JS_OBJECT: *after = skip_container(p, end); break;
+    case JS_OBJECT: after = skip_container(p, end); break;
     case JS_NULL:
     case JS_FALSE:
     case JS_TRUE:
     case JS_NUMBER:
-        *after = p + 1;
-        while (*after < end && !ends_word(**after))
-            ++*after;
+        while (after < end && !ends_word(*after))
+            after++;
         break;
     }
-    value.raw = js_between(p, *after);
-    return value;
+    out->raw = js_between(p, after);
+    return after;
 }
 
 void
@@ -174,21 +188,23 @@ js_iter_init(struct js_iter *it, struct js_value value)
 bool
 js_next(struct js_iter *it, struct js_value *key, struct js_value *value)
 {
-    const char *p = js_skip_space(it->at, it->end);
+    const char *end = it->end, *p = js_skip_space(it->at, end);
 
-    *key = (struct js_value){.type = JS_NONE};
-    if (p < it->end && *p == ',' && it->index != UINT32_MAX)
-        p = js_skip_space(p + 1, it->end);
-    if (it->is_object && p < it->end) {
-        *key = walk_value(p, it->end, &p);
-        p = js_skip_space(p, it->end);
-        if (key->type != JS_STRING || p >= it->end || *p != ':')
+    if (p < end && *p == ',' && it->index != UINT32_MAX)
+        p = js_skip_space(p + 1, end);
+    if (it->is_object) {
+        if (p >= end || *p != '"' || (p = walk_string(p, end, key)) == NULL)
             goto end;
-        p = js_skip_space(p + 1, it->end);
+        p = js_skip_space(p, end);
+        if (p >= end || *p != ':')
+            goto end;
+        p = js_skip_space(p + 1, end);
+    } else {
+        *key = (struct js_value){.type = JS_NONE};
     }
-    *value = walk_value(p, it->end, &it->at);
-    if (value->type == JS_NONE)
+    if (p >= end || (p = walk_value(p, end, value)) == NULL)
         goto end;
+    it->at = p;
     it->index++;
     return true;
 

@@ -84,6 +84,16 @@ scan_bits_special(const char *p)
 
     return (unsigned)_mm_movemask_epi8(scan_vector_special(v));
 }
+
+/* A bit for each of the 16 bytes at p that scan_quote() looks for. */
+static inline unsigned
+scan_bits_quote(const char *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                                    _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+}
 #endif
 
 /* A quote, a backslash, a control character, or a byte that is not ASCII. */
@@ -116,12 +126,8 @@ static inline const char *
 scan_quote(const char *p, const char *end)
 {
 #ifdef SCAN_SSE2
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
-
     for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash));
-        unsigned mask = (unsigned)_mm_movemask_epi8(hit);
+        unsigned mask = scan_bits_quote(p);
 
         if (mask != 0)
             return p + __builtin_ctz(mask);
