@@ -548,27 +548,14 @@ write_accounts(struct command *command)
     jw_array(jw);
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
         struct db_wallet wallet;
-        uint32_t id = db_u32(key, 0);
-        const struct account *account =
-            account_at(command->ledger->region,
-                       id_map_look(&command->ledger->account_of_tenant, id));
 
         if (value.len != sizeof(wallet)) {
             rc = -EILSEQ;
             break;
         }
         memcpy(&wallet, value.ptr, sizeof(wallet));
-
-        int64_t left_ucr = wallet.deposited_ucr - wallet.spent_ucr;
-        int64_t available_ucr = account != NULL ? account_available_ucr(account) : left_ucr;
-
         jw_object(jw);
-        jw_key_u64(jw, "tenant", id);
-        jw_key_cstr(jw, "name", command_tenant_name(command, id));
-        jw_key_ucr(jw, "deposited", wallet.deposited_ucr);
-        jw_key_ucr(jw, "available", available_ucr);
-        jw_key_ucr(jw, "held", left_ucr - available_ucr);
-        jw_key_ucr(jw, "spent", wallet.spent_ucr);
+        credit_write(command, db_u32(key, 0), &wallet);
         jw_object_end(jw);
     }
     if (rc == 0)

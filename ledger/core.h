@@ -61,6 +61,11 @@ struct ledger_host {
     void *arg;
 };
 
+/* host.c: those that are the same for every real one. */
+int64_t ledger_host_wall_us(void *arg);
+uint64_t ledger_host_mono_us(void *arg);
+void ledger_host_pause(void *arg, uint32_t us);
+
 struct id_map { /* ids are dense and start at 1; 0 is "none" */
     uint32_t *at;
     uint32_t cap;

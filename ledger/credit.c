@@ -282,6 +282,23 @@ credit_deduct(struct command *command)
  * On the main thread, between batches: then no charge is in the store whose unused part is still to be
  * returned, and what is neither available nor spent is held.
  */
+void
+credit_write(struct command *command, uint32_t tenant_id, const struct db_wallet *wallet)
+{
+    struct jw *jw = &command->jw;
+    uint32_t idx = id_map_look(&command->ledger->account_of_tenant, tenant_id);
+    const struct account *account = account_at(command->ledger->region, idx);
+    int64_t left_ucr = wallet->deposited_ucr - wallet->spent_ucr;
+    int64_t available_ucr = account != NULL ? account_available_ucr(account) : left_ucr;
+
+    jw_key_u64(jw, "tenant", tenant_id);
+    jw_key_cstr(jw, "name", command_tenant_name(command, tenant_id));
+    jw_key_ucr(jw, "deposited", wallet->deposited_ucr);
+    jw_key_ucr(jw, "available", available_ucr);
+    jw_key_ucr(jw, "held", left_ucr - available_ucr);
+    jw_key_ucr(jw, "spent", wallet->spent_ucr);
+}
+
 static int
 credit_show(struct command *command)
 {
@@ -298,17 +315,7 @@ credit_show(struct command *command)
     if (rc < 0)
         return rc;
 
-    const struct account *account =
-        account_at(command->ledger->region, id_map_get(&command->ledger->account_of_tenant, id));
-    int64_t left_ucr = wallet.deposited_ucr - wallet.spent_ucr;
-    int64_t available_ucr = account != NULL ? account_available_ucr(account) : left_ucr;
-
-    jw_key_u64(jw, "tenant", id);
-    jw_key_cstr(jw, "name", command_tenant_name(command, id));
-    jw_key_ucr(jw, "deposited", wallet.deposited_ucr);
-    jw_key_ucr(jw, "available", available_ucr);
-    jw_key_ucr(jw, "held", left_ucr - available_ucr);
-    jw_key_ucr(jw, "spent", wallet.spent_ucr);
+    credit_write(command, id, &wallet);
     jw_key_ucr(jw, "uncollected", wallet.uncollected_ucr);
     jw_key_u64(jw, "calls", wallet.call_count);
     jw_key(jw, "sources");

@@ -1,4 +1,5 @@
-/* Transfers as they are kept: for the audit. Making them is a command (ledger/credit.c). */
+/* Transfers as they are kept, and how a wallet is shown: for the audit. Making transfers is a
+ * command (ledger/credit.c). */
 #ifndef LEDGER_CREDIT_H
 #define LEDGER_CREDIT_H
 
@@ -20,5 +21,9 @@ int transfer_read(struct str bytes, struct transfer *out, struct str *text) MUST
 /* The hash of these bytes after a transfer with hash prev; -EILSEQ when it is not the one in them. */
 int transfer_verify(struct str bytes, const uint8_t prev[HASH_LEN],
                     uint8_t hash[HASH_LEN]) MUST_CHECK;
+
+struct command;
+/* A tenant's sums, from the store and from memory; any thread. */
+void credit_write(struct command *command, uint32_t tenant_id, const struct db_wallet *wallet);
 
 #endif

@@ -24,7 +24,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PACE_MS 30
@@ -50,29 +49,6 @@ struct process {
 };
 
 /* ---- the outside world ---- */
-
-static int64_t
-host_wall_us(void *arg)
-{
-    (void)arg;
-    return clock_wall_us();
-}
-
-static uint64_t
-host_mono_us(void *arg)
-{
-    (void)arg;
-    return clock_mono_us();
-}
-
-static void
-host_pause(void *arg, uint32_t us)
-{
-    struct timespec wait = {.tv_nsec = (long)us * 1000};
-
-    (void)arg;
-    nanosleep(&wait, NULL);
-}
 
 /*
  * While the master lives, it says which of its workers is dead (TABLE_DEAD). Of workers that have
@@ -332,7 +308,7 @@ take_place(struct region *region)
 
     for (int tries = 0; rc == -EAGAIN && tries < LOCK_TRIES; tries++) {
         atomic_store_explicit(&region->header->ledger_wanted, 1, memory_order_release);
-        host_pause(NULL, 50000);
+        ledger_host_pause(NULL, 50000);
         rc = region_lock_ledger(region);
     }
     atomic_store_explicit(&region->header->ledger_wanted, 0, memory_order_release);
@@ -369,9 +345,9 @@ open_store(struct process *process)
         .store_path = path,
         .durability = inherit->durability,
         .unresolved = inherit->unresolved,
-        .host = {.wall_us = host_wall_us,
-                 .mono_us = host_mono_us,
-                 .pause = host_pause,
+        .host = {.wall_us = ledger_host_wall_us,
+                 .mono_us = ledger_host_mono_us,
+                 .pause = ledger_host_pause,
                  .table_lives = host_table_lives,
                  .wake_worker = host_wake_worker,
                  .arg = process},

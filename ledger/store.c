@@ -1,6 +1,5 @@
 #include "ledger/store.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "ledger/command.h"
 #include "ledger/core.h"
@@ -12,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PATH_BYTES 4096
@@ -26,29 +24,6 @@ struct store {
     char region_path[PATH_BYTES];
     char by[32];
 };
-
-static int64_t
-host_wall_us(void *arg)
-{
-    (void)arg;
-    return clock_wall_us();
-}
-
-static uint64_t
-host_mono_us(void *arg)
-{
-    (void)arg;
-    return clock_mono_us();
-}
-
-static void
-host_pause(void *arg, uint32_t us)
-{
-    struct timespec wait = {.tv_nsec = (long)us * 1000};
-
-    (void)arg;
-    nanosleep(&wait, NULL);
-}
 
 /* We hold the master's lock, so no parent is there to say so: the kernel's word counts. */
 static bool
@@ -140,9 +115,9 @@ open_ledger(struct store *store)
         .store_path = store->store_path,
         .durability = LEDGER_RELAXED,
         .unresolved = LEDGER_UNRESOLVED_COUNT,
-        .host = {.wall_us = host_wall_us,
-                 .mono_us = host_mono_us,
-                 .pause = host_pause,
+        .host = {.wall_us = ledger_host_wall_us,
+                 .mono_us = ledger_host_mono_us,
+                 .pause = ledger_host_pause,
                  .table_lives = host_table_lives,
                  .arg = store},
     };
