@@ -461,7 +461,7 @@ relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len)
     if (call->state == CALL_STREAM || call->state == CALL_WHOLE)
         call->response_bytes += len;
     if (call->state == CALL_WHOLE && call->upstream_status < 300)
-        call_set_timer(call, call_upstream(call)->idle_ms); /* a long answer that comes is not idle */
+        call_set_timer(call, call_upstream(call)->idle_ms); /* long, but it comes: not idle */
     while (true) {
         enum h1_res_event event = h1_res_feed(&uc->res, bytes, len, &out);
 
