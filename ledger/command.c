@@ -20,6 +20,8 @@ static const struct command_def *const tables[] = {
     command_key_defs,
     command_credit_defs,
     command_query_defs,
+    command_call_defs,
+    command_usage_defs,
     command_audit_defs,
 };
 

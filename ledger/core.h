@@ -219,6 +219,9 @@ struct recount_sum {
  */
 int recount_check(struct ledger *ledger, uint32_t *account_from, uint32_t *budget_from,
                   struct recount_sum *sum, recount_differs_fn differs, void *arg) MUST_CHECK;
+
+/* ---- dead.c ---- */
+
 /* Finds tables whose worker is dead, has their slots swept, gives empty ones back (TABLE_FREE). */
 int recount_dead_tables(struct ledger *ledger) MUST_CHECK;
 /* Slots in use: not FREE, not quarantined. */
@@ -247,6 +250,25 @@ static inline int
 ledger_point(const struct ledger *ledger, enum ledger_point point)
 {
     return ledger->host.point ? ledger->host.point(ledger->host.arg, point) : 0;
+}
+
+static inline uint32_t
+ledger_account_count(const struct ledger *ledger)
+{
+    return atomic_load_explicit(&ledger->region->header->account_count, memory_order_acquire);
+}
+
+static inline uint32_t
+ledger_budget_count(const struct ledger *ledger)
+{
+    return atomic_load_explicit(&ledger->region->header->budget_count, memory_order_acquire);
+}
+
+static inline enum table_state
+ledger_table_state(const struct ledger *ledger, uint32_t t)
+{
+    return (enum table_state)atomic_load_explicit(&ledger->region->header->table[t].state,
+                                                  memory_order_acquire);
 }
 
 static inline int64_t

@@ -1,0 +1,358 @@
+/*
+ * The audit of the store, in one snapshot on any thread: the blocks' hashes and their chain; the
+ * records' charges per tenant are the wallets' spent totals, and the rollups'; per budget and window
+ * they are the budgets' totals; the transfers' chain, and their sums per tenant are the wallets'
+ * deposits; all accounts sum to zero.
+ */
+#include "ledger/audit.h"
+#include "ledger/credit.h"
+#include "ledger/rollup.h"
+
+#include "base/ucr.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is in the store may be damaged: a sum that overflows is a wrong sum, and is said to be. */
+static void
+add(int64_t *sum_ucr, int64_t ucr)
+{
+    if (!ucr_add(*sum_ucr, ucr, sum_ucr))
+        *sum_ucr = INT64_MIN;
+}
+
+/* Sums by a dense id, grown as needed. */
+struct sums {
+    int64_t *at;
+    size_t cap;
+};
+
+static int
+sums_add(struct sums *sums, uint64_t id, int64_t ucr)
+{
+    if (id >= UINT32_MAX)
+        return -EILSEQ;
+    if (id >= sums->cap) {
+        size_t cap = MAX((size_t)id + 1, sums->cap * 2);
+        int64_t *at = realloc(sums->at, cap * sizeof(*at));
+
+        if (at == NULL)
+            return -ENOMEM;
+        memset(at + sums->cap, 0, (cap - sums->cap) * sizeof(*at));
+        sums->at = at;
+        sums->cap = cap;
+    }
+    return ucr_add(sums->at[id], ucr, &sums->at[id]) ? 0 : -EOVERFLOW;
+}
+
+static int64_t
+sums_get(const struct sums *sums, uint64_t id)
+{
+    return id < sums->cap ? sums->at[id] : 0;
+}
+
+struct window_sum {
+    uint64_t budget_id;
+    int64_t charge_ucr;
+    uint16_t window;
+};
+
+struct books { /* what the records and transfers say, to be compared with the totals */
+    struct audit *audit;
+    struct db_tail tail;
+    struct sums charge, hours, days;        /* by tenant */
+    struct sums in[TRANSFER_KIND_COUNT];    /* by tenant */
+    struct window_sum *windows;
+    size_t window_count, window_cap;
+    uint64_t records;
+};
+
+static int
+window_cmp(const void *a, const void *b)
+{
+    const struct window_sum *x = a, *y = b;
+
+    if (x->budget_id != y->budget_id)
+        return x->budget_id < y->budget_id ? -1 : 1;
+    return x->window < y->window ? -1 : x->window > y->window;
+}
+
+static void
+windows_merge(struct books *books)
+{
+    size_t merged = 0;
+
+    if (books->window_count == 0)
+        return;
+    qsort(books->windows, books->window_count, sizeof(*books->windows), window_cmp);
+    for (size_t i = 0; i < books->window_count; i++) {
+        if (merged > 0 && window_cmp(&books->windows[merged - 1], &books->windows[i]) == 0)
+            add(&books->windows[merged - 1].charge_ucr, books->windows[i].charge_ucr);
+        else
+            books->windows[merged++] = books->windows[i];
+    }
+    books->window_count = merged;
+}
+
+static int
+window_add(struct books *books, const struct block_record *r, unsigned kind)
+{
+    if (books->window_count == books->window_cap) {
+        windows_merge(books);
+        if (books->window_count >= books->window_cap / 2) {
+            size_t cap = MAX(books->window_cap * 2, 1024u);
+            struct window_sum *at = realloc(books->windows, cap * sizeof(*at));
+
+            if (at == NULL)
+                return -ENOMEM;
+            books->windows = at;
+            books->window_cap = cap;
+        }
+    }
+    books->windows[books->window_count++] =
+        (struct window_sum){r->budget_id[kind], r->charge_ucr, r->budget_window[kind]};
+    return 0;
+}
+
+static int
+read_block(struct books *books, const struct block *block)
+{
+    struct block_record record;
+    struct block_walk walk;
+    int64_t sum_ucr = 0;
+    uint32_t count = 0;
+    int rc = 0;
+
+    for (block_walk(block, 0, &walk); rc == 0 && block_next(&walk, &record); count++) {
+        rc = sums_add(&books->charge, record.tenant_id, record.charge_ucr);
+        for (unsigned k = 0; rc == 0 && k < BUDGET_KIND_COUNT; k++)
+            if (record.budget_id[k] != 0 && record.charge_ucr != 0)
+                rc = window_add(books, &record, k);
+        add(&sum_ucr, record.charge_ucr);
+    }
+    books->records += count;
+    if (rc == 0 && (walk.damaged || count != block->head.record_count ||
+                    sum_ucr != block->head.charge_ucr))
+        audit_fault(books->audit, "block's records", block->head.seq, block->head.charge_ucr,
+                    sum_ucr);
+    return rc;
+}
+
+static int
+read_blocks(struct db_txn *txn, struct books *books)
+{
+    uint8_t hash[HASH_LEN] = {0};
+    struct db_key from;
+    struct db_walk walk;
+    struct str key, value;
+    int rc;
+
+    db_key_start(&from);
+    rc = db_walk_start(txn, DB_BLOCK, &from, 0, &walk);
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        struct block block;
+
+        if (block_open(value, &block) < 0) {
+            audit_fault(books->audit, "block's form", db_u64(key, 0), 0, 0);
+            break;
+        }
+        if (memcmp(block.head.prev_hash, hash, HASH_LEN) != 0)
+            audit_fault(books->audit, "block's chain", block.head.seq, 0, 0);
+        if (block_verify(&block, hash) < 0)
+            audit_fault(books->audit, "block's checksum", block.head.seq, 0, 0);
+        rc = read_block(books, &block);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    if (rc == 0 && memcmp(hash, books->tail.block_hash, HASH_LEN) != 0)
+        audit_fault(books->audit, "last block's hash", 0, 0, 0);
+    if (rc == 0 && books->records != books->tail.record_count)
+        audit_fault(books->audit, "count of records", 0, (int64_t)books->tail.record_count,
+                    (int64_t)books->records);
+    return rc;
+}
+
+static int
+read_transfers(struct db_txn *txn, struct books *books)
+{
+    uint8_t prev[HASH_LEN] = {0}, hash[HASH_LEN];
+    struct db_key from;
+    struct db_walk walk;
+    struct str key, value, text;
+    uint64_t count = 0;
+    int rc;
+
+    db_key_start(&from);
+    rc = db_walk_start(txn, DB_TRANSFER, &from, 0, &walk);
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        struct transfer transfer;
+
+        count++;
+        if (transfer_read(value, &transfer, &text) < 0) {
+            audit_fault(books->audit, "transfer's form", db_u64(key, 0), 0, 0);
+            continue;
+        }
+        if (transfer_verify(value, prev, hash) < 0)
+            audit_fault(books->audit, "transfer's chain", db_u64(key, 0), 0, 0);
+        memcpy(prev, hash, HASH_LEN);
+        rc = sums_add(&books->in[transfer.kind], transfer.tenant_id,
+                      transfer.kind == TRANSFER_DEDUCT ? -transfer.amount_ucr
+                                                       : transfer.amount_ucr);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    if (rc == 0 && (count != books->tail.transfer_count ||
+                    memcmp(prev, books->tail.transfer_hash, HASH_LEN) != 0))
+        audit_fault(books->audit, "count of transfers", 0, (int64_t)books->tail.transfer_count,
+                    (int64_t)count);
+    return rc;
+}
+
+static int
+read_rollups(struct db_txn *txn, struct books *books)
+{
+    struct db_key from;
+    struct db_walk walk;
+    struct str key_bytes, value;
+    int rc;
+
+    db_key_start(&from);
+    rc = db_walk_start(txn, DB_ROLLUP, &from, 0, &walk);
+    while (rc == 0 && db_walk_next(&walk, &key_bytes, &value)) {
+        struct rollup_key key;
+        struct rollup sum;
+
+        if (!rollup_key_read(key_bytes, &key) || !rollup_read(value, &sum))
+            rc = -EILSEQ;
+        else
+            rc = sums_add(key.period == ROLLUP_HOUR ? &books->hours : &books->days, key.tenant_id,
+                          sum.charge_ucr);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    return rc;
+}
+
+static void
+compare(struct audit *audit, const char *what, uint64_t id, int64_t expected_ucr, int64_t found_ucr)
+{
+    if (expected_ucr != found_ucr)
+        audit_fault(audit, what, id, expected_ucr, found_ucr);
+}
+
+static int
+compare_wallets(struct db_txn *txn, struct books *books)
+{
+    struct audit *audit = books->audit;
+    int64_t zero_ucr = books->tail.revenue_ucr;
+    struct db_key from;
+    struct db_walk walk;
+    struct str key, value;
+    int rc;
+
+    db_key_start(&from);
+    rc = db_walk_start(txn, DB_WALLET, &from, 0, &walk);
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        uint32_t id = db_u32(key, 0);
+        struct db_wallet wallet;
+        int64_t in_ucr = 0;
+
+        if (value.len != sizeof(wallet)) {
+            rc = -EILSEQ;
+            break;
+        }
+        memcpy(&wallet, value.ptr, sizeof(wallet));
+        wallet.spent_ucr = MAX(wallet.spent_ucr, -INT64_MAX);
+        compare(audit, "spent against records", id, sums_get(&books->charge, id), wallet.spent_ucr);
+        compare(audit, "spent against hours", id, sums_get(&books->hours, id), wallet.spent_ucr);
+        compare(audit, "spent against days", id, sums_get(&books->days, id), wallet.spent_ucr);
+        for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++) {
+            compare(audit, "source against transfers", id, sums_get(&books->in[i], id),
+                    wallet.in_ucr[i]);
+            add(&in_ucr, wallet.in_ucr[i]);
+        }
+        compare(audit, "deposited against sources", id, in_ucr, wallet.deposited_ucr);
+        add(&zero_ucr, wallet.deposited_ucr);
+        add(&zero_ucr, -wallet.spent_ucr);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
+        add(&zero_ucr, books->tail.source_ucr[i]);
+    compare(audit, "sum of all accounts", 0, 0, zero_ucr);
+    return rc;
+}
+
+static int
+compare_budgets(struct db_txn *txn, struct books *books)
+{
+    struct db_key from;
+    struct db_walk walk;
+    struct str key, value;
+    size_t i = 0;
+    int rc;
+
+    windows_merge(books);
+    db_key_start(&from);
+    rc = db_walk_start(txn, DB_BUDGET_TOTAL, &from, 0, &walk);
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        const struct window_sum *sum = i < books->window_count ? &books->windows[i] : NULL;
+        uint64_t id = db_u64(key, 0);
+        int64_t total_ucr = 0;
+
+        if (key.len != 10 || value.len != sizeof(total_ucr)) {
+            rc = -EILSEQ;
+            break;
+        }
+        memcpy(&total_ucr, value.ptr, sizeof(total_ucr));
+
+        uint16_t window = (uint16_t)((uint8_t)key.ptr[8] << 8 | (uint8_t)key.ptr[9]);
+        bool same = sum != NULL && sum->budget_id == id && sum->window == window;
+
+        compare(books->audit, "budget's total against records", id, same ? sum->charge_ucr : 0,
+                total_ucr);
+        i += same;
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    if (rc == 0 && i != books->window_count)
+        audit_fault(books->audit, "budget without its total", books->windows[i].budget_id, 0, 0);
+    return rc;
+}
+
+int
+audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
+{
+    struct books books = {.audit = audit};
+    struct str value;
+    int rc = db_meta_get(txn, "tail", &value);
+
+    if (rc == 0 && value.len != sizeof(books.tail))
+        rc = -EILSEQ;
+    if (rc == 0)
+        memcpy(&books.tail, value.ptr, sizeof(books.tail));
+    if (rc == 0)
+        rc = read_blocks(txn, &books);
+    if (rc == 0)
+        rc = read_transfers(txn, &books);
+    if (rc == 0)
+        rc = read_rollups(txn, &books);
+    if (rc == 0)
+        rc = compare_wallets(txn, &books);
+    if (rc == 0)
+        rc = compare_budgets(txn, &books);
+    *records = books.records;
+    free(books.charge.at);
+    free(books.hours.at);
+    free(books.days.at);
+    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
+        free(books.in[i].at);
+    free(books.windows);
+    return rc;
+}
