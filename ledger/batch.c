@@ -1,17 +1,10 @@
 /*
  * Batches: from settled slots to committed records and freed slots. The order of things, and what
- * makes up for a death in between, stands in ledger/core.h; the slot's own life in shm/hold.h.
- *
- * What a slot says was written by another process. It is copied once, checked as a copy, and what does
- * not make sense is set aside: the slot stays SETTLED, is recorded in the store, shouted about once,
- * and found by every audit until the memory file is gone.
+ * makes up for a death in between, stands in ledger/core.h; the slot's own life in shm/hold.h; which
+ * slots a batch has, in ledger/collect.c.
  */
-#include "ledger/core.h"
+#include "ledger/batch.h"
 
-#include "base/clock.h"
-#include "base/jw.h"
-#include "base/log.h"
-#include "base/str.h"
 #include "base/ucr.h"
 #include "ledger/rollup.h"
 #include "shm/names.h"
@@ -19,288 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define START_US_MIN INT64_C(946684800000000) /* the year 2000 */
-#define CALL_US_MAX (INT64_C(7) * 86400 * 1000000)
-
-/* ---- slots ---- */
-
-static bool
-bit_get(const uint64_t *bits, uint32_t i)
-{
-    return bits[i / 64] >> (i % 64) & 1;
-}
-
-static void
-bit_set(uint64_t *bits, uint32_t i)
-{
-    bits[i / 64] |= UINT64_C(1) << (i % 64);
-}
-
-static void
-bit_clear(uint64_t *bits, uint32_t i)
-{
-    bits[i / 64] &= ~(UINT64_C(1) << (i % 64));
-}
-
-void
-ledger_views(struct ledger *ledger)
-{
-    for (uint32_t t = 0; t < ledger->region->header->geometry.table_max; t++) {
-        if (ledger->view_open[t] || !hold_view_open(ledger->region, t, &ledger->view[t]))
-            continue;
-        ledger->in_batch[t] = calloc((ledger->view[t].slot_max + 63) / 64, sizeof(uint64_t));
-        ledger->view_open[t] = ledger->in_batch[t] != NULL;
-    }
-}
-
-/*
- * Slots are used in the order of their numbers until all were, so that most tables end in slots that
- * never were. Looked for from the end: a CLAIM that came to nothing leaves a zero in the middle.
- */
-uint32_t
-slots_used(const struct hold_view *view)
-{
-    uint32_t used = view->slot_max;
-
-    /* seq_cst: a recount that froze a word must not miss the CLAIM that came before it. */
-    while (used > 0 &&
-           atomic_load_explicit(&view->slots[used - 1].state, memory_order_seq_cst) == 0)
-        used--;
-    return used;
-}
-
-bool
-ledger_doorbells(struct ledger *ledger)
-{
-    if (ledger->announce_count > 0)
-        return true; /* a command collected them, and left them for the next turn */
-    for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++)
-        if (ledger->view_open[t] && hold_view_waiting(&ledger->view[t]) > 0)
-            return true;
-    return false;
-}
-
-bool
-ledger_quarantined(const struct ledger *ledger, uint32_t table_idx, uint32_t slot,
-                   uint64_t generation)
-{
-    for (uint32_t i = 0; i < ledger->quarantine_count; i++) {
-        const struct quarantined *q = &ledger->quarantine[i];
-
-        if (q->table_idx == table_idx && q->slot == slot && q->generation == generation)
-            return true;
-    }
-    return false;
-}
-
-/* A transaction of its own, which is no money: when it fails, the next one that matters will too. */
-void
-ledger_fault_keep(struct ledger *ledger, struct str json)
-{
-    struct db_tail tail = ledger->tail;
-    struct db_key key = db_key_of_u64(++tail.fault_count);
-    struct db_txn txn;
-    int rc = db_write(ledger->db, &txn);
-
-    if (rc < 0)
-        return;
-    rc = db_put(&txn, DB_FAULT, &key, json);
-    if (rc == 0)
-        rc = db_meta_put(&txn, "tail", (struct str){(const char *)&tail, sizeof(tail)});
-    if (rc == 0 && db_commit(&txn) == 0)
-        ledger->tail = tail;
-    db_end(&txn);
-}
-
-static void
-slot_fault_keep(struct ledger *ledger, const struct slot_ref *ref, const char *fault)
-{
-    struct buf doc;
-    struct jw jw;
-
-    buf_init(&doc, 4096);
-    jw_init(&jw, &doc);
-    jw_object(&jw);
-    jw_key_cstr(&jw, "what", fault);
-    jw_key_u64(&jw, "table", ref->table_idx);
-    jw_key_u64(&jw, "slot", ref->slot);
-    jw_key_u64(&jw, "generation", ref->generation);
-    jw_key_time(&jw, "time", ledger_wall_us(ledger));
-    jw_object_end(&jw);
-    if (!doc.failed)
-        ledger_fault_keep(ledger, buf_str(&doc));
-    buf_free(&doc);
-}
-
-void
-ledger_quarantine(struct ledger *ledger, const struct slot_ref *ref, const char *fault)
-{
-    ASSERT(fault != NULL);
-    if (ledger_quarantined(ledger, ref->table_idx, ref->slot, ref->generation))
-        return;
-    log_error("slot.fault", "table=%u slot=%u generation=%llu what=%s", ref->table_idx, ref->slot,
-              (unsigned long long)ref->generation, log_quote(str_from(fault)));
-    if (ledger->quarantine_count == LEDGER_QUARANTINE_MAX)
-        return; /* it stays where it is and is looked at again: slow, but nothing is lost */
-    ledger->quarantine[ledger->quarantine_count++] = (struct quarantined){
-        .table_idx = ref->table_idx,
-        .slot = ref->slot,
-        .generation = ref->generation,
-        .fault = fault,
-    };
-    slot_fault_keep(ledger, ref, fault);
-}
-
-static bool
-is_journalled(const struct ledger *ledger, const struct slot_ref *ref)
-{
-    for (uint32_t i = 0; i < ledger->journalled_count; i++)
-        if (ledger->journalled[i].table_idx == ref->table_idx &&
-            ledger->journalled[i].slot == ref->slot &&
-            ledger->journalled[i].generation == ref->generation)
-            return true;
-    return false;
-}
-
-/* Metadata that is off is put right, not set aside: no money hangs on it. */
-static void
-record_mend(struct ledger *ledger, struct block_record *r)
-{
-    struct record *rec = &r->rec;
-    int64_t now_us = ledger_wall_us(ledger);
-
-    rec->tenant_id = r->tenant_id;
-    if (rec->start_wall_us < START_US_MIN || rec->start_wall_us > now_us + CALL_US_MAX)
-        rec->start_wall_us = MAX(now_us, START_US_MIN);
-    rec->attempt_count = MIN(rec->attempt_count, RECORD_ATTEMPTS_MAX);
-    if (rec->outcome >= OUTCOME_COUNT)
-        rec->outcome = OUTCOME_UNKNOWN;
-    rec->uncollected_ucr = MAX(rec->uncollected_ucr, 0);
-}
-
-/* Takes the slot's words over into *item, checked. NULL, or what is wrong. */
-static const char *
-slot_copy(struct ledger *ledger, const struct hold_view *view, uint32_t slot,
-          struct batch_item *item)
-{
-    const struct hold_slot *hot = &view->slots[slot];
-    struct block_record *r = &item->record;
-    const char *fault = hold_slot_fault(view, slot);
-
-    if (fault != NULL)
-        return fault;
-    item->account_idx = atomic_load_explicit(&hot->account_idx, memory_order_relaxed);
-    r->tenant_id = id_map_get(&ledger->tenant_of_account, item->account_idx);
-    if (r->tenant_id == 0)
-        return "the account is nobody's";
-    r->amount_ucr = hot->amount_ucr;
-    r->charge_ucr = hot->charge_ucr;
-    if (r->amount_ucr < 0 || r->amount_ucr > ACCOUNT_UCR_MAX)
-        return "the amount is out of range";
-    memcpy(&r->rec, &view->records[slot], sizeof(r->rec));
-    if (r->rec.tenant_id != 0 && r->rec.tenant_id != r->tenant_id)
-        return "the record's tenant is not the account's";
-    for (int kind = 0; kind < BUDGET_KIND_COUNT; kind++) {
-        uint32_t idx = atomic_load_explicit(&hot->budget_idx[kind], memory_order_relaxed);
-
-        item->budget_idx[kind] = 0;
-        r->budget_id[kind] = 0;
-        r->budget_window[kind] = hot->budget_window[kind];
-        if (idx == 0 || r->budget_window[kind] == BUDGET_NOT_ENTERED)
-            continue;
-        r->budget_id[kind] = id_map_get(&ledger->id_of_budget, idx);
-        if (r->budget_id[kind] == 0)
-            return "the budget is nobody's";
-        item->budget_idx[kind] = idx;
-    }
-    return NULL;
-}
-
-/*
- * A hold that waits to be made durable. Its bell says so; a scan, which makes up for a lost bell, also
- * finds holds whose record is not filled yet, and leaves them.
- */
-static void
-collect_held(struct ledger *ledger, const struct hold_view *view, const struct slot_ref *ref,
-             bool rung)
-{
-    const struct record *record = &view->records[ref->slot];
-    static const uint8_t no_id[sizeof(record->call_id)];
-
-    if (ledger->announce_count == LEDGER_BATCH_MAX ||
-        atomic_load_explicit(&record->announced, memory_order_relaxed) != 0)
-        return;
-    if (rung || memcmp(record->call_id, no_id, sizeof(no_id)) != 0)
-        ledger->announce[ledger->announce_count++] = *ref;
-}
-
-/* False when the batch is full. */
-static bool
-collect_slot(struct ledger *ledger, struct hold_view *view, uint32_t slot, bool rung)
-{
-    uint64_t word = atomic_load_explicit(&view->slots[slot].state, memory_order_acquire);
-    struct slot_ref ref = {view->table_idx, slot, hold_word_generation(word)};
-
-    if (hold_word_state(word) == HOLD_HELD && ledger->durability == LEDGER_RESERVE)
-        collect_held(ledger, view, &ref, rung);
-    if (hold_word_state(word) != HOLD_SETTLED || bit_get(ledger->in_batch[view->table_idx], slot))
-        return true;
-    if (ledger->batch_count == LEDGER_BATCH_MAX)
-        return false;
-    if (ledger_quarantined(ledger, ref.table_idx, ref.slot, ref.generation) ||
-        is_journalled(ledger, &ref))
-        return true;
-
-    struct batch_item *item = &ledger->batch[ledger->batch_count];
-    const char *fault = slot_copy(ledger, view, slot, item);
-
-    if (fault == NULL && (item->record.charge_ucr < 0 ||
-                          item->record.charge_ucr > item->record.amount_ucr))
-        fault = "the charge passes the amount";
-    if (fault != NULL) {
-        ledger_quarantine(ledger, &ref, fault);
-        return true;
-    }
-    item->record.table_idx = ref.table_idx;
-    item->record.slot = ref.slot;
-    item->record.generation = ref.generation;
-    record_mend(ledger, &item->record);
-    bit_set(ledger->in_batch[ref.table_idx], slot);
-    ledger->batch_count++;
-    return true;
-}
-
-void
-ledger_collect(struct ledger *ledger, bool scan)
-{
-    uint32_t slot;
-
-    for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++) {
-        struct hold_view *view = &ledger->view[t];
-
-        if (!ledger->view_open[t])
-            continue;
-        while (ledger->batch_count < LEDGER_BATCH_MAX && hold_view_next(view, &slot))
-            if (slot < view->slot_max && !collect_slot(ledger, view, slot, true))
-                return;
-        for (uint32_t used = scan ? slots_used(view) : 0, i = 0; i < used; i++)
-            if (!collect_slot(ledger, view, i, false))
-                return;
-    }
-}
-
-int
-ledger_batch_add(struct ledger *ledger, const struct batch_item *item)
-{
-    ASSERT(item->account_idx == 0);
-    ASSERT(item->record.charge_ucr >= 0 && item->record.charge_ucr <= item->record.amount_ucr);
-    if (ledger->batch_count == LEDGER_BATCH_MAX)
-        return -ENOSPC;
-    ledger->batch[ledger->batch_count] = *item;
-    record_mend(ledger, &ledger->batch[ledger->batch_count++].record);
-    return 0;
-}
 
 /* ---- the transaction ---- */
 
@@ -489,26 +200,13 @@ batch_budgets(struct db_txn *txn, const struct block_record *const *records, uin
     return rc;
 }
 
-static struct db_key
-open_hold_key(const struct ledger *ledger, const struct slot_ref *ref)
-{
-    struct db_key key;
-
-    db_key_start(&key);
-    db_key_u32(&key, ref->table_idx);
-    db_key_u32(&key, ref->slot);
-    db_key_u64(&key, ref->generation);
-    db_key_u64(&key, ledger->region_id);
-    return key;
-}
-
 static int
 batch_open_holds(struct ledger *ledger, struct db_txn *txn,
                  const struct block_record *const *records, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct slot_ref ref = {records[i]->table_idx, records[i]->slot, records[i]->generation};
-        struct db_key key = open_hold_key(ledger, &ref);
+        struct db_key key = ledger_open_hold_key(ledger, &ref);
         int rc = db_delete(txn, DB_OPEN_HOLD, &key);
 
         if (rc < 0 && rc != -ENOENT)
@@ -583,6 +281,16 @@ batch_write(struct ledger *ledger, struct db_tail *tail, const struct block_reco
 
 /* ---- after the commit ---- */
 
+void
+ledger_wake_tables(struct ledger *ledger, uint64_t tables)
+{
+    if (ledger->host.wake_worker == NULL || ledger->durability == LEDGER_RELAXED)
+        return;
+    for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++)
+        if (tables >> t & 1)
+            ledger->host.wake_worker(ledger->host.arg, t);
+}
+
 static int
 item_apply(struct ledger *ledger, const struct batch_item *item)
 {
@@ -604,18 +312,8 @@ item_apply(struct ledger *ledger, const struct batch_item *item)
     if (rc < 0)
         return rc;
     hold_view_free(&ledger->view[r->table_idx], r->slot);
-    bit_clear(ledger->in_batch[r->table_idx], r->slot);
+    ledger_slot_forget(ledger, r->table_idx, r->slot);
     return ledger_point(ledger, POINT_FREED);
-}
-
-static void
-wake_tables(struct ledger *ledger, uint64_t tables)
-{
-    if (ledger->host.wake_worker == NULL || ledger->durability == LEDGER_RELAXED)
-        return;
-    for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++)
-        if (tables >> t & 1)
-            ledger->host.wake_worker(ledger->host.arg, t);
 }
 
 /* A refused record's slot stays as it is; its place in the batch is forgotten. */
@@ -625,7 +323,7 @@ set_aside(struct ledger *ledger, const struct block_record *const *refused, uint
     for (uint32_t i = 0; i < count; i++) {
         struct slot_ref ref = {refused[i]->table_idx, refused[i]->slot, refused[i]->generation};
 
-        bit_clear(ledger->in_batch[ref.table_idx], ref.slot);
+        ledger_slot_forget(ledger, ref.table_idx, ref.slot);
         ledger_quarantine(ledger, &ref, "the charge overflows the tenant's total");
     }
 }
@@ -656,7 +354,7 @@ batch_apply(struct ledger *ledger, const struct block_record *const *records, ui
                           memory_order_relaxed);
     atomic_fetch_add_explicit(&header->batch_count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&header->record_count, count, memory_order_relaxed);
-    wake_tables(ledger, tables);
+    ledger_wake_tables(ledger, tables);
     return ledger_point(ledger, POINT_APPLIED);
 }
 
@@ -708,121 +406,4 @@ ledger_commit_all(struct ledger *ledger)
         if (rc < 0)
             return rc;
     }
-}
-
-/* ---- holds made durable before their dispatch ---- */
-
-static void
-open_hold_fill(const struct block_record *r, const struct hold_slot *hot, struct db_open_hold *open)
-{
-    *open = (struct db_open_hold){
-        .amount_ucr = r->amount_ucr,
-        .progress_ucr = MAX(atomic_load_explicit(&hot->progress_ucr, memory_order_relaxed),
-                            r->rec.total_charge_ucr),
-        .start_wall_us = r->rec.start_wall_us,
-        .price_version = r->rec.price_version,
-        .tenant_id = r->tenant_id,
-        .key_id = r->rec.key_id,
-        .member_id = r->rec.member_id,
-        .project_id = r->rec.project_id,
-        .model = r->model,
-        .channel = r->channel,
-        .table_idx = r->table_idx,
-        .slot = r->slot,
-        .generation = r->generation,
-        .protocol = r->rec.protocol,
-        .endpoint = r->rec.endpoint,
-    };
-    memcpy(open->call_id, r->rec.call_id, sizeof(open->call_id));
-    for (unsigned k = 0; k < BUDGET_KIND_COUNT; k++) {
-        open->budget_id[k] = r->budget_id[k];
-        open->budget_window[k] = r->budget_window[k];
-    }
-    open->progress_ucr = MAX(MIN(open->progress_ucr, open->amount_ucr), 0);
-}
-
-static int
-announce_put(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail,
-             const struct slot_ref *ref)
-{
-    const struct hold_view *view = &ledger->view[ref->table_idx];
-    struct batch_item item = {0};
-    struct block_record *r = &item.record;
-    struct db_open_hold open;
-    struct db_key key = open_hold_key(ledger, ref);
-    int rc;
-
-    uint64_t word = atomic_load_explicit(&view->slots[ref->slot].state, memory_order_acquire);
-    enum hold_state state = hold_word_state(word);
-
-    /* Committed and freed since it rang: a record of it would stay for ever. */
-    if ((state != HOLD_HELD && state != HOLD_SETTLED) ||
-        hold_word_generation(word) != ref->generation)
-        return 0;
-    /* What is wrong with it is said when it is settled. */
-    if (slot_copy(ledger, view, ref->slot, &item) != NULL)
-        return 0;
-    r->table_idx = ref->table_idx;
-    r->slot = ref->slot;
-    r->generation = ref->generation;
-    rc = ledger_name(ledger, txn, tail, r->rec.model, &r->model);
-    if (rc == 0)
-        rc = ledger_name(ledger, txn, tail, r->rec.channel, &r->channel);
-    if (rc < 0)
-        return rc;
-    open_hold_fill(r, &view->slots[ref->slot], &open);
-    return db_put(txn, DB_OPEN_HOLD, &key, (struct str){(const char *)&open, sizeof(open)});
-}
-
-static int
-announce_write(struct ledger *ledger)
-{
-    struct db_tail tail = ledger->tail;
-    struct db_txn txn;
-    int rc = db_write(ledger->db, &txn);
-
-    if (rc < 0)
-        return rc;
-    for (uint32_t i = 0; rc == 0 && i < ledger->announce_count; i++)
-        rc = announce_put(ledger, &txn, &tail, &ledger->announce[i]);
-    if (rc == 0)
-        rc = db_meta_put(&txn, "tail", (struct str){(const char *)&tail, sizeof(tail)});
-    if (rc < 0) {
-        db_end(&txn);
-        return rc;
-    }
-    rc = db_commit(&txn);
-    if (rc == 0)
-        ledger->tail = tail;
-    return rc;
-}
-
-int
-ledger_announce(struct ledger *ledger)
-{
-    uint64_t tables = 0;
-    int rc;
-
-    if (ledger->announce_count == 0)
-        return 0;
-    ASSERT(ledger->durability == LEDGER_RESERVE);
-    rc = announce_write(ledger);
-    if (rc == 0)
-        rc = ledger_point(ledger, POINT_ANNOUNCED);
-    if (rc < 0)
-        return rc;
-    for (uint32_t i = 0; i < ledger->announce_count; i++) {
-        const struct slot_ref *ref = &ledger->announce[i];
-        struct hold_view *view = &ledger->view[ref->table_idx];
-        uint64_t word = atomic_load_explicit(&view->slots[ref->slot].state, memory_order_acquire);
-
-        /* Freed since it rang, by a command's commit: the slot's next hold is not durable yet. */
-        if (hold_word_generation(word) != ref->generation)
-            continue;
-        hold_view_announced(view, ref->slot);
-        tables |= UINT64_C(1) << ref->table_idx;
-    }
-    ledger->announce_count = 0;
-    wake_tables(ledger, tables);
-    return 0;
 }

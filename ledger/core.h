@@ -170,29 +170,38 @@ int ledger_keep_prices(struct ledger *ledger, uint64_t version, struct str json)
 int ledger_keep_names(struct ledger *ledger, const struct ledger_inherit *inherit) MUST_CHECK;
 int ledger_keep_rule(struct ledger *ledger) MUST_CHECK; /* for unresolved holds */
 
-/* ---- batch.c ---- */
+/* ---- collect.c ---- */
 
-/* Chooses settled slots: from the doorbells, and with `scan` from all tables. */
-void ledger_collect(struct ledger *ledger, bool scan);
-/* Commits what was collected and applies it. 0, or a negative errno after which the process ends. */
-int ledger_commit(struct ledger *ledger) MUST_CHECK;
-/* Makes announced holds durable (LEDGER_RESERVE). */
-int ledger_announce(struct ledger *ledger) MUST_CHECK;
-/* Collects and commits until nothing is settled any more. */
-int ledger_commit_all(struct ledger *ledger) MUST_CHECK;
-bool ledger_doorbells(struct ledger *ledger); /* some are unread, or not acted on */
-/* Writes a fault down in the store: a JSON object. Failures are ignored: the next commit will tell. */
-void ledger_fault_keep(struct ledger *ledger, struct str json);
-int ledger_batch_add(struct ledger *ledger, const struct batch_item *item) MUST_CHECK;
-bool ledger_quarantined(const struct ledger *ledger, uint32_t table_idx, uint32_t slot,
-                        uint64_t generation);
-void ledger_quarantine(struct ledger *ledger, const struct slot_ref *ref, const char *fault);
-uint32_t slots_used(const struct hold_view *view); /* all from there on were never used */
 /* Opens views of tables that were allocated since. */
 void ledger_views(struct ledger *ledger);
+uint32_t slots_used(const struct hold_view *view); /* all from there on were never used */
+bool ledger_doorbells(struct ledger *ledger); /* some are unread, or not acted on */
+/* Chooses settled slots: from the doorbells, and with `scan` from all tables. */
+void ledger_collect(struct ledger *ledger, bool scan);
+int ledger_batch_add(struct ledger *ledger, const struct batch_item *item) MUST_CHECK;
+
+/* ---- batch.c ---- */
+
+/* Commits what was collected and applies it. 0, or a negative errno after which the process ends. */
+int ledger_commit(struct ledger *ledger) MUST_CHECK;
+/* Collects and commits until nothing is settled any more. */
+int ledger_commit_all(struct ledger *ledger) MUST_CHECK;
 /* The store's id of a region's name, made when new; 0 for none. */
 int ledger_name(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail, uint16_t region_name,
                 uint32_t *out) MUST_CHECK;
+
+/* ---- announce.c ---- */
+
+/* Makes announced holds durable (LEDGER_RESERVE). */
+int ledger_announce(struct ledger *ledger) MUST_CHECK;
+
+/* ---- quarantine.c ---- */
+
+bool ledger_quarantined(const struct ledger *ledger, uint32_t table_idx, uint32_t slot,
+                        uint64_t generation);
+void ledger_quarantine(struct ledger *ledger, const struct slot_ref *ref, const char *fault);
+/* Writes a fault down in the store: a JSON object. Failures are ignored: the next commit will tell. */
+void ledger_fault_keep(struct ledger *ledger, struct str json);
 
 /* ---- recount.c ---- */
 
