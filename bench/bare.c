@@ -29,11 +29,16 @@ bool
 auth_check(struct client *client, const struct h1_head *head, struct auth *auth,
            struct proto_error *error)
 {
+    struct region *region = client->worker->region;
+
     (void)head;
-    (void)error;
+    if (atomic_load_explicit(&region->header->key_count, memory_order_acquire) == 0) {
+        error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "no key was made yet");
+        return false;
+    }
     auth->key_idx = 1;
-    auth->key = key_at(client->worker->region, 1);
-    auth->account = account_at(client->worker->region, 1);
+    auth->key = key_at(region, 1);
+    auth->account = account_at(region, 1);
     auth->extra = NULL;
     return true;
 }
