@@ -244,7 +244,7 @@ conn_run(struct conn *c)
     bool tried = false; /* c->in holds no whole request */
 
     while (!c->dead) {
-        if (c->failed) {
+        if (c->failed || (c->hung_up && c->call != NULL)) {
             conn_kill(c);
             return;
         }
@@ -274,8 +274,11 @@ conn_event(struct conn *c, uint32_t events)
 {
     if (c->dead)
         return;
-    if (events & (EPOLLERR | EPOLLHUP))
-        c->failed = true;
+    /* A request that came with its connection's end is a call like any other that was given up. */
+    if (events & (EPOLLERR | EPOLLHUP)) {
+        c->failed |= c->call != NULL || c->out != NULL;
+        c->hung_up = c->readable = true;
+    }
     /* Nobody waits for the answer any more. */
     if (events & EPOLLRDHUP && (c->call != NULL || c->out != NULL))
         c->failed = true;

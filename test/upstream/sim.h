@@ -294,6 +294,7 @@ struct conn {
     uint32_t id;
     bool readable;    /* something may still be in the kernel */
     bool failed;      /* a write failed: the client is gone */
+    bool hung_up;     /* so it is, but what it had sent before is still to be read */
     bool close_asked; /* close when all is written */
     bool reset_asked; /* … by RST */
     bool idle_close;  /* close-after: close when the timer fires and no call is going on */
