@@ -202,8 +202,22 @@ class Books:
             got = price_of(receipt["model"], {"output": len(answer.events())})
             assert charge >= min(got, ucr(receipt["held"])), about
 
+    def check_totals(self):
+        """What the store counted by key is what the receipts say: a call that was recorded twice would
+        have its tokens there twice."""
+        names = (*rig.CLASSES, "reasoning")
+        known = {}
+        for receipt in self.receipts.values():
+            total = known.setdefault(receipt["key"], dict.fromkeys(names, 0))
+            for name in names:
+                total[name] += receipt["tokens"][name]
+        rows = {row["key"]: row for row in self.server.cli("usage", "--by", "key")["rows"]}
+        for key_id, total in known.items():
+            assert rows[key_id]["tokens"] == total, (rows[key_id], total)
+
     def check_sums(self, books):
         """Every tenant's spend, and every budget's, is the sum of the receipts."""
+        self.check_totals()
         by_tenant, by_key = {}, {}
         for receipt in self.receipts.values():
             charge = ucr(receipt["charge"])
