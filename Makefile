@@ -216,10 +216,11 @@ $(BUILD)/flags: FORCE
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_TEXT))' | cmp -s - $@ || \
 		printf '%s\n' '$(subst ','\'',$(FLAGS_TEXT))' >$@
 
+# llhttp is one function of 100 KB: where it begins in a cache line makes a fifth of its speed.
 $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC    $@')
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDENING) -w $(LLHTTP_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -falign-functions=64 $(HARDENING) -w $(LLHTTP_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
