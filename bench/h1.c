@@ -49,7 +49,7 @@ static const char answer_head[] = "HTTP/1.1 200 OK\r\n"
 
 static uint8_t request[4096], answer[4096], stream[CHUNKS * (CHUNK_BYTES + 8)];
 static size_t request_len, answer_len, stream_len;
-static struct h1_head scratch;
+static struct h1_head scratch, request_copy, answer_copy;
 static struct h1_req req;
 static struct h1_res res, streaming;
 
@@ -119,6 +119,7 @@ stream_of_chunks(void)
     ASSERT(out.span_count == CHUNKS);
 }
 
+/* As the gateway writes an answer's head: its own lines and some of the upstream's. */
 static void
 write_answer_head(void)
 {
@@ -129,11 +130,36 @@ write_answer_head(void)
     h1_out_init(&out, buf, sizeof(buf));
     h1_out_status(&out, 200);
     h1_out_date(&out, &date, INT64_C(1795230000000000));
-    h1_out_header(&out, STR("content-type"), STR("application/json"));
-    h1_out_header(&out, STR("x-request-id"), STR("call_0123456789abcdefghjkmnpqrs"));
-    h1_out_header(&out, STR("x-turnpike-upstream"), STR("openai-main"));
+    h1_out_own(&out, "x-request-id: ", STR("call_0123456789abcdefghjkmnpqrs"));
+    for (size_t i = 1; i < 4; i++)
+        h1_out_copy(&out, h1_head_name(&answer_copy, i), &answer_copy, i);
+    h1_out_own(&out, "x-turnpike-channel: ", STR("default"));
+    h1_out_own(&out, "x-turnpike-upstream: ", STR("openai-main"));
+    h1_out_own(&out, "x-turnpike-model: ", STR("gpt-5-2026-01-01"));
+    h1_out_own(&out, "x-turnpike-cost: ", STR("0.000123"));
     h1_out_length(&out, 600);
     h1_out_connection(&out, true, 1);
+    ASSERT(h1_out_end(&out));
+}
+
+/* As it writes a request's. */
+static void
+write_request_head(void)
+{
+    static const struct h1_target target = {
+        {"/openai", 7}, {"/v1/chat/completions", 20}, {NULL, 0}};
+    char buf[1024];
+    struct h1_out out;
+
+    h1_out_init(&out, buf, sizeof(buf));
+    h1_out_request(&out, STR("POST"), target, STR("upstream.example:8443"));
+    h1_out_own(&out, "authorization: Bearer ", STR("sk-0123456789abcdefghijklmnopqrstuvwxyz"));
+    for (size_t i = 1; i < 5; i++) {
+        if (request_copy.headers[i].known != H1_AUTHORIZATION)
+            h1_out_copy(&out, h1_head_name(&request_copy, i), &request_copy, i);
+    }
+    h1_out_own(&out, "x-request-id: ", STR("call_0123456789abcdefghjkmnpqrs"));
+    h1_out_length(&out, 1024);
     ASSERT(h1_out_end(&out));
 }
 
@@ -155,6 +181,10 @@ make_bytes(void)
         memcpy(stream + stream_len + CHUNK_BYTES, "\r\n", 2);
         stream_len += CHUNK_BYTES + 2;
     }
+    lint_only();
+    h1_head_copy(&request_copy, &scratch);
+    whole_answer();
+    h1_head_copy(&answer_copy, &scratch);
     h1_req_init(&req, &h1_limits_default, &scratch);
     h1_res_init(&streaming, &h1_limits_default, &scratch);
     ASSERT(h1_res_feed(&streaming, (const uint8_t *)head, sizeof(head) - 1, &out) == H1_RES_HEAD);
@@ -178,6 +208,7 @@ main(int argc, char **argv)
         {"answer of 8 headers, whole", whole_answer, UINT64_MAX},
         {"16 streamed chunks in one read", stream_of_chunks, UINT64_MAX},
         {"writing an answer's head", write_answer_head, UINT64_MAX},
+        {"writing a request's head", write_request_head, UINT64_MAX},
     };
 
     if (argc > 1 && !str_to_count(str_from(argv[1]), 1000000, &rounds)) {

@@ -59,9 +59,9 @@ h1_value_is_clean(const uint8_t *bytes, size_t len)
     return true;
 }
 
-/* Printable ASCII without blanks and without '#'. */
+/* Printable ASCII without blanks, without '#' and without the byte given (which may be '#'). */
 static inline bool
-h1_target_is_clean(const uint8_t *bytes, size_t len)
+h1_target_is_clean(const uint8_t *bytes, size_t len, char without)
 {
     const uint64_t ones = UINT64_MAX / 255;
     size_t i = 0;
@@ -69,11 +69,12 @@ h1_target_is_clean(const uint8_t *bytes, size_t len)
     for (; len - i >= 8; i += 8) {
         uint64_t word = h1_load_u64(bytes + i);
         if ((h1_bytes_below(word, 0x21) | h1_bytes_below(word ^ ones * 0x7f, 1) |
-             h1_bytes_below(word ^ ones * '#', 1) | (word & ones * 128)) != 0)
+             h1_bytes_below(word ^ ones * '#', 1) |
+             h1_bytes_below(word ^ ones * (uint8_t)without, 1) | (word & ones * 128)) != 0)
             return false;
     }
     for (; i < len; i++) {
-        if (bytes[i] <= 0x20 || bytes[i] >= 0x7f || bytes[i] == '#')
+        if (bytes[i] <= 0x20 || bytes[i] >= 0x7f || bytes[i] == '#' || bytes[i] == (uint8_t)without)
             return false;
     }
     return true;

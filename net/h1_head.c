@@ -104,7 +104,7 @@ lint_request_line(struct h1_head *head, const uint8_t *line, size_t len, struct 
     bool star = method == H1_OPTIONS && target_len == 1 && target[0] == '*';
     if (target_len == 0 || (target[0] != '/' && !star))
         return refuse(error, 400, "request target is not a path");
-    if (!h1_target_is_clean(target, target_len))
+    if (!h1_target_is_clean(target, target_len, '#'))
         return refuse(error, 400, "request target has a forbidden character");
 
     const uint8_t *mark = memchr(target, '?', target_len);
@@ -163,7 +163,7 @@ may_repeat(enum h1_name name, bool request)
 }
 
 /* A header line that is good by itself: its name is a token, its value clean and trimmed. */
-static inline bool
+static inline __attribute__((always_inline)) bool
 add_header(struct h1_head *head, const uint8_t *line, size_t name_len, struct value_at value,
            bool request, struct h1_error *error)
 {

@@ -58,6 +58,8 @@ h1_res_init(struct h1_res *res, const struct h1_limits *limits, struct h1_head *
 static bool
 is_compressed(const struct h1_head *head)
 {
+    if (!h1_head_has(head, H1_CONTENT_ENCODING))
+        return false;
     for (size_t h = 0; h < head->header_count; h++) {
         struct str value = h1_head_value(head, h);
         if (head->headers[h].known == H1_CONTENT_ENCODING && value.len > 0 &&

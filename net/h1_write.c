@@ -2,26 +2,76 @@
 
 #include <string.h>
 
+#include "net/h1_bytes.h"
+
 void
 h1_out_init(struct h1_out *out, char *ptr, size_t cap)
 {
     *out = (struct h1_out){.ptr = ptr, .cap = cap};
 }
 
-static void
+/* memcpy() without the call for what is short, as nearly all is; the two moves of each case may
+ * overlap. */
+static inline char *
+put(char *to, struct str s)
+{
+    if (s.len > 32) {
+        memcpy(to, s.ptr, s.len);
+    } else if (s.len >= 16) {
+        memcpy(to, s.ptr, 16);
+        memcpy(to + s.len - 16, s.ptr + s.len - 16, 16);
+    } else if (s.len >= 8) {
+        memcpy(to, s.ptr, 8);
+        memcpy(to + s.len - 8, s.ptr + s.len - 8, 8);
+    } else if (s.len >= 4) {
+        memcpy(to, s.ptr, 4);
+        memcpy(to + s.len - 4, s.ptr + s.len - 4, 4);
+    } else if (s.len > 0) {
+        to[0] = s.ptr[0];
+        to[s.len / 2] = s.ptr[s.len / 2];
+        to[s.len - 1] = s.ptr[s.len - 1];
+    }
+    return to + s.len;
+}
+
+/* Where len bytes go; NULL when they may not, or do not fit. */
+static inline char *
+room(struct h1_out *out, size_t len)
+{
+    char *at = out->ptr + out->len;
+
+    if (UNLIKELY(out->failed || len > out->cap - out->len)) {
+        out->failed = true;
+        return NULL;
+    }
+    out->len += len;
+    return at;
+}
+
+static inline void
 add(struct h1_out *out, struct str s)
 {
-    if (out->failed || s.len > out->cap - out->len) {
-        out->failed = true;
+    char *at = room(out, s.len);
+
+    if (at != NULL)
+        put(at, s);
+}
+
+/* begin, value, CRLF. Both are good already. */
+static inline void
+add_line(struct h1_out *out, struct str begin, struct str value)
+{
+    char *at = room(out, begin.len + value.len + 2);
+
+    if (at == NULL)
         return;
-    }
-    if (s.len > 0)
-        memcpy(out->ptr + out->len, s.ptr, s.len);
-    out->len += s.len;
+    at = put(at, begin);
+    at = put(at, value);
+    memcpy(at, "\r\n", 2);
 }
 
 /* Decimal, into the end of buf; returns where it begins. */
-static struct str
+static inline struct str
 decimal(uint64_t n, char buf[20])
 {
     size_t i = 20;
@@ -96,16 +146,16 @@ h1_out_status(struct h1_out *out, unsigned status)
     add(out, STR("\r\n"));
 }
 
-/* Printable ASCII without blanks, '#' or, but for the query, '?'. */
-static bool
-is_target_part(struct str s, bool query)
+static inline bool
+is_path(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c <= 0x20 || c >= 0x7f || c == '#' || (c == '?' && !query))
-            return false;
-    }
-    return true;
+    return h1_target_is_clean((const uint8_t *)s.ptr, s.len, '?');
+}
+
+static inline bool
+is_query(struct str s)
+{
+    return h1_target_is_clean((const uint8_t *)s.ptr, s.len, '#');
 }
 
 void
@@ -113,9 +163,8 @@ h1_out_request(struct h1_out *out, struct str method, struct h1_target target, s
 {
     struct str begin = target.prefix.len > 0 ? target.prefix : target.path;
 
-    if (!h1_is_token(method) || begin.len == 0 || begin.ptr[0] != '/' ||
-        !is_target_part(target.prefix, false) || !is_target_part(target.path, false) ||
-        !is_target_part(target.query, true) || host.len == 0 || !is_target_part(host, false))
+    if (!h1_is_token(method) || begin.len == 0 || begin.ptr[0] != '/' || !is_path(target.prefix) ||
+        !is_path(target.path) || !is_query(target.query) || host.len == 0 || !is_path(host))
         out->failed = true;
     add(out, method);
     add(out, STR(" "));
@@ -125,45 +174,42 @@ h1_out_request(struct h1_out *out, struct str method, struct h1_target target, s
         add(out, STR("?"));
         add(out, target.query);
     }
-    add(out, STR(" HTTP/1.1\r\nhost: "));
-    add(out, host);
-    add(out, STR("\r\n"));
+    add_line(out, STR(" HTTP/1.1\r\nhost: "), host);
 }
 
 void
-h1_out_header2(struct h1_out *out, struct str name, struct str value, struct str more)
+h1_out_begun(struct h1_out *out, struct str begin, struct str value)
 {
-    if (!h1_is_token(name) || !h1_is_value(value) || !h1_is_value(more))
+    if (!h1_is_value(value))
         out->failed = true;
-    add(out, name);
-    add(out, STR(": "));
-    add(out, value);
-    add(out, more);
-    add(out, STR("\r\n"));
+    add_line(out, begin, value);
 }
 
 void
-h1_out_header(struct h1_out *out, struct str name, struct str value)
+h1_out_copy(struct h1_out *out, struct str name, const struct h1_head *head, size_t i)
 {
-    h1_out_header2(out, name, value, STR_NONE);
+    char *at = room(out, name.len + 2 + head->headers[i].value_len + 2);
+
+    if (at == NULL)
+        return;
+    at = put(at, name);
+    memcpy(at, ": ", 2);
+    at = put(at + 2, h1_head_value(head, i));
+    memcpy(at, "\r\n", 2);
 }
 
 void
-h1_out_header_u64(struct h1_out *out, struct str name, uint64_t value)
+h1_out_u64(struct h1_out *out, struct str begin, uint64_t value)
 {
     char digits[20];
 
-    h1_out_header2(out, name, decimal(value, digits), STR_NONE);
+    add_line(out, begin, decimal(value, digits));
 }
 
 void
 h1_out_length(struct h1_out *out, uint64_t content_length)
 {
-    char digits[20];
-
-    add(out, STR("content-length: "));
-    add(out, decimal(content_length, digits));
-    add(out, STR("\r\n"));
+    h1_out_u64(out, STR("content-length: "), content_length);
 }
 
 void
@@ -216,22 +262,17 @@ civil_of_days(uint32_t days, unsigned *year, unsigned *month, unsigned *day)
     *year = yoe + era * 400 + (*month <= 2);
 }
 
-struct str
-h1_date_text(struct h1_date *date, int64_t wall_us)
+static void
+write_date(struct h1_date *date, int64_t wall_s)
 {
     static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    static const int64_t end_s = 253402300799; /* the last second of the year 9999 */
-    int64_t wall_s = wall_us < 0 ? 0 : MIN(wall_us / 1000000, end_s);
-
-    if (date->len > 0 && date->wall_s == wall_s)
-        return (struct str){date->text, date->len};
-
     uint32_t day_count = (uint32_t)(wall_s / 86400), second = (uint32_t)(wall_s % 86400);
     unsigned year, month, day;
+    char *at = date->line + 6;
+
     civil_of_days(day_count, &year, &month, &day);
-    char *at = date->text;
-    memcpy(at, "Thu, 01 Jan 1970 00:00:00 GMT", 29);
+    memcpy(date->line, "date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", sizeof(date->line));
     memcpy(at, days + day_count % 7 * 3, 3);
     two_digits(at + 5, day);
     memcpy(at + 8, months + (month - 1) * 3, 3);
@@ -241,16 +282,27 @@ h1_date_text(struct h1_date *date, int64_t wall_us)
     two_digits(at + 20, second / 60 % 60);
     two_digits(at + 23, second % 60);
     date->wall_s = wall_s;
-    date->len = 29;
-    return (struct str){date->text, date->len};
+}
+
+struct str
+h1_date_text(struct h1_date *date, int64_t wall_us)
+{
+    static const int64_t end_s = 253402300799; /* the last second of the year 9999 */
+    int64_t wall_s = wall_us < 0 ? 0 : MIN(wall_us / 1000000, end_s);
+
+    if (date->wall_s != wall_s || date->line[0] == 0)
+        write_date(date, wall_s);
+    return (struct str){date->line + 6, 29};
 }
 
 void
 h1_out_date(struct h1_out *out, struct h1_date *date, int64_t wall_us)
 {
-    add(out, STR("date: "));
-    add(out, h1_date_text(date, wall_us));
-    add(out, STR("\r\n"));
+    char *at = room(out, sizeof(date->line));
+
+    (void)h1_date_text(date, wall_us);
+    if (at != NULL)
+        memcpy(at, date->line, sizeof(date->line));
 }
 
 size_t

@@ -28,10 +28,19 @@ struct h1_target {
 };
 void
 h1_out_request(struct h1_out *out, struct str method, struct h1_target target, struct str host);
-void h1_out_header(struct h1_out *out, struct str name, struct str value);
-/* Two parts of one value, such as "Bearer " and a key. */
-void h1_out_header2(struct h1_out *out, struct str name, struct str value, struct str more);
-void h1_out_header_u64(struct h1_out *out, struct str name, uint64_t value);
+/*
+ * A header whose line begins with a literal, which is not looked at again: the name, ": ", and
+ * perhaps a part of the value.
+ *
+ *     h1_out_own(out, "authorization: Bearer ", key);
+ */
+#define h1_out_own(out, literal, ...) h1_out_begun((out), STR("" literal), __VA_ARGS__)
+#define h1_out_own_u64(out, literal, value) h1_out_u64((out), STR("" literal), (value))
+void h1_out_begun(struct h1_out *out, struct str begin, struct str value);
+void h1_out_u64(struct h1_out *out, struct str begin, uint64_t value);
+/* Header i of a head that the lint let through, and so not looked at again, under its own name or
+ * one that is a literal. */
+void h1_out_copy(struct h1_out *out, struct str name, const struct h1_head *head, size_t i);
 void h1_out_length(struct h1_out *out, uint64_t content_length);
 void h1_out_chunked(struct h1_out *out);
 /* "connection: close", or "keep-alive" for a client of HTTP/1.0 (minor 0), or nothing. */
@@ -44,8 +53,7 @@ bool h1_out_end(struct h1_out *out) MUST_CHECK;
 /* The Date header's text, made anew once a second. One a thread; starts zeroed. */
 struct h1_date {
     int64_t wall_s;
-    char text[32];
-    uint8_t len;
+    char line[37]; /* "date: …" and CRLF */
 };
 struct str h1_date_text(struct h1_date *date, int64_t wall_us);
 void h1_out_date(struct h1_out *out, struct h1_date *date, int64_t wall_us);

@@ -132,10 +132,10 @@ call_head_lines(const struct call *call, struct h1_out *out, struct str model_re
 {
     const struct conf *conf = call->worker->conf;
 
-    h1_out_header(out, STR("x-turnpike-channel"), conf->channels[call->plan.channel_idx].name);
-    h1_out_header(out, STR("x-turnpike-upstream"), call_upstream(call)->name);
+    h1_out_own(out, "x-turnpike-channel: ", conf->channels[call->plan.channel_idx].name);
+    h1_out_own(out, "x-turnpike-upstream: ", call_upstream(call)->name);
     if (model_reported.len > 0)
-        h1_out_header(out, STR("x-turnpike-model"), model_reported);
+        h1_out_own(out, "x-turnpike-model: ", model_reported);
 }
 
 /* An error before there is a plan, or after: what the client gets, and the end. */

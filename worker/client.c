@@ -383,7 +383,7 @@ client_head(struct client *c, struct h1_out *out, unsigned status, struct str id
     h1_out_status(out, status);
     h1_out_date(out, &w->date, worker_wall_us(w));
     if (id.len > 0)
-        h1_out_header(out, STR("x-request-id"), id);
+        h1_out_own(out, "x-request-id: ", id);
 }
 
 bool
@@ -485,9 +485,9 @@ client_error_lines(struct h1_out *out, const struct proto_error *error)
     bool later = error->kind == ERROR_LIMIT_REQUESTS || error->kind == ERROR_LIMIT_TOKENS ||
                  error->kind == ERROR_UNAVAILABLE || error->kind == ERROR_OVERLOADED;
 
-    h1_out_header(out, STR("content-type"), STR("application/json"));
+    h1_out_own(out, "content-type: ", STR("application/json"));
     if (later || error->retry_after_s > 0)
-        h1_out_header_u64(out, STR("retry-after"), MAX(error->retry_after_s, 1u));
+        h1_out_own_u64(out, "retry-after: ", MAX(error->retry_after_s, 1u));
 }
 
 bool
@@ -503,7 +503,7 @@ client_send_error(struct client *c, enum proto_protocol shape, const struct prot
     client_head(c, &out, error_status(error->kind, shape), id);
     client_error_lines(&out, error);
     if (allow)
-        h1_out_header(&out, STR("allow"), (struct str){allow, strlen(allow)});
+        h1_out_own(&out, "allow: ", (struct str){allow, strlen(allow)});
     sent = client_send_whole(c, &out, buf_str(&body));
     buf_free(&body);
     return sent;

@@ -162,9 +162,9 @@ write_auth(const struct call *call, struct h1_out *out)
     if (secret.len == 0)
         return;
     if (call->protocol == PROTO_ANTHROPIC)
-        h1_out_header(out, STR("x-api-key"), secret);
+        h1_out_own(out, "x-api-key: ", secret);
     else
-        h1_out_header2(out, STR("authorization"), STR("Bearer "), secret);
+        h1_out_own(out, "authorization: Bearer ", secret);
 }
 
 static void
@@ -180,12 +180,12 @@ write_client_headers(const struct call *call, struct h1_out *out)
             continue;
         content_type |= head->headers[i].known == H1_CONTENT_TYPE;
         version |= head->headers[i].known == H1_ANTHROPIC_VERSION;
-        h1_out_header(out, name, h1_head_value(head, i));
+        h1_out_copy(out, name, head, i);
     }
     if (!content_type)
-        h1_out_header(out, STR("content-type"), STR("application/json"));
+        h1_out_own(out, "content-type: ", STR("application/json"));
     if (!version && call->protocol == PROTO_ANTHROPIC)
-        h1_out_header(out, STR("anthropic-version"), STR("2023-06-01"));
+        h1_out_own(out, "anthropic-version: ", STR("2023-06-01"));
 }
 
 static bool
@@ -206,7 +206,7 @@ write_head(const struct call *call, size_t body_len, struct h1_out *out)
     h1_out_request(out, STR("POST"), target, upstream->authority);
     write_client_headers(call, out);
     write_auth(call, out);
-    h1_out_header(out, STR("x-request-id"), (struct str){call->id_text, CALL_ID_LEN});
+    h1_out_own(out, "x-request-id: ", (struct str){call->id_text, CALL_ID_LEN});
     h1_out_length(out, body_len);
     return h1_out_end(out);
 }

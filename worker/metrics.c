@@ -97,7 +97,7 @@ metrics_answer(struct client *c)
     write_ledger(&body, c->worker->region->header);
     write_upstreams(&body, c->worker);
     client_head(c, &out, 200, STR_NONE);
-    h1_out_header(&out, STR("content-type"), STR("text/plain; version=0.0.4; charset=utf-8"));
+    h1_out_own(&out, "content-type: ", STR("text/plain; version=0.0.4; charset=utf-8"));
     (void)client_send_whole(c, &out, buf_str(&body));
     buf_free(&body);
 }

@@ -25,7 +25,7 @@ send_json(struct client *c, unsigned status, struct buf *body)
 
     callid_make(c->worker, bytes, id);
     client_head(c, &out, status, (struct str){id, CALL_ID_LEN});
-    h1_out_header(&out, STR("content-type"), STR("application/json"));
+    h1_out_own(&out, "content-type: ", STR("application/json"));
     (void)client_send_whole(c, &out, buf_str(body));
 }
 

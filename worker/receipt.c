@@ -116,7 +116,7 @@ query_answered(struct own_query *q)
     }
     callid_make(c->worker, bytes, id);
     client_head(c, &out, 200, (struct str){id, CALL_ID_LEN});
-    h1_out_header(&out, STR("content-type"), STR("application/json"));
+    h1_out_own(&out, "content-type: ", STR("application/json"));
     (void)client_send_whole(c, &out, result.raw);
 }
 

@@ -171,7 +171,7 @@ keep_headers(struct call *call, const struct h1_head *head)
         struct str name = headers_come_down(h1_head_name(head, i));
 
         if (name.len > 0)
-            h1_out_header(&out, name, h1_head_value(head, i));
+            h1_out_copy(&out, name, head, i);
     }
     if (out.failed || (copy = arena_alloc(&call->arena, out.len + 1)) == NULL)
         return false;
@@ -269,7 +269,7 @@ write_whole_head(struct call *call, struct client *client, struct h1_out *out, i
     client_head(client, out, 200, (struct str){call->id_text, CALL_ID_LEN});
     h1_out_lines(out, call->down_lines);
     call_head_lines(call, out, model);
-    h1_out_header(out, STR("x-turnpike-cost"), (struct str){text, len});
+    h1_out_own(out, "x-turnpike-cost: ", (struct str){text, len});
 }
 
 /* What was generated is looked at for an answer without usage, and where the usage may be so far

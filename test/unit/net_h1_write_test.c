@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -26,8 +27,8 @@ write_answer(struct h1_out *out, struct h1_date *date)
 {
     h1_out_status(out, 429);
     h1_out_date(out, date, INT64_C(784111777999999));
-    h1_out_header(out, STR("content-type"), STR("application/json"));
-    h1_out_header_u64(out, STR("retry-after"), 30);
+    h1_out_own(out, "content-type: ", STR("application/json"));
+    h1_out_own_u64(out, "retry-after: ", 30);
     h1_out_lines(out, STR("x-a: b\r\n"));
     h1_out_length(out, UINT64_MAX);
     h1_out_connection(out, false, 1);
@@ -43,7 +44,7 @@ test_answer(void **state)
                                "x-a: b\r\n"
                                "content-length: 18446744073709551615\r\n"
                                "connection: close\r\n\r\n";
-    struct h1_date date = {.len = 0};
+    struct h1_date date = {.wall_s = 0};
     struct h1_out out;
 
     (void)state;
@@ -94,7 +95,7 @@ test_request(void **state)
     h1_out_init(&out, buf, sizeof(buf));
     h1_out_request(&out, STR("POST"), (struct h1_target){STR("/openai"), STR("/v1/x"), STR("a=b?")},
                    STR("api.example:8443"));
-    h1_out_header2(&out, STR("authorization"), STR("Bearer "), STR("k"));
+    h1_out_own(&out, "authorization: Bearer ", STR("k"));
     assert_true(h1_out_end(&out));
     assert_text(written(&out), "POST /openai/v1/x?a=b? HTTP/1.1\r\nhost: api.example:8443\r\n"
                                "authorization: Bearer k\r\n\r\n");
@@ -137,44 +138,138 @@ test_refused_requests(void **state)
     assert_false(request_is_taken(m, (struct h1_target){STR("x"), p, STR_NONE}, h));
 }
 
+/* Every byte at every place of parts of every length, which are looked at eight at a time. */
+static void
+test_bytes_of_targets(void **state)
+{
+    (void)state;
+    for (size_t len = 2; len < 26; len++) {
+        for (size_t at = 1; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                char text[32] = "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+                struct str part = {text, len};
+                bool printable = c > 0x20 && c < 0x7f && c != '#';
+
+                text[at] = (char)c;
+                assert_int_equal(request_is_taken(STR("GET"), TARGET(part, STR_NONE), STR("b")),
+                                 printable && c != '?');
+                assert_int_equal(request_is_taken(STR("GET"), TARGET(STR("/"), part), STR("b")),
+                                 printable);
+                assert_int_equal(request_is_taken(STR("GET"), TARGET(STR("/"), STR_NONE), part),
+                                 printable && c != '?');
+            }
+        }
+    }
+}
+
 static bool
-header_is_taken(struct str name, struct str value)
+value_is_taken(struct str value)
 {
     char buf[256];
     struct h1_out out;
 
     h1_out_init(&out, buf, sizeof(buf));
-    h1_out_header(&out, name, value);
+    h1_out_own(&out, "x: ", value);
     return h1_out_end(&out);
 }
 
 static void
-test_refused_headers(void **state)
+test_refused_values(void **state)
 {
     (void)state;
-    assert_true(header_is_taken(STR("x"), STR("")));
-    assert_true(header_is_taken(STR("x"), STR("a\tb \xc3\xa4")));
-    for (int c = 0; c < 256; c++) {
-        char value[24] = "0123456789012345678901", one = (char)c;
-        bool clean = c == '\t' || (c >= 0x20 && c != 0x7f);
-        for (size_t at = 0; at < 22; at++) {
+    assert_true(value_is_taken(STR("")));
+    assert_true(value_is_taken(STR("a\tb \xc3\xa4")));
+    for (size_t len = 1; len < 23; len++) {
+        char value[24] = "0123456789012345678901";
+
+        for (size_t at = 0; at < len; at++) {
             char was = value[at];
-            value[at] = one;
-            assert_int_equal(header_is_taken(STR("x"), (struct str){value, 22}), clean);
+
+            for (int c = 0; c < 256; c++) {
+                value[at] = (char)c;
+                assert_int_equal(value_is_taken((struct str){value, len}),
+                                 c == '\t' || (c >= 0x20 && c != 0x7f));
+            }
             value[at] = was;
         }
-        if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
-            assert_false(header_is_taken((struct str){&one, 1}, STR("v")));
-        else
-            assert_true(header_is_taken((struct str){&one, 1}, STR("v")));
     }
-    assert_false(header_is_taken(STR(""), STR("v")));
+}
+
+static void
+test_tokens(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        char one = (char)c;
+        bool token = c > 0x20 && c < 0x7f && strchr("\"(),/:;<=>?@[\\]{}", c) == NULL;
+
+        assert_int_equal(h1_is_token((struct str){&one, 1}), token);
+    }
+    assert_false(h1_is_token(STR("")));
+}
+
+/* Texts of all lengths come out as they are, into room of just their size and one byte less. */
+static void
+test_lengths(void **state)
+{
+    char text[80], want[96];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('!' + i);
+    for (size_t len = 0; len < sizeof(text); len++) {
+        size_t size = 3 + len + 2;
+        char *buf = malloc(size);
+        struct h1_out out;
+
+        assert_non_null(buf);
+        h1_out_init(&out, buf, size);
+        h1_out_own(&out, "x: ", (struct str){text, len});
+        assert_false(out.failed);
+        snprintf(want, sizeof(want), "x: %.*s\r\n", (int)len, text);
+        assert_text(written(&out), want);
+        h1_out_init(&out, buf, size - 1);
+        h1_out_own(&out, "x: ", (struct str){text, len});
+        assert_true(out.failed);
+        assert_int_equal(out.len, 0);
+        free(buf);
+    }
+}
+
+static void
+test_copies(void **state)
+{
+    static const char bytes[] =
+        "HTTP/1.1 200 OK\r\nX-One:1\r\nRequest-Id:  \tabc \r\nEmpty:\r\n\r\n";
+    static const char want[] = "X-One: 1\r\nx-upstream-request-id: abc\r\nEmpty: \r\n";
+    struct h1_error error;
+    struct h1_head head;
+    struct h1_out out;
+
+    (void)state;
+    h1_head_init(&head);
+    assert_int_equal(h1_head_lint_answer(&head, &h1_limits_default, (const uint8_t *)bytes,
+                                         sizeof(bytes) - 1, &error),
+                     H1_LINT_DONE);
+    for (size_t cap = 0; cap < sizeof(want) + 2; cap++) {
+        char *buf = malloc(cap ? cap : 1);
+
+        assert_non_null(buf);
+        h1_out_init(&out, buf, cap);
+        h1_out_copy(&out, h1_head_name(&head, 0), &head, 0);
+        h1_out_copy(&out, STR("x-upstream-request-id"), &head, 1);
+        h1_out_copy(&out, h1_head_name(&head, 2), &head, 2);
+        assert_int_equal(out.failed, cap < sizeof(want) - 1);
+        if (!out.failed)
+            assert_text(written(&out), want);
+        free(buf);
+    }
 }
 
 static void
 test_date(void **state)
 {
-    struct h1_date date = {.len = 0};
+    struct h1_date date = {.wall_s = 0};
 
     (void)state;
     assert_text(h1_date_text(&date, 0), "Thu, 01 Jan 1970 00:00:00 GMT");
@@ -277,10 +372,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),          cmocka_unit_test(test_small_answers),
-        cmocka_unit_test(test_request),         cmocka_unit_test(test_refused_requests),
-        cmocka_unit_test(test_refused_headers), cmocka_unit_test(test_date),
-        cmocka_unit_test(test_chunk_head),      cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_answer),         cmocka_unit_test(test_small_answers),
+        cmocka_unit_test(test_request),        cmocka_unit_test(test_refused_requests),
+        cmocka_unit_test(test_refused_values), cmocka_unit_test(test_bytes_of_targets),
+        cmocka_unit_test(test_tokens),         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_copies),         cmocka_unit_test(test_date),
+        cmocka_unit_test(test_chunk_head),     cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
