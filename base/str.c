@@ -24,12 +24,44 @@ lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+static uint64_t
+load_word(const char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+/* Eight bytes at once: they may differ in bit 0x20 where they are letters. A byte below 0x80, to
+ * which 0x1f is added, gets its top bit from 'a' on, with 0x05 from '{' on; no byte carries into
+ * the next. */
+static bool
+words_eq_nocase(uint64_t a, uint64_t b)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t folded = b | ones * 0x20, low = folded & ones * 0x7f;
+    uint64_t letters = (low + ones * 0x1f) & ~(low + ones * 0x05) & ~folded & ones * 0x80;
+
+    return ((a ^ b) & ~(letters >> 2)) == 0;
+}
+
 bool
 str_eq_nocase(struct str a, struct str b)
 {
+    size_t i = 0;
+
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++) {
+    if (a.len >= 8) {
+        for (; a.len - i >= 8; i += 8) {
+            if (!words_eq_nocase(load_word(a.ptr + i), load_word(b.ptr + i)))
+                return false;
+        }
+        /* The rest, and some of what was looked at already. */
+        return words_eq_nocase(load_word(a.ptr + a.len - 8), load_word(b.ptr + b.len - 8));
+    }
+    for (; i < a.len; i++) {
         if (lower(a.ptr[i]) != lower(b.ptr[i]))
             return false;
     }

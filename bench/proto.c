@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "proto/answer.h"
 #include "proto/ask.h"
+#include "proto/headers.h"
 #include "proto/meter.h"
 #include "proto/sse.h"
 
@@ -149,6 +150,22 @@ read_answer(const char *text, size_t len)
     return 1;
 }
 
+/* Names of a head, a line each. */
+static unsigned
+pick_headers(const char *names, size_t len)
+{
+    unsigned picked = 0;
+
+    for (const char *end; len > 0; len -= (size_t)(end - names) + 1, names = end + 1) {
+        end = memchr(names, '\n', len);
+        picked += headers_go_up(PROTO_OPENAI, (struct str){names, (size_t)(end - names)});
+        picked += headers_come_down((struct str){names, (size_t)(end - names)}).ptr != NULL;
+    }
+    if (picked == 0)
+        abort();
+    return 1;
+}
+
 static char text[1 << 20];
 
 static const char *
@@ -212,6 +229,13 @@ main(int argc, char **argv)
             "\"prompt_tokens_details\":{\"cached_tokens\":40,\"audio_tokens\":0},"
             "\"completion_tokens_details\":{\"reasoning_tokens\":12}},"
             "\"service_tier\":\"default\"}");
+    add_way("the headers of 23 that pass, up and down", pick_headers,
+            "Host\nAccept\nContent-Type\nAuthorization\nUser-Agent\nX-Stainless-Retry-Count\n"
+            "X-Stainless-Timeout\nX-Stainless-Lang\nX-Stainless-Package-Version\nX-Stainless-OS\n"
+            "X-Stainless-Arch\nX-Stainless-Runtime\nX-Stainless-Runtime-Version\n"
+            "Accept-Encoding\nContent-Length\nDate\nContent-Type\nx-request-id\n"
+            "openai-processing-ms\nopenai-version\nx-ratelimit-limit-requests\n"
+            "x-ratelimit-remaining-requests\nContent-Length\n");
     measure_all(argc > 1 ? argv[1] : "");
     return 0;
 }

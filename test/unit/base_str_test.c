@@ -193,15 +193,41 @@ test_distance(void **state)
     assert_int_equal(str_distance((struct str){text, 64}, (struct str){text, 64}, 1), 2);
 }
 
+/* Every pair of bytes, at every place of texts of all lengths up to 20. */
+static void
+test_eq_nocase(void **state)
+{
+    char a[20], b[20];
+
+    (void)state;
+    memset(a, 'k', sizeof(a));
+    memset(b, 'K', sizeof(b));
+    for (size_t len = 1; len <= sizeof(a); len++) {
+        for (int x = 0; x < 256; x++) {
+            for (int y = 0; y < 256; y++) {
+                size_t at = (size_t)(x + y) % len;
+                bool same = x == y || ((x ^ y) == 0x20 && ((x | 0x20) >= 'a' && (x | 0x20) <= 'z'));
+
+                a[at] = (char)x;
+                b[at] = (char)y;
+                assert_int_equal(str_eq_nocase((struct str){a, len}, (struct str){b, len}), same);
+                a[at] = 'k';
+                b[at] = 'K';
+            }
+        }
+    }
+    assert_false(str_eq_nocase(STR("abcdefgh"), STR("abcdefghi")));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal),    cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_split),    cmocka_unit_test(test_glob),
-        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_glob_hostile),
-        cmocka_unit_test(test_hex),      cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_distance),
+        cmocka_unit_test(test_eq_nocase),    cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_parts),        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_glob),         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_glob_hostile), cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_copy),         cmocka_unit_test(test_distance),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,74 @@ test_headers_up(void **state)
     assert_false(headers_go_up(PROTO_ANTHROPIC, STR("x-codex-turn-metadata")));
 }
 
+/* Each name of the lists, and nothing that is one byte longer, shorter or other. */
+static void
+test_every_header(void **state)
+{
+    static const struct {
+        const char *name,
+            *up; /* a letter for each protocol: openai, responses, anthropic, gemini */
+        const char *down;
+    } all[] = {
+        {"accept", "orag", NULL},
+        {"content-type", "orag", "content-type"},
+        {"user-agent", "orag", NULL},
+        {"traceparent", "orag", NULL},
+        {"tracestate", "orag", NULL},
+        {"idempotency-key", "orag", NULL},
+        {"openai-organization", "or", NULL},
+        {"openai-project", "or", NULL},
+        {"openai-beta", "or", NULL},
+        {"session-id", "or", NULL},
+        {"session_id", "or", NULL},
+        {"thread-id", "or", NULL},
+        {"conversation_id", "or", NULL},
+        {"x-client-request-id", "or", NULL},
+        {"originator", "or", NULL},
+        {"version", "or", NULL},
+        {"anthropic-version", "a", NULL},
+        {"anthropic-beta", "a", NULL},
+        {"anthropic-dangerous-direct-browser-access", "a", NULL},
+        {"x-app", "a", NULL},
+        {"x-claude-code-session-id", "a", NULL},
+        {"x-goog-api-client", "g", NULL},
+        {"retry-after", "", "retry-after"},
+        {"retry-after-ms", "", "retry-after-ms"},
+        {"x-should-retry", "", "x-should-retry"},
+        {"openai-processing-ms", "", "openai-processing-ms"},
+        {"openai-version", "", "openai-version"},
+        {"openai-model", "", "openai-model"},
+        {"request-id", "", "x-upstream-request-id"},
+        {"x-request-id", "", "x-upstream-request-id"},
+    };
+    static const char letters[PROTO_PROTOCOL_COUNT] = "orag";
+    char text[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        struct str name = str_from(all[i].name);
+
+        for (int p = 0; p < PROTO_PROTOCOL_COUNT; p++)
+            assert_int_equal(headers_go_up((enum proto_protocol)p, name),
+                             strchr(all[i].up, letters[p]) != NULL);
+        if (all[i].down == NULL)
+            assert_null(headers_come_down(name).ptr);
+        else
+            assert_str(headers_come_down(name), all[i].down);
+        for (size_t at = 0; at < name.len; at++) {
+            memcpy(text, name.ptr, name.len);
+            text[at] = (char)(text[at] - 0x20); /* a capital, or what only looks like one */
+            assert_int_equal(headers_go_up(PROTO_OPENAI, (struct str){text, name.len}),
+                             name.ptr[at] >= 'a' && strchr(all[i].up, 'o') != NULL);
+            text[at] = '!';
+            assert_false(headers_go_up(PROTO_OPENAI, (struct str){text, name.len}));
+            assert_false(headers_go_up(PROTO_ANTHROPIC, (struct str){text, name.len}));
+            assert_null(headers_come_down((struct str){text, name.len}).ptr);
+        }
+        assert_false(headers_go_up(PROTO_GEMINI, (struct str){name.ptr, name.len - 1}));
+    }
+}
+
 static void
 test_headers_down(void **state)
 {
@@ -311,10 +379,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),  cmocka_unit_test(test_protocols),
-        cmocka_unit_test(test_queries),    cmocka_unit_test(test_unescape),
-        cmocka_unit_test(test_headers_up), cmocka_unit_test(test_headers_down),
-        cmocka_unit_test(test_models),     cmocka_unit_test(test_models_query),
+        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_queries),      cmocka_unit_test(test_unescape),
+        cmocka_unit_test(test_headers_up),   cmocka_unit_test(test_every_header),
+        cmocka_unit_test(test_headers_down), cmocka_unit_test(test_models),
+        cmocka_unit_test(test_models_query),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
