@@ -288,39 +288,82 @@ note_member(struct js_members *members, const char *to, bool escaped)
     value->raw = value->type == JS_STRING ? js_between(from + 1, to - 1) : js_between(from, to);
 }
 
-/*
- * One value; at its first byte. objects holds the containers we are in, the innermost in its
- * lowest bit: 1 for an object. Members are noted while depth is note_depth.
- */
-static const char *
-check_value(struct checker *c, const char *p, struct js_members *members)
-{
-    const char *const end = c->end;
-    unsigned depth = 0, note_depth = 0;
-    uint64_t objects = 0;
-    const char *key;
+/* Where in the tree we are. Lives in registers: all that it is handed to is inlined. */
+struct nest {
+    uint64_t objects; /* the containers we are in, the innermost in the lowest bit: 1 an object */
+    unsigned depth;
+    unsigned note_depth; /* members are noted while depth is this; 0: none are */
+    struct js_members *members;
+};
+_Static_assert(JS_DEPTH_MAX <= 64, "one bit a level");
 
-    _Static_assert(JS_DEPTH_MAX <= 64, "one bit a level");
-value:
-    if (p >= end)
-        return fault(c, "unexpected end", end);
+static inline bool
+in_object(const struct nest *nest)
+{
+    return (nest->objects & 1) != 0;
+}
+
+static inline char
+closing(const struct nest *nest)
+{
+    return in_object(nest) ? '}' : ']';
+}
+
+static inline void
+nest_enter(struct nest *nest, bool object)
+{
+    nest->objects = nest->objects << 1 | object;
+    if (nest->depth++ == 0 && object && nest->members != NULL)
+        nest->note_depth = 1;
+}
+
+/* Behind a member's value. */
+static inline void
+nest_note(struct checker *c, struct nest *nest, const char *p)
+{
+    struct js_members *members = nest->members;
+
+    if (nest->depth != nest->note_depth)
+        return;
+    note_member(members, p, c->escaped);
+    if (members->count == JS_MEMBERS_MAX) {
+        members->rest.at = p;
+        nest->note_depth = 0;
+    }
+}
+
+/* At a member's key; gives the first byte of its value. */
+static inline const char *
+check_key(struct checker *c, const struct nest *nest, const char *p)
+{
+    const char *key = p + 1;
+    struct js_member *member;
+
+    if (p >= c->end || *p != '"')
+        return fault_or_end(c, "expected a string as key", p);
+    p = check_string(c, key);
+    if (p == NULL)
+        return NULL;
+    member = nest->depth == nest->note_depth ? &nest->members->list[nest->members->count] : NULL;
+    if (member != NULL)
+        member->key = (struct js_value){
+            .type = JS_STRING, .escaped = c->escaped, .raw = js_between(key, p - 1)};
+    p = js_skip_space(p, c->end);
+    if (p >= c->end || *p != ':')
+        return fault_or_end(c, "expected ':'", p);
+    p = js_skip_space(p + 1, c->end);
+    if (member != NULL)
+        member->value.raw.ptr = p;
+    return p;
+}
+
+/* At the first byte of what is no container. */
+static inline const char *
+check_scalar(struct checker *c, const char *p)
+{
     switch (*p) {
-    case '"': p = check_string(c, p + 1); break;
-    case '{':
-    case '[':
-        if (depth == JS_DEPTH_MAX)
-            return fault(c, "nested too deeply", p);
-        objects = objects << 1 | (*p == '{');
-        if (depth == 0 && *p == '{' && members != NULL)
-            note_depth = 1;
-        depth++;
-        p = js_skip_space(p + 1, end);
-        if (p < end && *p == ((objects & 1) != 0 ? '}' : ']'))
-            goto close;
-        if ((objects & 1) != 0)
-            goto key;
-        goto value;
-    case '-': p = check_number(c, p + 1); break;
+    case '"': return check_string(c, p + 1);
+    case '-': return check_number(c, p + 1);
     case '0':
     case '1':
     case '2':
@@ -330,55 +373,61 @@ value:
     case '6':
     case '7':
     case '8':
-    case '9': p = check_number(c, p); break;
-    case 't': p = check_literal(c, p, STR("true")); break;
-    case 'f': p = check_literal(c, p, STR("false")); break;
-    case 'n': p = check_literal(c, p, STR("null")); break;
+    case '9': return check_number(c, p);
+    case 't': return check_literal(c, p, STR("true"));
+    case 'f': return check_literal(c, p, STR("false"));
+    case 'n': return check_literal(c, p, STR("null"));
     default: return fault(c, "expected a value", p);
     }
-    if (p == NULL || depth == 0)
-        return p;
-behind:
-    if (depth == note_depth) {
-        note_member(members, p, c->escaped);
-        if (members->count == JS_MEMBERS_MAX) {
-            members->rest.at = p;
-            note_depth = 0;
-        }
-    }
-    p = js_skip_space(p, end);
-    if (p < end && *p == ',') {
+}
+
+/* One value; at its first byte. */
+static const char *
+check_value(struct checker *c, const char *p, struct js_members *members)
+{
+    const char *const end = c->end;
+    struct nest nest = {.members = members};
+
+value:
+    if (p >= end)
+        return fault(c, "unexpected end", end);
+    if (*p == '{' || *p == '[') {
+        if (nest.depth == JS_DEPTH_MAX)
+            return fault(c, "nested too deeply", p);
+        nest_enter(&nest, *p == '{');
         p = js_skip_space(p + 1, end);
-        if ((objects & 1) != 0)
+        if (p < end && *p == closing(&nest))
+            goto close;
+        if (in_object(&nest))
             goto key;
         goto value;
     }
-    if (p >= end || *p != ((objects & 1) != 0 ? '}' : ']'))
-        return fault_or_end(c, (objects & 1) != 0 ? "expected ',' or '}'" : "expected ',' or ']'",
+    p = check_scalar(c, p);
+    if (p == NULL || nest.depth == 0)
+        return p;
+behind:
+    nest_note(c, &nest, p);
+    p = js_skip_space(p, end);
+    if (p < end && *p == ',') {
+        p = js_skip_space(p + 1, end);
+        if (in_object(&nest))
+            goto key;
+        goto value;
+    }
+    if (p >= end || *p != closing(&nest))
+        return fault_or_end(c, in_object(&nest) ? "expected ',' or '}'" : "expected ',' or ']'",
                             p);
 close:
     p++;
-    objects >>= 1;
-    if (--depth == 0)
+    nest.objects >>= 1;
+    if (--nest.depth == 0)
         return p;
     goto behind;
 
 key:
-    if (p >= end || *p != '"')
-        return fault_or_end(c, "expected a string as key", p);
-    key = p + 1;
-    p = check_string(c, key);
+    p = check_key(c, &nest, p);
     if (p == NULL)
         return NULL;
-    if (depth == note_depth)
-        members->list[members->count].key = (struct js_value){
-            .type = JS_STRING, .escaped = c->escaped, .raw = js_between(key, p - 1)};
-    p = js_skip_space(p, end);
-    if (p >= end || *p != ':')
-        return fault_or_end(c, "expected ':'", p);
-    p = js_skip_space(p + 1, end);
-    if (depth == note_depth)
-        members->list[members->count].value.raw.ptr = p;
     goto value;
 }
 

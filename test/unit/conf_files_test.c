@@ -297,7 +297,7 @@ static int
 make_dir(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/turnpike-conf-XXXXXX");
+    snprintf(dir, sizeof(dir), "/tmp/turnpike-conf-XXXXXX");
     return mkdtemp(dir) == NULL;
 }
 

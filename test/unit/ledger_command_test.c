@@ -321,7 +321,7 @@ call_text(const struct record *record)
         hi = hi << 8 | record->call_id[i];
         lo = lo << 8 | record->call_id[8 + i];
     }
-    strcpy(text, "call_");
+    memcpy(text, "call_", 5);
     for (int i = 25; i >= 0; i--) {
         text[5 + i] = digits[lo & 31];
         lo = lo >> 5 | hi << 59;
@@ -341,13 +341,14 @@ receipt_of_a_call(void **state)
     (void)state;
     ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\"}}");
     assert_int_equal(world_take(&w, 0, 1, CREDITS(2), &slot), HOLD_OK);
-    strcpy(id, call_text(hold_record(&w.table[0], slot)));
+    snprintf(id, sizeof(id), "%s", call_text(hold_record(&w.table[0], slot)));
     /* A second slot of the same call. */
     assert_int_equal(world_take(&w, 0, 1, CREDITS(3), &extension), HOLD_OK);
     *hold_record(&w.table[0], extension) = *hold_record(&w.table[0], slot);
     hold_record(&w.table[0], extension)->flags |= RECORD_EXTENSION;
     hold_record(&w.table[0], slot)->flags |= RECORD_EXTENDED | RECORD_STREAM;
-    strcpy(hold_record(&w.table[0], slot)->model_reported, "gpt-a-2026\x1b");
+    str_copy(STR("gpt-a-2026\x1b"), hold_record(&w.table[0], slot)->model_reported,
+             RECORD_MODEL_BYTES);
     snprintf(request, sizeof(request), "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\"}}", id);
     assert_int_equal(ask_refused(&w, request), 1); /* it runs still */
     world_settle(&w, 0, extension, CREDITS(1));

@@ -150,12 +150,9 @@ power_cut(void **state)
 static void
 foreign_memory(void **state)
 {
-    char other[80];
-
     (void)state;
     world_kill_ledger(&w);
-    snprintf(other, sizeof(other), "%s/other", w.dir);
-    strcpy(w.store_dir, other);
+    snprintf(w.store_dir, sizeof(w.store_dir), "%s/other", w.dir);
     assert_int_equal(world_try_start(&w), -ESTALE);
     assert_null(w.ledger);
     snprintf(w.store_dir, sizeof(w.store_dir), "%s/store", w.dir);

@@ -179,7 +179,7 @@ world_open(struct world *w)
         assert_non_null(freopen("/dev/null", "w", stderr));
     log_setup(&quiet);
     memset(w, 0, sizeof(*w));
-    strcpy(w->dir, WORLD_DIR);
+    snprintf(w->dir, sizeof(w->dir), "%s", WORLD_DIR);
     assert_non_null(mkdtemp(w->dir));
     snprintf(w->region_dir, sizeof(w->region_dir), "%s", w->dir);
     snprintf(w->store_dir, sizeof(w->store_dir), "%s/store", w->dir);
