@@ -260,6 +260,33 @@ show_call(struct js_value result)
 }
 
 static void
+show_calls(struct js_value result)
+{
+    static const struct print_column columns[] = {
+        {"started", "STARTED", false},
+        {"id", "CALL", false},
+        {"tenant_name", "TENANT", false},
+        {"key", "KEY", true},
+        {"model", "MODEL", false},
+        {"upstream", "UPSTREAM", false},
+        {"status", "STATUS", true},
+        {"outcome", "OUTCOME", false},
+        {"duration_ms", "MS", true},
+        {"tokens.input", "INPUT", true},
+        {"tokens.output", "OUTPUT", true},
+        {"charge", "CHARGE", true},
+        END,
+    };
+    char next[64];
+
+    print_table(js_get(result, STR("calls")), columns, "no calls");
+    if (js_is(js_get(result, STR("next")), JS_STRING)) {
+        print_value(js_get(result, STR("next")), next, sizeof(next));
+        printf("\nolder ones: --before %s\n", next);
+    }
+}
+
+static void
 show_status(struct js_value result)
 {
     static const struct print_column fields[] = {
@@ -370,6 +397,17 @@ static const struct cli_option call_options[] = {
     {"--tenant", "TENANT", "tenant", CLI_TEXT, "only if it is this one's"},
     NO_OPTION,
 };
+static const struct cli_option calls_options[] = {
+    {"--tenant", "TENANT", "tenant", CLI_TEXT, "only this one's"},
+    {"--key", "ID", "key", CLI_TEXT, "only this key's"},
+    {"--model", "MODEL", "model", CLI_TEXT, "only this model's"},
+    {"--outcome", "OUTCOME", "outcome", CLI_TEXT, "only those that ended so: ok, cut, client-gone, …"},
+    {"--since", "TIME", "since", CLI_TEXT, "2026-11-21, a full time, or a span as 24h"},
+    {"--until", "TIME", "until", CLI_TEXT, "the same"},
+    {"--limit", "N", "limit", CLI_COUNT, "so many at most; 50 unless told, 1000 at most"},
+    {"--before", "PLACE", "before", CLI_TEXT, "go on from where the last page ended"},
+    NO_OPTION,
+};
 static const struct cli_option audit_options[] = {
     {"--accounts", NULL, "accounts", CLI_FLAG, "each tenant's sums as well"},
     NO_OPTION,
@@ -415,6 +453,7 @@ const struct cli_command cli_commands[] = {
     {"usage", NULL, "usage", false, {{0}}, usage_options, "calls, tokens and charges", show_usage},
     {"call", NULL, "call.show", false, {{"ID", "id"}}, call_options,
      "one call: receipt and routing trace", show_call},
+    {"calls", NULL, "call.list", false, {{0}}, calls_options, "calls, the newest first", show_calls},
     {"audit", NULL, "audit", false, {{0}}, audit_options,
      "check the books; 0 when they balance", show_audit},
     {"status", NULL, "status", true, {{0}}, NULL, "processes, listeners, lag, uptime", show_status},

@@ -21,6 +21,7 @@ static const struct command_def *const tables[] = {
     command_credit_defs,
     command_query_defs,
     command_call_defs,
+    command_calls_defs,
     command_usage_defs,
     command_audit_defs,
 };

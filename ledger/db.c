@@ -1,5 +1,7 @@
 #include "ledger/db.h"
 
+#include "base/str.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -526,6 +528,44 @@ db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from, uint64_
     rc = mdb_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE);
     if (rc == 0)
         *block = db_u64(str_of(v), 0);
+    mdb_cursor_close(cursor);
+    return db_rc(rc);
+}
+
+/* To the first pair at or above that one, and one back; or to the last, when all are below. */
+static int
+minute_seek_below(MDB_cursor *cursor, const MDB_val *minute, MDB_val *k, MDB_val *v)
+{
+    int rc;
+
+    *k = *minute;
+    rc = mdb_cursor_get(cursor, k, v, MDB_GET_BOTH_RANGE);
+    if (rc == 0)
+        return mdb_cursor_get(cursor, k, v, MDB_PREV);
+    *k = *minute;
+    if (rc == MDB_NOTFOUND)
+        rc = mdb_cursor_get(cursor, k, v, MDB_SET_RANGE);
+    if (rc == 0)
+        return mdb_cursor_get(cursor, k, v,
+                              str_eq(str_of(*k), str_of(*minute)) ? MDB_LAST_DUP : MDB_PREV);
+    return rc == MDB_NOTFOUND ? mdb_cursor_get(cursor, k, v, MDB_LAST) : rc;
+}
+
+int
+db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block)
+{
+    struct db_key key = db_key_of_u32(*minute), from = db_key_of_u64(*block);
+    MDB_val wanted = val_of_key(&key), k, v = val_of_key(&from);
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[DB_MINUTE], &cursor);
+
+    if (rc != 0)
+        return db_rc(rc);
+    rc = minute_seek_below(cursor, &wanted, &k, &v);
+    if (rc == 0) {
+        *minute = db_u32(str_of(k), 0);
+        *block = db_u64(str_of(v), 0);
+    }
     mdb_cursor_close(cursor);
     return db_rc(rc);
 }

@@ -115,6 +115,8 @@ void db_walk_end(struct db_walk *walk);
 int db_minute_put(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_CHECK;
 int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
                    uint64_t *block) MUST_CHECK; /* -ENOENT */
+/* The greatest pair below that one. -ENOENT when there is none. */
+int db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
 /* The last entry of a table. -ENOENT when it is empty. */
 int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
 

@@ -2,10 +2,16 @@
 #ifndef LEDGER_QUERY_H
 #define LEDGER_QUERY_H
 
+#include "ledger/block.h"
 #include "ledger/command.h"
 
 struct str query_name(struct command *command, uint32_t id); /* STR_NONE if unknown */
 /* A member of what is written: the name, or null. */
 void query_write_name(struct command *command, const char *key, uint32_t id);
+/* The members of a call: what was asked, what came of it, tokens, and the money as given, which may
+ * be that of several slots. Then its attempts, as a member of their own. */
+void query_write_record(struct command *command, const struct block_record *r, int64_t held_ucr,
+                        int64_t charge_ucr, int64_t uncollected_ucr);
+void query_write_attempts(struct command *command, const struct block_record *r);
 
 #endif

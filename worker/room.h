@@ -33,12 +33,12 @@
 #include "proto/proto.h"
 #include "proto/sse.h"
 #include "route/route.h"
+#include "shm/call_id.h"
 #include "shm/hold.h"
 #include "shm/key.h"
 #include "shm/stats.h"
 #include "worker/worker.h"
 
-#define CALL_ID_LEN 31 /* "call_" and 26 of base32 */
 #define CALL_EXTENSIONS_MAX 6
 #define HEAD_BYTES_MAX (96u << 10) /* of any head that we write */
 #define AUTH_FAILURE_SLOTS 4096

@@ -182,6 +182,8 @@ def test_usage_call_and_audit_of_nothing(acme):
     usage = acme.json("usage", "--tenant", "acme", "--by", "hour", "--since", "24h")
     assert usage["rows"] == [] and usage["total"]["charge"] == "0"
     assert "no call" in acme.error("call", "call_00000000000000000000000000")
+    assert acme.json("calls", "--tenant", "acme", "--since", "24h") == {"calls": [], "next": None}
+    assert "no calls" in acme.run("calls").stdout
     audit = acme.json("audit", "--accounts")
     assert audit["ok"] is True and audit["faults"] == []
     assert (audit["deposited"], audit["available"], audit["held"], audit["spent"]) == (

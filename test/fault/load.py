@@ -145,6 +145,33 @@ class Books:
                 else:
                     self.receipts[call_id] = receipt
                     self.check(call_id, receipt)
+            self.check_all_recorded(control)
+
+    def check_all_recorded(self, control):
+        """Nothing is in the store but what client or upstream know of; but a worker that is killed as it
+        sends leaves calls whose client never got the ID and whose request the upstream never read.
+        Each is there once, and charged at most for its input."""
+        recorded = {}
+        for row in control.calls():
+            recorded.setdefault(row["id"], []).append(row)
+        for call_id, rows in recorded.items():
+            if call_id not in self.receipts:
+                receipt = control.receipt(call_id)
+                self.receipts[call_id] = receipt
+                self.check_unseen(receipt)
+            receipt = self.receipts[call_id]
+            assert sum("extension" not in row["flags"] for row in rows) == 1, rows
+            assert sum(ucr(row["charge"]) for row in rows) == ucr(receipt["charge"]), (rows, receipt)
+            assert sum(ucr(row["held"]) for row in rows) == ucr(receipt["held"]), (rows, receipt)
+        missing = self.receipts.keys() - recorded.keys()
+        assert not missing, [self.receipts[call_id] for call_id in missing]
+
+    def check_unseen(self, receipt):
+        """A client that left before its head came never learnt the ID either."""
+        self.outcomes["unseen"] = self.outcomes.get("unseen", 0) + 1
+        assert receipt["outcome"] in ("unknown", "client-gone", "cut"), receipt
+        assert receipt["tokens"]["output"] == 0, receipt
+        assert ucr(receipt["charge"]) <= price_of(receipt["model"], {"input": 4096}), receipt
 
     def check_absent(self, call_id):
         answer = self.answers.get(call_id)

@@ -463,6 +463,17 @@ class Control:
         answer = self.ask("call.show", id=call_id)
         return answer["result"] if answer["ok"] else None
 
+    def calls(self, **filters):
+        """The records of all calls, the newest first, over as many pages as it takes."""
+        place = {}
+        while True:
+            page = self.ask("call.list", limit=1000, **filters, **place)
+            assert page["ok"], page
+            yield from page["result"]["calls"]
+            if page["result"]["next"] is None:
+                return
+            place = {"before": page["result"]["next"]}
+
     def close(self):
         self.file.close()
         self.socket.close()

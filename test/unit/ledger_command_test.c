@@ -1,6 +1,8 @@
 /* Commands: what they accept, refuse and answer; what reaches the region. */
 #include "test/unit/ledger_world.h"
 
+#include "shm/call_id.h"
+
 #include "base/hash.h"
 
 static struct world w;
@@ -310,38 +312,17 @@ budget_windows(void **state)
     world_settle(&w, 0, slot, 0);
 }
 
-static const char *
-call_text(const struct record *record)
-{
-    static char text[32];
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    uint64_t hi = 0, lo = 0;
-
-    for (int i = 0; i < 8; i++) {
-        hi = hi << 8 | record->call_id[i];
-        lo = lo << 8 | record->call_id[8 + i];
-    }
-    memcpy(text, "call_", 5);
-    for (int i = 25; i >= 0; i--) {
-        text[5 + i] = digits[lo & 31];
-        lo = lo >> 5 | hi << 59;
-        hi >>= 5;
-    }
-    text[31] = '\0';
-    return text;
-}
-
 static void
 receipt_of_a_call(void **state)
 {
     uint32_t slot, extension;
     struct js_value result;
-    char id[32], request[160];
+    char id[CALL_ID_LEN + 1], request[160];
 
     (void)state;
     ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\"}}");
     assert_int_equal(world_take(&w, 0, 1, CREDITS(2), &slot), HOLD_OK);
-    snprintf(id, sizeof(id), "%s", call_text(hold_record(&w.table[0], slot)));
+    call_id_text(hold_record(&w.table[0], slot)->call_id, id);
     /* A second slot of the same call. */
     assert_int_equal(world_take(&w, 0, 1, CREDITS(3), &extension), HOLD_OK);
     *hold_record(&w.table[0], extension) = *hold_record(&w.table[0], slot);
@@ -423,6 +404,85 @@ usage_adds_up(void **state)
     assert_int_equal(number_of(js_get(half, STR("total")), "calls"), 100);
 }
 
+/* Everything, page by page of so many: how many calls, and the sum of their charges. */
+static int64_t
+read_pages(const char *filter, unsigned limit, unsigned *count)
+{
+    char request[256], place[64] = "", last[32] = "z";
+    int64_t sum = 0;
+
+    *count = 0;
+    do {
+        struct js_value result, row, none;
+        struct js_iter it;
+        unsigned rows = 0;
+
+        snprintf(request, sizeof(request),
+                 "{\"cmd\":\"call.list\",\"args\":{%s\"limit\":%u%s%s%s}}", filter, limit,
+                 place[0] != '\0' ? ",\"before\":\"" : "", place, place[0] != '\0' ? "\"" : "");
+        result = ask_ok(&w, request);
+        for (js_iter_init(&it, js_get(result, STR("calls"))); js_next(&it, &none, &row); rows++) {
+            struct str started = js_get(row, STR("started")).raw;
+            char minute[32];
+
+            sum += money_of(row, "charge");
+            snprintf(minute, sizeof(minute), "%.*s", 16, started.ptr);
+            assert_true(strcmp(minute, last) <= 0); /* newest first, by the minute */
+            str_copy(str_from(minute), last, sizeof(last));
+        }
+        assert_true(rows <= limit);
+        *count += rows;
+        place[0] = '\0';
+        if (js_is(js_get(result, STR("next")), JS_STRING)) {
+            struct str next = js_get(result, STR("next")).raw;
+
+            assert_int_equal(rows, limit);
+            snprintf(place, sizeof(place), "%.*s", STR_ARGS(next));
+        }
+    } while (place[0] != '\0');
+    return sum;
+}
+
+static void
+calls_by_pages(void **state)
+{
+    static const unsigned limits[] = {1, 2, 3, 7, 10, 59, 60, 61, 300, 1000};
+    int64_t spent = 0, others = 0;
+    unsigned count;
+    uint32_t slot;
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\",\"credit\":\"9\"}}");
+    for (int i = 0; i < 60; i++) {
+        uint32_t tenant = i % 4 == 3 ? 2 : 1;
+
+        assert_int_equal(world_take(&w, 0, tenant, 5000, &slot), HOLD_OK);
+        world_settle(&w, 0, slot, i * 11);
+        spent += i * 11;
+        others += tenant == 2 ? i * 11 : 0;
+        w.wall_us += i % 10 == 9 ? 90000000 : 1000; /* some minutes have many, some blocks one */
+        if (i % 5 == 4 || i > 50)
+            assert_int_equal(world_commit(&w), 0);
+    }
+    for (unsigned i = 0; i < COUNT_OF(limits); i++) {
+        assert_int_equal(read_pages("", limits[i], &count), spent);
+        assert_int_equal(count, 60);
+        assert_int_equal(read_pages("\"tenant\":\"other\",", limits[i], &count), others);
+        assert_int_equal(count, 15);
+    }
+    assert_int_equal(read_pages("\"outcome\":\"ok\",", 7, &count), spent);
+    assert_int_equal(read_pages("\"outcome\":\"cut\",", 7, &count), 0);
+    assert_int_equal(read_pages("\"key\":77,", 7, &count), 0);
+    assert_int_equal(read_pages("\"model\":\"no-such\",", 7, &count), 0);
+    read_pages("\"model\":\"gpt-a\",", 7, &count);
+    assert_int_equal(count, 30);
+    assert_int_equal(
+        ask_refused(&w, "{\"cmd\":\"call.list\",\"args\":{\"before\":\"yesterday\"}}"), 2);
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"call.list\",\"args\":{\"limit\":1001}}"), 2);
+    assert_int_equal(
+        ask_refused(&w, "{\"cmd\":\"call.list\",\"args\":{\"outcome\":\"fine\"}}"), 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -432,7 +492,7 @@ main(void)
         TEST(bad_requests),          TEST(tenants_by_name_and_id), TEST(same_ref_once),
         TEST(deduct_below_zero),     TEST(more_than_fits),         TEST(keys_reach_the_region),
         TEST(rotated_key),           TEST(secrets_are_not_kept),   TEST(budget_windows),
-        TEST(receipt_of_a_call),     TEST(usage_adds_up),
+        TEST(receipt_of_a_call),     TEST(usage_adds_up),          TEST(calls_by_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
