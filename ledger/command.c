@@ -407,6 +407,13 @@ run_write(struct command *command)
     return rc < 0 ? rc : apply_actions(command);
 }
 
+static void
+store_failed(struct command *command, int rc)
+{
+    command_refuse(command, COMMAND_FAILED, "the store in %s failed: %s",
+                   db_path(command->ledger->db), strerror(-rc));
+}
+
 int
 command_main(struct command *command)
 {
@@ -423,7 +430,7 @@ command_main(struct command *command)
     if (rc == 0 && command->exit == COMMAND_DONE && command->after != NULL)
         rc = command->after(command);
     if (rc < 0)
-        command_refuse(command, COMMAND_FAILED, "the store failed: %s", strerror(-rc));
+        store_failed(command, rc);
     return rc;
 }
 
@@ -480,7 +487,7 @@ command_run(struct ledger *ledger, struct str line, const char *by, struct buf *
             }
         }
         if (rc < 0)
-            command_refuse(&command, COMMAND_FAILED, "the store failed: %s", strerror(-rc));
+            store_failed(&command, rc);
     }
     command_finish(&command, answer);
     return rc;

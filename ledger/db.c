@@ -21,6 +21,8 @@
 #define KEEP_BYTES_MIN (UINT64_C(256) << 10)
 #define KEEP_BYTES_MAX (UINT64_C(4) << 20)
 #define READERS_MAX 126
+/* A write that was cut short with no more than this left was cut short for want of room. */
+#define NO_ROOM_BYTES (UINT64_C(64) << 10)
 
 struct db {
     MDB_env *env;
@@ -31,6 +33,7 @@ struct db {
     int dir_fd;
     /* Readers hold it for the life of a transaction, growing the map takes it alone. */
     pthread_rwlock_t map_lock;
+    bool commit_failed;
     int (*fault)(void *arg, enum db_step step);
     void *fault_arg;
 };
@@ -81,6 +84,29 @@ db_rc(int mdb_rc)
     case MDB_INVALID: return -EILSEQ;
     default: return mdb_rc > 0 ? -mdb_rc : -EIO;
     }
+}
+
+uint64_t
+db_free_bytes(const char *path)
+{
+    char parent[4096];
+    struct statvfs fs;
+    const char *slash;
+
+    if (statvfs(path, &fs) == 0)
+        return (uint64_t)fs.f_bavail * fs.f_frsize;
+    slash = strrchr(path, '/');
+    if (slash == NULL || (size_t)(slash - path) >= sizeof(parent))
+        return UINT64_MAX;
+    snprintf(parent, sizeof(parent), "%.*s/", (int)(slash - path), path);
+    return statvfs(parent, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
+}
+
+/* LMDB calls it an input or output error when a write comes to an end in its middle. */
+static int
+write_rc(int rc, const char *path)
+{
+    return rc == -EIO && db_free_bytes(path) < NO_ROOM_BYTES ? -ENOSPC : rc;
 }
 
 static int
@@ -271,7 +297,22 @@ db_open(const struct db_setup *setup, struct db **out)
 
 fail:
     db_close(&db);
-    return rc;
+    return write_rc(rc, setup->path);
+}
+
+const char *
+db_path(const struct db *db)
+{
+    const char *path = "";
+
+    (void)mdb_env_get_path(db->env, &path);
+    return path;
+}
+
+const char *
+db_step_text(const struct db *db)
+{
+    return db->commit_failed ? "commit" : "read-or-write";
 }
 
 void
@@ -332,8 +373,12 @@ db_commit(struct db_txn *txn)
     }
     rc = db_rc(mdb_txn_commit(txn->mdb));
     txn->mdb = NULL;
+    if (rc < 0) {
+        txn->db->commit_failed = true;
+        return write_rc(rc, db_path(txn->db));
+    }
     /* To be told nothing of a commit that was made is what a test wants most. */
-    return rc == 0 ? db_fault(txn->db, DB_AFTER_COMMIT) : rc;
+    return db_fault(txn->db, DB_AFTER_COMMIT);
 }
 
 void

@@ -54,6 +54,11 @@ struct db_setup {
 
 int db_open(const struct db_setup *setup, struct db **out) MUST_CHECK;
 void db_close(struct db **db);
+/* For the text of a failure: where the store is, and what of it failed. */
+const char *db_path(const struct db *db);
+const char *db_step_text(const struct db *db);
+/* What the file system of a store, or of one that is to be made, has left. UINT64_MAX: not known. */
+uint64_t db_free_bytes(const char *path);
 
 struct db_txn {
     struct db *db;

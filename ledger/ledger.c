@@ -35,6 +35,7 @@
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
 #define AUDIT_US 10000000u
 #define LOCK_TRIES 600       /* of 50 ms each, for a predecessor to go */
+#define NO_NEW_CALLS "\"new calls get 503 until there is room\""
 
 struct process {
     const struct ledger_inherit *inherit;
@@ -90,14 +91,17 @@ look_at_room(struct process *process)
     bool stopped = atomic_load_explicit(&header->stop_taking, memory_order_relaxed) != 0;
 
     if (permille >= DB_FULL_STOP && !stopped) {
-        log_error("store.full", "used_permille=%d what=no-new-calls", permille);
+        log_error("store.full", "path=%s used_permille=%d free_bytes=%llu effect=%s",
+                  log_quote(str_from(db_path(process->ledger->db))), permille,
+                  (unsigned long long)db_free_bytes(db_path(process->ledger->db)), NO_NEW_CALLS);
         atomic_store_explicit(&header->stop_taking, 1, memory_order_release);
     } else if (permille < DB_FULL_AGAIN && stopped) {
-        log_info("store.room", "used_permille=%d", permille);
+        log_info("store.room", "used_permille=%d effect=\"calls are taken again\"", permille);
         atomic_store_explicit(&header->stop_taking, 0, memory_order_release);
     }
     if (permille >= DB_FULL_WARN && !process->warned_full)
-        log_warn("store.nearly-full", "used_permille=%d", permille);
+        log_warn("store.nearly-full", "path=%s used_permille=%d",
+                 log_quote(str_from(db_path(process->ledger->db))), permille);
     process->warned_full = permille >= DB_FULL_WARN;
 }
 
@@ -381,6 +385,28 @@ say_ready(struct process *process)
         log_warn("master.deaf", "errno=%d", errno);
 }
 
+/*
+ * What is settled stays in memory for the next ledger process. Until that one finds room, or the store
+ * well again, nothing is admitted that might not be recorded.
+ */
+static void
+store_failed(const struct process *process, int rc, bool starting)
+{
+    const struct ledger_inherit *inherit = process->inherit;
+    const struct ledger *ledger = process->ledger;
+    const char *effect = rc == -ENOSPC ? NO_NEW_CALLS : "\"new calls get 503 until it works again\"";
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/store", inherit->state_dir);
+    if (inherit->first && starting)
+        effect = "\"the server does not start\"";
+    else
+        atomic_store_explicit(&inherit->region->header->stop_taking, 1, memory_order_release);
+    log_error("store.failed", "path=%s what=%s why=%s free_bytes=%llu effect=%s",
+              log_quote(str_from(path)), ledger != NULL ? db_step_text(ledger->db) : "open",
+              log_quote(str_from(strerror(-rc))), (unsigned long long)db_free_bytes(path), effect);
+}
+
 static int
 run(struct process *process)
 {
@@ -396,17 +422,22 @@ run(struct process *process)
     atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
     rc = open_store(process);
     if (rc < 0) {
-        log_error("ledger.cannot-open", "dir=%s why=%s", log_quote(str_from(inherit->state_dir)),
-                  log_quote(str_from(strerror(-rc))));
+        if (rc != -ESTALE) /* memory of another store: it has been said, and is mended */
+            store_failed(process, rc, true);
         return rc;
     }
     if (inherit->control_fd >= 0)
         rc = control_start(process->ledger, inherit->control_fd, &process->control);
-    if (rc < 0)
+    if (rc < 0) {
+        log_error("control.failed", "why=%s", log_quote(str_from(strerror(-rc))));
         return rc;
+    }
     process->audit_us = clock_mono_us() + AUDIT_US;
     say_ready(process);
-    return serve(process);
+    rc = serve(process);
+    if (rc < 0)
+        store_failed(process, rc, false);
+    return rc;
 }
 
 int
@@ -434,7 +465,6 @@ ledger_main(const struct ledger_inherit *inherit)
         return LEDGER_EXIT_FOREIGN;
     if (rc < 0) {
         /* The threads are left as they are: the process ends, and nothing of theirs is ours to save. */
-        log_error("ledger.failed", "why=%s", log_quote(str_from(strerror(-rc))));
         return LEDGER_EXIT_FAILED;
     }
     control_stop(&process.control);

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 import rig
 from load import Books, Load, random_ask, tell
-from rig import Ask, Refused, ucr
+from rig import Ask, Refused, call_now, ucr
 
 DISK_BYTES = 16 << 20
 CLIENTS = 12
@@ -190,3 +190,76 @@ def test_no_room_from_one_moment_to_the_next(make_server, sim, rng, disk, durabi
     finally:
         filler.give_back()
         load.end()
+
+
+def failed_lines(server):
+    text = server.log_path.read_text(errors="replace")
+    return [line for line in text.splitlines() if "store.failed" in line]
+
+
+def grant_until_it_fails(server, most=40_000):
+    """Commands are carried out as long as there is room for them. How many were acknowledged."""
+    with server.control() as control:
+        for n in range(most):
+            try:
+                args = {"tenant": "acme", "amount": "0.000001", "ref": f"{n:0200}"}
+                answer = control.ask("credit.grant", **args)
+            except OSError:
+                return n
+            if not answer["ok"]:
+                assert "No space left on device" in answer["why"], answer
+                assert str(server.state) in answer["why"], answer
+                return n
+    raise AssertionError("the disk never was full")
+
+
+def test_commit_that_fails_says_where_and_what_follows(make_server, disk):
+    """All the room that was kept is used up, too."""
+    server = make_server(workers=1, state=os.path.join(disk, "state"))
+    server.ledger_may_fail = True
+    filler = Filler(disk)
+    server.tenant("acme", "1000")
+    key = server.key("acme")[1]
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    try:
+        filler.take(leave=0)
+        acknowledged = grant_until_it_fails(server)
+        line = rig.wait_for("a line in the log", 10, lambda: failed_lines(server))[0]
+        assert f"path={server.state}/store " in line, line
+        assert "what=commit " in line and "No space left on device" in line, line
+        assert "free_bytes=0 " in line and "503" in line, line
+        answer = call_now(server, Ask("chat", "sim-small"), key)
+        assert answer.status == 503 and "retry-after" in answer.headers, answer
+    finally:
+        filler.give_back()
+    rig.wait_for(
+        "calls again", 30, lambda: call_now(server, Ask("chat", "sim-small"), key).complete
+    )
+    books = server.quiet_audit()
+    given = ucr(books["deposited"]) - ucr("1000")
+    assert given in (acknowledged, acknowledged + 1)
+    assert server.stop() == 0
+
+
+def test_start_on_a_full_disk_says_where(make_server, disk):
+    server = make_server(workers=1, state=os.path.join(disk, "state"), start=False)
+    filler = Filler(disk)
+    os.mkdir(server.state, 0o700)
+    try:
+        filler.take(leave=24 << 10)  # a commit's write comes to an end in its middle
+        server.start(wait=False)
+        assert server.process.wait(30 * rig.SLOW) == 1
+        (line,) = failed_lines(server)
+        assert f"path={server.state}/store " in line and "what=open " in line, line
+        assert "No space left on device" in line, line
+        done = subprocess.run(
+            [rig.TURNPIKE, "tenant", "add", "acme", "-s", server.state],
+            capture_output=True,
+            text=True,
+            env=server.env,
+        )
+        assert done.returncode == 1 and "No space left on device" in done.stderr, done
+    finally:
+        filler.give_back()
+    server.start()
+    assert server.stop() == 0
