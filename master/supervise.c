@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "master/notify.h"
+#include "master/watch.h"
 #include "proto/proto.h"
 
 #define START_TIMEOUT_MS 60000
@@ -218,6 +219,8 @@ fork_worker(struct master *m, unsigned number)
     table = &m->region->header->table[idx];
     child->table_idx = idx;
     table->worker_number = number + 1;
+    /* Its last owner's is not this one's: the worker itself says it too, should we die now. */
+    atomic_store_explicit(&table->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&table->started_wall_us, clock_wall_us(), memory_order_relaxed);
     atomic_store_explicit(&table->generation,
                           atomic_load_explicit(&m->region->header->generation, memory_order_relaxed),
@@ -345,13 +348,21 @@ workers_signal(const struct master *m, int signal_number)
             kill(m->worker[i].pid, signal_number);
 }
 
+/* Whatever still serves a call ends now. What it held is settled by the ledger process. */
+static void
+stop_at_once(struct master *m)
+{
+    m->stop_at_once = true;
+    workers_signal(m, SIGKILL);
+    watch_kill_older(m->region);
+}
+
 static void
 stop_asked(struct master *m, int signal_number)
 {
     if (m->stopping) {
         log_warn("stop.at-once", "signal=%d", signal_number);
-        m->stop_at_once = true;
-        workers_signal(m, SIGKILL);
+        stop_at_once(m);
         return;
     }
     log_info("stop.draining", "signal=%d", signal_number);
@@ -522,8 +533,7 @@ supervise_run(struct master *m)
         wait_for_news(m, next_due_ms(m));
         if (m->stopping && !m->stop_at_once && clock_mono_us() > m->stop_us + DRAIN_KILL_US) {
             log_warn("stop.drain-ended", "workers=%u", running_count(m));
-            m->stop_at_once = true;
-            workers_signal(m, SIGKILL);
+            stop_at_once(m);
         }
         start_due(m);
     }

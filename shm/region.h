@@ -48,7 +48,8 @@ enum table_state {
 };
 
 /* One a hold table. Written by: state: master FREE->LIVE, LIVE->DEAD, ledger DEAD->FREE (release,
- * after the sweep); turn: the worker; the rest: the master before the fork. */
+ * after the sweep); turn: the worker; pid: the master and the worker, the same; the rest: the master
+ * before the fork. */
 struct region_table {
     _Alignas(CACHE_LINE) _Atomic uint32_t state;
     _Atomic uint32_t pid;

@@ -364,6 +364,7 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     rc = region_lock_table(w->region, inherit->table_idx);
     if (rc == 0)
     {
+        atomic_store_explicit(&w->table->pid, (uint32_t)getpid(), memory_order_relaxed);
         read_clocks(w);
         region_turn_begin(w->table, w->turn_mono_us);
     }

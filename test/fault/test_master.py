@@ -220,8 +220,8 @@ def not_listening(server):
         return s.connect_ex(("127.0.0.1", server.port)) != 0
 
 
-def start_over_a_living_worker(server, key, count=4):
-    calls = Calls(server, key, [slow_stream() for _ in range(count)])
+def start_over_a_living_worker(server, key, count=4, **stream):
+    calls = Calls(server, key, [slow_stream(**stream) for _ in range(count)])
     wait_held(server, count)
     old = server.worker_pids()
     server.kill_master()
@@ -372,6 +372,29 @@ def test_second_signal_stops_at_once(make_server):
     assert not server.region_exists()
     started = [rig.price_of("sim-large", {"output": len(a.events())}) for a in answers]
     assert ucr(books["spent"]) >= sum(started)
+
+
+def test_second_signal_stops_an_older_worker_too(make_server):
+    """A worker whose master was killed, and which still streams, is not waited for."""
+    server = make_server(workers=1)
+    key = acme(server)
+    calls, old = start_over_a_living_worker(server, key, gap=500)
+    server.process.terminate()
+    rig.wait_for("nobody listens", 5, lambda: not_listening(server))
+    time.sleep(0.5)
+    assert all(map(rig.alive, old)) and server.running() and not calls.done()
+    started = time.monotonic()
+    server.process.terminate()
+    assert server.process.wait(60 * rig.SLOW) == 0
+    assert time.monotonic() - started < 1.5 * rig.SLOW
+    assert not server.all_pids()
+    answers = calls.join()
+    assert not any(a.complete for a in answers)
+    assert not server.region_exists()
+    books = server.quiet_audit()
+    assert books["records"] == 4
+    relayed = [rig.price_of("sim-large", {"output": len(a.events())}) for a in answers]
+    assert ucr(books["spent"]) >= sum(relayed) > 0
 
 
 def test_stop_command_waits_until_all_is_committed(make_server):
