@@ -21,6 +21,10 @@
 #define LIVED_LONG_US UINT64_C(10000000)
 #define BACKOFF_FIRST_US UINT64_C(100000)
 #define BACKOFF_MAX_US UINT64_C(10000000)
+/* Quick deaths in a row that are answered by a start at once. One that dies while it counts leaves
+ * accounts frozen, whose calls wait for the next. */
+#define AT_ONCE_WORKER 1u
+#define AT_ONCE_LEDGER 3u
 /* Calls under way get this long after SIGTERM; then workers end their streams with an error. They
  * know the same limit (worker/drain.h) and are killed only when they overstay it. */
 #define DRAIN_KILL_US UINT64_C(40000000)
@@ -162,13 +166,17 @@ fork_child(struct child *child, int *lifeline_fd)
     return pid;
 }
 
-static void
-start_later(struct child *child, uint64_t now_us)
+/* It shall be started again, after so many ms. */
+static unsigned
+start_again(struct child *child, unsigned at_once)
 {
-    uint64_t wait_us = BACKOFF_FIRST_US << MIN(child->failures, 7u);
+    uint64_t wait_us = 0;
 
-    child->start_us = now_us + MIN(wait_us, BACKOFF_MAX_US);
+    if (child->failures >= at_once)
+        wait_us = MIN(BACKOFF_FIRST_US << MIN(child->failures - at_once, 7u), BACKOFF_MAX_US);
     child->failures++;
+    child->start_us = clock_mono_us() + wait_us;
+    return (unsigned)(wait_us / 1000);
 }
 
 static void
@@ -181,7 +189,7 @@ fork_ledger(struct master *m)
         _exit(child_ledger(m, lifeline_fd));
     if (pid < 0) {
         log_error("ledger.fork-failed", "errno=%d", errno);
-        start_later(&m->ledger, clock_mono_us());
+        (void)start_again(&m->ledger, 0);
     }
 }
 
@@ -234,7 +242,7 @@ fork_worker(struct master *m, unsigned number)
     if (pid < 0) {
         log_error("worker.fork-failed", "worker=%u errno=%d", number + 1, errno);
         atomic_store_explicit(&table->state, TABLE_FREE, memory_order_release);
-        start_later(child, clock_mono_us());
+        (void)start_again(child, 0);
         return;
     }
     atomic_store_explicit(&table->pid, (uint32_t)pid, memory_order_relaxed);
@@ -248,14 +256,13 @@ wake_ledger(const struct master *m)
     (void)!write(m->ledger_wake_fd, &one, sizeof one);
 }
 
-static const char *
+static void
 how_it_ended(int status, char *text, size_t cap)
 {
     if (WIFSIGNALED(status))
         snprintf(text, cap, "signal=%d", WTERMSIG(status));
     else
         snprintf(text, cap, "status=%d", WEXITSTATUS(status));
-    return text;
 }
 
 static void
@@ -273,24 +280,22 @@ worker_reaped(struct master *m, unsigned number, int status)
 {
     struct child *child = &m->worker[number];
     char text[32];
+    unsigned restart_ms;
 
     /* Only now is it proven dead. Release: the sweeper must see its last stores. */
     atomic_store_explicit(&m->region->header->table[child->table_idx].state, TABLE_DEAD,
                           memory_order_release);
     wake_ledger(m);
-    if (m->stopping)
-        log_info("worker.ended", "worker=%u %s", number + 1,
-                 how_it_ended(status, text, sizeof text));
-    else
-        log_error("worker.died", "worker=%u %s", number + 1,
-                  how_it_ended(status, text, sizeof text));
+    how_it_ended(status, text, sizeof text);
     child_ended(child);
-    if (m->stopping)
+    if (m->stopping) {
+        log_info("worker.ended", "worker=%u %s", number + 1, text);
         return;
+    }
     atomic_fetch_add_explicit(&m->region->header->restarts_worker, 1, memory_order_relaxed);
-    start_later(child, clock_mono_us());
-    if (child->failures == 1) /* the first is started again at once */
-        child->start_us = 0;
+    restart_ms = start_again(child, AT_ONCE_WORKER);
+    log_error("worker.died", "worker=%u %s deaths_in_a_row=%u restart_ms=%u", number + 1, text,
+              child->failures, restart_ms);
 }
 
 static void
@@ -298,18 +303,19 @@ ledger_reaped(struct master *m, int status)
 {
     char text[32];
     bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    unsigned restart_ms;
 
-    if (!clean)
-        log_error("ledger.died", "%s", how_it_ended(status, text, sizeof text));
+    how_it_ended(status, text, sizeof text);
     child_ended(&m->ledger);
     if (clean && m->hung_up) {
         m->ledger_done = true;
         return;
     }
     atomic_fetch_add_explicit(&m->region->header->restarts_ledger, 1, memory_order_relaxed);
-    start_later(&m->ledger, clock_mono_us());
-    if (m->ledger.failures == 1)
-        m->ledger.start_us = 0;
+    restart_ms = start_again(&m->ledger, AT_ONCE_LEDGER);
+    log_error("ledger.died", "%s deaths_in_a_row=%u restart_ms=%u effect=%s", text,
+              m->ledger.failures, restart_ms,
+              "\"calls go on, but for accounts that it was counting; charges wait for the next\"");
 }
 
 static void

@@ -5,8 +5,9 @@
  * the ledger process sweeps the table and marks it TABLE_FREE; only then is it given to a new worker. A
  * restarted worker takes any free table, so it need not wait for the sweep of its own.
  *
- * Children that keep dying are started again after 0.1, 0.2, … 10 s; one that lived for 10 s starts
- * over at once. Nothing here allocates.
+ * A child that died is started again at once; a ledger process up to three times, since accounts
+ * that one left frozen wait for the next. Those that keep dying are started after 0.1, 0.2, … 10 s; one
+ * that lived for 10 s starts over at once. Nothing here allocates.
  */
 #ifndef MASTER_SUPERVISE_H
 #define MASTER_SUPERVISE_H

@@ -16,8 +16,12 @@
 #include "worker/uconn.h"
 
 #define ARENA_BYTES_MAX (1u << 20)
+/* A recount takes milliseconds. When the ledger process died in it, the next one has to start: about
+ * two seconds are waited for that. */
 #define HOLD_TRY_MS 10u
-#define HOLD_TRIES 10u
+#define HOLD_TRIES_OFTEN 20u
+#define HOLD_TRY_SLOW_MS 50u
+#define HOLD_TRIES 56u
 #define HEALTH_FRESH_MS 10u
 #define KEY_GLOBS_MAX 64
 /* A prompt's tokens are never more than its bytes; as a guess they are a quarter. */
@@ -516,7 +520,7 @@ forward_begin(struct call *call)
     if (result == HOLD_BUSY && call->hold_tries++ < HOLD_TRIES) {
         if (call->state != CALL_HOLD_WAIT)
             call_set_state(call, CALL_HOLD_WAIT);
-        call_set_timer(call, HOLD_TRY_MS);
+        call_set_timer(call, call->hold_tries > HOLD_TRIES_OFTEN ? HOLD_TRY_SLOW_MS : HOLD_TRY_MS);
         return;
     }
     hold_error(result, &ask, &error);
