@@ -1,0 +1,228 @@
+/* Reading, writing and walking the tables of the store. */
+#include "ledger/db_lmdb.h"
+
+#include "base/str.h"
+
+#include <errno.h>
+#include <string.h>
+
+int
+db_get(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str *value)
+{
+    MDB_val k = val_of_key(key), v;
+
+    ASSERT(txn->mdb != NULL);
+
+    int rc = mdb_get(txn->mdb, txn->db->dbi[table], &k, &v);
+
+    *value = rc == 0 ? str_of(v) : STR_NONE;
+    return db_rc(rc);
+}
+
+int
+db_get_fixed(struct db_txn *txn, enum db_table table, const struct db_key *key, void *out,
+             size_t len)
+{
+    struct str value;
+    int rc = db_get(txn, table, key, &value);
+
+    if (rc < 0)
+        return rc;
+    if (value.len != len)
+        return -EILSEQ;
+    memcpy(out, value.ptr, len);
+    return 0;
+}
+
+static int
+put(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str value,
+    unsigned flags)
+{
+    MDB_val k = val_of_key(key), v = val_of(value);
+
+    ASSERT(txn->write && txn->mdb != NULL);
+    ASSERT(key->len > 0);
+
+    int rc = db_fault(txn->db, DB_BEFORE_PUT);
+
+    return rc < 0 ? rc : db_rc(mdb_put(txn->mdb, txn->db->dbi[table], &k, &v, flags));
+}
+
+int
+db_put(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str value)
+{
+    return put(txn, table, key, value, 0);
+}
+
+int
+db_put_new(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str value)
+{
+    return put(txn, table, key, value, MDB_NOOVERWRITE);
+}
+
+int
+db_append(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str value)
+{
+    return put(txn, table, key, value, MDB_APPEND);
+}
+
+int
+db_delete(struct db_txn *txn, enum db_table table, const struct db_key *key)
+{
+    MDB_val k = val_of_key(key);
+
+    ASSERT(txn->write && txn->mdb != NULL);
+
+    int rc = db_fault(txn->db, DB_BEFORE_PUT);
+
+    return rc < 0 ? rc : db_rc(mdb_del(txn->mdb, txn->db->dbi[table], &k, NULL));
+}
+
+int
+db_meta_get(struct db_txn *txn, const char *name, struct str *value)
+{
+    struct db_key key;
+
+    db_key_start(&key);
+    ASSERT(strlen(name) < sizeof(key.bytes));
+    key.len = strlen(name);
+    memcpy(key.bytes, name, key.len);
+    return db_get(txn, DB_META, &key, value);
+}
+
+int
+db_meta_put(struct db_txn *txn, const char *name, struct str value)
+{
+    struct db_key key;
+
+    ASSERT(strlen(name) < sizeof(key.bytes));
+    key.len = strlen(name);
+    memcpy(key.bytes, name, key.len);
+    return db_put(txn, DB_META, &key, value);
+}
+
+/* ---- walking ---- */
+
+int
+db_walk_start(struct db_txn *txn, enum db_table table, const struct db_key *from, size_t prefix_len,
+              struct db_walk *walk)
+{
+    ASSERT(txn->mdb != NULL);
+    ASSERT(prefix_len <= from->len);
+    walk->from = *from;
+    walk->prefix_len = prefix_len;
+    walk->started = false;
+    walk->failed = 0;
+    walk->cursor = NULL;
+    return db_rc(mdb_cursor_open(txn->mdb, txn->db->dbi[table], &walk->cursor));
+}
+
+bool
+db_walk_next(struct db_walk *walk, struct str *key, struct str *value)
+{
+    MDB_val k = val_of_key(&walk->from), v;
+    MDB_cursor_op op = walk->started ? MDB_NEXT : walk->from.len > 0 ? MDB_SET_RANGE : MDB_FIRST;
+    int rc = mdb_cursor_get(walk->cursor, &k, &v, op);
+
+    walk->started = true;
+    if (rc != 0) {
+        walk->failed = rc == MDB_NOTFOUND ? 0 : db_rc(rc);
+        return false;
+    }
+    if (k.mv_size < walk->prefix_len || memcmp(k.mv_data, walk->from.bytes, walk->prefix_len) != 0)
+        return false;
+    *key = str_of(k);
+    *value = str_of(v);
+    return true;
+}
+
+void
+db_walk_end(struct db_walk *walk)
+{
+    if (walk->cursor != NULL)
+        mdb_cursor_close(walk->cursor);
+    walk->cursor = NULL;
+}
+
+int
+db_minute_put(struct db_txn *txn, uint32_t minute, uint64_t block)
+{
+    struct db_key key = db_key_of_u32(minute), value = db_key_of_u64(block);
+    int rc = put(txn, DB_MINUTE, &key, (struct str){(const char *)value.bytes, value.len},
+                 MDB_NODUPDATA);
+
+    return rc == -EEXIST ? 0 : rc;
+}
+
+int
+db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from, uint64_t *block)
+{
+    struct db_key key = db_key_of_u32(minute), from = db_key_of_u64(block_from);
+    MDB_val k = val_of_key(&key), v = val_of_key(&from);
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[DB_MINUTE], &cursor);
+
+    if (rc != 0)
+        return db_rc(rc);
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE);
+    if (rc == 0)
+        *block = db_u64(str_of(v), 0);
+    mdb_cursor_close(cursor);
+    return db_rc(rc);
+}
+
+/* To the first pair at or above that one, and one back; or to the last, when all are below. */
+static int
+minute_seek_below(MDB_cursor *cursor, const MDB_val *minute, MDB_val *k, MDB_val *v)
+{
+    int rc;
+
+    *k = *minute;
+    rc = mdb_cursor_get(cursor, k, v, MDB_GET_BOTH_RANGE);
+    if (rc == 0)
+        return mdb_cursor_get(cursor, k, v, MDB_PREV);
+    *k = *minute;
+    if (rc == MDB_NOTFOUND)
+        rc = mdb_cursor_get(cursor, k, v, MDB_SET_RANGE);
+    if (rc == 0)
+        return mdb_cursor_get(cursor, k, v,
+                              str_eq(str_of(*k), str_of(*minute)) ? MDB_LAST_DUP : MDB_PREV);
+    return rc == MDB_NOTFOUND ? mdb_cursor_get(cursor, k, v, MDB_LAST) : rc;
+}
+
+int
+db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block)
+{
+    struct db_key key = db_key_of_u32(*minute), from = db_key_of_u64(*block);
+    MDB_val wanted = val_of_key(&key), k, v = val_of_key(&from);
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[DB_MINUTE], &cursor);
+
+    if (rc != 0)
+        return db_rc(rc);
+    rc = minute_seek_below(cursor, &wanted, &k, &v);
+    if (rc == 0) {
+        *minute = db_u32(str_of(k), 0);
+        *block = db_u64(str_of(v), 0);
+    }
+    mdb_cursor_close(cursor);
+    return db_rc(rc);
+}
+
+int
+db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value)
+{
+    MDB_val k, v;
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[table], &cursor);
+
+    if (rc != 0)
+        return db_rc(rc);
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    if (rc == 0) {
+        *key = str_of(k);
+        *value = str_of(v);
+    }
+    mdb_cursor_close(cursor);
+    return db_rc(rc);
+}
