@@ -105,6 +105,7 @@ struct conf_upstream {
     uint32_t idle_ms;
     uint32_t connections_max; /* over all workers */
     uint32_t rpm;             /* calls a minute, 0: no limit */
+    bool check_model;         /* an answer by another model than the one asked for is a failure */
     struct str ca_file;       /* STR_NONE: the system's */
 };
 
@@ -187,6 +188,9 @@ struct conf_limits {
     uint64_t response_body_bytes;  /* of an answer that is read whole (JSON) */
     uint32_t event_bytes;          /* one event of a stream */
     uint32_t call_ms;              /* a call in all */
+    uint32_t attempts;             /* upstreams that one call may try */
+    uint32_t commit_bytes;         /* of a stream's beginning that are held back */
+    uint32_t commit_ms;            /* for so long */
     /* Money. */
     uint32_t hold_output_tokens; /* held for, when neither caller nor model states a cap */
     /*

@@ -103,6 +103,9 @@ static const struct conf_key upstream_keys[] = {
              .doc = "Connections to this upstream, over all workers."),
     KEY_UINT("rpm", UPSTREAM, out.rpm, .min = 0, .max = 10000000, .def = "0",
              .doc = "The provider's own limit of calls a minute; 0 is none."),
+    KEY_BOOL("check-model", UPSTREAM, out.check_model, .def = "true",
+             .doc = "An answer that names another model than the one asked for is a failure of "
+                    "this upstream. To be turned off for one that has names of its own."),
     KEY_STRING("ca-file", UPSTREAM, ca_file, .min = 0, .max = 4095, .def = "",
                .reload = CONF_RELOAD_CONNECTIONS,
                .doc = "Certificate authorities to trust instead of the system's, in PEM. Relative "
@@ -233,6 +236,14 @@ static const struct conf_key limits_keys[] = {
              .doc = "One event of a stream."),
     KEY_DURATION("time-call", LIMITS, call_ms, .min = SECOND, .max = 24 * HOUR, .def = "1h",
                  .doc = "A call in all, from its request to the end of its answer."),
+    KEY_UINT("attempts", LIMITS, attempts, .min = 1, .max = 6, .def = "6",
+             .doc = "Upstreams that one call may try."),
+    KEY_SIZE("commit-bytes", LIMITS, commit_bytes, .min = 0, .max = MIB, .def = "64k",
+             .doc = "How much of a stream's beginning is held back until its first content, so "
+                    "that another upstream can still be tried."),
+    KEY_DURATION("commit-time", LIMITS, commit_ms, .min = 0, .max = HOUR, .def = "10s",
+                 .doc = "How long a stream's beginning is held back; then the client gets what "
+                        "there is."),
     KEY_UINT("hold-output", LIMITS, hold_output_tokens, .min = 1, .max = 10000000, .def = "4096",
              .doc = "Tokens of output to hold credit for when neither the caller nor the model "
                     "states a cap; the hold is extended as the answer grows."),

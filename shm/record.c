@@ -33,5 +33,7 @@ const char *const record_reason_name[] = {
     [REASON_ERROR_EVENT] = "error-event",
     [REASON_CLIENT_GONE] = "client-gone",
     [REASON_NO_CONNECTION] = "no-connection",
+    [REASON_EMPTY] = "empty-answer",
+    [REASON_MODEL_MISMATCH] = "model-mismatch",
 };
 _Static_assert(COUNT_OF(record_reason_name) == REASON_COUNT, "a new reason needs a name");

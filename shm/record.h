@@ -47,6 +47,8 @@ enum record_reason {
     REASON_ERROR_EVENT,
     REASON_CLIENT_GONE,
     REASON_NO_CONNECTION, /* at max-connections */
+    REASON_EMPTY,          /* an answer with nothing in it */
+    REASON_MODEL_MISMATCH, /* another model answered */
     REASON_COUNT
 };
 extern const char *const record_reason_name[];

@@ -28,6 +28,8 @@ const char *const stat_name[] = {
     [STAT_TLS_FULL] = "tls_full",
     [STAT_TLS_RESUMED] = "tls_resumed",
     [STAT_USAGE_FLAGGED] = "usage_flagged",
+    [STAT_MODEL_MISMATCH] = "model_mismatch",
+    [STAT_OPERATOR_UCR] = "operator_ucr",
 };
 _Static_assert(COUNT_OF(stat_name) == STAT_COUNT, "a new counter needs a name");
 

@@ -36,6 +36,8 @@ enum stat_counter {
     STAT_TLS_FULL,
     STAT_TLS_RESUMED,
     STAT_USAGE_FLAGGED,
+    STAT_MODEL_MISMATCH, /* tries and answers by another model than the one asked for */
+    STAT_OPERATOR_UCR,   /* what failed tries may have cost the operator, at list price */
     STAT_COUNT
 };
 extern const char *const stat_name[]; /* "calls", … */
