@@ -54,19 +54,21 @@ enum route_result {
 };
 extern const char *const route_result_name[ROUTE_RESULT_COUNT]; /* "ok", "no-model", … */
 
+/* A try: this upstream's credential, in this channel, for this model, at this price. */
 struct route_candidate {
     uint16_t upstream_idx;
+    uint16_t channel_idx;
+    uint16_t model_idx;
+    uint8_t credential; /* of the upstream's, from 0 */
     bool down;
+    struct price price;
     struct str model_sent; /* what the upstream calls the model */
     struct str model_json; /* the same as a JSON string, quotes included */
 };
 
 /* Valid as long as the table. */
 struct route_plan {
-    uint16_t model_idx;
-    uint16_t channel_idx;
     int auto_idx; /* the auto that was asked for, or CONF_NONE */
-    struct price price;
     struct route_candidate candidates[ROUTE_CANDIDATE_COUNT_MAX];
     size_t candidate_count;
 };

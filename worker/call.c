@@ -62,6 +62,18 @@ call_pool(const struct call *call)
 }
 
 /* ---- timers ---- */
+const struct price *
+call_price(const struct call *call)
+{
+    return &call->plan.candidates[call->candidate].price;
+}
+
+const struct conf_channel *
+call_channel(const struct call *call)
+{
+    return &call->worker->conf->channels[call->plan.candidates[call->candidate].channel_idx];
+}
+
 
 static void
 call_on_timer(struct wheel_timer *timer)
@@ -134,9 +146,7 @@ call_end(struct call *call)
 void
 call_head_lines(const struct call *call, struct h1_out *out, struct str model_reported)
 {
-    const struct conf *conf = call->worker->conf;
-
-    h1_out_own(out, "x-turnpike-channel: ", conf->channels[call->plan.channel_idx].name);
+    h1_out_own(out, "x-turnpike-channel: ", call_channel(call)->name);
     h1_out_own(out, "x-turnpike-upstream: ", call_upstream(call)->name);
     if (model_reported.len > 0)
         h1_out_own(out, "x-turnpike-model: ", model_reported);
@@ -382,27 +392,45 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     return false;
 }
 
-/* How many tokens it can come to. */
+/* How many tokens it can come to when this model serves it. */
 static void
-bound_tokens(struct call *call)
+bound_model(const struct call *call, const struct conf_model *model, uint64_t *input_max,
+            uint64_t *output_max)
 {
-    const struct conf_model *model = &call->worker->conf->models[call->plan.model_idx];
     uint64_t context = model->context_tokens;
     uint64_t cap = UINT64_MAX;
 
-    call->input_max = call->ask.body.len;
+    *input_max = call->ask.body.len;
     if (call->ask.stored_input)
-        call->input_max = MAX(context, call->input_max);
+        *input_max = MAX(context, *input_max);
     if (context != 0)
-        call->input_max = MIN(call->input_max, context);
-    call->input_estimate = MIN(call->input_estimate, call->input_max);
+        *input_max = MIN(*input_max, context);
     if (call->ask.has_output_cap)
         cap = call->ask.output_cap;
     if (model->output_tokens_max != 0)
         cap = MIN(cap, model->output_tokens_max);
     if (call->endpoint == ENDPOINT_EMBEDDINGS || call->endpoint == ENDPOINT_COUNT_TOKENS)
         cap = 0;
-    call->output_max = cap == UINT64_MAX ? cap : cap * call->ask.choice_count;
+    *output_max = cap == UINT64_MAX ? cap : cap * call->ask.choice_count;
+}
+
+static void
+bound_tokens(struct call *call)
+{
+    bound_model(call, call_price(call)->model, &call->input_max, &call->output_max);
+    call->input_estimate = MIN(call->input_estimate, call->input_max);
+}
+
+void
+call_set_candidate(struct call *call, uint8_t candidate)
+{
+    ASSERT(candidate < call->plan.candidate_count);
+    call->candidate = candidate;
+    /* What the one before was sent is not this one's price. The slot's own mark stays where it is: it
+     * is what a worker that is killed leaves, and never falls. */
+    call->progress_ucr = 0;
+    bound_tokens(call);
+    settle_candidate(call);
 }
 
 struct hold_ask
@@ -455,30 +483,55 @@ hold_error(enum hold_result result, const struct hold_ask *ask, struct proto_err
 }
 
 /*
- * The worst case, before the first byte goes upstream. Where nobody stated a cap of the output, or
- * only the model did and the credit does not reach that far, the hold is for the configured number
- * of tokens and grows with the answer.
+ * The worst that any of the candidates can come to. Output for which nobody stated a cap counts as
+ * `uncapped` tokens; with at_most, what only the model caps does, too. False when that is no amount.
+ */
+static bool
+worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *worst_ucr)
+{
+    const struct route_candidate *last = NULL;
+
+    *worst_ucr = 0;
+    for (size_t i = 0; i < call->plan.candidate_count; i++) {
+        const struct route_candidate *candidate = &call->plan.candidates[i];
+        uint64_t input, output;
+        int64_t cost_ucr;
+
+        if (last != NULL && last->channel_idx == candidate->channel_idx &&
+            last->model_idx == candidate->model_idx)
+            continue;
+        last = candidate;
+        bound_model(call, candidate->price.model, &input, &output);
+        if (at_most || output == UINT64_MAX)
+            output = MIN(output, uncapped);
+        if (!price_worst(&candidate->price, input, output, &cost_ucr))
+            return false;
+        *worst_ucr = MAX(*worst_ucr, cost_ucr);
+    }
+    return true;
+}
+
+/*
+ * The worst case, before the first byte goes upstream: the dearest of the candidates. Where nobody
+ * stated a cap of the output, or only the model did and the credit does not reach that far, the hold
+ * is for the configured number of tokens and grows with the answer.
  */
 static enum hold_result
 take_hold(struct call *call, struct hold_ask *ask)
 {
     struct worker *w = call->worker;
     uint64_t modest = (uint64_t)w->limits->hold_output_tokens * call->ask.choice_count;
-    uint64_t output = MIN(call->output_max, call->output_max == UINT64_MAX ? modest : UINT64_MAX);
-    int64_t amount_ucr;
+    int64_t amount_ucr = 0, modest_ucr;
     enum hold_result result;
 
-    if (call->endpoint == ENDPOINT_COUNT_TOKENS)
-        amount_ucr = 0;
-    else if (!price_worst(&call->plan.price, call->input_max, output, &amount_ucr))
+    if (call->endpoint != ENDPOINT_COUNT_TOKENS && !worst_cost(call, modest, false, &amount_ucr))
         amount_ucr = ACCOUNT_UCR_MAX;
     *ask = call_hold_ask(call, amount_ucr);
     result = hold_take(&w->holds, ask, &call->slot);
     if ((result != HOLD_NO_CREDIT && result != HOLD_NO_BUDGET) || call->ask.has_output_cap ||
-        modest >= output ||
-        !price_worst(&call->plan.price, call->input_max, modest, &amount_ucr))
+        !worst_cost(call, modest, true, &modest_ucr) || modest_ucr >= amount_ucr)
         return result;
-    *ask = call_hold_ask(call, amount_ucr);
+    *ask = call_hold_ask(call, modest_ucr);
     return hold_take(&w->holds, ask, &call->slot);
 }
 

@@ -54,7 +54,7 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
     call->progress_events = 0;
     if (may_fail_over && call->candidate + 1u < call->plan.candidate_count &&
         worker_now_ms(w) < call->deadline_ms) {
-        call->candidate++;
+        call_set_candidate(call, call->candidate + 1);
         call->stale_retried = false;
         forward_next(call);
         return;
@@ -86,7 +86,7 @@ skip_down(struct call *call)
 
     while (call_pool(call)->health != NULL && !health_begin(call_pool(call)->health, now_ms) &&
            call->candidate + 1u < call->plan.candidate_count)
-        call->candidate++;
+        call_set_candidate(call, call->candidate + 1);
 }
 
 void

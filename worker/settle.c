@@ -27,12 +27,25 @@ input_cost(const struct call *call)
     struct price_count count = {.input = call->input_estimate};
     int64_t cost_ucr;
 
-    if (!price_cost(&call->plan.price, &count, &cost_ucr))
+    if (!price_cost(call_price(call), &count, &cost_ucr))
         cost_ucr = call->held_ucr;
     return MIN(cost_ucr, call->held_ucr);
 }
 
 void
+void
+settle_candidate(struct call *call)
+{
+    const struct worker *w = call->worker;
+    const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
+    struct record *r = hold_record(&w->holds, call->slot);
+
+    ASSERT(call->held);
+    r->model = w->model_name[candidate->model_idx];
+    r->family = w->family_name[candidate->model_idx];
+    r->channel = w->channel_name[candidate->channel_idx];
+}
+
 settle_begin(struct call *call)
 {
     const struct worker *w = call->worker;
@@ -45,9 +58,6 @@ settle_begin(struct call *call)
     r->project_id = call->key->project_id;
     r->key_idx = call->key_idx;
     r->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
-    r->model = w->model_name[call->plan.model_idx];
-    r->family = w->family_name[call->plan.model_idx];
-    r->channel = w->channel_name[call->plan.channel_idx];
     r->protocol = call->protocol;
     r->endpoint = call->endpoint;
     r->flags = (call->ask.stream ? RECORD_STREAM : 0u) | (call->inflight ? RECORD_INFLIGHT : 0u);
@@ -57,6 +67,7 @@ settle_begin(struct call *call)
     if (w->inherit->durability == DURABILITY_RESERVE)
         r->total_charge_ucr = input_cost(call);
 }
+    settle_candidate(call);
 
 /* One more slot for the same call. */
 static bool
@@ -71,7 +82,7 @@ extend(struct call *call, int64_t missing_ucr)
     if (call->extension_count == CALL_EXTENSIONS_MAX)
         return false;
     /* A good piece at once, or else the bare need. */
-    if (price_worst(&call->plan.price, 0, call->worker->limits->hold_output_tokens, &more_ucr))
+    if (price_worst(call_price(call), 0, call->worker->limits->hold_output_tokens, &more_ucr))
         step_ucr = MAX(missing_ucr, MIN(more_ucr, ACCOUNT_UCR_MAX >> CALL_EXTENSIONS_MAX)
                                         << call->extension_count);
     ask = call_hold_ask(call, step_ucr);
@@ -115,7 +126,7 @@ settle_progress(struct call *call, const struct price_count *count)
     int64_t cost_ucr;
 
     ASSERT(call->held);
-    if (!price_cost(&call->plan.price, count, &cost_ucr))
+    if (!price_cost(call_price(call), count, &cost_ucr))
         cost_ucr = ACCOUNT_UCR_MAX;
     if (cost_ucr <= call->progress_ucr)
         return true;
@@ -138,7 +149,7 @@ believed_ucr(const struct call *call, struct price_count count)
     int64_t cost_ucr;
 
     count.output = MIN(count.output, call->output_max);
-    return price_cost(&call->plan.price, &count, &cost_ucr) ? cost_ucr : ACCOUNT_UCR_MAX;
+    return price_cost(call_price(call), &count, &cost_ucr) ? cost_ucr : ACCOUNT_UCR_MAX;
 }
 
 /* What is charged, and what of the reported cost could not be. */
@@ -159,7 +170,7 @@ charge_of(struct call *call, const struct settle_end *end, struct record *r)
         r->flags |= RECORD_USAGE_ESTIMATED;
         return call->progress_ucr;
     }
-    if (!price_cost(&call->plan.price, &count, &cost_ucr))
+    if (!price_cost(call_price(call), &count, &cost_ucr))
         cost_ucr = ACCOUNT_UCR_MAX;
     if (cost_ucr > call->held_ucr) {
         int64_t most_ucr = MAX(MIN(cost_ucr, believed_ucr(call, count)), call->held_ucr);

@@ -7,6 +7,8 @@
 
 /* Begins the record of a call whose hold was just taken. */
 void settle_begin(struct call *call);
+/* The call goes to another candidate: the record names its model and channel. */
+void settle_candidate(struct call *call);
 
 /*
  * Raises progress to what these tokens cost. Takes a further hold where it would pass the present

@@ -89,7 +89,7 @@ check_plan(const struct route_table *table, const struct route_ask *ask)
     ASSERT(plan.candidate_count > 0);
     for (size_t i = 0; i < plan.candidate_count; i++)
         ASSERT(plan.candidates[i].model_json.len >= plan.candidates[i].model_sent.len + 2);
-    if (price_cost(&plan.price, &count, &cost) && price_worst(&plan.price, 1007, 100, &worst))
+    if (price_cost(&plan.candidates[0].price, &count, &cost) && price_worst(&plan.candidates[0].price, 1007, 100, &worst))
         ASSERT(cost <= worst);
 }
 

@@ -67,12 +67,12 @@ test_plan(void **state)
 
     (void)state;
     assert_int_equal(choose("gpt-big", CONF_OPENAI, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, BIG);
-    assert_int_equal(plan.channel_idx, VALUE);
+    assert_int_equal(plan.candidates[0].model_idx, BIG);
+    assert_int_equal(plan.candidates[0].channel_idx, VALUE);
     assert_int_equal(plan.auto_idx, CONF_NONE);
     assert_int_equal(plan.candidate_count, 3);
-    assert_int_equal(plan.price.multiplier_u, 600000);
-    assert_ptr_equal(plan.price.model, &conf->models[BIG]);
+    assert_int_equal(plan.candidates[0].price.multiplier_u, 600000);
+    assert_ptr_equal(plan.candidates[0].price.model, &conf->models[BIG]);
     for (size_t i = 0; i < 3; i++) {
         bool is_b = plan.candidates[i].upstream_idx == B;
 
@@ -82,12 +82,12 @@ test_plan(void **state)
     }
     /* An alias is the model. */
     assert_int_equal(choose("gpt-latest", CONF_RESPONSES, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, BIG);
+    assert_int_equal(plan.candidates[0].model_idx, BIG);
     assert_int_equal(plan.candidate_count, 1);
     assert_int_equal(plan.candidates[0].upstream_idx, A);
     /* The first channel that serves it in this protocol. */
     assert_int_equal(choose("gpt-small", CONF_GEMINI, &plan), ROUTE_OK);
-    assert_int_equal(plan.channel_idx, SMART);
+    assert_int_equal(plan.candidates[0].channel_idx, SMART);
     assert_int_equal(plan.candidates[0].upstream_idx, E);
 }
 
@@ -147,13 +147,13 @@ test_channels(void **state)
     ask.channels = in_order;
     ask.channel_count = 2;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
-    assert_int_equal(plan.channel_idx, HIDDEN);
-    assert_int_equal(plan.price.multiplier_u, 2000000);
+    assert_int_equal(plan.candidates[0].channel_idx, HIDDEN);
+    assert_int_equal(plan.candidates[0].price.multiplier_u, 2000000);
     /* A channel that is down as a whole gives way to the next; the call stays in one. */
     ask.health = health;
     health[A] = (struct route_health){.down = true, .failed_at_ms = 9};
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
-    assert_int_equal(plan.channel_idx, VALUE);
+    assert_int_equal(plan.candidates[0].channel_idx, VALUE);
     assert_int_equal(plan.candidate_count, 3);
     assert_int_equal(plan.candidates[2].upstream_idx, A);
     assert_true(plan.candidates[2].down);
@@ -161,7 +161,7 @@ test_channels(void **state)
     health[B] = (struct route_health){.down = true, .failed_at_ms = 3};
     health[C] = (struct route_health){.down = true, .failed_at_ms = 6};
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_ALL_DOWN);
-    assert_int_equal(plan.channel_idx, HIDDEN);
+    assert_int_equal(plan.candidates[0].channel_idx, HIDDEN);
     assert_int_equal(plan.candidate_count, 1);
     ask.channel_named = STR("value");
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_ALL_DOWN);
@@ -173,7 +173,7 @@ test_channels(void **state)
     ask.channels = in_order;
     ask.channel_count = 2;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
-    assert_int_equal(plan.price.multiplier_u, 500000);
+    assert_int_equal(plan.candidates[0].price.multiplier_u, 500000);
 }
 
 /* Over many draws each upstream is first as often as its weight says, and second in proportion of
@@ -289,29 +289,29 @@ test_auto(void **state)
     (void)state;
     /* By cost alone the cheapest, by quality alone the best; never the one for embeddings. */
     assert_int_equal(choose("auto", CONF_OPENAI, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, SMALL);
+    assert_int_equal(plan.candidates[0].model_idx, SMALL);
     assert_int_equal(plan.auto_idx, 0);
-    assert_int_equal(plan.channel_idx, VALUE);
+    assert_int_equal(plan.candidates[0].channel_idx, VALUE);
     assert_int_equal(plan.candidate_count, 3);
     assert_int_equal(choose("best", CONF_OPENAI, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, BIG);
+    assert_int_equal(plan.candidates[0].model_idx, BIG);
     assert_int_equal(plan.auto_idx, 1);
     /* Both: 0.4 * 1 + 0.4 * 0.4 against 0.4 * 0.1 + 0.4 * 0.9. */
     assert_int_equal(choose("even", CONF_OPENAI, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, SMALL);
+    assert_int_equal(plan.candidates[0].model_idx, SMALL);
     /* What the protocol can reach: small by e, claude by d. */
     assert_int_equal(choose("best", CONF_ANTHROPIC, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, CLAUDE);
-    assert_int_equal(plan.channel_idx, SMART);
+    assert_int_equal(plan.candidates[0].model_idx, CLAUDE);
+    assert_int_equal(plan.candidates[0].channel_idx, SMART);
     assert_int_equal(choose("auto", CONF_GEMINI, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, SMALL);
+    assert_int_equal(plan.candidates[0].model_idx, SMALL);
     assert_int_equal(choose("vectors", CONF_OPENAI, &plan), ROUTE_MODEL_NOT_ALLOWED);
 
     ask = ask_for("auto", CONF_OPENAI);
     ask.model_globs = no_small;
     ask.model_glob_count = 2;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, BIG);
+    assert_int_equal(plan.candidates[0].model_idx, BIG);
     ask.protocol = CONF_GEMINI;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_NO_UPSTREAM);
     ask.model_globs = no_such;
@@ -323,15 +323,15 @@ test_auto(void **state)
     ask.channels = hidden_only;
     ask.channel_count = 1;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, SMALL);
+    assert_int_equal(plan.candidates[0].model_idx, SMALL);
     /* What is down is left for what is up, however cheap. */
     health[A].down = true;
     ask.health = health;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
-    assert_int_equal(plan.model_idx, IN_CNY);
+    assert_int_equal(plan.candidates[0].model_idx, IN_CNY);
     health[G].down = true;
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_ALL_DOWN);
-    assert_int_equal(plan.model_idx, SMALL);
+    assert_int_equal(plan.candidates[0].model_idx, SMALL);
 }
 
 static void
@@ -459,9 +459,9 @@ test_random(void **state)
         if (result != ROUTE_OK && result != ROUTE_ALL_DOWN)
             continue;
         for (size_t i = 0; i < ask.channel_count; i++)
-            in_channels = in_channels || channels[i] == plan.channel_idx;
+            in_channels = in_channels || channels[i] == plan.candidates[0].channel_idx;
         assert_true(in_channels ||
-                    (ask.channel_count == 0 && conf->channels[plan.channel_idx].is_public));
+                    (ask.channel_count == 0 && conf->channels[plan.candidates[0].channel_idx].is_public));
         assert_true(plan.candidate_count > 0);
         assert_int_equal(plan.candidates[0].down, result == ROUTE_ALL_DOWN);
         for (size_t i = 0; i < plan.candidate_count; i++) {
@@ -470,7 +470,7 @@ test_random(void **state)
             assert_true(conf->upstreams[c->upstream_idx].protocols &
                         CONF_PROTOCOL_BIT(ask.protocol));
             assert_true(conf_upstream_serves(&conf->upstreams[c->upstream_idx],
-                                             &conf->models[plan.model_idx]));
+                                             &conf->models[plan.candidates[0].model_idx]));
             assert_int_equal(c->down, health[c->upstream_idx].down);
             assert_true(i == 0 || c->down >= plan.candidates[i - 1].down);
         }

@@ -1,0 +1,193 @@
+/*
+ * The table is a list of upstreams for every channel, model and protocol, so that a call's choice
+ * is a look-up and a draw. Lists hold indexes only; the names that upstreams know a model by stand
+ * once each, ready as JSON.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/jw.h"
+#include "base/str.h"
+#include "route/room.h"
+
+static size_t
+rename_start(const struct conf *conf, size_t upstream_idx)
+{
+    size_t start = conf->model_count;
+
+    for (size_t i = 0; i < upstream_idx; i++)
+        start += conf->upstreams[i].rename_count;
+    return start;
+}
+
+/* Index in names of what the upstream calls the model. */
+static uint32_t
+name_for(const struct conf *conf, size_t upstream_idx, size_t model_idx)
+{
+    const struct conf_upstream *upstream = &conf->upstreams[upstream_idx];
+
+    for (size_t i = 0; i < upstream->rename_count; i++)
+        if (str_eq(upstream->renames[i].model, conf->models[model_idx].name))
+            return (uint32_t)(rename_start(conf, upstream_idx) + i);
+    return (uint32_t)model_idx;
+}
+
+static bool
+names_make(struct route_table *table)
+{
+    const struct conf *conf = table->conf;
+    size_t at = 0, start = 0;
+    struct buf buf;
+    struct jw jw;
+
+    table->name_count = rename_start(conf, conf->upstream_count);
+    table->names = calloc(MAX(table->name_count, (size_t)1), sizeof(*table->names));
+    if (table->names == NULL)
+        return false;
+    for (size_t i = 0; i < conf->model_count; i++)
+        table->names[at++].sent = conf->models[i].name;
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        for (size_t k = 0; k < conf->upstreams[i].rename_count; k++)
+            table->names[at++].sent = conf->upstreams[i].renames[k].model_sent;
+    ASSERT(at == table->name_count);
+    buf_init(&buf, SIZE_MAX / 2);
+    for (size_t i = 0; i < table->name_count; i++) {
+        jw_init(&jw, &buf);
+        jw_str(&jw, table->names[i].sent);
+        table->names[i].json.len = buf.len - start;
+        start = buf.len;
+    }
+    table->json = buf.ptr;
+    start = 0;
+    for (size_t i = 0; i < table->name_count && !buf.failed; i++) {
+        table->names[i].json.ptr = table->json + start;
+        start += table->names[i].json.len;
+    }
+    return !buf.failed;
+}
+
+static bool
+upstream_speaks(const struct conf_upstream *upstream, unsigned protocol)
+{
+    return upstream->disabled_reason == NULL &&
+           (upstream->protocols & CONF_PROTOCOL_BIT(protocol)) != 0;
+}
+
+/* Does each upstream serve each model: globs are matched once. */
+static bool *
+served_make(const struct conf *conf)
+{
+    bool *served = calloc(MAX(conf->upstream_count * conf->model_count, (size_t)1), 1);
+
+    for (size_t i = 0; i < conf->upstream_count && served != NULL; i++)
+        for (size_t k = 0; k < conf->model_count; k++)
+            served[i * conf->model_count + k] =
+                conf_upstream_serves(&conf->upstreams[i], &conf->models[k]);
+    return served;
+}
+
+/* One channel and model: into entries when they are there, else only counted. */
+static void
+lists_fill(struct route_table *table, const bool *served, size_t channel_idx, size_t model_idx)
+{
+    const struct conf *conf = table->conf;
+    const struct conf_channel *channel = &conf->channels[channel_idx];
+
+    for (unsigned protocol = 0; protocol < CONF_PROTOCOL_COUNT; protocol++) {
+        struct route_list *list = &table->lists[list_idx(conf, channel_idx, model_idx, protocol)];
+
+        *list = (struct route_list){.start = table->entry_count};
+        for (size_t i = 0; i < channel->use_count; i++) {
+            uint16_t upstream_idx = channel->uses[i].upstream_idx;
+
+            if (!served[upstream_idx * conf->model_count + model_idx] ||
+                !upstream_speaks(&conf->upstreams[upstream_idx], protocol))
+                continue;
+            if (table->entries != NULL)
+                table->entries[table->entry_count] =
+                    (struct route_entry){.upstream_idx = upstream_idx,
+                                         .weight = channel->uses[i].weight,
+                                         .name_idx = name_for(conf, upstream_idx, model_idx)};
+            table->entry_count++;
+            list->count++;
+        }
+    }
+}
+
+static bool
+lists_make(struct route_table *table)
+{
+    const struct conf *conf = table->conf;
+    size_t list_count = conf->channel_count * conf->model_count * CONF_PROTOCOL_COUNT;
+    bool *served = served_make(conf);
+
+    table->lists = calloc(MAX(list_count, (size_t)1), sizeof(*table->lists));
+    if (served == NULL || table->lists == NULL)
+        goto free_served;
+    for (int pass = 0; pass < 2; pass++) { /* count, then fill */
+        size_t count = table->entry_count;
+
+        if (pass == 1) {
+            table->entries = calloc(MAX(count, (size_t)1), sizeof(*table->entries));
+            if (table->entries == NULL)
+                goto free_served;
+        }
+        table->entry_count = 0;
+        for (size_t i = 0; i < conf->channel_count; i++)
+            for (size_t k = 0; k < conf->model_count; k++)
+                lists_fill(table, served, i, k);
+        ASSERT(pass == 0 || table->entry_count == count);
+    }
+
+free_served:
+    free(served);
+    return table->entries != NULL;
+}
+
+static bool
+public_make(struct route_table *table)
+{
+    const struct conf *conf = table->conf;
+
+    table->public_channels =
+        calloc(MAX(conf->channel_count, (size_t)1), sizeof(*table->public_channels));
+    for (size_t i = 0; i < conf->channel_count && table->public_channels != NULL; i++)
+        if (conf->channels[i].is_public)
+            table->public_channels[table->public_count++] = (uint16_t)i;
+    return table->public_channels != NULL;
+}
+
+struct route_table *
+route_table_make(const struct conf *conf)
+{
+    struct route_table *table = calloc(1, sizeof(*table));
+
+    if (table == NULL)
+        return NULL;
+    table->conf = conf;
+    if (!names_make(table) || !lists_make(table) || !public_make(table))
+        route_table_free(&table);
+    return table;
+}
+
+void
+route_table_free(struct route_table **table)
+{
+    struct route_table *ended = *table;
+
+    if (ended == NULL)
+        return;
+    *table = NULL;
+    free(ended->lists);
+    free(ended->entries);
+    free(ended->names);
+    free(ended->json);
+    free(ended->public_channels);
+    free(ended);
+}
+
+const struct conf *
+route_table_conf(const struct route_table *table)
+{
+    return table->conf;
+}
