@@ -132,7 +132,6 @@ check_certificates(const struct master *m)
     return 0;
 }
 
-/* With port 0 all workers' sockets must get the port that the first one got. */
 /* The workers of a master that was killed close their listeners as soon as they notice. */
 #define PROBES 40u
 #define PROBE_WAIT_MS 50
@@ -149,6 +148,7 @@ probe(const char *address, char *err, size_t cap)
     return rc;
 }
 
+/* With port 0 all workers' sockets must get the port that the first one got. */
 static int
 bind_one(struct master *m, unsigned worker, unsigned k)
 {
