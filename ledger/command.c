@@ -51,6 +51,12 @@ command_refuse(struct command *command, enum command_exit status, const char *fm
 }
 
 void
+command_absent(struct command *command)
+{
+    command->absent = true;
+}
+
+void
 command_hint(struct command *command, const char *fmt, ...)
 {
     va_list args;
@@ -455,6 +461,8 @@ command_finish(struct command *command, struct buf *answer)
         jw_key_cstr(&jw, "error", command->def != NULL ? command->def->name : "request");
         jw_key_cstr(&jw, "why", command->why);
         jw_key_cstr(&jw, "hint", command->hint[0] != '\0' ? command->hint : NULL);
+        if (command->absent)
+            jw_key_bool(&jw, "absent", true);
     }
     jw_object_end(&jw);
     buf_add_char(answer, '\n');

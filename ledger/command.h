@@ -63,6 +63,7 @@ struct command {
     struct jw jw;
     bool missed;
     bool changed; /* something was put: commit */
+    bool absent;  /* refused, since what was asked for is not there and will not come */
     struct command_action actions[256];
     uint32_t action_count;
     int (*after)(struct command *command); /* after commit and actions: may write more members */
@@ -89,6 +90,8 @@ int command_run(struct ledger *ledger, struct str line, const char *by, struct b
 void command_refuse(struct command *command, enum command_exit status, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 void command_hint(struct command *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Tells a program that asks what "failed" means here: `"absent":true` in the answer. */
+void command_absent(struct command *command);
 void command_act(struct command *command, enum command_action_kind kind, uint64_t id,
                  int64_t delta_ucr);
 

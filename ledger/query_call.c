@@ -19,6 +19,10 @@ struct receipt {
     struct block_record record;
     int64_t held_ucr, charge_ucr, uncollected_ucr;
     bool found; /* its first slot; an extension alone is a call that runs still */
+    /* For the look into memory between the two looks into the store. */
+    uint8_t id[16];
+    uint32_t tenant_id; /* 0: whoever's it is */
+    bool runs;
 };
 
 static int
@@ -76,6 +80,7 @@ static int
 call_show(struct command *command)
 {
     struct receipt *receipt = arena_zalloc(&command->arena, sizeof(*receipt));
+    const struct receipt *before = command->state;
     uint32_t tenant_id, minute, minutes[3];
     uint8_t id[16];
     struct str text;
@@ -110,20 +115,54 @@ call_show(struct command *command)
         return 0;
     }
     /* Perhaps it was settled a moment ago: the caller commits and asks again, once. */
-    if (command->state == NULL) {
+    if (before == NULL) {
         command->missed = true;
+        memcpy(receipt->id, id, sizeof(id));
+        receipt->tenant_id = tenant_id;
         command->state = receipt;
         return 0;
     }
-    command_refuse(command, COMMAND_FAILED, "there is no call %.*s", STR_ARGS(text));
+    if (before->runs) {
+        command_refuse(command, COMMAND_BUSY, "the call has not ended yet");
+    } else {
+        command_refuse(command, COMMAND_FAILED, "there is no call %.*s", STR_ARGS(text));
+        command_absent(command);
+    }
     command_hint(command, "a call is recorded when it has ended");
     return 0;
+}
+
+/* A worker has it under way: or has settled it since everything that was settled was committed. */
+static bool
+call_runs(const struct ledger *ledger, const struct receipt *receipt)
+{
+    for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++) {
+        const struct hold_view *view = &ledger->view[t];
+
+        for (uint32_t s = 0, used = ledger->view_open[t] ? slots_used(view) : 0; s < used; s++) {
+            uint64_t word = atomic_load_explicit(&view->slots[s].state, memory_order_acquire);
+            uint32_t account_idx =
+                atomic_load_explicit(&view->slots[s].account_idx, memory_order_relaxed);
+
+            if ((hold_word_state(word) == HOLD_HELD || hold_word_state(word) == HOLD_SETTLED) &&
+                memcmp(view->records[s].call_id, receipt->id, sizeof(receipt->id)) == 0 &&
+                !ledger_quarantined(ledger, t, s, hold_word_generation(word)))
+                return receipt->tenant_id == 0 ||
+                       id_map_get(&ledger->tenant_of_account, account_idx) == receipt->tenant_id;
+        }
+    }
+    return false;
 }
 
 static int
 call_show_prepare(struct command *command)
 {
-    return ledger_commit_all(command->ledger);
+    struct receipt *receipt = command->state;
+    int rc = ledger_commit_all(command->ledger);
+
+    if (rc == 0)
+        receipt->runs = call_runs(command->ledger, receipt);
+    return rc;
 }
 
 const struct command_def command_call_defs[] = {

@@ -12,6 +12,9 @@
 #define QUERIES_MAX 256
 #define QUERY_MS 5000u
 #define ANSWER_BYTES_MAX (256u << 10)
+/* What the control socket's answers to a refusal may say, as exit statuses. */
+#define EXIT_USAGE 2
+#define EXIT_BUSY 75
 
 struct own_query {
     uv_pipe_t pipe;
@@ -91,6 +94,30 @@ on_timer(struct wheel_timer *timer)
     query_failed(CONTAINER_OF(timer, struct own_query, timer));
 }
 
+/*
+ * No receipt. Only when the ledger process says that there is no such call is that so; one that
+ * runs still will have its receipt, and a ledger process that stops or fails has a successor.
+ */
+static void
+no_receipt(struct client *c, enum proto_protocol shape, struct js_value answer)
+{
+    char unescaped[128], why[128];
+    int64_t status = 0;
+
+    (void)!js_i64(js_get(answer, STR("exit")), &status);
+    if (status == EXIT_USAGE || js_bool(js_get(answer, STR("absent")), false)) {
+        send_error(c, shape, ERROR_NOT_FOUND, "there is no such call");
+        return;
+    }
+    if (status == EXIT_BUSY) {
+        str_copy(js_unescape(js_get(answer, STR("why")), unescaped, sizeof unescaped), why,
+                 sizeof why);
+        send_error(c, shape, ERROR_UNAVAILABLE, why);
+        return;
+    }
+    send_error(c, shape, ERROR_UNAVAILABLE, "the ledger cannot tell at the moment");
+}
+
 /* {"ok":true,"result":{…}}: the result is the receipt. */
 static void
 query_answered(struct own_query *q)
@@ -111,7 +138,7 @@ query_answered(struct own_query *q)
     }
     result = js_get(answer, STR("result"));
     if (!js_bool(js_get(answer, STR("ok")), false) || !js_is(result, JS_OBJECT)) {
-        send_error(c, q->shape, ERROR_NOT_FOUND, "there is no such call");
+        no_receipt(c, q->shape, answer);
         return;
     }
     callid_make(c->worker, bytes, id);

@@ -1,12 +1,14 @@
 """What reaches the upstream, and what the caller gets of its answer."""
 
 import json
+import os
 import re
+import signal
 
 import pytest
 
 import rig
-from conftest import UPSTREAM_KEY
+from conftest import UPSTREAM_KEY, base_conf
 
 CALL_ID = re.compile(r"call_[0-9a-hjkmnp-tv-z]{26}\Z")
 
@@ -291,6 +293,43 @@ def test_receipt(turnpike, key):
     assert turnpike.run("call", "call_" + "0" * 26).returncode == 1
     text = turnpike.run("call", answer.id)
     assert text.returncode == 0 and "sim-chat" in text.stdout
+
+
+ANTHROPIC = [("anthropic-version", "2023-06-01")]
+
+
+def test_receipt_of_a_call_that_runs(turnpike, key):
+    """Not there yet is not the same as never: ask again. Of nobody else's call is anything told."""
+    connection, response = key.open(
+        "/v1/chat/completions", rig.chat_body({"words": 60, "gap": 20}, stream=True))
+    response.readline()
+    path = f"/v1/receipts/{response.headers['x-request-id']}"
+    early = key.get(path)
+    assert (early.status, early["retry-after"]) == (503, "1"), early
+    assert "has not ended" in early.json["error"]["message"]
+    early = key.get(path, ANTHROPIC)
+    assert (early.status, early["retry-after"]) == (503, "1"), early
+    assert early.json["type"] == "error" and "has not ended" in early.json["error"]["message"]
+    assert turnpike.key().get(path).status == 404
+    assert response.read().rstrip().endswith(b"[DONE]")
+    connection.close()
+    assert key.get(path).status == 200
+
+
+def test_receipt_while_the_ledger_does_not_answer(start, upstream):
+    server = start(base_conf(upstream.port))
+    key = server.key()
+    answer = key.chat()
+    server.settled_audit()
+    ledger = server.status()["ledger"]["pid"]
+    os.kill(ledger, signal.SIGSTOP)
+    try:
+        refused = key.get(f"/v1/receipts/{answer.id}")
+    finally:
+        os.kill(ledger, signal.SIGCONT)
+    assert (refused.status, refused["retry-after"]) == (503, "1"), refused
+    assert key.get(f"/v1/receipts/{answer.id}").status == 200
+    assert key.get("/v1/receipts/call_" + "0" * 26).status == 404
 
 
 def test_balance(turnpike):

@@ -312,12 +312,23 @@ budget_windows(void **state)
     world_settle(&w, 0, slot, 0);
 }
 
+/* Whether the last refusal says that there is no such thing. */
+static bool
+said_absent(void)
+{
+    struct js_value answer;
+    struct js_error err;
+
+    assert_true(js_check(buf_str(&w.answer), &answer, &err));
+    return js_bool(js_get(answer, STR("absent")), false);
+}
+
 static void
 receipt_of_a_call(void **state)
 {
     uint32_t slot, extension;
     struct js_value result;
-    char id[CALL_ID_LEN + 1], request[160];
+    char id[CALL_ID_LEN + 1], request[160], others[160];
 
     (void)state;
     ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\"}}");
@@ -331,9 +342,15 @@ receipt_of_a_call(void **state)
     str_copy(STR("gpt-a-2026\x1b"), hold_record(&w.table[0], slot)->model_reported,
              RECORD_MODEL_BYTES);
     snprintf(request, sizeof(request), "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\"}}", id);
-    assert_int_equal(ask_refused(&w, request), 1); /* it runs still */
+    assert_int_equal(ask_refused(&w, request), 75); /* it runs still: ask again */
+    assert_false(said_absent());
+    snprintf(others, sizeof(others),
+             "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\",\"tenant\":2}}", id);
+    assert_int_equal(ask_refused(&w, others), 1); /* which is nobody else's business */
+    assert_true(said_absent());
     world_settle(&w, 0, extension, CREDITS(1));
     assert_int_equal(world_commit(&w), 0);
+    assert_int_equal(ask_refused(&w, request), 75);
     w.wall_us += 90000000;
     world_settle(&w, 0, slot, CREDITS(2));
     /* Not committed yet: the question sees to it. */
@@ -345,9 +362,8 @@ receipt_of_a_call(void **state)
     assert_true(js_str_eq(js_get(result, STR("outcome")), STR("ok")));
     assert_true(js_bool(js_get(result, STR("stream")), false));
     assert_int_equal(number_of(js_get(result, STR("tokens")), "input"), 100);
-    snprintf(request, sizeof(request),
-             "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\",\"tenant\":2}}", id);
-    assert_int_equal(ask_refused(&w, request), 1);
+    assert_int_equal(ask_refused(&w, others), 1);
+    assert_true(said_absent());
     snprintf(request, sizeof(request),
              "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\",\"tenant\":1}}", id);
     ask_ok(&w, request);
