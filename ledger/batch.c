@@ -48,6 +48,20 @@ ledger_name(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail, uin
 }
 
 static int
+attempt_names(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail,
+              struct block_record *r)
+{
+    int rc = 0;
+
+    for (unsigned a = 0; rc == 0 && a < r->rec.attempt_count; a++) {
+        rc = ledger_name(ledger, txn, tail, r->rec.attempt[a].upstream, &r->attempt_upstream[a]);
+        if (rc == 0)
+            rc = ledger_name(ledger, txn, tail, r->rec.attempt[a].channel, &r->attempt_channel[a]);
+    }
+    return rc;
+}
+
+static int
 batch_names(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail)
 {
     for (uint32_t i = 0; i < ledger->batch_count; i++) {
@@ -63,8 +77,12 @@ batch_names(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail)
             rc = ledger_name(ledger, txn, tail, r->rec.upstream, &r->upstream);
         if (rc == 0)
             rc = ledger_name(ledger, txn, tail, r->rec.family, &r->family);
-        for (unsigned a = 0; rc == 0 && a < r->rec.attempt_count; a++)
-            rc = ledger_name(ledger, txn, tail, r->rec.attempt[a].upstream, &r->attempt_upstream[a]);
+        if (rc == 0)
+            rc = ledger_name(ledger, txn, tail, r->rec.asked, &r->asked);
+        if (rc == 0)
+            rc = ledger_name(ledger, txn, tail, r->rec.rule, &r->rule);
+        if (rc == 0)
+            rc = attempt_names(ledger, txn, tail, r);
         if (rc < 0)
             return rc;
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define BLOCK_MAGIC 0x4b4c4254u /* "TBLK" */
-#define BLOCK_VERSION 1u
+#define BLOCK_VERSION 2u
 #define TENANT_BYTES 12u /* tenant, offset of its first record, count */
 #define CALL_BYTES 8u    /* fingerprint, offset of the record */
 #define RECORD_BYTES_MAX 1024u
@@ -62,11 +62,30 @@ write_attempts(struct writer *w, const struct block_record *r)
         const struct record_attempt *a = &r->rec.attempt[i];
 
         write_u64(w, r->attempt_upstream[i]);
+        write_u64(w, r->attempt_channel[i]);
+        write_u64(w, a->credential);
         write_u64(w, a->status);
         write_u64(w, a->reason);
         write_u64(w, a->start_ms);
         write_u64(w, a->took_ms);
     }
+}
+
+/* Few classes are counted in one call: which, then their counts. */
+static void
+write_counts(struct writer *w, const struct block_record *r)
+{
+    uint64_t used = 0;
+
+    for (unsigned i = 0; i < RECORD_CLASS_COUNT; i++)
+        used |= (uint64_t)(r->count[i] != 0) << i;
+    write_u64(w, used);
+    for (unsigned i = 0; i < RECORD_CLASS_COUNT; i++)
+        if (r->count[i] != 0)
+            write_u64(w, r->count[i]);
+    write_u64(w, r->tier);
+    write_u64(w, r->service);
+    write_u64(w, r->discount);
 }
 
 static void
@@ -103,16 +122,19 @@ write_record(struct writer *w, const struct block_record *r, int64_t start_us_mi
     write_u64(w, (uint64_t)rec->start_wall_us - (uint64_t)start_us_min);
     write_u64(w, rec->first_byte_us);
     write_u64(w, rec->end_us);
-    write_u64(w, rec->input_tokens);
-    write_u64(w, rec->cache_read_tokens);
-    write_u64(w, rec->cache_write_5m_tokens);
-    write_u64(w, rec->cache_write_1h_tokens);
-    write_u64(w, rec->output_tokens);
-    write_u64(w, rec->reasoning_tokens);
+    write_u64(w, rec->queue_us);
+    write_u64(w, rec->basis);
+    write_counts(w, r);
     write_u64(w, rec->request_bytes);
     write_u64(w, rec->response_bytes);
+    write_u64(w, rec->reported_in);
+    write_u64(w, rec->reported_out);
+    write_u64(w, r->asked);
+    write_u64(w, r->rule);
     write_i64(w, rec->total_charge_ucr);
     write_i64(w, rec->uncollected_ucr);
+    write_i64(w, rec->operator_ucr);
+    write_i64(w, rec->before_ucr);
     write_attempts(w, r);
     write_u64(w, reported_len);
     write_bytes(w, rec->model_reported, reported_len);
@@ -322,6 +344,8 @@ read_attempts(struct reader *r, struct block_record *out)
         struct record_attempt *a = &out->rec.attempt[i];
 
         out->attempt_upstream[i] = read_max(r, UINT32_MAX);
+        out->attempt_channel[i] = read_max(r, UINT32_MAX);
+        a->credential = (uint8_t)read_max(r, UINT8_MAX);
         a->status = (uint16_t)read_max(r, UINT16_MAX);
         a->reason = (uint8_t)read_max(r, UINT8_MAX);
         a->start_ms = read_max(r, UINT32_MAX);
@@ -344,6 +368,19 @@ read_money(struct reader *r, struct block_record *out)
         if (out->budget_id[i] != 0)
             out->budget_window[i] = (uint16_t)read_max(r, UINT16_MAX);
     }
+}
+
+static void
+read_counts(struct reader *r, struct block_record *out)
+{
+    uint32_t used = read_max(r, (1u << RECORD_CLASS_COUNT) - 1);
+
+    for (unsigned i = 0; i < RECORD_CLASS_COUNT; i++)
+        if (used >> i & 1)
+            out->count[i] = read_max(r, UINT32_MAX);
+    out->tier = (uint8_t)read_max(r, UINT8_MAX);
+    out->service = (uint8_t)read_max(r, UINT8_MAX);
+    out->discount = (uint8_t)read_max(r, UINT8_MAX);
 }
 
 static void
@@ -370,16 +407,19 @@ read_record(struct reader *r, int64_t start_us_min, struct block_record *out)
     rec->start_wall_us = (int64_t)((uint64_t)start_us_min + read_u64(r));
     rec->first_byte_us = read_u64(r);
     rec->end_us = read_u64(r);
-    rec->input_tokens = read_max(r, UINT32_MAX);
-    rec->cache_read_tokens = read_max(r, UINT32_MAX);
-    rec->cache_write_5m_tokens = read_max(r, UINT32_MAX);
-    rec->cache_write_1h_tokens = read_max(r, UINT32_MAX);
-    rec->output_tokens = read_max(r, UINT32_MAX);
-    rec->reasoning_tokens = read_max(r, UINT32_MAX);
+    rec->queue_us = read_u64(r);
+    rec->basis = (uint8_t)read_max(r, BASIS_COUNT - 1);
+    read_counts(r, out);
     rec->request_bytes = read_max(r, UINT32_MAX);
     rec->response_bytes = read_max(r, UINT32_MAX);
+    rec->reported_in = read_max(r, UINT32_MAX);
+    rec->reported_out = read_max(r, UINT32_MAX);
+    out->asked = read_max(r, UINT32_MAX);
+    out->rule = read_max(r, UINT32_MAX);
     rec->total_charge_ucr = read_i64(r);
     rec->uncollected_ucr = read_i64(r);
+    rec->operator_ucr = read_i64(r);
+    rec->before_ucr = read_i64(r);
     read_attempts(r, out);
     read_bytes(r, rec->model_reported, read_max(r, RECORD_MODEL_BYTES));
 }

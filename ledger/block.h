@@ -33,7 +33,12 @@ struct block_record {
     uint16_t budget_window[BUDGET_KIND_COUNT];
     /* Name ids of the store; those in rec are the region's and are not kept. */
     uint32_t model, channel, upstream, family;
-    uint32_t attempt_upstream[RECORD_ATTEMPTS_MAX];
+    uint32_t asked, rule;
+    uint32_t attempt_upstream[RECORD_ATTEMPTS_MAX], attempt_channel[RECORD_ATTEMPTS_MAX];
+    /* Of the tally that the charge was computed from; those in rec are not kept. Its model and channel
+     * are the record's. */
+    uint32_t count[RECORD_CLASS_COUNT];
+    uint8_t tier, service, discount;
     uint32_t tenant_id; /* the account's, whatever rec says */
     struct record rec;
 };

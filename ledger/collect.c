@@ -75,7 +75,34 @@ record_mend(struct ledger *ledger, struct block_record *r)
     rec->attempt_count = MIN(rec->attempt_count, RECORD_ATTEMPTS_MAX);
     if (rec->outcome >= OUTCOME_COUNT)
         rec->outcome = OUTCOME_UNKNOWN;
+    if (rec->basis >= BASIS_COUNT)
+        rec->basis = BASIS_NOTHING;
     rec->uncollected_ucr = MAX(rec->uncollected_ucr, 0);
+    rec->operator_ucr = MAX(rec->operator_ucr, 0);
+    rec->before_ucr = MAX(rec->before_ucr, 0);
+}
+
+/* What the charge was computed from: the worker says so, or the progress of one that died. */
+static void
+record_tally_take(struct block_record *r)
+{
+    struct record *rec = &r->rec;
+    const struct record_tally *tally = &rec->tally[rec->tally_idx % COUNT_OF(rec->tally)];
+
+    if (rec->flags & RECORD_SWEPT) {
+        rec->basis = BASIS_SWEPT;
+        tally = record_tally_of(rec, r->charge_ucr);
+    }
+    if (tally == NULL)
+        return;
+    memcpy(r->count, tally->count, sizeof(r->count));
+    r->tier = tally->tier;
+    r->service = tally->service;
+    r->discount = tally->discount;
+    if (tally->model != 0)
+        rec->model = tally->model;
+    if (tally->channel != 0)
+        rec->channel = tally->channel;
 }
 
 const char *
@@ -176,6 +203,7 @@ collect_slot(struct ledger *ledger, struct hold_view *view, uint32_t slot, bool 
     item->record.slot = ref.slot;
     item->record.generation = ref.generation;
     record_mend(ledger, &item->record);
+    record_tally_take(&item->record);
     ledger->in_batch[ref.table_idx][slot / 64] |= UINT64_C(1) << (slot % 64);
     ledger->batch_count++;
     return true;

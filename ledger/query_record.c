@@ -32,6 +32,7 @@ write_numbered_name(struct command *command, const char *key, const char *list, 
 static const char *const flag_name[] = {
     "stream",   "usage-zero-output", "usage-far-below", "usage-over-hold", "extension",
     "extended", NULL,                "usage-estimated", "swept",
+    "model-mismatch", "usage-absurd", "sibling",         "service-unknown",
 };
 
 static void
@@ -46,16 +47,18 @@ write_flags(struct jw *jw, uint32_t flags)
 }
 
 static void
-write_tokens(struct jw *jw, const struct record *rec)
+write_tokens(struct jw *jw, const uint32_t count[RECORD_CLASS_COUNT])
 {
     jw_key(jw, "tokens");
     jw_object(jw);
-    jw_key_u64(jw, "input", rec->input_tokens);
-    jw_key_u64(jw, "cache_read", rec->cache_read_tokens);
-    jw_key_u64(jw, "cache_write_5m", rec->cache_write_5m_tokens);
-    jw_key_u64(jw, "cache_write_1h", rec->cache_write_1h_tokens);
-    jw_key_u64(jw, "output", rec->output_tokens);
-    jw_key_u64(jw, "reasoning", rec->reasoning_tokens);
+    jw_key_u64(jw, "input",
+               (uint64_t)count[RECORD_INPUT] + count[RECORD_AUDIO_INPUT] +
+                   count[RECORD_IMAGE_INPUT]);
+    jw_key_u64(jw, "cache_read", count[RECORD_CACHE_READ]);
+    jw_key_u64(jw, "cache_write_5m", count[RECORD_CACHE_WRITE_5M]);
+    jw_key_u64(jw, "cache_write_1h", count[RECORD_CACHE_WRITE_1H]);
+    jw_key_u64(jw, "output", record_tokens_out(count));
+    jw_key_u64(jw, "reasoning", count[RECORD_REASONING]);
     jw_object_end(jw);
 }
 
@@ -94,7 +97,7 @@ query_write_record(struct command *command, const struct block_record *r, int64_
         jw_u64(jw, rec->end_us / 1000);
     else
         jw_null(jw);
-    write_tokens(jw, rec);
+    write_tokens(jw, r->count);
     jw_key_ucr(jw, "held", held_ucr);
     jw_key_ucr(jw, "charge", charge_ucr);
     jw_key_ucr(jw, "uncollected", uncollected_ucr);

@@ -51,12 +51,13 @@ rollup_of(const struct block_record *r)
     return (struct rollup){
         .calls = 1,
         .errors = rec->outcome != OUTCOME_OK && rec->outcome != OUTCOME_NO_USAGE,
-        .input_tokens = rec->input_tokens,
-        .cache_read_tokens = rec->cache_read_tokens,
-        .cache_write_5m_tokens = rec->cache_write_5m_tokens,
-        .cache_write_1h_tokens = rec->cache_write_1h_tokens,
-        .output_tokens = rec->output_tokens,
-        .reasoning_tokens = rec->reasoning_tokens,
+        .input_tokens = (uint64_t)r->count[RECORD_INPUT] + r->count[RECORD_AUDIO_INPUT] +
+                        r->count[RECORD_IMAGE_INPUT],
+        .cache_read_tokens = r->count[RECORD_CACHE_READ],
+        .cache_write_5m_tokens = r->count[RECORD_CACHE_WRITE_5M],
+        .cache_write_1h_tokens = r->count[RECORD_CACHE_WRITE_1H],
+        .output_tokens = record_tokens_out(r->count),
+        .reasoning_tokens = r->count[RECORD_REASONING],
         .charge_ucr = r->charge_ucr,
         .uncollected_ucr = rec->uncollected_ucr,
     };

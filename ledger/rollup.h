@@ -17,6 +17,7 @@
 #define ROLLUP_HOUR_US INT64_C(3600000000)
 #define ROLLUP_DAY_US (24 * ROLLUP_HOUR_US)
 
+/* Input includes that of sound and pictures, output all that came out, reasoning too. */
 struct rollup {
     uint64_t calls, errors;
     uint64_t input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens;

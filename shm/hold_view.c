@@ -208,7 +208,7 @@ attempts_fault(const struct record *record, uint32_t name_max)
     for (unsigned i = 0; i < record->attempt_count; i++) {
         if (record->attempt[i].reason >= REASON_COUNT)
             return "no such reason of an attempt";
-        if (record->attempt[i].upstream > name_max)
+        if (record->attempt[i].upstream > name_max || record->attempt[i].channel > name_max)
             return "an attempt names nothing";
     }
     return NULL;
@@ -222,17 +222,24 @@ record_fault(const struct hold_view *view, const struct record *record)
     if (record->outcome >= OUTCOME_COUNT)
         return "no such outcome";
     if (record->model > name_max || record->channel > name_max || record->upstream > name_max ||
-        record->family > name_max)
+        record->family > name_max || record->asked > name_max || record->rule > name_max)
         return "the record names nothing";
+    for (unsigned i = 0; i < COUNT_OF(record->tally); i++)
+        if (record->tally[i].model > name_max || record->tally[i].channel > name_max)
+            return "a tally names nothing";
+    if (record->basis >= BASIS_COUNT || record->tally_idx >= COUNT_OF(record->tally))
+        return "no such basis of a charge";
     if (record->key_idx >
         atomic_load_explicit(&view->region->header->key_count, memory_order_acquire))
         return "no such key";
     if (record->start_wall_us < 0 || record->start_wall_us >= WALL_US_MAX)
         return "the start is out of range";
-    if (record->first_byte_us > (uint64_t)WALL_US_MAX || record->end_us > (uint64_t)WALL_US_MAX)
+    if (record->first_byte_us > (uint64_t)WALL_US_MAX || record->end_us > (uint64_t)WALL_US_MAX ||
+        record->queue_us > (uint64_t)WALL_US_MAX)
         return "a duration is out of range";
     if (!within(record->total_charge_ucr, ACCOUNT_UCR_MAX) ||
-        !within(record->uncollected_ucr, INT64_MAX))
+        !within(record->uncollected_ucr, INT64_MAX) || !within(record->operator_ucr, INT64_MAX) ||
+        !within(record->before_ucr, INT64_MAX))
         return "the record's charge is out of range";
     return attempts_fault(record, name_max);
 }

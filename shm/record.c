@@ -2,6 +2,31 @@
 
 _Static_assert(sizeof(struct record_attempt) == 16, "layout");
 
+const char *const record_class_name[] = {
+    [RECORD_INPUT] = "input",
+    [RECORD_CACHE_READ] = "cache-read",
+    [RECORD_CACHE_WRITE_5M] = "cache-write",
+    [RECORD_CACHE_WRITE_1H] = "cache-write-1h",
+    [RECORD_AUDIO_INPUT] = "audio-input",
+    [RECORD_IMAGE_INPUT] = "image-input",
+    [RECORD_OUTPUT] = "output",
+    [RECORD_REASONING] = "reasoning",
+    [RECORD_AUDIO_OUTPUT] = "audio-output",
+    [RECORD_IMAGE_OUTPUT] = "image-output",
+    [RECORD_IMAGES] = "per-image",
+    [RECORD_SECONDS] = "per-second",
+    [RECORD_CHARACTERS] = "per-million-characters",
+    [RECORD_REQUESTS] = "per-request",
+    [RECORD_SEARCHES] = "per-search",
+};
+_Static_assert(COUNT_OF(record_class_name) == RECORD_CLASS_COUNT, "a new class needs a name");
+
+const char *const record_basis_name[] = {
+    [BASIS_NOTHING] = "nothing", [BASIS_USAGE] = "usage", [BASIS_PROGRESS] = "progress",
+    [BASIS_HOLD] = "hold",       [BASIS_SWEPT] = "swept",
+};
+_Static_assert(COUNT_OF(record_basis_name) == BASIS_COUNT, "a new basis needs a name");
+
 const char *const record_outcome_name[] = {
     [OUTCOME_UNKNOWN] = "unknown",
     [OUTCOME_OK] = "ok",

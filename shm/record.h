@@ -53,6 +53,43 @@ enum record_reason {
 };
 extern const char *const record_reason_name[];
 
+/*
+ * What is counted, and priced each at its own rate. The classes do not overlap: reasoning, audio and
+ * images are not within output, cached tokens not within input. The same order as enum conf_class,
+ * which this room may not know; worker/settle.c compares them.
+ */
+enum record_class {
+    RECORD_INPUT = 0,
+    RECORD_CACHE_READ,
+    RECORD_CACHE_WRITE_5M,
+    RECORD_CACHE_WRITE_1H,
+    RECORD_AUDIO_INPUT,
+    RECORD_IMAGE_INPUT,
+    RECORD_OUTPUT,
+    RECORD_REASONING,
+    RECORD_AUDIO_OUTPUT,
+    RECORD_IMAGE_OUTPUT,
+    RECORD_TOKEN_CLASS_COUNT, /* those before it are tokens */
+    RECORD_IMAGES = RECORD_TOKEN_CLASS_COUNT, /* pictures made */
+    RECORD_SECONDS,                           /* of sound */
+    RECORD_CHARACTERS,                        /* of text to be spoken */
+    RECORD_REQUESTS,                          /* 1 for a call that was answered */
+    RECORD_SEARCHES,                          /* of the web, by the provider's own tool */
+    RECORD_CLASS_COUNT
+};
+extern const char *const record_class_name[];
+
+/* What a charge was computed from. */
+enum record_basis {
+    BASIS_NOTHING = 0, /* the charge is 0 */
+    BASIS_USAGE,       /* what the upstream reported */
+    BASIS_PROGRESS,    /* what flowed by, as far as it was measured */
+    BASIS_HOLD,        /* all that was held, by the rule for power cuts */
+    BASIS_SWEPT,       /* progress when its worker died */
+    BASIS_COUNT
+};
+extern const char *const record_basis_name[];
+
 enum record_flag {
     RECORD_STREAM = 1u << 0,
     RECORD_USAGE_ZERO_OUTPUT = 1u << 1, /* usage said zero though output was relayed */
@@ -63,15 +100,35 @@ enum record_flag {
     RECORD_INFLIGHT = 1u << 6,          /* counted in the key's inflight */
     RECORD_USAGE_ESTIMATED = 1u << 7,
     RECORD_SWEPT = 1u << 8, /* set by the ledger: its worker died */
+    RECORD_MODEL_MISMATCH = 1u << 9,   /* the upstream reported another model */
+    RECORD_USAGE_ABSURD = 1u << 10,    /* more than can be, or does not add up: not believed */
+    RECORD_SIBLING = 1u << 11,         /* served by another model of the family */
+    RECORD_SERVICE_UNKNOWN = 1u << 12, /* a service tier that is not priced: at the standard price */
 };
 
 struct record_attempt {
     uint16_t upstream; /* name id */
     uint16_t status;   /* HTTP, 0 none */
+    uint16_t channel;  /* name id */
     uint8_t reason;    /* enum record_reason */
-    uint8_t pad[3];
+    uint8_t credential; /* number within the upstream */
     uint32_t start_ms; /* after the call's start */
     uint32_t took_ms;  /* to its failure, or to its first byte */
+};
+
+/*
+ * Counts and the rates that they are priced at, and what came out: a slot's progress or charge can be
+ * computed again from it. A record has two, used in turn. Before it raises the slot's progress the
+ * worker writes the one that does not stand for the present progress, cost_ucr last; so that after a
+ * death the one whose cost_ucr equals the slot's progress is whole, whenever it came. Progress 0
+ * needs none. What is settled says by itself which one counts (record.tally_idx).
+ */
+struct record_tally {
+    int64_t cost_ucr; /* of this slot alone: never falls from one tally to the next */
+    uint32_t count[RECORD_CLASS_COUNT]; /* enum record_class */
+    uint16_t model, channel;            /* name ids: whose prices */
+    uint8_t tier, service, discount;    /* number in the model's list from 1; 0 none */
+    uint8_t pad[5];
 };
 
 struct record {
@@ -84,21 +141,53 @@ struct record {
     uint8_t attempt_count;
     uint32_t flags;       /* enum record_flag */
     uint16_t http_status; /* what the client got */
-    uint16_t pad0;
+    uint8_t basis;        /* enum record_basis */
+    uint8_t tally_idx;    /* of tally[]: what the charge was computed from, once it is settled */
     _Atomic uint32_t announced; /* ledger; release: this hold is durable (hold_announced()) */
     uint64_t price_version;
     int64_t start_wall_us;
     uint64_t first_byte_us, end_us; /* after the start; 0 unknown */
-    uint32_t input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens;
-    uint32_t output_tokens, reasoning_tokens; /* reasoning is within output */
+    uint64_t queue_us;              /* waited for room in the providers' limits */
     uint32_t request_bytes, response_bytes;
+    /* As the upstream reported, when that was not believed: tokens in and out, all classes. */
+    uint32_t reported_in, reported_out;
+    /* Name ids: what the caller wrote for the model when it is not the model's name (an alias, an
+     * auto, a suffix); the routing rule that decided. 0 none. */
+    uint16_t asked, rule;
+    uint16_t pad[2];
     /* Over all slots of the call, for display. Until it is settled: what its input alone costs, which
      * is kept with a hold that is made durable. */
     int64_t total_charge_ucr;
     int64_t uncollected_ucr;
+    /* What tries that failed may have cost the operator, at list price times one credit per unit of
+     * currency: never charged. */
+    int64_t operator_ucr;
+    /* Of the call's cost, what its earlier slots cover: this one's charge is the next amount_ucr of
+     * it. 0 in the first. */
+    int64_t before_ucr;
+    struct record_tally tally[2];
     struct record_attempt attempt[RECORD_ATTEMPTS_MAX];
     char model_reported[RECORD_MODEL_BYTES]; /* NUL-padded */
 };
 _Static_assert(sizeof(struct record) % 8 == 0, "no hidden tail");
+_Static_assert(sizeof(struct record_tally) == 80, "no hidden tail");
+
+/* The tokens that came out, of all kinds. */
+static inline uint64_t
+record_tokens_out(const uint32_t count[RECORD_CLASS_COUNT])
+{
+    return (uint64_t)count[RECORD_OUTPUT] + count[RECORD_REASONING] + count[RECORD_AUDIO_OUTPUT] +
+           count[RECORD_IMAGE_OUTPUT];
+}
+
+/* The tally behind a progress; NULL when there is none, or nothing was spent. */
+static inline const struct record_tally *
+record_tally_of(const struct record *record, int64_t progress_ucr)
+{
+    for (unsigned i = 0; progress_ucr > 0 && i < COUNT_OF(record->tally); i++)
+        if (record->tally[i].cost_ucr == progress_ucr)
+            return &record->tally[i];
+    return NULL;
+}
 
 #endif

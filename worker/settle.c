@@ -33,7 +33,6 @@ input_cost(const struct call *call)
 }
 
 void
-void
 settle_candidate(struct call *call)
 {
     const struct worker *w = call->worker;
@@ -46,6 +45,7 @@ settle_candidate(struct call *call)
     r->channel = w->channel_name[candidate->channel_idx];
 }
 
+void
 settle_begin(struct call *call)
 {
     const struct worker *w = call->worker;
@@ -66,8 +66,8 @@ settle_begin(struct call *call)
     r->request_bytes = (uint32_t)MIN(call->ask.body.len, (size_t)UINT32_MAX);
     if (w->inherit->durability == DURABILITY_RESERVE)
         r->total_charge_ucr = input_cost(call);
-}
     settle_candidate(call);
+}
 
 /* One more slot for the same call. */
 static bool
@@ -199,12 +199,15 @@ fill_record(const struct call *call, const struct settle_end *end, struct record
     str_copy(end->model_reported, r->model_reported, sizeof r->model_reported);
     if (end->usage.state != USAGE_PRESENT)
         return;
-    r->input_tokens = end->usage.input;
-    r->cache_read_tokens = end->usage.cache_read;
-    r->cache_write_5m_tokens = end->usage.cache_write_5m;
-    r->cache_write_1h_tokens = end->usage.cache_write_1h;
-    r->output_tokens = end->usage.output;
-    r->reasoning_tokens = end->usage.reasoning;
+
+    uint32_t *count = r->tally[r->tally_idx].count;
+
+    count[RECORD_INPUT] = end->usage.input;
+    count[RECORD_CACHE_READ] = end->usage.cache_read;
+    count[RECORD_CACHE_WRITE_5M] = end->usage.cache_write_5m;
+    count[RECORD_CACHE_WRITE_1H] = end->usage.cache_write_1h;
+    count[RECORD_OUTPUT] = end->usage.output - end->usage.reasoning;
+    count[RECORD_REASONING] = end->usage.reasoning;
 }
 
 void

@@ -54,12 +54,19 @@ random_record(uint32_t tenants)
     rec->start_wall_us = INT64_C(1795000000000000) + (int64_t)up_to(3600000000);
     rec->first_byte_us = up_to(UINT64_MAX);
     rec->end_us = up_to(UINT64_MAX);
-    rec->input_tokens = (uint32_t)up_to(UINT32_MAX);
-    rec->cache_read_tokens = (uint32_t)up_to(UINT32_MAX);
-    rec->cache_write_5m_tokens = (uint32_t)up_to(UINT32_MAX);
-    rec->cache_write_1h_tokens = (uint32_t)up_to(UINT32_MAX);
-    rec->output_tokens = (uint32_t)up_to(UINT32_MAX);
-    rec->reasoning_tokens = (uint32_t)up_to(UINT32_MAX);
+    rec->queue_us = up_to(UINT64_MAX);
+    rec->basis = (uint8_t)(rng_next(&rng) % BASIS_COUNT);
+    for (unsigned i = 0; i < RECORD_CLASS_COUNT; i++)
+        r.count[i] = (uint32_t)up_to(UINT32_MAX);
+    r.tier = (uint8_t)up_to(UINT8_MAX);
+    r.service = (uint8_t)up_to(UINT8_MAX);
+    r.discount = (uint8_t)up_to(UINT8_MAX);
+    r.asked = (uint32_t)up_to(UINT32_MAX);
+    r.rule = (uint32_t)up_to(UINT32_MAX);
+    rec->reported_in = (uint32_t)up_to(UINT32_MAX);
+    rec->reported_out = (uint32_t)up_to(UINT32_MAX);
+    rec->operator_ucr = (int64_t)up_to(INT64_MAX);
+    rec->before_ucr = (int64_t)up_to(INT64_MAX);
     rec->request_bytes = (uint32_t)up_to(UINT32_MAX);
     rec->response_bytes = (uint32_t)up_to(UINT32_MAX);
     rec->total_charge_ucr = (int64_t)up_to(INT64_MAX);
@@ -67,6 +74,8 @@ random_record(uint32_t tenants)
     rec->attempt_count = (uint8_t)(rng_next(&rng) % (RECORD_ATTEMPTS_MAX + 1));
     for (unsigned i = 0; i < rec->attempt_count; i++) {
         r.attempt_upstream[i] = (uint32_t)up_to(UINT32_MAX);
+        r.attempt_channel[i] = (uint32_t)up_to(UINT32_MAX);
+        rec->attempt[i].credential = (uint8_t)up_to(UINT8_MAX);
         rec->attempt[i].status = (uint16_t)up_to(UINT16_MAX);
         rec->attempt[i].reason = (uint8_t)up_to(REASON_COUNT - 1);
         rec->attempt[i].start_ms = (uint32_t)up_to(UINT32_MAX);
@@ -75,6 +84,42 @@ random_record(uint32_t tenants)
     for (unsigned i = 0, len = (unsigned)up_to(RECORD_MODEL_BYTES); i < MIN(len, 48u); i++)
         rec->model_reported[i] = (char)(1 + rng_next(&rng) % 255);
     return r;
+}
+
+/* Every number at its largest. */
+static void
+largest_record(void **state)
+{
+    struct block_record r, got;
+    const struct block_record *records[1] = {&r};
+    struct block_head head = {.seq = 1};
+    struct block_walk walk;
+    uint8_t hash[HASH_LEN];
+    struct block block;
+    struct buf bytes;
+
+    (void)state;
+    memset(&r, 0xff, sizeof(r));
+    memset(r.rec.tally, 0, sizeof(r.rec.tally));
+    r.amount_ucr = r.charge_ucr = INT64_MAX;
+    r.rec.start_wall_us = 0;
+    r.rec.total_charge_ucr = r.rec.uncollected_ucr = INT64_MAX;
+    r.rec.operator_ucr = r.rec.before_ucr = INT64_MAX;
+    r.rec.outcome = OUTCOME_COUNT - 1;
+    r.rec.basis = BASIS_COUNT - 1;
+    r.rec.attempt_count = RECORD_ATTEMPTS_MAX;
+    buf_init(&bytes, BLOCK_BYTES_MAX);
+    assert_int_equal(block_pack(records, 1, &head, &bytes, hash), 0);
+    assert_int_equal(block_open(buf_str(&bytes), &block), 0);
+    block_walk(&block, 0, &walk);
+    assert_true(block_next(&walk, &got));
+    assert_memory_equal(got.count, r.count, sizeof(r.count));
+    assert_memory_equal(got.attempt_channel, r.attempt_channel, sizeof(r.attempt_channel));
+    assert_int_equal(got.rec.before_ucr, INT64_MAX);
+    assert_memory_equal(got.rec.model_reported, r.rec.model_reported, RECORD_MODEL_BYTES);
+    assert_false(block_next(&walk, &got));
+    assert_false(walk.damaged);
+    buf_free(&bytes);
 }
 
 static int
@@ -282,6 +327,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(largest_record),
         cmocka_unit_test(whole_block_round_trip), cmocka_unit_test(one_tenants_records),
         cmocka_unit_test(found_by_call),          cmocka_unit_test(all_of_a_call),
         cmocka_unit_test(refuses_to_pack),        cmocka_unit_test(every_flipped_byte_is_seen),

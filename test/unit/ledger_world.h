@@ -303,8 +303,8 @@ world_take(struct world *w, uint32_t t, uint32_t tenant_id, int64_t amount_ucr, 
         r->upstream = name_intern(w->workers, STR("up"));
         r->outcome = OUTCOME_OK;
         r->http_status = 200;
-        r->input_tokens = 100;
-        r->output_tokens = (uint32_t)(number % 50);
+        r->tally[0].count[RECORD_INPUT] = 100;
+        r->tally[0].count[RECORD_OUTPUT] = (uint32_t)(number % 50);
         r->attempt_count = 1;
         r->attempt[0].upstream = r->upstream;
         r->attempt[0].status = 200;

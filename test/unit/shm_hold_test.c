@@ -745,6 +745,16 @@ test_record_faults(void **state)
     RECORD_FAULTY(total_charge_ucr, -1);
     RECORD_FAULTY(total_charge_ucr, INT64_MAX);
     RECORD_FAULTY(uncollected_ucr, -1);
+    RECORD_FAULTY(operator_ucr, -1);
+    RECORD_FAULTY(before_ucr, -1);
+    RECORD_FAULTY(queue_us, UINT64_MAX);
+    RECORD_FAULTY(asked, 129);
+    RECORD_FAULTY(rule, 129);
+    RECORD_FAULTY(attempt[0].channel, 129);
+    RECORD_FAULTY(tally[0].model, 129);
+    RECORD_FAULTY(tally[1].channel, 129);
+    RECORD_FAULTY(basis, BASIS_COUNT);
+    RECORD_FAULTY(tally_idx, 2);
 }
 
 /* Of a slot that its worker is still changing only what stands still is judged. */
