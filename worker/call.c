@@ -61,7 +61,6 @@ call_pool(const struct call *call)
     return &call->worker->pools[call->plan.candidates[call->candidate].upstream_idx];
 }
 
-/* ---- timers ---- */
 const struct price *
 call_price(const struct call *call)
 {
@@ -74,6 +73,7 @@ call_channel(const struct call *call)
     return &call->worker->conf->channels[call->plan.candidates[call->candidate].channel_idx];
 }
 
+/* ---- timers ---- */
 
 static void
 call_on_timer(struct wheel_timer *timer)

@@ -55,11 +55,11 @@ void call_set_timer(struct call *call, uint64_t ms);
 
 const struct conf_upstream *call_upstream(const struct call *call);
 struct pool *call_pool(const struct call *call);
-
 /* What the candidate that the call is at costs, and in which channel. */
 const struct price *call_price(const struct call *call);
 const struct conf_channel *call_channel(const struct call *call);
 
 /* Goes to another candidate of the plan: its price, its bounds. The call has a hold. */
 void call_set_candidate(struct call *call, uint8_t candidate);
+
 #endif
