@@ -181,6 +181,7 @@ take_words(struct run *run, const struct words *words, int from, struct given *g
 static enum cli_exit
 write_option(struct jw *jw, const struct cli_option *option, const struct given *given)
 {
+    bool empty = false;
     uint64_t n;
 
     jw_key(jw, option->name);
@@ -202,11 +203,14 @@ write_option(struct jw *jw, const struct cli_option *option, const struct given 
             while (rest.ptr != NULL) {
                 struct str part = str_trim(str_split(rest, ',', &rest));
 
-                if (part.len > 0)
-                    jw_str(jw, part);
+                empty = empty || part.len == 0;
+                jw_str(jw, part);
             }
         }
         jw_array_end(jw);
+        if (empty)
+            return complain(CLI_USAGE, option->flag, "it takes names, and one of them is empty",
+                            "leave the option out where everything is allowed");
         break;
     }
     return CLI_DONE;

@@ -175,6 +175,16 @@ conf_upstream_index(const struct conf *conf, struct str name)
     return map_get(&conf->memory->upstreams, name);
 }
 
+struct str
+conf_channel_meant(const struct conf *conf, struct str name)
+{
+    struct nearest nearest = {STR_NONE, 0};
+
+    for (size_t i = 0; i < conf->channel_count; i++)
+        nearest_try(&nearest, name, conf->channels[i].name);
+    return nearest.best;
+}
+
 bool
 conf_upstream_serves(const struct conf_upstream *upstream, const struct conf_model *model)
 {

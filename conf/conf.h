@@ -259,6 +259,8 @@ int conf_model_index(const struct conf *conf, struct str name);
 int conf_auto_index(const struct conf *conf, struct str name);
 int conf_channel_index(const struct conf *conf, struct str name);
 int conf_upstream_index(const struct conf *conf, struct str name);
+/* The channel that may have been meant by a name that is none's, or STR_NONE. */
+struct str conf_channel_meant(const struct conf *conf, struct str name);
 
 /* Does the upstream serve this model at all (its globs, not its protocols)? */
 bool conf_upstream_serves(const struct conf_upstream *upstream, const struct conf_model *model);

@@ -39,6 +39,16 @@ write_key(struct command *command, const struct entity_key *k)
     command_budget_write(command, k->budget_id);
 }
 
+/* An empty one would go unnoticed, and a key whose list is empty may use more than one was meant to. */
+static bool
+some_text(struct command *command, const char *name, struct str text)
+{
+    if (text.len > 0)
+        return true;
+    command_refuse(command, COMMAND_USAGE, "%s: it holds something empty, or that is no text", name);
+    return false;
+}
+
 /* A list of strings, or one string with commas. Calls take for each; false when refused. */
 static bool
 each_string(struct command *command, const char *name, struct entity_key *k,
@@ -52,34 +62,72 @@ each_string(struct command *command, const char *name, struct entity_key *k,
     if (js_is(list, JS_STRING)) {
         if (!command_str(command, name, false, &rest))
             return false;
-        while (rest.ptr != NULL) {
+        do {
             text = str_trim(str_split(rest, ',', &rest));
-            if (text.len > 0 && !take(command, k, text))
+            if (!some_text(command, name, text) || !take(command, k, text))
                 return false;
-        }
+        } while (rest.ptr != NULL);
         return true;
+    }
+    if (!js_is(list, JS_ARRAY) && !js_is(list, JS_NONE)) {
+        command_refuse(command, COMMAND_USAGE, "%s must be a list of strings", name);
+        return false;
     }
     for (js_iter_init(&it, list); js_next(&it, &key, &value);) {
         text = js_is(value, JS_STRING) && value.raw.len < sizeof(scratch)
                    ? js_unescape(value, scratch, sizeof(scratch))
                    : STR_NONE;
-        if (text.len == 0) {
-            command_refuse(command, COMMAND_USAGE, "%s holds something that is no name", name);
-            return false;
-        }
-        if (!take(command, k, text))
+        if (!some_text(command, name, text) || !take(command, k, text))
             return false;
     }
     return true;
 }
 
+/* The hint fits what there is of names, and ends with dots where it does not. */
+static void
+hint_channels(struct command *command, struct str text)
+{
+    const struct conf *conf = command->ledger->conf;
+    struct str meant = conf_channel_meant(conf, text);
+    char list[128];
+    size_t len = 0;
+
+    for (size_t i = 0; i < conf->channel_count; i++) {
+        struct str name = conf->channels[i].name;
+
+        if (len + name.len + sizeof(", ...") > sizeof(list)) {
+            memcpy(list + len, "...", 3);
+            len += 3;
+            break;
+        }
+        memcpy(list + len, name.ptr, name.len);
+        len += name.len;
+        if (i + 1 < conf->channel_count) {
+            memcpy(list + len, ", ", 2);
+            len += 2;
+        }
+    }
+    if (meant.len > 0)
+        command_hint(command, "did you mean \"%.*s\"? There are: %.*s", STR_ARGS(meant), (int)len,
+                     list);
+    else
+        command_hint(command, "there are: %.*s", (int)len, list);
+}
+
 static bool
 take_channel(struct command *command, struct entity_key *k, struct str text)
 {
+    const struct conf *conf = command->ledger->conf;
+
     if (k->channel_count == KEY_CHANNELS_MAX || !entity_text_ok(text, 64)) {
         command_refuse(command, COMMAND_USAGE, "channel: \"%.*s\": %s", (int)MIN(text.len, 64u),
                        text.ptr,
                        k->channel_count == KEY_CHANNELS_MAX ? "too many" : "no channel's name");
+        return false;
+    }
+    if (conf != NULL && conf_channel_index(conf, text) == CONF_NONE) {
+        command_refuse(command, COMMAND_FAILED, "there is no channel \"%.*s\"", STR_ARGS(text));
+        hint_channels(command, text);
         return false;
     }
     str_copy(text, k->channels[k->channel_count++], sizeof(k->channels[0]));

@@ -19,6 +19,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "conf/conf.h"
 #include "ledger/block.h"
 #include "ledger/db.h"
 #include "ledger/ledger.h"
@@ -97,6 +98,7 @@ struct ledger {
     uint8_t key_hash_key[HASH_KEY_LEN];
     uint64_t region_id; /* tells this memory file's slots from an older one's */
     struct str listeners; /* a JSON array, for `status`; not ours */
+    const struct conf *conf; /* the server's, for its channels' names; NULL where there is none */
     bool draining;      /* refuses commands that change something: the process is ending */
 
     struct hold_view view[LEDGER_TABLES_MAX];

@@ -367,8 +367,10 @@ open_store(struct process *process)
         rc = ledger_keep_names(process->ledger, inherit);
     if (rc == 0)
         rc = ledger_keep_rule(process->ledger);
-    if (rc == 0)
+    if (rc == 0) {
         process->ledger->listeners = str_from(inherit->listeners_json);
+        process->ledger->conf = inherit->conf;
+    }
     return rc;
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "conf/conf.h"
 #include "shm/region.h"
 
 #define LEDGER_TABLES_MAX 64
@@ -61,6 +62,7 @@ struct ledger_inherit {
     bool first;
     enum ledger_durability durability;
     enum ledger_unresolved unresolved;
+    const struct conf *conf; /* whose channels a new key may name; may be NULL */
     struct str prices_json; /* kept in the store under price_version; may be STR_NONE */
     uint64_t price_version;
     /* Names for record.protocol and record.endpoint, by number; entries may be NULL. */

@@ -86,6 +86,7 @@ child_ledger(struct master *m, int lifeline_fd)
         .first = !m->ledger_served,
         .durability = (enum ledger_durability)m->options->durability,
         .unresolved = m->options->unresolved,
+        .conf = m->conf,
         .prices_json = {m->prices_json.ptr, m->prices_json.len},
         .price_version = m->conf->price_version,
         .protocol_name = proto_protocol_name,

@@ -178,6 +178,13 @@ def test_keys(acme):
         assert secret.encode() not in store.read()
 
 
+def test_empty_lists_of_a_key(acme):
+    for option in ("--channel", "--model", "--allow-ip"):
+        for value in ("", "a,,b", ","):
+            assert option in acme.error("key", "add", "acme", option, value, status=2)
+    assert acme.json("key", "list", "acme")["keys"] == []
+
+
 def test_usage_call_and_audit_of_nothing(acme):
     usage = acme.json("usage", "--tenant", "acme", "--by", "hour", "--since", "24h")
     assert usage["rows"] == [] and usage["total"]["charge"] == "0"

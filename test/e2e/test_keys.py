@@ -210,3 +210,30 @@ def test_names_are_checked(turnpike):
         assert done.returncode in (1, 2), (args, done)
         assert done.stderr.startswith("turnpike: "), done.stderr
         assert turnpike.run(*args, "--json").returncode in (1, 2)
+
+
+def test_channels_are_checked_by_the_server(turnpike):
+    """A key for a channel that is none could make no call."""
+    tenant = turnpike.tenant()
+    done = turnpike.run("key", "add", tenant, "--channel", "plain,chaep")
+    assert done.returncode == 1 and done.stdout == "", done
+    assert done.stderr == ('turnpike: key add: there is no channel "chaep"; did you mean "cheap"? '
+                           "There are: plain, dear, cheap\n")
+    done = turnpike.run("key", "add", tenant, "--channel", "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.endswith("; there are: plain, dear, cheap\n"), done.stderr
+    assert turnpike.cli("key", "list", tenant)["keys"] == []
+    key = turnpike.key(tenant, "--channel", "cheap")
+    turnpike.cli("credit", "grant", tenant, "1")
+    assert key.chat()["x-turnpike-channel"] == "cheap"
+
+
+@pytest.mark.parametrize("option", ["--channel", "--model", "--allow-ip"])
+@pytest.mark.parametrize("value", ["", " ", ",", "plain,", "plain,,dear"])
+def test_nothing_is_no_name(turnpike, option, value):
+    """It would leave the list empty, and the key free to use more than was meant."""
+    tenant = turnpike.tenant()
+    done = turnpike.run("key", "add", tenant, option, value)
+    assert done.returncode == 2 and done.stdout == "", done
+    assert option in done.stderr
+    assert turnpike.cli("key", "list", tenant)["keys"] == []

@@ -4,6 +4,7 @@
 #include "shm/call_id.h"
 
 #include "base/hash.h"
+#include "conf/conf.h"
 
 static struct world w;
 
@@ -30,6 +31,33 @@ static int64_t
 available(uint32_t tenant_id)
 {
     return account_available_ucr(account_at(w.workers, world_account(&w, tenant_id)));
+}
+
+/* A member of the last answer. */
+static struct js_value
+answered(const char *name)
+{
+    struct js_value answer;
+    struct js_error err;
+
+    assert_true(js_check(buf_str(&w.answer), &answer, &err));
+    return js_get(answer, str_from(name));
+}
+
+static const char *
+said(const char *name)
+{
+    static char text[512], scratch[512];
+
+    str_copy(js_unescape(answered(name), scratch, sizeof(scratch)), text, sizeof(text));
+    return text;
+}
+
+/* Whether the last refusal says that there is no such thing. */
+static bool
+said_absent(void)
+{
+    return js_bool(answered("absent"), false);
 }
 
 static void
@@ -61,6 +89,14 @@ bad_requests(void **state)
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":\"10\"}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"allow_ip\":[\"10.0.0.0/33\"]}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":[5]}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":5}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":{}}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":[\"\"]}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":\"\"}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":\"a,,b\"}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"models\":[\"a\",\"\"]}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"models\":\" \"}}",
+        "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"allow_ip\":[\"\"]}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"expires\":\"1999-01-01\"}}",
         "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"nobody\"}}",
         "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b\",\"role\":\"x\"}}",
@@ -233,6 +269,35 @@ keys_reach_the_region(void **state)
     ask_ok(&w, "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b.c\"}}");
 }
 
+/* Where a server runs its channels are known: a key for another would be refused every call. */
+static void
+channels_of_a_key(void **state)
+{
+    static const char text[] =
+        "upstream \"up\" { protocol = {openai} url = \"https://up.test/v1\" models = {\"*\"} }\n"
+        "model \"m\" { input = 1 output = 1 }\n"
+        "channel \"fast\" { multiplier = 1 use = {\"up\"} }\n"
+        "channel \"spare\" { multiplier = 1 use = {\"up\"} }\n";
+    static const char unknown[] = "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":[\"fast\",\"spaer\"]}}";
+    static const char strange[] = "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":\"nowhere\"}}";
+    struct conf_faults faults;
+    struct conf *conf = conf_load_text(STR(text), "test", &faults);
+
+    (void)state;
+    conf_faults_free(&faults);
+    assert_non_null(conf);
+    ask_ok(&w, unknown); /* nobody can tell */
+    w.ledger->conf = conf;
+    assert_int_equal(ask_refused(&w, unknown), 1);
+    assert_string_equal(said("why"), "there is no channel \"spaer\"");
+    assert_string_equal(said("hint"), "did you mean \"spare\"? There are: fast, spare");
+    assert_int_equal(ask_refused(&w, strange), 1);
+    assert_string_equal(said("hint"), "there are: fast, spare");
+    ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"channels\":[\"spare\",\"fast\"]}}");
+    w.ledger->conf = NULL;
+    conf_free(&conf);
+}
+
 static void
 rotated_key(void **state)
 {
@@ -310,17 +375,6 @@ budget_windows(void **state)
     assert_int_equal(world_take(&w, 0, 2, CREDITS(10), &slot), HOLD_NO_BUDGET);
     assert_int_equal(world_take(&w, 0, 2, CREDITS(9), &slot), HOLD_OK);
     world_settle(&w, 0, slot, 0);
-}
-
-/* Whether the last refusal says that there is no such thing. */
-static bool
-said_absent(void)
-{
-    struct js_value answer;
-    struct js_error err;
-
-    assert_true(js_check(buf_str(&w.answer), &answer, &err));
-    return js_bool(js_get(answer, STR("absent")), false);
 }
 
 static void
@@ -507,7 +561,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(bad_requests),          TEST(tenants_by_name_and_id), TEST(same_ref_once),
         TEST(deduct_below_zero),     TEST(more_than_fits),         TEST(keys_reach_the_region),
-        TEST(rotated_key),           TEST(secrets_are_not_kept),   TEST(budget_windows),
+        TEST(channels_of_a_key),     TEST(rotated_key),           TEST(secrets_are_not_kept),   TEST(budget_windows),
         TEST(receipt_of_a_call),     TEST(usage_adds_up),          TEST(calls_by_pages),
     };
 
