@@ -7,6 +7,7 @@
 #include "conf/value.h"
 
 #define WEIGHT_MAX 1000000
+#define UNSERVED_SINGLY_MAX 5 /* of one file */
 
 static bool
 is_pattern(struct str glob)
@@ -215,6 +216,35 @@ check_auto(struct load *load, const struct raw_section *section)
     }
 }
 
+/* ---- models -------------------------------------------------------------------------------- */
+
+static bool
+is_date(struct str s)
+{
+    uint64_t year, month, day;
+    const char *at = s.ptr;
+
+    return s.len == 10 && at[4] == '-' && at[7] == '-' &&
+           str_to_count((struct str){at, 4}, 9999, &year) &&
+           str_to_count((struct str){at + 5, 2}, 12, &month) && month > 0 &&
+           str_to_count((struct str){at + 8, 2}, 31, &day) && day > 0;
+}
+
+static void
+check_origin(struct load *load, const struct raw_section *section, const struct conf_model *model)
+{
+    if (model->source.ptr != NULL && !str_starts_with(model->source, STR("https://")) &&
+        !str_starts_with(model->source, STR("http://")))
+        load_fault(load, raw_place(section, "source"),
+                   "source: \"%.*s\" is not the address of a page, such as https://…",
+                   STR_ARGS(model->source));
+    if (model->date.ptr != NULL && !is_date(model->date))
+        load_fault(load, raw_place(section, "date"),
+                   "date: \"%.*s\" is not a day, such as 2026-01-31", STR_ARGS(model->date));
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
 /* Which upstreams some channel uses. NULL when out of memory. */
 static bool *
 upstreams_used(struct load *load)
@@ -235,6 +265,38 @@ model_is_served(const struct conf *conf, const bool *used, const struct conf_mod
         if (used[i] && conf_upstream_serves(&conf->upstreams[i], model))
             return true;
     return false;
+}
+
+/* The first such model of a file from the section on, or NULL. */
+static const struct raw_section *
+next_unserved(const struct load *load, const bool *used, const struct raw_section *from,
+              unsigned file_idx)
+{
+    for (const struct raw_section *s = from; s != NULL; s = s->next)
+        if (s->kind == CONF_S_MODEL && s->at.file_idx == file_idx &&
+            !model_is_served(load->conf, used, &load->conf->models[s->index]))
+            return s;
+    return NULL;
+}
+
+/* Models that nobody can call. A catalogue that is included has many, which are meant: one line. */
+static void
+check_unserved(struct load *load, const bool *used, unsigned file_idx)
+{
+    const struct raw_section *first = next_unserved(load, used, load->sections, file_idx);
+    size_t count = 0;
+
+    for (const struct raw_section *s = first; s != NULL;
+         s = next_unserved(load, used, s->next, file_idx))
+        count++;
+    if (count > UNSERVED_SINGLY_MAX) {
+        load_warning(load, first->at, "%s and %zu more models of this file: no channel serves them",
+                     section_label(first), count - 1);
+        return;
+    }
+    for (const struct raw_section *s = first; s != NULL;
+         s = next_unserved(load, used, s->next, file_idx))
+        load_warning(load, s->at, "%s: no channel serves it", section_label(s));
 }
 
 /* Not wrong, but hardly meant. */
@@ -260,9 +322,9 @@ check_idle(struct load *load)
     for (const struct raw_section *s = load->sections; s != NULL; s = s->next) {
         if (s->kind == CONF_S_UPSTREAM && !used[s->index])
             load_warning(load, s->at, "%s: no channel uses it", section_label(s));
-        if (s->kind == CONF_S_MODEL && !model_is_served(conf, used, &conf->models[s->index]))
-            load_warning(load, s->at, "%s: no channel serves it", section_label(s));
     }
+    for (unsigned file = 0; file < load->file_count; file++)
+        check_unserved(load, used, file);
 }
 
 /* The snapshot's arrays are const to all the world but the loader, which still makes them. */
@@ -284,6 +346,8 @@ check_conf(struct load *load)
             check_channel(load, s, made(conf->channels, s->index, sizeof(*conf->channels)));
         else if (s->kind == CONF_S_AUTO)
             check_auto(load, s);
+        else if (s->kind == CONF_S_MODEL && s->index < conf->model_count)
+            check_origin(load, s, &conf->models[s->index]);
     }
     if (load->faults->fault_count == 0)
         check_idle(load);

@@ -138,6 +138,10 @@ struct conf_model {
     unsigned can;               /* 1u << enum conf_can */
     uint8_t quality;            /* 0..100 */
     struct conf_strs aliases;
+    /* Where and when the list prices were read: an http(s) address and YYYY-MM-DD. STR_NONE: not
+     * stated. For people; no part of the price version. */
+    struct str source;
+    struct str date;
 };
 
 struct conf_use {

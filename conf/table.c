@@ -144,6 +144,11 @@ static const struct conf_key model_keys[] = {
              .doc = "How good its answers are, for an auto name to choose by."),
     KEY_STRINGS("alias", MODEL, out.aliases, .empty_ok = true, .min = 1,
                 .max = CONF_MODEL_NAME_LEN_MAX, .doc = "Other names that callers may use for it."),
+    KEY_STRING("source", MODEL, out.source, .min = 1, .max = 512,
+               .doc = "The page that the list prices were read from, as an https:// address. Only "
+                      "shown."),
+    KEY_STRING("date", MODEL, out.date, .min = 1, .max = 10,
+               .doc = "The day on which they were read, such as 2026-01-31. Only shown."),
 };
 
 #define TIER struct draft_tier

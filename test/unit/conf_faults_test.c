@@ -356,6 +356,41 @@ test_grammar(void **state)
     CHECK_ALL(cases);
 }
 
+#define N(name) "model \"" name "\" { input = 0 output = 0 }\n"
+#define ONLY_M "upstream \"u\" { protocol = openai url = \"https://u.example\" models = m }\n"
+
+/* Where a price was read, and models that nobody serves: a catalogue of them is one line. */
+static void
+test_catalogue(void **state)
+{
+    static const struct faulty cases[] = {
+        {U C "model \"m\" { input = 1 output = 2\n source = \"https://m.example/prices\"\n"
+             " date = \"2026-02-28\" }\n",
+         ""},
+        {U C "model \"m\" { input = 1 output = 2\n source = \"m.example\"\n"
+             " date = \"28.2.2026\" }\n",
+         "4: source: \"m.example\" is not the address of a page, such as https://…\n"
+         "5: date: \"28.2.2026\" is not a day, such as 2026-01-31\n"},
+        {U C "model \"m\" { input = 1 output = 2 date = \"2026-13-01\" }\n",
+         "3: date: \"2026-13-01\" is not a day, such as 2026-01-31\n"},
+        {U C "model \"m\" { input = 1 output = 2 date = \"2026-00-01\" }\n",
+         "3: date: \"2026-00-01\" is not a day, such as 2026-01-31\n"},
+        {U C "model \"m\" { input = 1 output = 2 date = \"2026-1-01x\" }\n",
+         "3: date: \"2026-1-01x\" is not a day, such as 2026-01-31\n"},
+        {ONLY_M C M N("a") N("b") N("c") N("d") N("e"),
+         "4: warning: model \"a\": no channel serves it\n"
+         "5: warning: model \"b\": no channel serves it\n"
+         "6: warning: model \"c\": no channel serves it\n"
+         "7: warning: model \"d\": no channel serves it\n"
+         "8: warning: model \"e\": no channel serves it\n"},
+        {ONLY_M C N("a") N("b") M N("c") N("d") N("e") N("f"),
+         "3: warning: model \"a\" and 5 more models of this file: no channel serves them\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
 /* The message holds what the file held, but stays one line of bounded length. */
 static void
 test_hostile_text(void **state)
@@ -432,7 +467,7 @@ main(void)
         cmocka_unit_test(test_missing),  cmocka_unit_test(test_references),
         cmocka_unit_test(test_urls),     cmocka_unit_test(test_keys),
         cmocka_unit_test(test_grammar),  cmocka_unit_test(test_hostile_text),
-        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_too_many), cmocka_unit_test(test_catalogue),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
