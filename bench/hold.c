@@ -68,6 +68,7 @@ bench_open(struct bench *bench, const char *dir)
         .key_extra_max = 16,
         .name_max = 64,
         .health_max = 16,
+        .idem_max = 64,
         .table_max = 2,
         .slot_max = 4096,
     };

@@ -234,6 +234,7 @@ fork_worker(struct master *m, unsigned number)
     atomic_store_explicit(&table->generation,
                           atomic_load_explicit(&m->region->header->generation, memory_order_relaxed),
                           memory_order_relaxed);
+    atomic_fetch_add_explicit(&table->incarnation, 1, memory_order_relaxed);
     /* Release: who sees the table LIVE sees whose it is. */
     atomic_store_explicit(&table->state, TABLE_LIVE, memory_order_release);
     pid = fork_child(child, &lifeline_fd);

@@ -15,6 +15,7 @@
 #include "shm/account.h"
 #include "shm/budget.h"
 #include "shm/health.h"
+#include "shm/idem.h"
 #include "shm/layout.h"
 #include "shm/names.h"
 #include "shm/stats.h"
@@ -47,6 +48,7 @@ const struct region_geometry region_geometry_default = {
     .key_extra_max = 1u << 18,
     .name_max = 4096,
     .health_max = 1024,
+    .idem_max = 1u << 16,
     .table_max = REGION_TABLES_MAX,
     .slot_max = 16384,
 };
@@ -72,6 +74,8 @@ geometry_ok(const struct region_geometry *g)
         return false;
     if (g->name_max < 1 || g->name_max > UINT16_MAX || g->health_max < 1 ||
         g->health_max > UINT16_MAX)
+        return false;
+    if (g->idem_max < IDEM_SET || g->idem_max > ITEMS_MAX || (g->idem_max & (g->idem_max - 1)) != 0)
         return false;
     if (g->table_max < 1 || g->table_max > REGION_TABLES_MAX)
         return false;
@@ -113,6 +117,7 @@ region_layout(const struct region_geometry *geometry, struct region_layout *out)
         ((uint64_t)g->key_extra_max + 1) * sizeof(struct key_extra_slot);
     layout.part_bytes[REGION_NAMES] = (uint64_t)g->name_max * sizeof(struct name_entry);
     layout.part_bytes[REGION_HEALTH] = (uint64_t)g->health_max * sizeof(struct health);
+    layout.part_bytes[REGION_IDEM] = (uint64_t)g->idem_max * sizeof(struct idem_entry);
     layout.part_bytes[REGION_INDEXES] = key_index_area_off(key_index_class_max(g->key_max) + 1, 0);
     layout.part_bytes[REGION_TABLES] = g->table_max * layout.table_bytes;
     for (int part = 0; part < REGION_PART_COUNT; part++) {
@@ -308,7 +313,14 @@ region_detach(struct region *region)
     free(region);
 }
 
-/* What `serve` needs at once. Names and health are small and written by all: whole. */
+/* Parts that are small and written by all: whole from the start. */
+static bool
+part_is_whole(int part)
+{
+    return part == REGION_NAMES || part == REGION_HEALTH || part == REGION_IDEM;
+}
+
+/* What `serve` needs at once. */
 static int
 ensure_first(struct region *region)
 {
@@ -318,7 +330,7 @@ ensure_first(struct region *region)
         uint64_t bytes = REGION_ALIGN;
         int rc;
 
-        if (part == REGION_NAMES || part == REGION_HEALTH)
+        if (part_is_whole(part))
             bytes = header->part_bytes[part];
         rc = region_ensure(region, (enum region_part)part, bytes);
         if (rc < 0)
@@ -494,10 +506,9 @@ growth_fits(const struct region_header *header)
 
         if (ready > header->part_bytes[part] || ready % REGION_ALIGN != 0)
             return false;
+        if (part_is_whole(part) && ready != header->part_bytes[part])
+            return false;
     }
-    if (ready_bytes(header, REGION_NAMES) != header->part_bytes[REGION_NAMES] ||
-        ready_bytes(header, REGION_HEALTH) != header->part_bytes[REGION_HEALTH])
-        return false;
     if (g->table_max < 64 && tables >> g->table_max != 0)
         return false;
     return count_fits(header, REGION_ACCOUNTS, count_of(&header->account_count), g->account_max,
@@ -572,30 +583,4 @@ region_adopt(const char *dir, struct region **out)
 close_fd:
     close(fd);
     return rc;
-}
-
-/* ---- turns ---- */
-
-/*
- * seq_cst: the ledger process publishes a new index or takes a key away, then looks at turns.
- * Either it sees this turn, or this turn's loads see what it published.
- */
-void
-region_turn_begin(struct region_table *table, uint64_t now_mono_us)
-{
-    uint64_t turn = atomic_load_explicit(&table->turn, memory_order_relaxed); /* our own */
-
-    atomic_store_explicit(&table->heartbeat_mono_us, now_mono_us, memory_order_relaxed);
-    /* Odd already: the last owner of this table died within a turn. It is over; this is another. */
-    atomic_store_explicit(&table->turn, turn + 1 + (turn & 1), memory_order_seq_cst);
-}
-
-void
-region_turn_end(struct region_table *table)
-{
-    uint64_t turn = atomic_load_explicit(&table->turn, memory_order_relaxed); /* our own */
-
-    ASSERT((turn & 1) == 1);
-    /* Release: what was read in this turn was read before the ledger process sees its end. */
-    atomic_store_explicit(&table->turn, turn + 1, memory_order_release);
 }

@@ -18,11 +18,12 @@
 #include "shm/shm.h"
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
-#define REGION_LAYOUT_VERSION 1u
+#define REGION_LAYOUT_VERSION 2u
 
 /* How many of each; constant for the life of the file. */
 struct region_geometry {
     uint32_t account_max, budget_max, key_max, key_extra_max, name_max, health_max;
+    uint32_t idem_max;  /* idempotency keys; a power of two, at least one set (shm/idem.h) */
     uint32_t table_max; /* hold tables, one a worker; at most 64 */
     uint32_t slot_max;  /* hold slots a table; a power of two, at least 64 */
 };
@@ -36,6 +37,7 @@ enum region_part {
     REGION_KEY_EXTRAS,
     REGION_NAMES,
     REGION_HEALTH,
+    REGION_IDEM,
     REGION_INDEXES,
     REGION_TABLES,
     REGION_PART_COUNT
@@ -55,6 +57,8 @@ struct region_table {
     _Atomic uint32_t pid;
     _Atomic uint32_t generation; /* which set of workers (reload) */
     uint32_t worker_number;
+    /* Counts the workers that had this table: with its number, the name of one of them. */
+    _Atomic uint32_t incarnation;
     _Atomic int64_t started_wall_us;
     _Atomic uint64_t heartbeat_mono_us; /* worker, once a turn */
     /* Odd while the worker runs a turn of its loop, even while it sleeps; a worker holds no index

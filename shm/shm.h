@@ -1,6 +1,7 @@
 /*
  * shm: the shared region. One sparse file on tmpfs, mapped whole by every process: accounts,
- * budgets, keys and their index, hold slots, doorbells, names, upstream health, counters.
+ * budgets, keys and their index, hold slots, doorbells, names, upstream health, idempotency
+ * keys, counters.
  * Mechanism, no policy: it knows no tenants' names, no JSON, no sockets, no database.
  *
  * What it promises: everything is found by index and generation, never by pointer. Only
@@ -18,6 +19,7 @@
  *     shm/record.h   what a call leaves behind: the cold half of a hold slot
  *     shm/names.h    interned names of models, channels, upstreams
  *     shm/health.h   what workers learned of upstreams
+ *     shm/idem.h     idempotency keys: a request that is sent twice is served once
  *     shm/stats.h    counters a table
  *
  * SHM_STEP() stands between any two operations on shared words that belong to one protocol

@@ -27,6 +27,7 @@ static const struct region_geometry geometry = {
     .key_extra_max = 8,
     .name_max = 64,
     .health_max = 8,
+    .idem_max = 64,
     .table_max = 2,
     .slot_max = 64,
 };

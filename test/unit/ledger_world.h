@@ -52,6 +52,7 @@ static const struct region_geometry world_geometry = {
     .key_extra_max = 64,
     .name_max = 256,
     .health_max = 8,
+    .idem_max = 64,
     .table_max = WORLD_TABLES,
     .slot_max = 64,
 };

@@ -78,6 +78,15 @@ test_geometry_bounds(void **state)
     g = small_geometry;
     g.key_max = 0;
     assert_false(region_layout(&g, &layout));
+    g = small_geometry;
+    g.idem_max = 16;
+    assert_true(region_layout(&g, &layout));
+    g.idem_max = 8;
+    assert_false(region_layout(&g, &layout));
+    g.idem_max = 48;
+    assert_false(region_layout(&g, &layout));
+    g.idem_max = 0;
+    assert_false(region_layout(&g, &layout));
 }
 
 /* ---- making ---- */
@@ -298,6 +307,7 @@ test_adopt_damaged_growth(void **state)
     REFUSED(part_ready[REGION_KEYS], 4096);
     REFUSED(part_ready[REGION_NAMES], 0);
     REFUSED(part_ready[REGION_HEALTH], 0);
+    REFUSED(part_ready[REGION_IDEM], 0);
     REFUSED(index_current, UINT64_MAX);
     REFUSED(index_current, 1);
     REFUSED(index_current, key_index_word(9, 0));

@@ -326,6 +326,7 @@ static const struct region_geometry steps_geometry = {
     .key_extra_max = 4,
     .name_max = 16,
     .health_max = 4,
+    .idem_max = 64,
     .table_max = 3,
     .slot_max = 64,
 };

@@ -20,6 +20,7 @@ static const struct region_geometry small_geometry = {
     .key_extra_max = 64,
     .name_max = 128,
     .health_max = 8,
+    .idem_max = 64,
     .table_max = 4,
     .slot_max = 64,
 };

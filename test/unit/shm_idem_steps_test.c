@@ -1,0 +1,501 @@
+/*
+ * Taking an idempotency key, one step at a time. The source is compiled into this file with
+ * SHM_STEPS, so that shm_step_hook is called between any two operations on shared words; each
+ * worker is a coroutine that stops there, and a scheduler says who goes on, or is killed at that
+ * very point.
+ *
+ * Every interleaving of two workers that want the same key: in an empty set, in one that a third
+ * leaves meanwhile (so that they find different places), over an expired entry, and each with a
+ * kill at every step. By chance: three that want the key while a fourth leaves.
+ *
+ * Never do two send for the same key, and when nobody is killed exactly one does.
+ */
+#undef _FORTIFY_SOURCE
+#define SHM_STEPS
+#define IDEM_SET 2u
+
+#include "shm/region.c"
+#include "shm/idem.c"
+
+#include "test/unit/shm_testing.h"
+
+#include "base/poison.h"
+#include "base/rng.h"
+
+#include <ucontext.h>
+
+/* The address sanitizer keeps a second stack for each coroutine and must be told of every switch.
+ */
+#ifdef POISON_ON
+#include <sanitizer/common_interface_defs.h>
+#define SWITCH_BEGINS(save, bottom, bytes) __sanitizer_start_switch_fiber((save), (bottom), (bytes))
+#define SWITCH_ENDED(save, bottom, bytes) __sanitizer_finish_switch_fiber((save), (bottom), (bytes))
+#else
+#define SWITCH_BEGINS(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
+#define SWITCH_ENDED(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
+#endif
+
+#define PARTIES 4
+#define STACK_BYTES (256 * 1024)
+#define PATH_STEPS_MAX 4096
+#define NOW_S 1000000
+#define WANTED 1 /* the key that is fought over; each party's other key is 10 and its number */
+
+/* ---- coroutines ---- */
+
+enum party_state { PARTY_NONE = 0, PARTY_READY, PARTY_DONE, PARTY_KILLED };
+
+struct party {
+    enum party_state state;
+    ucontext_t context;
+    bool started;
+    void *sanitizer_stack;
+    uint32_t number;
+    void (*run)(struct party *party);
+    struct idem_claim claim;
+    enum idem_result result;
+    bool sent, releases;
+};
+
+static struct shm_test t;
+static struct party parties[PARTIES];
+static struct party *running;
+static ucontext_t scheduler;
+static char stacks[PARTIES][STACK_BYTES] __attribute__((aligned(64)));
+static const void *scheduler_bottom;
+static size_t scheduler_bytes;
+static void *scheduler_sanitizer_stack;
+
+static _Noreturn void
+party_leave(void)
+{
+    running = NULL;
+    SWITCH_BEGINS(NULL, scheduler_bottom, scheduler_bytes);
+    setcontext(&scheduler);
+    abort();
+}
+
+static void
+party_resume(struct party *party)
+{
+    running = party;
+    party->started = true;
+    SWITCH_BEGINS(&scheduler_sanitizer_stack, stacks[party->number], STACK_BYTES);
+    if (swapcontext(&scheduler, &party->context) != 0)
+        abort();
+    SWITCH_ENDED(scheduler_sanitizer_stack, NULL, NULL);
+    running = NULL;
+}
+
+static void
+on_step(const char *where)
+{
+    struct party *party = running;
+
+    (void)where;
+    if (party == NULL)
+        return;
+    running = NULL;
+    SWITCH_BEGINS(&party->sanitizer_stack, scheduler_bottom, scheduler_bytes);
+    if (swapcontext(&party->context, &scheduler) != 0)
+        abort();
+    SWITCH_ENDED(party->sanitizer_stack, NULL, NULL);
+    if (party->state == PARTY_KILLED)
+        party_leave();
+}
+
+static void
+party_main(unsigned number)
+{
+    SWITCH_ENDED(NULL, &scheduler_bottom, &scheduler_bytes);
+    parties[number].run(&parties[number]);
+    parties[number].state = PARTY_DONE;
+    party_leave();
+}
+
+static void
+party_start(uint32_t number, void (*run)(struct party *party))
+{
+    struct party *party = &parties[number];
+
+    party->run = run;
+    party->started = false;
+    getcontext(&party->context);
+    party->context.uc_stack.ss_sp = stacks[number];
+    party->context.uc_stack.ss_size = STACK_BYTES;
+    party->context.uc_link = NULL;
+    makecontext(&party->context, (void (*)(void))party_main, 1, number);
+    party->state = PARTY_READY;
+}
+
+static void
+party_kill(struct party *party)
+{
+    bool on_stack = party->started && party->state == PARTY_READY;
+
+    party->state = PARTY_KILLED;
+    if (on_stack)
+        party_resume(party);
+    atomic_store(&t.region->header->table[party->number].state, TABLE_DEAD);
+}
+
+/* ---- what they do ---- */
+
+static struct idem_ask
+ask_of(uint32_t number, uint64_t key)
+{
+    return (struct idem_ask){
+        .key = {0, key}, .request = {1, 1}, .table_idx = number, .now_s = NOW_S};
+}
+
+static void
+take(struct party *party, uint64_t key)
+{
+    struct idem_ask ask = ask_of(party->number, key);
+    uint8_t first_id[CALL_ID_BYTES];
+
+    party->claim.entry = NULL;
+    party->result = idem_take(t.region, &ask, &party->claim, first_id);
+}
+
+static void
+run_wanted(struct party *party)
+{
+    take(party, WANTED);
+    if (party->result != IDEM_TAKEN)
+        return;
+    SHM_STEP("test: taken");
+    idem_sent(&party->claim);
+    party->sent = true;
+    SHM_STEP("test: sent");
+    if (party->releases) {
+        idem_release(&party->claim);
+        party->sent = false; /* it failed upstream: another may */
+    } else {
+        idem_finish(&party->claim);
+    }
+}
+
+/* Has a key already, and gives it back. */
+static void
+run_leave(struct party *party)
+{
+    SHM_STEP("test: before release");
+    idem_release(&party->claim);
+}
+
+/* ---- the world ---- */
+
+static void
+world_reset(void)
+{
+    struct idem_entry *entries = region_part(t.region, REGION_IDEM);
+
+    memset(entries, 0, IDEM_SET * sizeof(*entries));
+    memset(parties, 0, sizeof(parties));
+    for (uint32_t i = 0; i < PARTIES; i++) {
+        parties[i].number = i;
+        atomic_store(&t.region->header->table[i].state, TABLE_LIVE);
+    }
+    running = NULL;
+}
+
+static int
+world_open(void **state)
+{
+    struct region_geometry g = small_geometry;
+
+    (void)state;
+    g.idem_max = IDEM_SET;
+    t = shm_test_open(&g);
+    shm_step_hook = on_step;
+    return 0;
+}
+
+static int
+world_close(void **state)
+{
+    (void)state;
+    shm_step_hook = NULL;
+    shm_test_close(&t);
+    return 0;
+}
+
+static unsigned
+sent_count(void)
+{
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < PARTIES; i++)
+        count += parties[i].sent;
+    return count;
+}
+
+static bool
+any_killed(void)
+{
+    for (uint32_t i = 0; i < PARTIES; i++)
+        if (parties[i].state == PARTY_KILLED)
+            return true;
+    return false;
+}
+
+/* When all is quiet, one more comes: it is refused if the key's call may have been served. Who sent
+ * and then died counts as that. NULL, or what is wrong. */
+static const char *
+world_fault(void)
+{
+    unsigned sent = sent_count();
+
+    if (sent > 1)
+        return "two sent";
+    if (sent == 0 && !any_killed())
+        return "nobody sent";
+    running = NULL;
+    take(&parties[3], WANTED);
+    if (sent == 1 && parties[3].result != IDEM_DONE)
+        return "a finished call is forgotten";
+    if (sent == 0 && parties[3].result != IDEM_TAKEN)
+        return "the key is lost";
+    return NULL;
+}
+
+/* ---- every schedule ---- */
+
+struct choice {
+    uint8_t taken, count;
+};
+
+struct search {
+    void (*setup)(void);
+    unsigned kills_max;
+    struct choice path[PATH_STEPS_MAX];
+    unsigned path_len, depth;
+    uint64_t runs;
+};
+
+static unsigned
+search_choose(struct search *search, unsigned count)
+{
+    struct choice *choice = &search->path[search->depth];
+
+    if (search->depth >= PATH_STEPS_MAX)
+        abort();
+    if (search->depth++ == search->path_len) {
+        *choice = (struct choice){.taken = 0, .count = (uint8_t)count};
+        search->path_len++;
+    }
+    if (choice->count != count)
+        abort(); /* not the same run again */
+    return choice->taken;
+}
+
+static bool
+search_next(struct search *search)
+{
+    while (search->path_len > 0) {
+        struct choice *last = &search->path[search->path_len - 1];
+
+        if (++last->taken < last->count)
+            return true;
+        search->path_len--;
+    }
+    return false;
+}
+
+static void
+search_run_once(struct search *search)
+{
+    unsigned kills = 0;
+
+    search->setup();
+    search->depth = 0;
+    while (true) {
+        struct party *ready[PARTIES];
+        unsigned count = 0, chosen;
+
+        for (uint32_t i = 0; i < PARTIES; i++)
+            if (parties[i].state == PARTY_READY)
+                ready[count++] = &parties[i];
+        if (count == 0)
+            return;
+        chosen = search_choose(search, kills < search->kills_max ? 2 * count : count);
+        if (chosen < count) {
+            party_resume(ready[chosen]);
+        } else {
+            party_kill(ready[chosen - count]);
+            kills++;
+        }
+        if (sent_count() > 1)
+            return;
+    }
+}
+
+static void
+search_all(const char *name, void (*setup)(void), unsigned kills_max)
+{
+    static struct search search;
+
+    search = (struct search){.setup = setup, .kills_max = kills_max};
+    do {
+        const char *fault;
+
+        search_run_once(&search);
+        search.runs++;
+        fault = world_fault();
+        if (fault == NULL)
+            continue;
+        for (unsigned i = 0; i < search.path_len; i++)
+            print_error("%u/%u ", search.path[i].taken, search.path[i].count);
+        fail_msg("\n%s: %s after schedule %llu", name, fault, (unsigned long long)search.runs);
+    } while (search_next(&search));
+    print_message("%s: %llu schedules\n", name, (unsigned long long)search.runs);
+}
+
+static void
+setup_two(void)
+{
+    world_reset();
+    party_start(0, run_wanted);
+    party_start(1, run_wanted);
+}
+
+/* The first is in place 0 until it goes: the others may find different places. */
+static void
+setup_two_and_one_leaves(void)
+{
+    world_reset();
+    take(&parties[2], 12);
+    party_start(0, run_wanted);
+    party_start(1, run_wanted);
+    party_start(2, run_leave);
+}
+
+static void
+setup_one_and_one_leaves(void)
+{
+    world_reset();
+    take(&parties[2], 12);
+    party_start(0, run_wanted);
+    party_start(2, run_leave);
+}
+
+/* The key is there already, of long ago, after a place that is free. */
+static void
+setup_two_and_an_expired(void)
+{
+    struct idem_ask ask = ask_of(3, WANTED);
+    struct idem_claim claim = {NULL, 0};
+    uint8_t first_id[CALL_ID_BYTES];
+
+    world_reset();
+    take(&parties[2], 12);
+    ask.now_s -= IDEM_KEEP_S;
+    if (idem_take(t.region, &ask, &claim, first_id) != IDEM_TAKEN)
+        abort();
+    idem_finish(&claim);
+    idem_release(&parties[2].claim);
+    party_start(0, run_wanted);
+    party_start(1, run_wanted);
+}
+
+/* What a dead worker left, half done, in both places. */
+static void
+setup_two_after_a_death(void)
+{
+    struct idem_entry *entries = region_part(t.region, REGION_IDEM);
+
+    world_reset();
+    take(&parties[2], 12);
+    take(&parties[3], WANTED);
+    atomic_store(&entries[0].word, word_with(entries[0].word, IDEM_CLAIM));
+    atomic_store(&entries[1].word, word_with(entries[1].word, IDEM_PENDING));
+    atomic_fetch_add(&t.region->header->table[2].incarnation, 1);
+    atomic_fetch_add(&t.region->header->table[3].incarnation, 1);
+    party_start(0, run_wanted);
+    party_start(1, run_wanted);
+}
+
+static void
+test_every_schedule(void **state)
+{
+    (void)state;
+    search_all("two", setup_two, 0);
+    search_all("two, one dies", setup_two, 1);
+    search_all("one, while another leaves", setup_one_and_one_leaves, 2);
+    search_all("two and an expired entry", setup_two_and_an_expired, 1);
+    search_all("two after a death", setup_two_after_a_death, 1);
+    search_all("two, while one leaves", setup_two_and_one_leaves, 0);
+}
+
+/* ---- by chance ---- */
+
+static const char *
+chance_run(uint64_t seed, bool kills)
+{
+    uint64_t rng = seed;
+
+    world_reset();
+    take(&parties[3], 13);
+    for (uint32_t i = 0; i < 3; i++) {
+        parties[i].releases = !kills && rng_next(&rng) % 4 == 0;
+        party_start(i, run_wanted);
+    }
+    party_start(3, run_leave);
+    while (true) {
+        uint32_t number = (uint32_t)(rng_next(&rng) % PARTIES), ready = 0;
+
+        for (uint32_t i = 0; i < PARTIES; i++)
+            ready += parties[i].state == PARTY_READY;
+        if (ready == 0)
+            break;
+        if (parties[number].state != PARTY_READY)
+            continue;
+        if (kills && rng_next(&rng) % 32 == 0)
+            party_kill(&parties[number]);
+        else
+            party_resume(&parties[number]);
+        if (sent_count() > 1)
+            return "two sent";
+    }
+    /* Who released may have been the only one to get through, and a set of two may be full of the
+     * others' tries: then nobody sent, and the key is free. */
+    if (sent_count() == 0) {
+        atomic_store(&t.region->header->table[3].state, TABLE_LIVE);
+        running = NULL;
+        take(&parties[3], WANTED);
+        return parties[3].result == IDEM_TAKEN ? NULL : "the key is lost";
+    }
+    return world_fault();
+}
+
+static void
+test_by_chance(void **state)
+{
+    const char *given = getenv("TEST_SEED");
+    uint64_t seed = test_seed();
+
+    (void)state;
+    for (uint64_t i = 0; i < (given != NULL ? 1 : 100000); i++) {
+        const char *fault = chance_run(seed + i, (seed + i) % 2);
+
+        if (fault != NULL)
+            fail_msg("TEST_SEED=%llu: %s", (unsigned long long)(seed + i), fault);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_schedule),
+        cmocka_unit_test(test_by_chance),
+    };
+
+#if defined(__SANITIZE_THREAD__)
+    /* Its shadow stacks do not follow coroutines; shm_idem_thread_test is the one for it. */
+    print_message("skipped under the thread sanitizer\n");
+    return 77;
+#endif
+    return cmocka_run_group_tests(tests, world_open, world_close);
+}
