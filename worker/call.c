@@ -11,6 +11,7 @@
 #include "worker/callid.h"
 #include "worker/client.h"
 #include "worker/forward.h"
+#include "worker/idem.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/uconn.h"
@@ -133,6 +134,8 @@ call_end(struct call *call)
         key_leave(call->key);
     if (call->tpm_taken_ns > 0) /* it was never held: it used nothing */
         settle_tokens(call, 0);
+    if (call->idem.entry != NULL) /* likewise */
+        idem_release(&call->idem);
     wheel_cancel(&w->net.wheel, &call->timer);
     list_remove(&call->node);
     list_remove(&call->waiting_node);
@@ -171,6 +174,8 @@ answer_error(struct call *call, const struct proto_error *error, bool routed)
     client_error_lines(&out, error);
     if (routed)
         call_head_lines(call, &out, STR_NONE);
+    else
+        h1_out_lines(&out, call->down_lines); /* of admission's own */
     call_end(call);
     (void)client_send_whole(client, &out, buf_str(&body));
     buf_free(&body);
@@ -649,6 +654,11 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
         return;
     }
     bound_tokens(call);
+    if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && endpoint != ENDPOINT_COUNT_TOKENS &&
+        !idem_begin(call, &error)) {
+        refuse(call, &error);
+        return;
+    }
     forward_begin(call);
 }
 

@@ -2,6 +2,7 @@
  * A call, from an authenticated request to its settled hold.
  *
  *     call.c     admission: body, limits, route, hold; the states; the end
+ *     idem.c     what a request with an Idempotency-Key repeats
  *     settle.c   what it costs, and the record it leaves
  *     forward.c  attempts: choice of upstream, sending, failing over
  *     relay.c    the answer: read whole or relayed event by event

@@ -231,6 +231,8 @@ forward_connected(struct call *call)
     }
     parts[0] = (struct str){out.ptr, out.len};
     memcpy(parts + 1, pieces.list, pieces.count * sizeof *parts);
+    if (call->idem.entry != NULL)
+        idem_sent(&call->idem);
     rc = conn_write(&call->uconn->conn, parts, (unsigned)(1 + pieces.count));
     if (rc < 0) {
         forward_broken_kept(call, "write failed");

@@ -35,6 +35,7 @@
 #include "route/route.h"
 #include "shm/call_id.h"
 #include "shm/hold.h"
+#include "shm/idem.h"
 #include "shm/key.h"
 #include "shm/stats.h"
 #include "worker/worker.h"
@@ -201,6 +202,7 @@ struct call {
     int64_t held_ucr;         /* over all slots */
     int64_t progress_ucr;     /* of the whole call */
     uint64_t slot_generation; /* for hold_committed() */
+    struct idem_claim idem;   /* the Idempotency-Key's; entry NULL: none */
     uint64_t input_estimate;  /* tokens, before any report */
     uint64_t input_max;       /* tokens, the bound that was held for */
     uint64_t output_max;      /* tokens that the caller's or the model's cap allows; UINT64_MAX */

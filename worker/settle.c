@@ -8,6 +8,7 @@
 #include "shm/account.h"
 #include "shm/rate.h"
 #include "worker/call.h"
+#include "worker/idem.h"
 
 static struct price_count
 count_of(const struct usage *usage)
@@ -296,6 +297,8 @@ settle_call(struct call *call, const struct settle_end *end)
         call->inflight = false;
     }
     hand_over(call, charge_ucr);
+    if (call->idem.entry != NULL)
+        idem_settled(call, end->outcome, charge_ucr);
     return charge_ucr;
 }
 
