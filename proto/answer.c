@@ -64,7 +64,7 @@ choices_len(struct js_value choices)
 /* The members that matter: what all answers have, and the one that makes an answer of each
  * endpoint. JS_NONE when absent. */
 struct members {
-    struct js_value model, id, usage, error, content;
+    struct js_value model, id, usage, error, content, end;
 };
 
 static struct str
@@ -103,7 +103,9 @@ place_of(struct members *m, struct str content, struct str name)
         if (memcmp(name.ptr, "error", 5) == 0)
             return &m->error;
     }
-    return str_eq(name, content) ? &m->content : NULL;
+    if (str_eq(name, content))
+        return &m->content;
+    return str_eq(name, STR("status")) || str_eq(name, STR("stop_reason")) ? &m->end : NULL;
 }
 
 /* The first of a name counts. */
@@ -158,6 +160,36 @@ answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
     out->model = marks_reported(m.model, NAME_LEN_MAX);
     out->id = marks_reported(m.id, NAME_LEN_MAX);
     out->content = m.content;
+    out->end = m.end;
+}
+
+enum content
+answer_content(const struct answer *answer)
+{
+    struct js_value made = answer->content;
+    bool any = false;
+    enum content end = CONTENT_NONE;
+
+    if (answer->usage.state == USAGE_PRESENT && answer->usage.output > 0)
+        return CONTENT_SOME;
+    switch (answer->endpoint) {
+    case ENDPOINT_CHAT:
+    case ENDPOINT_COMPLETIONS:
+        any = content_in_choices(made);
+        end = content_choices_end(made);
+        break;
+    case ENDPOINT_RESPONSES:
+        any = content_in_items(made);
+        end = content_end(answer->end);
+        break;
+    case ENDPOINT_MESSAGES:
+        any = content_in_blocks(made);
+        end = content_end(answer->end);
+        break;
+    case ENDPOINT_EMBEDDINGS: any = len_of(made) > 0; break;
+    default: any = true; break;
+    }
+    return any ? CONTENT_SOME : end;
 }
 
 static uint32_t

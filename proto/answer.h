@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "base/js.h"
+#include "proto/content.h"
 #include "proto/proto.h"
 #include "proto/usage.h"
 
@@ -26,10 +27,15 @@ struct answer {
     /* What holds all that was generated: the member that makes it an answer of its endpoint. */
     enum proto_endpoint endpoint;
     struct js_value content;
+    struct js_value end; /* "status" of a response, "stop_reason" of a message */
 };
 
 /* Reads the body of a call's answer. Never fails: kind says what it is. */
 void answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out);
+
+/* Whether there is anything in an answer that is OK. An answer that counted tokens is not looked
+ * at: what nobody sees was generated all the same. */
+enum content answer_content(const struct answer *answer);
 
 /* What was generated, by its size: for an answer without usage, and for whether a usage is
  * plausible. Walks over all of it. Nothing for an answer that is not OK. */

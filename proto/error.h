@@ -105,8 +105,12 @@ void error_from_upstream(const struct upstream_answer *answer, struct error_secr
  */
 void error_from_object(struct str data, struct error_secrets secrets, struct proto_error *out);
 
-/* An upstream's answer that another upstream may better: 3xx, 401, 402, 403, 408, 429, 5xx. */
-bool error_may_fail_over(unsigned status);
+/* The request is what an upstream finds fault with: 400, 404 by name, 413, 422. */
+bool error_is_of_request(enum error_kind kind);
+
+/* What was made of an upstream's error: may another upstream do better? Not where the request is at
+ * fault, nor for a conflict, which is with what the upstream keeps. */
+bool error_may_fail_over(const struct proto_error *error);
 
 /* Whole seconds, rounded up, at least 1; 0 when there is none or it is a date. At most 86400. */
 uint32_t error_retry_after_s(struct str retry_after, struct str retry_after_ms);

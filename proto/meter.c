@@ -33,7 +33,7 @@ keep_reported(char *out, size_t cap, struct js_value value)
 {
     struct str reported = marks_reported(value, cap - 1);
 
-    if (out[0] == '\0' && reported.ptr != NULL)
+    if (reported.ptr != NULL)
         str_copy(reported, out, cap);
 }
 
@@ -49,7 +49,8 @@ static void
 keep_names(struct meter *meter, const struct js_value values[NAME_COUNT])
 {
     keep_reported(meter->model, sizeof(meter->model), values[NAME_MODEL]);
-    keep_reported(meter->id, sizeof(meter->id), values[NAME_ID]);
+    if (meter->id[0] == '\0')
+        keep_reported(meter->id, sizeof(meter->id), values[NAME_ID]);
 }
 
 static void
@@ -82,6 +83,12 @@ static bool
 is_set(struct js_value value)
 {
     return value.type == JS_OBJECT || value.type == JS_STRING;
+}
+
+static void
+ends(struct meter *meter, enum content how)
+{
+    meter->end = MAX(meter->end, (uint8_t)how);
 }
 
 static bool
@@ -138,6 +145,8 @@ read_chunk(struct meter *meter, struct str data)
     keep_usage(meter, usage);
     if (has_choices) {
         meter->finish_seen = meter->finish_seen || some_choice_finished(choices);
+        meter->answered = meter->answered || content_in_choices(choices);
+        ends(meter, content_choices_end(choices));
         count_output(meter, data);
         return METER_PASS;
     }
@@ -156,7 +165,7 @@ openai_event(struct meter *meter, const struct sse_event *event)
         meter->ended = true;
         return METER_END;
     }
-    if (!meter->understood || event->unterminated || marks_find(event->data) != 0)
+    if (!meter->answered || event->unterminated || marks_find(event->data) != 0)
         return read_chunk(meter, event->data);
     if (!looks_like_object(event->data))
         return METER_BAD;
@@ -197,30 +206,35 @@ pass(struct meter *meter)
 
 /* ---- Responses ----------------------------------------------------------------------------- */
 
+static bool
+is_last(struct str type)
+{
+    return str_eq(type, STR("response.completed")) || str_eq(type, STR("response.incomplete")) ||
+           str_eq(type, STR("response.failed"));
+}
+
 static enum meter_verdict
 read_response(struct meter *meter, struct str data, struct str type)
 {
     struct js_value document, response, values[NAME_COUNT];
-    bool ends = str_eq(type, STR("response.completed")) ||
-                str_eq(type, STR("response.incomplete")) || str_eq(type, STR("response.failed"));
 
     if (!parse(data, &document))
         return METER_BAD;
     response = js_get(document, STR("response"));
-    if (!meter->understood) {
-        /* Nothing was sent yet: another upstream may do better. */
-        if (str_eq(type, STR("response.failed")))
-            return METER_UPSTREAM_ERROR;
-        if (response.type != JS_OBJECT)
-            return METER_BAD;
-        meter->understood = true;
-    }
+    /* The answer has not begun: another upstream may do better. */
+    if (!meter->answered && str_eq(type, STR("response.failed")))
+        return METER_UPSTREAM_ERROR;
+    if (!meter->understood && response.type != JS_OBJECT)
+        return METER_BAD;
+    meter->understood = true;
+    meter->answered = meter->answered || content_in_response_event(type, document);
     pick_members(response, names, NAME_COUNT, values);
     keep_names(meter, values);
     keep_usage(meter, usage_from_responses(values[NAME_USAGE]));
     pass(meter);
-    if (!ends)
+    if (!is_last(type))
         return METER_PASS;
+    ends(meter, str_eq(type, STR("response.completed")) ? CONTENT_EMPTY : CONTENT_SOME);
     meter->ended = true;
     meter->failed = str_eq(type, STR("response.failed"));
     return METER_END;
@@ -230,16 +244,18 @@ static enum meter_verdict
 responses_event(struct meter *meter, const struct sse_event *event)
 {
     struct str type = type_of(event);
+    struct js_value document;
 
     if (is_done(event->data))
         return stray_done(meter);
     if (str_eq(type, STR("error")))
         return METER_UPSTREAM_ERROR;
-    if (!meter->understood || str_eq(type, STR("response.completed")) ||
-        str_eq(type, STR("response.incomplete")) || str_eq(type, STR("response.failed")))
+    if (!meter->understood || is_last(type))
         return read_response(meter, event->data, type);
-    if (!looks_like_object(event->data))
+    if (meter->answered ? !looks_like_object(event->data) : !parse(event->data, &document))
         return METER_BAD;
+    if (!meter->answered)
+        meter->answered = content_in_response_event(type, document);
     if (str_ends_with(type, STR(".delta")))
         count_output(meter, event->data);
     return pass(meter);
@@ -258,6 +274,7 @@ read_message_start(struct meter *meter, struct str data)
     if (message.type != JS_OBJECT)
         return METER_BAD;
     meter->understood = true;
+    meter->answered = meter->answered || content_in_blocks(js_get(message, STR("content")));
     pick_members(message, names, NAME_COUNT, values);
     keep_names(meter, values);
     usage_anthropic_merge(&meter->partial, values[NAME_USAGE], false);
@@ -271,8 +288,20 @@ read_message_delta(struct meter *meter, struct str data)
 
     if (!parse(data, &document))
         return METER_BAD;
+    ends(meter, content_end(js_path(document, "delta", "stop_reason", NULL)));
     usage_anthropic_merge(&meter->partial, js_get(document, STR("usage")), true);
     return pass(meter);
+}
+
+static bool
+look_for_block(struct meter *meter, struct str data, struct str type)
+{
+    struct js_value document;
+
+    if (!parse(data, &document))
+        return false;
+    meter->answered = content_in_message_event(type, document);
+    return true;
 }
 
 static enum meter_verdict
@@ -289,6 +318,8 @@ anthropic_event(struct meter *meter, const struct sse_event *event)
     if (str_eq(type, STR("message_start")))
         return read_message_start(meter, event->data);
     if (!meter->understood || !looks_like_object(event->data))
+        return METER_BAD;
+    if (!meter->answered && !look_for_block(meter, event->data, type))
         return METER_BAD;
     if (str_eq(type, STR("message_delta")))
         return read_message_delta(meter, event->data);
@@ -330,6 +361,17 @@ meter_finish(const struct meter *meter)
     if (meter->ended)
         return METER_FINISH_CLEAN;
     return meter->finish_seen ? METER_FINISH_ADD_MARK : METER_FINISH_CUT;
+}
+
+enum content
+meter_content(const struct meter *meter)
+{
+    struct usage usage = meter_usage(meter);
+
+    /* Tokens that nobody sees are an answer, too: reasoning, or an end said at once. */
+    if (meter->answered || (usage.state == USAGE_PRESENT && usage.output > 0 && meter->end > 0))
+        return CONTENT_SOME;
+    return (enum content)meter->end;
 }
 
 struct usage

@@ -3,22 +3,25 @@
  * what was used, and whether the stream has come to its proper end. Constant memory.
  *
  * Content events are never parsed: a search for the few member names that matter decides
- * whether to look closer. Only the first event, reports of usage, ends and errors are read.
+ * whether to look closer. Only the events up to the first content, reports of usage, ends and
+ * errors are read.
  *
  * What the caller does:
- *  - sends the 200 and what passed once meter.understood is set, never before: until then
- *    another upstream can still be tried. What comes before it (pings, comments) is HIDE.
+ *  - sends the 200 and what passed once meter.answered is set, or its patience is over, and never
+ *    before meter.understood: until then another upstream can still be tried. What comes before
+ *    the latter (pings, comments) is HIDE.
  *  - PASS: event.raw goes to the client. HIDE: it does not. END: it does, and the stream is
  *    over; what the upstream says after it is dropped.
  *  - UPSTREAM_ERROR: raw does not pass; error_from_object(event.data) and, if the 200 was
  *    sent, error_write_event(), else a plain error answer or the next upstream.
  *  - BAD: the event is not what the protocol allows; an upstream failure.
- *  - at the stream's end without END: meter_finish().
+ *  - at the stream's end without END: meter_finish(); at any end: meter_content().
  */
 #ifndef PROTO_METER_H
 #define PROTO_METER_H
 
 #include "base/base.h"
+#include "proto/content.h"
 #include "proto/proto.h"
 #include "proto/sse.h"
 #include "proto/usage.h"
@@ -39,6 +42,8 @@ struct meter {
     enum proto_endpoint endpoint;
     bool usage_asked;     /* by the client: then the usage chunk passes */
     bool understood;      /* the first event was what it should be */
+    bool answered;        /* the answer has begun: there was content */
+    uint8_t end;          /* enum content: how it said to be complete, while not answered */
     bool ended;           /* the end mark passed */
     bool finish_seen;     /* chat, completions: some choice has its finish_reason */
     bool failed;          /* Responses ended by response.failed */
@@ -50,7 +55,7 @@ struct meter {
     uint64_t sequence_next;         /* Responses: number of the next event */
     struct usage usage;             /* OpenAI, Responses: the last usable report */
     struct usage_anthropic partial; /* Anthropic: reports so far */
-    char model[METER_MODEL_CAP];    /* as reported; "" when not */
+    char model[METER_MODEL_CAP];    /* as reported last; "" when not */
     char id[METER_ID_CAP];
 };
 
@@ -65,6 +70,9 @@ enum meter_finish {
     METER_FINISH_CUT,       /* cut: send an error event */
 };
 enum meter_finish meter_finish(const struct meter *meter);
+
+/* Whether there was anything in a stream that is over. */
+enum content meter_content(const struct meter *meter);
 
 /* The usage to charge by, valid once the stream is over: PRESENT and ZERO only when complete. */
 struct usage meter_usage(const struct meter *meter);

@@ -204,8 +204,8 @@ keep_words(struct proto_error *out, const struct said *said, struct error_secret
         out->code[0] = '\0';
 }
 
-static bool
-is_fault_of_request(enum error_kind kind)
+bool
+error_is_of_request(enum error_kind kind)
 {
     return kind == ERROR_BAD_REQUEST || kind == ERROR_CONTEXT_TOO_LONG || kind == ERROR_NO_MODEL ||
            kind == ERROR_TOO_LARGE || kind == ERROR_UNPROCESSABLE;
@@ -249,7 +249,7 @@ error_from_upstream(const struct upstream_answer *answer, struct error_secrets s
         said = said_by(document);
     enum error_kind kind = kind_of_status(answer->status, &said);
     set_message(out, kind);
-    if (is_fault_of_request(kind))
+    if (error_is_of_request(kind))
         keep_words(out, &said, secrets);
     if (answer->status == 401 || answer->status == 403)
         error_set(out, kind, NULL, NULL,
@@ -309,17 +309,16 @@ error_from_object(struct str data, struct error_secrets secrets, struct proto_er
         said = said_by(document);
     enum error_kind kind = kind_of_words(&said);
     set_message(out, kind);
-    if (is_fault_of_request(kind))
+    if (error_is_of_request(kind))
         keep_words(out, &said, secrets);
     if (kind == ERROR_LIMIT_REQUESTS)
         out->retry_after_s = 1;
 }
 
 bool
-error_may_fail_over(unsigned status)
+error_may_fail_over(const struct proto_error *error)
 {
-    return (status >= 300 && status < 400) || status == 401 || status == 402 || status == 403 ||
-           status == 408 || status == 429 || status >= 500;
+    return !error_is_of_request(error->kind) && error->kind != ERROR_CONFLICT;
 }
 
 /* Digits with an optional fraction, of which any makes one more. */

@@ -246,7 +246,7 @@ upstream_said_no(struct call *call, struct str body)
     error_from_upstream(&answer, relay_secrets(call, list), &error);
     log_info("upstream.refused", "call=%s upstream=%.*s status=%u", call->id_text,
              STR_ARGS(call_upstream(call)->name), call->upstream_status);
-    forward_failed(call, REASON_STATUS, &error, error_may_fail_over(call->upstream_status));
+    forward_failed(call, REASON_STATUS, &error, error_may_fail_over(&error));
 }
 
 static void

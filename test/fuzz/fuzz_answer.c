@@ -38,6 +38,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     ASSERT(output.len <= text.len);
     ASSERT(output.estimate <= answer_output_max(&answer));
     ASSERT(answer.kind == ANSWER_OK || !output.any);
+    if (answer.kind == ANSWER_OK)
+        ASSERT(answer_content(&answer) < CONTENT_COUNT);
 
     upstream = (struct upstream_answer){
         .status = statuses[bytes[0] % COUNT_OF(statuses)],

@@ -320,14 +320,29 @@ test_retry_after(void **state)
 static void
 test_fail_over(void **state)
 {
-    static const unsigned yes[] = {301, 401, 402, 403, 408, 429, 500, 502, 503, 504, 529};
-    static const unsigned no[] = {200, 400, 404, 409, 413, 422};
+    static const unsigned yes[] = {301, 401, 402, 403, 405, 408, 429, 500, 502, 503, 504, 529};
+    static const unsigned no[] = {400, 404, 409, 413, 422};
+    struct proto_error error;
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(yes); i++)
-        assert_true(error_may_fail_over(yes[i]));
-    for (size_t i = 0; i < COUNT_OF(no); i++)
-        assert_false(error_may_fail_over(no[i]));
+    for (size_t i = 0; i < COUNT_OF(yes) + COUNT_OF(no); i++) {
+        bool may = i < COUNT_OF(yes);
+        struct upstream_answer answer = {.status = may ? yes[i] : no[i - COUNT_OF(yes)],
+                                         .body = STR("{\"error\":{\"message\":\"x\"}}")};
+
+        error_from_upstream(&answer, secrets, &error);
+        assert_int_equal(error_may_fail_over(&error), may);
+    }
+    /* A 404 without a word is a wrong address. */
+    error_from_upstream(&(struct upstream_answer){.status = 404, .body = STR("gone")}, secrets,
+                        &error);
+    assert_true(error_may_fail_over(&error));
+    error_from_object(STR("{\"error\":{\"message\":\"x\",\"type\":\"invalid_request_error\"}}"),
+                      secrets, &error);
+    assert_false(error_may_fail_over(&error));
+    error_from_object(STR("{\"error\":{\"message\":\"x\",\"type\":\"overloaded_error\"}}"), secrets,
+                      &error);
+    assert_true(error_may_fail_over(&error));
 }
 
 static void

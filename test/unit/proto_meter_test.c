@@ -365,9 +365,11 @@ test_responses(void **state)
                 (struct want){"PEH", CREATED COMPLETED("incomplete"), METER_FINISH_CLEAN,
                               USAGE_PRESENT, 15, 5, 0, 9});
     assert_false(run.meter.failed);
-    run = check(ENDPOINT_RESPONSES, false, CREATED COMPLETED("failed"),
-                (struct want){"PE", NULL, METER_FINISH_CLEAN, USAGE_PRESENT, 15, 5, 0, 9});
+    run = check(ENDPOINT_RESPONSES, false, CREATED TEXT_DELTA(1, "a") COMPLETED("failed"),
+                (struct want){"PPE", NULL, METER_FINISH_CLEAN, USAGE_PRESENT, 15, 5, 0, 9});
     assert_true(run.meter.failed);
+    check(ENDPOINT_RESPONSES, false, CREATED COMPLETED("failed"),
+          (struct want){"PX", CREATED, METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
     check(ENDPOINT_RESPONSES, false, COMPLETED("failed"),
           (struct want){"X", "", METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
     check(ENDPOINT_RESPONSES, false, CREATED TEXT_DELTA(1, "a"),
@@ -378,6 +380,169 @@ test_responses(void **state)
           (struct want){"B", "", METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
     check(ENDPOINT_RESPONSES, false, CREATED "event: response.completed\ndata: {]\n\n",
           (struct want){"PB", CREATED, METER_FINISH_CUT, USAGE_ABSENT, 0, 0, 0, 0});
+}
+
+/* With which event, from 1, the answer has begun (0: with none), and what there is at the end. */
+static void
+check_content(enum proto_endpoint endpoint, const char *text, unsigned begins, enum content content)
+{
+    struct meter meter;
+    struct sse sse;
+    struct sse_event event;
+    unsigned at = 0, begun = 0;
+
+    meter_init(&meter, endpoint, false);
+    sse_init(&sse, SSE_EVENT_LEN_MAX);
+    sse_feed(&sse, str_from(text));
+    while (sse_next(&sse, &event) == 1) {
+        (void)meter_event(&meter, &event);
+        at++;
+        if (begun == 0 && meter.answered)
+            begun = at;
+    }
+    if (begun != begins || meter_content(&meter) != content)
+        fail_msg("begins %u, content %d: %s", begun, (int)meter_content(&meter), text);
+    sse_free(&sse);
+}
+
+#define ROLE                                                                                       \
+    CHUNK("\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]")
+#define PART(inner)                                                                                \
+    CHUNK("\"choices\":[{\"index\":0,\"delta\":{" inner "},\"finish_reason\":null}]")
+#define ENDS(why) CHUNK("\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" why "\"}]")
+#define COUNTS(out)                                                                                \
+    CHUNK("\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":" out "}")
+
+static void
+test_content_chat(void **state)
+{
+    (void)state;
+    check_content(ENDPOINT_CHAT, "", 0, CONTENT_NONE);
+    check_content(ENDPOINT_CHAT, ROLE, 0, CONTENT_NONE);
+    check_content(ENDPOINT_CHAT, ROLE DONE, 0, CONTENT_NONE);
+    check_content(ENDPOINT_CHAT, ROLE PART("\"content\":null") ": x\n\n" DONE, 0, CONTENT_NONE);
+    check_content(ENDPOINT_CHAT, ROLE DELTA("a"), 2, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, ROLE PART("\"reasoning_content\":\"a\""), 2, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, ROLE PART("\"reasoning\":\" \""), 2, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, ROLE PART("\"refusal\":\"no\""), 2, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT,
+                  PART("\"role\":\"assistant\",\"tool_calls\":[]")
+                      PART("\"tool_calls\":[{\"index\":0,\"id\":\"c\"}]"),
+                  2, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, PART("\"function_call\":{\"name\":\"f\",\"arguments\":\"\"}"), 1,
+                  CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, PART("\"audio\":{\"id\":\"a\"}"), 1, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, PART("\"what_is_new\":{\"a\":[1]}"), 1, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT,
+                  PART("\"role\":\"assistant\",\"refusal\":null,\"name\":\"x\","
+                       "\"provider_specific_fields\":{\"a\":\"b\"}"),
+                  0, CONTENT_NONE);
+    /* The second of several choices. */
+    check_content(ENDPOINT_CHAT,
+                  ROLE CHUNK("\"choices\":[{\"index\":0,\"delta\":{}},{\"index\":1,\"delta\":"
+                             "{\"content\":\"b\"}}]"),
+                  2, CONTENT_SOME);
+    /* Ended as usual without a word; for another reason; with tokens that were counted. */
+    check_content(ENDPOINT_CHAT, ROLE ENDS("stop"), 0, CONTENT_EMPTY);
+    check_content(ENDPOINT_CHAT, ROLE ENDS("stop") COUNTS("0") DONE, 0, CONTENT_EMPTY);
+    check_content(ENDPOINT_CHAT, ROLE ENDS("stop") COUNTS("2") DONE, 0, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, ROLE ENDS("content_filter") COUNTS("0") DONE, 0, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, ROLE ENDS("length") DONE, 0, CONTENT_SOME);
+    check_content(ENDPOINT_CHAT, ROLE COUNTS("2") DONE, 0, CONTENT_NONE);
+    check_content(ENDPOINT_COMPLETIONS,
+                  CHUNK("\"choices\":[{\"text\":\"\"}]") CHUNK("\"choices\":[{\"text\":\"a\"}]"), 2,
+                  CONTENT_SOME);
+}
+
+#define BLOCK_START(block)                                                                         \
+    EV("content_block_start", ",\"index\":0,\"content_block\":{\"type\":" block "}")
+#define BLOCK_STOP EV("content_block_stop", ",\"index\":0")
+#define MSG_ENDS(why, out)                                                                         \
+    EV("message_delta",                                                                            \
+       ",\"delta\":{\"stop_reason\":\"" why "\"},\"usage\":{\"output_tokens\":" out "}")
+
+static void
+test_content_messages(void **state)
+{
+    (void)state;
+    check_content(ENDPOINT_MESSAGES, MSG_START PING, 0, CONTENT_NONE);
+    check_content(ENDPOINT_MESSAGES,
+                  MSG_START BLOCK_START("\"text\",\"text\":\"\"") BLOCK_DELTA("") BLOCK_STOP STOP,
+                  0, CONTENT_NONE);
+    check_content(ENDPOINT_MESSAGES,
+                  MSG_START BLOCK_START("\"text\",\"text\":\"\"") BLOCK_DELTA("") BLOCK_DELTA("a"),
+                  4, CONTENT_SOME);
+    check_content(ENDPOINT_MESSAGES, MSG_START BLOCK_START("\"text\",\"text\":\"a\""), 2,
+                  CONTENT_SOME);
+    check_content(ENDPOINT_MESSAGES,
+                  MSG_START BLOCK_START("\"tool_use\",\"id\":\"t\",\"input\":{}"), 2, CONTENT_SOME);
+    check_content(ENDPOINT_MESSAGES, MSG_START BLOCK_START("\"redacted_thinking\",\"data\":\"x\""),
+                  2, CONTENT_SOME);
+    check_content(ENDPOINT_MESSAGES,
+                  MSG_START BLOCK_START("\"thinking\",\"thinking\":\"\",\"signature\":\"\"")
+                      EV("content_block_delta", ",\"index\":0,\"delta\":{\"type\":"
+                                                "\"signature_delta\",\"signature\":\"c2k\"}"),
+                  3, CONTENT_SOME);
+    check_content(ENDPOINT_MESSAGES, MSG_START MSG_ENDS("end_turn", "0") STOP, 0, CONTENT_EMPTY);
+    check_content(ENDPOINT_MESSAGES, MSG_START MSG_ENDS("end_turn", "3") STOP, 0, CONTENT_SOME);
+    check_content(ENDPOINT_MESSAGES, MSG_START MSG_ENDS("refusal", "0") STOP, 0, CONTENT_SOME);
+}
+
+static void
+test_content_responses(void **state)
+{
+    const char *frames = CREATED EV("response.in_progress", ",\"response\":{\"output\":[]}")
+        EV("response.output_item.added", ",\"item\":{\"type\":\"message\",\"content\":[]}")
+            EV("response.content_part.added",
+               ",\"part\":{\"type\":\"output_text\",\"text\":\"\",\"annotations\":[1]}")
+                EV("keepalive", "");
+    char text[4000];
+
+    (void)state;
+    check_content(ENDPOINT_RESPONSES, frames, 0, CONTENT_NONE);
+    snprintf(text, sizeof(text), "%s%s", frames, TEXT_DELTA(1, "a"));
+    check_content(ENDPOINT_RESPONSES, text, 6, CONTENT_SOME);
+    snprintf(text, sizeof(text), "%s%s%s", frames, TEXT_DELTA(1, ""),
+             EV("response.output_text.done", ",\"item_id\":\"m\",\"text\":\"\""));
+    check_content(ENDPOINT_RESPONSES, text, 0, CONTENT_NONE);
+    snprintf(text, sizeof(text), "%s%s", frames,
+             EV("response.completed",
+                ",\"response\":{\"output\":[{\"type\":\"message\",\"content\":"
+                "[{\"type\":\"output_text\",\"text\":\"\"}]}]}"));
+    check_content(ENDPOINT_RESPONSES, text, 0, CONTENT_EMPTY);
+    check_content(ENDPOINT_RESPONSES, CREATED COMPLETED("incomplete"), 0, CONTENT_SOME);
+    check_content(ENDPOINT_RESPONSES, CREATED COMPLETED("completed"), 0,
+                  CONTENT_SOME); /* 9 tokens */
+    check_content(
+        ENDPOINT_RESPONSES,
+        CREATED EV("response.output_item.added",
+                   ",\"item\":{\"type\":\"reasoning\",\"summary\":[]}")
+            EV("response.output_item.added",
+               ",\"item\":{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"\"}"),
+        3, CONTENT_SOME);
+    check_content(ENDPOINT_RESPONSES,
+                  CREATED EV("response.web_search_call.searching", ",\"item_id\":\"w\""), 2,
+                  CONTENT_SOME);
+    check_content(ENDPOINT_RESPONSES,
+                  CREATED EV("response.completed",
+                             ",\"response\":{\"output\":[{\"type\":\"image_generation_call\"}]}"),
+                  2, CONTENT_SOME);
+}
+
+/* The model that was reported last, in whatever event was read. */
+static void
+test_model_changes(void **state)
+{
+    struct run run;
+
+    (void)state;
+    run =
+        run_stream(ENDPOINT_CHAT, false,
+                   str_from(ROLE DELTA("a") "data: {\"model\":\"other\",\"choices\":[{\"delta\":{},"
+                                            "\"finish_reason\":\"stop\"}]}\n\n" DONE),
+                   0);
+    assert_string_equal(run.meter.model, "other");
+    run_free(&run);
 }
 
 static void
@@ -481,11 +646,20 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),           cmocka_unit_test(test_chat_variants),
-        cmocka_unit_test(test_chat_usage_bad), cmocka_unit_test(test_chat_faults),
-        cmocka_unit_test(test_messages),       cmocka_unit_test(test_messages_faults),
-        cmocka_unit_test(test_responses),      cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_chat_variants),
+        cmocka_unit_test(test_chat_usage_bad),
+        cmocka_unit_test(test_chat_faults),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_messages_faults),
+        cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_content_chat),
+        cmocka_unit_test(test_content_messages),
+        cmocka_unit_test(test_content_responses),
+        cmocka_unit_test(test_model_changes),
+        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_marks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,6 +262,64 @@ test_answers_that_are_none(void **state)
     }
 }
 
+static void
+test_empty_answers(void **state)
+{
+    static const struct {
+        enum proto_endpoint endpoint;
+        enum content content;
+        const char *body;
+    } rows[] = {
+        {ENDPOINT_CHAT, CONTENT_NONE, "{\"choices\":[]}"},
+        {ENDPOINT_CHAT, CONTENT_NONE, "{\"choices\":[{\"message\":{\"role\":\"assistant\"}}]}"},
+        {ENDPOINT_CHAT, CONTENT_EMPTY,
+         "{\"choices\":[{\"message\":{\"content\":\"\",\"refusal\":null,\"tool_calls\":[]},"
+         "\"finish_reason\":\"stop\"}]}"},
+        {ENDPOINT_CHAT, CONTENT_EMPTY,
+         "{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],"
+         "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":0}}"},
+        {ENDPOINT_CHAT, CONTENT_SOME,
+         "{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],"
+         "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}"},
+        {ENDPOINT_CHAT, CONTENT_SOME,
+         "{\"choices\":[{\"message\":{\"content\":null},\"finish_reason\":\"content_filter\"}]}"},
+        {ENDPOINT_CHAT, CONTENT_SOME, "{\"choices\":[{\"message\":{\"content\":\"a\"}}]}"},
+        {ENDPOINT_COMPLETIONS, CONTENT_NONE, "{\"choices\":[{\"text\":\"\"}]}"},
+        {ENDPOINT_COMPLETIONS, CONTENT_SOME, "{\"choices\":[{\"text\":\"a\"}]}"},
+        {ENDPOINT_EMBEDDINGS, CONTENT_NONE, "{\"data\":[]}"},
+        {ENDPOINT_EMBEDDINGS, CONTENT_SOME, "{\"data\":[{\"embedding\":[]}]}"},
+        {ENDPOINT_RESPONSES, CONTENT_NONE, "{\"output\":[]}"},
+        {ENDPOINT_RESPONSES, CONTENT_EMPTY, "{\"status\":\"completed\",\"output\":[]}"},
+        {ENDPOINT_RESPONSES, CONTENT_SOME, "{\"status\":\"queued\",\"output\":[]}"},
+        {ENDPOINT_RESPONSES, CONTENT_SOME,
+         "{\"output\":[{\"type\":\"function_call\",\"name\":\"f\"}]}"},
+        {ENDPOINT_RESPONSES, CONTENT_EMPTY,
+         "{\"output\":[{\"type\":\"message\",\"status\":\"incomplete\",\"content\":[{\"type\":"
+         "\"output_text\",\"text\":\"\",\"annotations\":[]}]}],\"status\":\"completed\"}"},
+        {ENDPOINT_MESSAGES, CONTENT_NONE, "{\"content\":[]}"},
+        {ENDPOINT_MESSAGES, CONTENT_EMPTY,
+         "{\"content\":[{\"type\":\"text\",\"text\":\"\"}],\"stop_reason\":\"end_turn\"}"},
+        {ENDPOINT_MESSAGES, CONTENT_SOME,
+         "{\"content\":[],\"stop_reason\":\"end_turn\","
+         "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}"},
+        {ENDPOINT_MESSAGES, CONTENT_SOME, "{\"content\":[],\"stop_reason\":\"max_tokens\"}"},
+        {ENDPOINT_MESSAGES, CONTENT_SOME, "{\"content\":[{\"type\":\"tool_use\",\"id\":\"t\"}]}"},
+        {ENDPOINT_COUNT_TOKENS, CONTENT_SOME, "{\"input_tokens\":0}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct page page = page_make(rows[i].body, strlen(rows[i].body));
+        struct answer answer;
+
+        answer_read(rows[i].endpoint, page.text, &answer);
+        assert_int_equal(answer.kind, ANSWER_OK);
+        if (answer_content(&answer) != rows[i].content)
+            fail_msg("%d: %s", (int)answer_content(&answer), rows[i].body);
+        page_free(&page);
+    }
+}
+
 int
 main(void)
 {
@@ -273,6 +331,7 @@ main(void)
         cmocka_unit_test(test_anthropic_stream),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_answers_that_are_none),
+        cmocka_unit_test(test_empty_answers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
