@@ -22,10 +22,15 @@
 
 struct route_table;
 
-/* What is known of one upstream. Zero is "usable, never failed". */
+/* What is known of one upstream. All zero is "usable, never failed, nothing else known". */
 struct route_health {
     bool down;             /* its circuit is open: try others first */
     uint64_t failed_at_ms; /* last failure, on any clock that is the same for all; 0 never */
+    uint32_t latency_us;   /* to the first byte; 0 unknown */
+    uint32_t us_per_token; /* of output; 0 unknown */
+    uint32_t error_ppm;    /* attempts that fail */
+    uint32_t load_ppm;     /* calls under way, of those that it takes at a time */
+    uint32_t used_ppm;     /* of the provider's own limits; at 1000000 the next call is refused */
 };
 
 struct route_ask {

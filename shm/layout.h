@@ -6,7 +6,7 @@
  *
  * each part at a multiple of REGION_ALIGN. One table is
  *
- *     counters | doorbell cursors | doorbell entries | hold slots | records
+ *     counters | doorbell cursors | doorbell entries | hold slots | records | loads
  *
  * Everything follows from the geometry, so that a found file can be compared with what it must be.
  */
@@ -38,6 +38,7 @@ struct table_parts {
     uint32_t *ring_entries;
     struct hold_slot *slots;
     struct record *records;
+    _Atomic uint32_t *loads; /* calls under way, by line of health */
 };
 
 /* False when there is no such table or it was never allocated. */

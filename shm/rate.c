@@ -93,3 +93,14 @@ rate_correct(_Atomic uint64_t *tat, struct rate rate, uint64_t taken_ns, uint64_
     } while (!atomic_compare_exchange_weak_explicit(tat, &at, next, memory_order_relaxed,
                                                     memory_order_relaxed));
 }
+
+uint32_t
+rate_used_ppm(const _Atomic uint64_t *tat, struct rate rate, uint64_t now_ns)
+{
+    uint64_t at = atomic_load_explicit(tat, memory_order_relaxed), whole_ns;
+
+    if (rate.interval_ns == 0 || at <= now_ns)
+        return 0;
+    whole_ns = add_capped(rate.burst_ns, rate.interval_ns, UINT64_MAX);
+    return (uint32_t)((unsigned __int128)MIN(at - now_ns, whole_ns) * 1000000u / whole_ns);
+}

@@ -47,7 +47,7 @@ const struct region_geometry region_geometry_default = {
     .key_max = 1u << 22,
     .key_extra_max = 1u << 18,
     .name_max = 4096,
-    .health_max = 1024,
+    .health_max = 2048,
     .idem_max = 1u << 16,
     .table_max = REGION_TABLES_MAX,
     .slot_max = 16384,
@@ -83,19 +83,20 @@ geometry_ok(const struct region_geometry *g)
 }
 
 struct table_offsets {
-    uint64_t ring, ring_entries, slots, records, end;
+    uint64_t ring, ring_entries, slots, records, loads, end;
 };
 
 static struct table_offsets
-table_offsets(uint64_t slot_max)
+table_offsets(const struct region_geometry *g)
 {
     struct table_offsets at;
 
     at.ring = TABLE_STATS_BYTES;
     at.ring_entries = at.ring + sizeof(struct hold_ring);
-    at.slots = at.ring_entries + slot_max * sizeof(uint32_t);
-    at.records = at.slots + slot_max * sizeof(struct hold_slot);
-    at.end = aligned(at.records + slot_max * sizeof(struct record));
+    at.slots = at.ring_entries + (uint64_t)g->slot_max * sizeof(uint32_t);
+    at.records = at.slots + (uint64_t)g->slot_max * sizeof(struct hold_slot);
+    at.loads = at.records + (uint64_t)g->slot_max * sizeof(struct record);
+    at.end = aligned(at.loads + (uint64_t)g->health_max * sizeof(uint32_t));
     return at;
 }
 
@@ -108,7 +109,7 @@ region_layout(const struct region_geometry *geometry, struct region_layout *out)
 
     if (!geometry_ok(g))
         return false;
-    layout.table_bytes = table_offsets(g->slot_max).end;
+    layout.table_bytes = table_offsets(g).end;
     /* Index 0 is never used, hence one more than there can be. */
     layout.part_bytes[REGION_ACCOUNTS] = ((uint64_t)g->account_max + 1) * sizeof(struct account);
     layout.part_bytes[REGION_BUDGETS] = ((uint64_t)g->budget_max + 1) * sizeof(struct budget);
@@ -154,13 +155,14 @@ region_table_parts(const struct region *region, uint32_t table_idx, struct table
     /* Pairs with the release in region_table_ensure(), made in another process perhaps. */
     if (!(atomic_load_explicit(&header->table_ready, memory_order_acquire) >> table_idx & 1))
         return false;
-    at = table_offsets(header->geometry.slot_max);
+    at = table_offsets(&header->geometry);
     table = region->base + table_off(header, table_idx);
     out->stats = (_Atomic uint64_t *)(void *)table;
     out->ring = (struct hold_ring *)(void *)(table + at.ring);
     out->ring_entries = (uint32_t *)(void *)(table + at.ring_entries);
     out->slots = (struct hold_slot *)(void *)(table + at.slots);
     out->records = (struct record *)(void *)(table + at.records);
+    out->loads = (_Atomic uint32_t *)(void *)(table + at.loads);
     return true;
 }
 

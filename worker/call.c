@@ -6,10 +6,10 @@
 #include "base/str.h"
 #include "base/ucr.h"
 #include "shm/account.h"
-#include "shm/health.h"
 #include "shm/rate.h"
 #include "worker/callid.h"
 #include "worker/client.h"
+#include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/idem.h"
 #include "worker/relay.h"
@@ -23,7 +23,6 @@
 #define HOLD_TRIES_OFTEN 20u
 #define HOLD_TRY_SLOW_MS 50u
 #define HOLD_TRIES 56u
-#define HEALTH_FRESH_MS 10u
 #define KEY_GLOBS_MAX 64
 /* A prompt's tokens are never more than its bytes; as a guess they are a quarter. */
 #define BYTES_PER_TOKEN 4
@@ -130,6 +129,7 @@ call_end(struct call *call)
     call_set_state(call, CALL_OVER);
     if (call->uconn)
         uconn_cancel(call->uconn);
+    feed_over(call);
     if (call->inflight)
         key_leave(call->key);
     if (call->tpm_taken_ns > 0) /* it was never held: it used nothing */
@@ -281,28 +281,6 @@ admit_limits(struct call *call, struct proto_error *error)
     return true;
 }
 
-/* What is known of upstreams, read from the region at most every 10 ms. */
-static const struct route_health *
-health_now(struct worker *w)
-{
-    uint64_t now_ms = worker_now_ms(w);
-
-    if (now_ms - w->health_ms >= HEALTH_FRESH_MS) {
-        w->health_ms = now_ms;
-        w->health_any_down = false;
-        for (size_t i = 0; i < w->conf->upstream_count; i++) {
-            const struct health *h = w->pools[i].health;
-            bool down = h != NULL && !health_usable(h, now_ms);
-
-            w->health[i].down = down;
-            w->health[i].failed_at_ms =
-                down ? atomic_load_explicit(&h->open_until_ms, memory_order_relaxed) : 0;
-            w->health_any_down |= down;
-        }
-    }
-    return w->health_any_down ? w->health : NULL;
-}
-
 static size_t
 key_globs(const struct key_extra *extra, struct str globs[KEY_GLOBS_MAX])
 {
@@ -378,7 +356,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
         .channel_named = channel,
         .model_globs = globs,
         .model_glob_count = key_globs(extra, globs),
-        .health = health_now(w),
+        .health = feed_look(w),
         .rng_state = &w->rng,
     };
     enum route_result result;

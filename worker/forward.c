@@ -10,6 +10,7 @@
 #include "shm/health.h"
 #include "shm/rate.h"
 #include "worker/call.h"
+#include "worker/feed.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/uconn.h"
@@ -24,13 +25,15 @@ log_failed(const struct call *call, enum record_reason reason, const char *text)
              call->upstream_status, text ? log_quote(str_from(text)) : "-");
 }
 
-/* Does the failure speak against the upstream, so that others should be spared it? */
-static bool
-blames_upstream(enum record_reason reason, unsigned status)
+/* Nobody is left who could do better: the client gets what the last one said. */
+static void
+give_up(struct call *call)
 {
-    if (reason == REASON_STATUS)
-        return status >= 500 || status == 401 || status == 403;
-    return reason != REASON_NONE && reason != REASON_CLIENT_GONE && reason != REASON_NO_CONNECTION;
+    unsigned status = error_status(call->last_error.kind, PROTO_OPENAI);
+
+    if (status == 502 || status == 504)
+        stat_add(call->worker->stats, STAT_UPSTREAM_FAILED, 1);
+    call_fail(call, &call->last_error);
 }
 
 void
@@ -38,12 +41,10 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
                bool may_fail_over)
 {
     struct worker *w = call->worker;
-    struct health *health = call_pool(call)->health;
     struct uconn *uc = call->uconn;
 
     settle_attempt(call, reason, call->upstream_status);
-    if (health != NULL && blames_upstream(reason, call->upstream_status))
-        health_failed(health, worker_now_ms(w));
+    feed_failed(call, reason, call->upstream_status);
     if (uc != NULL)
         uconn_cancel(uc);
     call->last_error = *error;
@@ -59,9 +60,7 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
         forward_next(call);
         return;
     }
-    if (blames_upstream(reason, error_status(error->kind, PROTO_OPENAI)))
-        stat_add(w->stats, STAT_UPSTREAM_FAILED, 1);
-    call_fail(call, &call->last_error);
+    give_up(call);
 }
 
 /* ---- getting a connection ---- */
@@ -77,28 +76,34 @@ no_connection(struct call *call, const char *why)
     forward_failed(call, REASON_NO_CONNECTION, &error, true);
 }
 
-/* Passes over upstreams whose circuit is open, unless none is left: then the last one is tried all the
- * same, since a refusal would help nobody. */
-static void
-skip_down(struct call *call)
+/* From the candidate that the call is at, the first whose circuit lets it through. If there is none,
+ * and none was tried before, the first one all the same: a refusal would help nobody. */
+static bool
+find_candidate(struct call *call)
 {
-    uint64_t now_ms = worker_now_ms(call->worker);
+    uint8_t first = call->candidate;
 
-    while (call_pool(call)->health != NULL && !health_begin(call_pool(call)->health, now_ms) &&
-           call->candidate + 1u < call->plan.candidate_count)
-        call_set_candidate(call, call->candidate + 1);
+    while (!feed_begin(call, false)) {
+        if (call->candidate + 1u < call->plan.candidate_count) {
+            call_set_candidate(call, (uint8_t)(call->candidate + 1));
+            continue;
+        }
+        if (call->tried)
+            return false;
+        call_set_candidate(call, first);
+        return feed_begin(call, true);
+    }
+    return true;
 }
 
-void
-forward_next(struct call *call)
+/* Also once more, on a new connection, as the same attempt. */
+static void
+forward_dial(struct call *call)
 {
-    const struct conf_upstream *upstream;
-    struct pool *pool;
+    const struct conf_upstream *upstream = call_upstream(call);
+    struct pool *pool = call_pool(call);
     uint64_t retry_ns;
 
-    skip_down(call);
-    upstream = call_upstream(call);
-    pool = call_pool(call);
     call->attempt_us = worker_mono_us(call->worker);
     if (upstream->rpm > 0 && pool->health != NULL &&
         !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1,
@@ -120,6 +125,15 @@ forward_next(struct call *call)
         no_connection(call, "has no connection free");
         return;
     }
+}
+
+void
+forward_next(struct call *call)
+{
+    if (find_candidate(call))
+        forward_dial(call);
+    else
+        give_up(call);
 }
 
 void
@@ -256,7 +270,7 @@ forward_broken_kept(struct call *call, const char *text)
         call->stale_retried = true;
         uconn_cancel(uc);
         uconn_drop_idle(call_pool(call));
-        forward_next(call);
+        forward_dial(call);
         return;
     }
     log_failed(call, REASON_RESET, text);

@@ -7,9 +7,9 @@
 #include "base/ucr.h"
 #include "proto/answer.h"
 #include "proto/headers.h"
-#include "shm/health.h"
 #include "worker/call.h"
 #include "worker/client.h"
+#include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/settle.h"
 #include "worker/stream.h"
@@ -243,6 +243,7 @@ upstream_said_no(struct call *call, struct str body)
         else if (str_eq(name, STR("retry-after-ms")))
             answer.retry_after_ms = value;
     }
+    call->wait_s = error_retry_after_s(answer.retry_after, answer.retry_after_ms);
     error_from_upstream(&answer, relay_secrets(call, list), &error);
     log_info("upstream.refused", "call=%s upstream=%.*s status=%u", call->id_text,
              STR_ARGS(call_upstream(call)->name), call->upstream_status);
@@ -302,9 +303,8 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
     int64_t charge_ucr;
 
     settle_attempt(call, REASON_NONE, 200);
-    if (call_pool(call)->health)
-        health_ok(call_pool(call)->health,
-                  (uint32_t)(worker_mono_us(call->worker) - call->attempt_us));
+    feed_ok_whole(call, answer->usage.state == USAGE_PRESENT ? answer->usage.output
+                                                             : output.estimate);
     call->response_bytes = body.len;
     if (end.usage.state != USAGE_PRESENT && end.usage.state != USAGE_ZERO) {
         struct price_count count = {.input = call->input_estimate,

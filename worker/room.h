@@ -81,7 +81,6 @@ struct worker {
     struct pool *pools;  /* by upstream index */
     struct route_health *health; /* by upstream index; as of health_ms */
     uint64_t health_ms;
-    bool health_any_down;
     /* Name ids by index of the configuration, and the way back for channels. */
     uint16_t *model_name, *family_name, *channel_name;
     int16_t *channel_of_name; /* by name id; -1 */
@@ -184,6 +183,8 @@ struct call {
     bool inflight;            /* counted in the key's calls in flight */
     bool head_sent;           /* the client has its 200 */
     bool stale_retried;       /* a pooled connection was found dead once for this candidate */
+    bool tried;               /* a candidate was tried, and failed */
+    uint8_t pass;             /* enum health_pass of the attempt */
     uint8_t hold_tries;
     uint16_t upstream_status; /* of the answer being read */
 
@@ -210,6 +211,9 @@ struct call {
     int64_t start_wall_us;
     uint64_t start_us;        /* monotonic */
     uint64_t attempt_us;      /* monotonic, when the attempt under way began */
+    uint64_t first_byte_us;   /* monotonic, when its stream did; feed.c's */
+    struct health *entered;   /* where the attempt counts as under way, or NULL; feed.c's */
+    uint32_t wait_s;          /* what the upstream said to wait before the next call; 0 nothing */
     uint64_t deadline_ms;     /* of the whole call, in net_now_ms() */
 
     struct str down_lines;    /* headers from upstream for the client, written; in arena */

@@ -5,9 +5,9 @@
 
 #include "base/log.h"
 #include "base/str.h"
-#include "shm/health.h"
 #include "worker/call.h"
 #include "worker/client.h"
+#include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
@@ -45,9 +45,7 @@ send_head(struct call *call, struct gather *g)
 
     call_set_state(call, CALL_STREAM);
     settle_attempt(call, REASON_NONE, 200);
-    if (call_pool(call)->health)
-        health_ok(call_pool(call)->health,
-                  (uint32_t)(worker_mono_us(call->worker) - call->attempt_us));
+    feed_ok(call);
     client_head(client, &out, 200, (struct str){call->id_text, CALL_ID_LEN});
     h1_out_lines(&out, call->down_lines);
     call_head_lines(call, &out, str_from(call->meter.model));
@@ -189,6 +187,7 @@ stream_complete(struct call *call, struct gather *g, struct str last, struct str
     if (!call->head_sent && !stream_flush(call, g))
         return;
     stream_used(call, &end);
+    feed_streamed(call, end.usage.output);
     charge_ucr = settle_call(call, &end);
     if (call->uconn)
         uconn_release(call->uconn);
@@ -226,7 +225,6 @@ void
 stream_broken(struct call *call, enum record_reason reason, const struct proto_error *error)
 {
     struct settle_end end = {.outcome = reason == REASON_NONE ? OUTCOME_CANCELLED : OUTCOME_CUT};
-    struct worker *w = call->worker;
     uint64_t sequence = call->meter.sequence_next;
     enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;
     struct client *client;
@@ -235,8 +233,8 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
 
     if (reason == REASON_NO_CONNECTION)
         end.outcome = OUTCOME_HOLD_ENDED;
-    if (call_pool(call)->health && end.outcome == OUTCOME_CUT)
-        health_failed(call_pool(call)->health, worker_now_ms(w));
+    if (end.outcome == OUTCOME_CUT)
+        feed_failed(call, reason, 0);
     stream_used(call, &end);
     /* A report that came before the cut is not the whole: progress has the larger of both, once it
      * knows of the events that came in one piece with the cut. */

@@ -1,9 +1,9 @@
 #include "worker/uconn.h"
 
 #include "net/dial.h"
-#include "shm/health.h"
 #include "shm/names.h"
 #include "worker/call.h"
+#include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/relay.h"
 
@@ -54,7 +54,7 @@ pool_init(struct pool *pool, struct worker *w, size_t upstream_idx, struct tls_c
     pool->conf = conf;
     pool->tls = tls;
     pool->name_id = name_intern(w->region, conf->name);
-    pool->health = pool->name_id ? health_at(w->region, pool->name_id) : NULL;
+    feed_introduce(pool);
     list_init(&pool->idle);
     pool->open_max = (conf->connections_max + w->inherit->worker_count - 1) /
                      w->inherit->worker_count;

@@ -371,6 +371,8 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     if (rc == 0)
         rc = hold_table_open(w->region, inherit->table_idx, &w->holds);
     if (rc == 0)
+        health_loads_clear(w->region, inherit->table_idx);
+    if (rc == 0)
         rc = net_init(&w->net, &options);
     if (rc == 0)
         rc = make_tables(w);

@@ -60,20 +60,26 @@ use_a_key(uint64_t n)
 }
 
 static void
-use_names(uint64_t n)
+use_names(uint64_t n, uint32_t table_idx)
 {
     char text[16];
     int len = snprintf(text, sizeof(text), "model-%d", (int)(n % 40));
     uint16_t id = name_intern(t.region, (struct str){text, (size_t)len});
-    struct health *health = health_at(t.region, (uint16_t)(1 + n % 8));
+    struct health *health = health_at(t.region, (uint16_t)(1 + n % 8), 0);
+    enum health_pass pass;
 
     if (id == 0 || name_text(t.region, id).len != (size_t)len)
         abort();
+    pass = health_begin(t.region, health, table_idx, n % 100000, 1000);
+    if (!health_enter(t.region, table_idx, health, 0))
+        abort();
     if (n % 3 == 0)
-        health_failed(health, n);
+        (void)health_failed(health, pass, (enum health_class)(n % HEALTH_CLASS_COUNT), n % 100000, 0);
     else
-        health_ok(health, 5);
-    (void)health_usable(health, n);
+        (void)health_ok(health, pass, n % 100000, 5);
+    (void)health_usable(health, n % 100000);
+    (void)health_load(t.region, health);
+    health_leave(t.region, table_idx, health);
 }
 
 /* False when the worker dies with the hold in its hands. */
@@ -123,7 +129,7 @@ worker_main(void *arg)
     for (int i = 0; alive && i < CALLS_A_LIFE; i++) {
         region_turn_begin(table, (uint64_t)i);
         use_a_key(rng_next(&worker->rng));
-        use_names(rng_next(&worker->rng));
+        use_names(rng_next(&worker->rng), worker->table_idx);
         alive = call(&holds, &worker->rng);
         stat_add(stat_at(t.region, worker->table_idx), STAT_CALLS, 1);
         if (alive) /* else it dies in its turn */

@@ -1,0 +1,37 @@
+/*
+ * Between the attempts of calls and the health that all workers share: what became of an attempt
+ * goes to the line of the upstream's credential, and what the lines say goes to route as a snapshot.
+ *
+ * An attempt begins with feed_begin() and ends in feed_ok(), feed_failed() or feed_over(), after
+ * which it has no ticket and is not counted as under way. A failure after feed_ok() (the answer had
+ * begun) is reported once more, to feed_failed().
+ */
+#ifndef WORKER_FEED_H
+#define WORKER_FEED_H
+
+#include "shm/health.h"
+#include "worker/room.h"
+
+/* What the worker knows of an upstream as it starts. */
+void feed_introduce(struct pool *pool);
+
+/* What is known of upstreams, by index; read from the region at most every 10 ms. */
+const struct route_health *feed_look(struct worker *w);
+
+/* May the candidate that the call is at be tried? Also when its circuit is open if `must`. */
+bool feed_begin(struct call *call, bool must) MUST_CHECK;
+/* Its answer has begun. */
+void feed_ok(struct call *call);
+/* The same for an answer that came whole, with so many tokens of output. */
+void feed_ok_whole(struct call *call, uint64_t output_tokens);
+/* A stream that went well has ended. */
+void feed_streamed(struct call *call, uint64_t output_tokens);
+/* status: that the upstream answered with; 0 none. What it asked us to wait is in call->wait_s. */
+void feed_failed(struct call *call, enum record_reason reason, unsigned status);
+/* The attempt is over, whatever came of it. Safe to call twice. */
+void feed_over(struct call *call);
+
+/* Does such a failure speak against an upstream? Then *why is its class. */
+bool feed_blames(enum record_reason reason, unsigned status, enum health_class *why);
+
+#endif
