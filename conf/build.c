@@ -449,6 +449,7 @@ static const struct plan plans[] = {
      CONF_NAME_LEN_MAX, ""},
     {CONF_S_AUTO, build_auto, sizeof(struct conf_auto), CONF_AUTO_COUNT_MAX,
      CONF_MODEL_NAME_LEN_MAX, MODEL_NAME_ALSO},
+    {CONF_S_RULE, build_rule, sizeof(struct conf_rule), CONF_RULE_COUNT_MAX, CONF_NAME_LEN_MAX, ""},
 };
 
 static size_t
@@ -595,6 +596,7 @@ build_conf(struct load *load)
     conf->models = build_kind(load, &plans[1], &conf->model_count);
     conf->channels = build_kind(load, &plans[2], &conf->channel_count);
     conf->autos = build_kind(load, &plans[3], &conf->auto_count);
+    conf->rules = build_kind(load, &plans[4], &conf->rule_count);
     build_all_limits(load);
     if (!load->no_memory)
         build_maps(load);

@@ -33,11 +33,25 @@ struct draft_channel {
     struct conf_strs weights;
 };
 
+struct draft_rule {
+    struct conf_rule out;
+    struct str hours;
+    struct str zone;
+    struct str exhausted;
+    struct str to_model;
+    struct conf_strs to_channel;
+    struct conf_strs fallback;
+};
+
 /* Fills *draft, zeroed before, by the section's rows: what the file states, else the default. */
 void build_fill(struct load *load, const struct raw_section *section, void *draft);
 
 /* Everything: load->sections become load->conf. Faults are added as they are found. */
 void build_conf(struct load *load);
+
+/* One rule by itself, and then all of them with what they refer to: rule.c. */
+void build_rule(struct load *load, struct raw_section *section, void *slot);
+void check_rules(struct load *load);
 
 /*
  * References between sections, and what only shows in the whole. After build_conf(), and only

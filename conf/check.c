@@ -349,6 +349,7 @@ check_conf(struct load *load)
         else if (s->kind == CONF_S_MODEL && s->index < conf->model_count)
             check_origin(load, s, &conf->models[s->index]);
     }
+    check_rules(load);
     if (load->faults->fault_count == 0)
         check_idle(load);
 }

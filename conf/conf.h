@@ -16,11 +16,13 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/zone.h"
 
 #define CONF_UPSTREAM_COUNT_MAX 1024
 #define CONF_MODEL_COUNT_MAX 4096
 #define CONF_CHANNEL_COUNT_MAX 256
 #define CONF_AUTO_COUNT_MAX 64
+#define CONF_RULE_COUNT_MAX 256
 #define CONF_NAME_LEN_MAX 64       /* of upstreams, channels, families */
 #define CONF_MODEL_NAME_LEN_MAX 92 /* of models, their aliases, autos */
 #define CONF_TIER_COUNT_MAX 8
@@ -151,7 +153,8 @@ struct conf_use {
 
 struct conf_channel {
     struct str name;
-    struct str title; /* the name when not stated */
+    struct str title;  /* the name when not stated */
+    struct str source; /* what kind of source, for people; STR_NONE: not stated */
     /* Credits per unit of list price, in millionths, by enum conf_currency. */
     int64_t multiplier_u[CONF_CURRENCY_COUNT];
     const struct conf_use *uses;
@@ -167,6 +170,31 @@ struct conf_auto {
     int64_t latency_u;
     int64_t cost_u;
     int64_t quality_u;
+};
+
+/*
+ * Where calls of some kind go. Ordered as in the file; the first whose conditions all hold decides.
+ * A condition that is not stated holds. What a rule names is there, and it does at least one thing.
+ */
+struct conf_rule {
+    struct str name;
+    struct conf_strs models;   /* globs over what was asked for */
+    struct conf_strs projects; /* globs */
+    struct conf_strs keys;     /* globs over keys' names */
+    unsigned needs;            /* 1u << enum conf_can: all of these */
+    uint64_t context_above;    /* tokens; 0: not stated */
+    uint64_t context_below;
+    bool has_hours;
+    struct zone_hours hours;
+    struct zone zone;
+    int exhausted_idx; /* a channel, or CONF_NONE */
+
+    int to_model_idx; /* or CONF_NONE */
+    int to_auto_idx;  /* likewise; not both */
+    const uint16_t *to_channels;
+    size_t to_channel_count;
+    const uint16_t *fallbacks; /* models */
+    size_t fallback_count;
 };
 
 struct conf_limits {
@@ -233,6 +261,8 @@ struct conf {
     size_t channel_count;
     const struct conf_auto *autos;
     size_t auto_count;
+    const struct conf_rule *rules;
+    size_t rule_count;
     struct conf_limits limits;
     /*
      * A hash of conf_prices_json(): equal for equal prices, whatever else the file says. Never 0.

@@ -173,15 +173,18 @@ static const struct conf_key tier_keys[] = {
 static const struct conf_key channel_keys[] = {
     KEY_STRING("title", CHANNEL, out.title, .min = 1, .max = 128,
                .doc = "The name that people are shown."),
-    KEY_DECIMAL("multiplier", CHANNEL, out.multiplier_u[CONF_USD], .max = CONF_MULTIPLIER_MAX_U,
-                .def = "1", .doc = "Credits per USD of list price."),
-    KEY_DECIMAL("multiplier-cny", CHANNEL, out.multiplier_u[CONF_CNY], .max = CONF_MULTIPLIER_MAX_U,
-                .def = "1", .doc = "Credits per CNY of list price."),
+    KEY_DECIMAL("multiplier", CHANNEL, out.multiplier_u[CONF_USD], .min = 1,
+                .max = CONF_MULTIPLIER_MAX_U, .def = "1", .doc = "Credits per USD of list price."),
+    KEY_DECIMAL("multiplier-cny", CHANNEL, out.multiplier_u[CONF_CNY], .min = 1,
+                .max = CONF_MULTIPLIER_MAX_U, .def = "1", .doc = "Credits per CNY of list price."),
     KEY_STRINGS("use", CHANNEL, use, .required = true, .min = 1, .max = CONF_NAME_LEN_MAX,
                 .doc = "The upstreams of this channel."),
     KEY_STRINGS("weights", CHANNEL, weights, .empty_ok = true, .min = 1, .max = 128,
                 .doc = "Pairs UPSTREAM=N: how often each comes first, in proportion. 1 when "
                        "absent; 0 only when all others are down."),
+    KEY_STRING("source", CHANNEL, out.source, .min = 1, .max = 64,
+               .doc = "What kind of source it is, as people are told: official, reseller, mixed, or "
+                      "other words."),
     KEY_BOOL("public", CHANNEL, out.is_public, .def = "true",
              .doc = "A key without a list of channels may use it."),
 };
@@ -196,6 +199,41 @@ static const struct conf_key auto_keys[] = {
                 .doc = "Weight of a low price."),
     KEY_DECIMAL("quality", AUTO, quality_u, .max = CONF_MICRO, .def = "0.3",
                 .doc = "Weight of the model's quality."),
+};
+
+#define RULE struct draft_rule
+static const struct conf_key rule_keys[] = {
+    KEY_STRINGS("model", RULE, out.models, .empty_ok = true, .min = 1, .max = 255,
+                .doc = "Globs over the model that the caller asks for, by its name, one of its "
+                       "aliases, or as it was written."),
+    KEY_STRINGS("project", RULE, out.projects, .empty_ok = true, .min = 1, .max = 255,
+                .doc = "Globs over the name of the key's project."),
+    KEY_STRINGS("key", RULE, out.keys, .empty_ok = true, .min = 1, .max = 255,
+                .doc = "Globs over the name of the key."),
+    KEY_BITS("needs", RULE, out.needs, conf_can_name, .empty_ok = true,
+             .doc = "What the request needs, each of these: tools or images in it, for example."),
+    KEY_UINT("context-above", RULE, out.context_above, .min = 1, .max = 1000000000,
+             .doc = "The request's input comes to more tokens than this, by its size."),
+    KEY_UINT("context-below", RULE, out.context_below, .min = 1, .max = 1000000000,
+             .doc = "The request's input comes to fewer tokens than this, by its size."),
+    KEY_STRING("hours", RULE, hours, .min = 1, .max = 16,
+               .doc = "The part of the day, such as 22:00-06:00: from the first moment inclusive to "
+                      "the second exclusive."),
+    KEY_STRING("zone", RULE, zone, .min = 1, .max = ZONE_NAME_LEN_MAX, .def = "UTC",
+               .doc = "The time zone of hours, by its name in the tz database."),
+    KEY_STRING("exhausted", RULE, exhausted, .min = 1, .max = CONF_NAME_LEN_MAX,
+               .doc = "A channel in which every upstream that could serve the call is down or at "
+                      "its limit."),
+    KEY_STRING("to-model", RULE, to_model, .min = 1, .max = CONF_MODEL_NAME_LEN_MAX,
+               .doc = "The model, or auto name, that serves the call instead."),
+    KEY_STRINGS("to-channel", RULE, to_channel, .empty_ok = true, .min = 1,
+                .max = CONF_NAME_LEN_MAX,
+                .doc = "The channels that the call goes to, in this order, of those that its key "
+                       "may use."),
+    KEY_STRINGS("fallback", RULE, fallback, .empty_ok = true, .min = 1,
+                .max = CONF_MODEL_NAME_LEN_MAX,
+                .doc = "Models of the same family to try in this order when the model itself "
+                       "fails, for keys that allow siblings."),
 };
 
 #define LIMITS struct conf_limits
@@ -269,6 +307,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                         "A service tier: upstreams and what they cost."},
     [CONF_S_AUTO] = {"auto", true, CONF_NONE, auto_keys, COUNT_OF(auto_keys),
                      "A model name that chooses the model for the caller."},
+    [CONF_S_RULE] = {"rule", true, CONF_NONE, rule_keys, COUNT_OF(rule_keys),
+                     "Where calls of some kind go."},
     [CONF_S_LIMITS] = {"limits", false, CONF_NONE, limits_keys, COUNT_OF(limits_keys),
                        "What one client or upstream may take."},
 };

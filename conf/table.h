@@ -58,6 +58,7 @@ enum conf_section_kind {
     CONF_S_TIER,
     CONF_S_CHANNEL,
     CONF_S_AUTO,
+    CONF_S_RULE,
     CONF_S_LIMITS,
     CONF_SECTION_COUNT
 };
