@@ -393,6 +393,40 @@ def test_cut(sim, how):
         sim.chat({"hangup": 1, "cut-how": how})
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_cut_head(sim, stream):
+    for fault, last in (("half", b""), ("whole", b"\r\n\r\n")):
+        body = json.dumps({"model": "m+cut-head=" + fault, "messages": USER, "stream": stream})
+        with socket.create_connection(("127.0.0.1", sim.port), 20) as s:
+            s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+                      % len(body) + body.encode())
+            got = b""
+            while part := s.recv(65536):
+                got += part
+        assert got.startswith(b"HTTP/1.1 200 OK\r\n"), got
+        assert got.endswith(last) and (b"\r\n\r\n" in got) == (fault == "whole"), got
+
+
+def test_other_model(sim):
+    assert json.loads(sim.chat({"other-model": 0})[1])["model"] == "another-model"
+    assert json.loads(sim.messages({"other-model": 0})[1])["model"] == "another-model"
+    assert json.loads(sim.responses({"other-model": 0})[1])["model"] == "another-model"
+    found = events(sim.chat({"other-model": 2, "words": 3}, stream=True)[1])
+    assert [json.loads(d)["model"] for _, d in found[:-1]] == ["sim-chat"] * 2 + ["another-model"] * 3
+    found = events(sim.messages({"other-model": 0}, stream=True)[1])
+    assert json.loads(found[0][1])["message"]["model"] == "another-model"
+    found = events(sim.responses({"other-model": 3}, stream=True)[1])
+    assert json.loads(found[0][1])["response"]["model"] == "sim-r"
+    assert json.loads(found[-1][1])["response"]["model"] == "another-model"
+
+
+def test_bad_event(sim):
+    found = events(sim.chat({"bad-event": 2, "words": 4}, stream=True)[1])
+    assert len(found) == 7 and found[-1][1] == "[DONE]"
+    with pytest.raises(ValueError):
+        json.loads(found[2][1])
+
+
 def test_clean_ends_without_mark(sim):
     _, stream = sim.chat({"cut-clean": 3, "words": 10}, stream=True)
     assert len(events(stream)) == 3

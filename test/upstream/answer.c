@@ -337,6 +337,28 @@ hang_up(struct conn *c)
     call_sent(c);
 }
 
+/* A head, or half of one, and then nothing, or the end. */
+static void
+head_cut(struct conn *c)
+{
+    struct call *call = c->call;
+    const struct faults *f = &call->faults;
+
+    call->incomplete = true;
+    call->status = 200;
+    call->framing = call->stream ? FRAME_CHUNKED : FRAME_LENGTH;
+    out_buf.len = 0;
+    head_write(&out_buf, call, 200, call->stream ? "text/event-stream" : "application/json", 1000);
+    if (f->value[F_CUT_HEAD] == HEAD_HALF)
+        out_buf.len /= 2;
+    conn_send(c, out_buf.ptr, out_buf.len);
+    if (fault_set(f, F_STALL)) {
+        call->stage = STAGE_STALLED;
+        return;
+    }
+    hang_up(c);
+}
+
 static void
 garbage_send(struct conn *c)
 {
@@ -416,6 +438,8 @@ fault_answer(struct conn *c)
 
     if (fault_on(f, F_HANGUP)) {
         hang_up(c);
+    } else if (fault_on(f, F_CUT_HEAD)) {
+        head_cut(c);
     } else if (fault_on(f, F_ENDLESS_HEADERS) || fault_on(f, F_ENDLESS_1XX)) {
         endless_begin(c);
     } else if (fault_on(f, F_ECHO_AUTH)) {

@@ -25,6 +25,15 @@ reasoning_shown(const struct call *call)
 }
 
 const char *
+model_named(const struct call *call)
+{
+    uint32_t from = fault_get(&call->faults, F_OTHER_MODEL, UINT32_MAX);
+
+    return from == UINT32_MAX || (call->stream && call->events < from) ? call->model
+                                                                        : "another-model";
+}
+
+const char *
 stop_reason(const struct call *call)
 {
     if (call->endpoint == EP_MESSAGES)
@@ -78,7 +87,7 @@ chat_write(const struct call *call, struct buf *out)
     buf_add_fmt(out,
                 "{\"id\":\"chatcmpl-sim%016llx\",\"object\":\"chat.completion\",\"created\":%lld,"
                 "\"model\":\"%s\",\"choices\":[",
-                (unsigned long long)call->seq, (long long)started_s, call->model);
+                (unsigned long long)call->seq, (long long)started_s, model_named(call));
     for (uint32_t i = 0; i < call->choices; i++)
         chat_choice_write(call, out, i);
     add(out, "]");
@@ -92,7 +101,7 @@ completions_write(const struct call *call, struct buf *out)
     buf_add_fmt(out,
                 "{\"id\":\"cmpl-sim%016llx\",\"object\":\"text_completion\",\"created\":%lld,"
                 "\"model\":\"%s\",\"choices\":[",
-                (unsigned long long)call->seq, (long long)started_s, call->model);
+                (unsigned long long)call->seq, (long long)started_s, model_named(call));
     for (uint32_t i = 0; i < call->choices; i++) {
         buf_add_fmt(out, "%s{\"index\":%u,\"text\":\"", i > 0 ? "," : "", i);
         add_text(call, out);
@@ -155,7 +164,7 @@ embeddings_write(const struct call *call, struct buf *out)
             buf_add_fmt(out, "%s%.3f", i > 0 ? "," : "[", (double)embedding_value(input, i));
         add(out, "]}");
     }
-    buf_add_fmt(out, "],\"model\":\"%s\"", call->model);
+    buf_add_fmt(out, "],\"model\":\"%s\"", model_named(call));
     usage_write(out, call);
     add(out, "}");
 }
@@ -237,7 +246,7 @@ response_object_write(const struct call *call, struct buf *out, bool at_end)
                 "\"instructions\":null,\"max_output_tokens\":null,\"model\":\"%s\"",
                 (unsigned long long)call->seq, (long long)started_s, status,
                 at_end && call->cap_reached ? "{\"reason\":\"max_output_tokens\"}" : "null",
-                call->model);
+                model_named(call));
     if (at_end)
         response_output_write(call, out);
     else
@@ -263,7 +272,7 @@ messages_write(const struct call *call, struct buf *out)
     buf_add_fmt(out,
                 "{\"id\":\"msg_sim%016llx\",\"type\":\"message\",\"role\":\"assistant\","
                 "\"model\":\"%s\",\"content\":[",
-                (unsigned long long)call->seq, call->model);
+                (unsigned long long)call->seq, model_named(call));
     if (reasoning_shown(call) > 0) {
         add(out, "{\"type\":\"thinking\",\"thinking\":\"");
         text_words(out, call->reasoning, 0, 0);

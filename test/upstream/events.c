@@ -51,7 +51,7 @@ chat_open(const struct call *call, uint32_t choice)
              : "\",\"object\":\"text_completion\",\"created\":");
     buf_add_i64(&event, started_s);
     add(",\"model\":\"");
-    add(call->model);
+    add(model_named(call));
     add("\",\"choices\":[");
     if (choice == UINT32_MAX) /* the usage chunk */
         return;
@@ -196,7 +196,7 @@ messages_start(const struct call *call)
                 "{\"type\":\"message_start\",\"message\":{\"id\":\"msg_sim%016llx\","
                 "\"type\":\"message\",\"role\":\"assistant\",\"model\":\"%s\",\"content\":[],"
                 "\"stop_reason\":null,\"stop_sequence\":null",
-                (unsigned long long)call->seq, call->model);
+                (unsigned long long)call->seq, model_named(call));
     usage_write(&event, &early);
     add("}}");
 }

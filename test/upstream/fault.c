@@ -15,6 +15,7 @@ struct fault_key {
 };
 
 static const char *const cut_choices[] = {"fin", "rst", NULL};
+static const char *const head_choices[] = {"half", "whole", NULL};
 static const char *const garbage_choices[] = {"body", "head", NULL};
 static const char *const bad_choices[] = {"negative", "string", "fraction", "huge",
                                           "partial",  "object", NULL};
@@ -58,6 +59,7 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_CUT] = {.name = "cut"},
     [F_CUT_HOW] = {.name = "cut-how", .choices = cut_choices},
     [F_CUT_CLEAN] = {.name = "cut-clean"},
+    [F_CUT_HEAD] = {.name = "cut-head", .choices = head_choices},
     [F_STALL] = {.name = "stall"},
     [F_NO_DONE] = {.name = "no-done"},
     [F_NO_USAGE] = {.name = "no-usage"},
@@ -75,6 +77,8 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_ERROR_IN_200] = {.name = "error-in-200"},
     [F_ERROR_FIRST] = {.name = "error-first"},
     [F_ERROR_MID] = {.name = "error-mid"},
+    [F_BAD_EVENT] = {.name = "bad-event"},
+    [F_OTHER_MODEL] = {.name = "other-model"},
     [F_EARLY_END] = {.name = "early-end"},
     [F_EXTRA_BYTES] = {.name = "extra-bytes"},
     [F_ECHO_AUTH] = {.name = "echo-auth"},

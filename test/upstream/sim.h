@@ -69,6 +69,7 @@ enum fault {
     F_CUT,
     F_CUT_HOW,
     F_CUT_CLEAN,
+    F_CUT_HEAD,
     F_STALL,
     F_NO_DONE,
     F_NO_USAGE,
@@ -86,6 +87,8 @@ enum fault {
     F_ERROR_IN_200,
     F_ERROR_FIRST,
     F_ERROR_MID,
+    F_BAD_EVENT,
+    F_OTHER_MODEL,
     F_EARLY_END,
     F_EXTRA_BYTES,
     F_ECHO_AUTH,
@@ -96,6 +99,7 @@ enum fault {
 };
 
 enum { CUT_FIN = 1, CUT_RST = 2 };
+enum { HEAD_HALF = 1, HEAD_WHOLE = 2 };
 enum { GARBAGE_BODY = 1, GARBAGE_HEAD = 2 };
 enum {
     BAD_NEGATIVE = 1,
@@ -402,6 +406,8 @@ void response_object_write(const struct call *call, struct buf *out, bool at_end
 enum item_kind { ITEM_REASONING, ITEM_MESSAGE, ITEM_TOOL };
 void response_item_write(const struct call *call, struct buf *out, enum item_kind kind,
                          uint32_t tool, bool at_end);
+/* The model that the answer names. */
+const char *model_named(const struct call *call);
 const char *stop_reason(const struct call *call); /* in the words of the call's protocol */
 uint32_t reasoning_shown(const struct call *call);
 

@@ -222,6 +222,10 @@ step(struct call *call)
         end_write(call);
         return STEP_END;
     }
+    if (fault_get(f, F_BAD_EVENT, UINT32_MAX) == call->events) {
+        event.len = 0;
+        buf_add_str(&event, STR("{\"usage\": this is no JSON"));
+    }
     bool first_word = call->phase == PHASE_TEXT && call->at == 1;
     if (fault_get(f, F_CUT, UINT32_MAX) == call->events) {
         half_write(call);
