@@ -276,6 +276,7 @@ $(BENCH_BINS): $(BUILD)/bin/bench-%: $(BUILD)/obj/bench/%.o \
 MAN_PAGES := $(wildcard man/*.[1-8])
 man_target = $(mandir)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 SAMPLE_CONF := $(firstword $(wildcard dist/routes.conf routes.conf))
+SAMPLE_MODELS := $(firstword $(wildcard dist/models.conf models.conf))
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)' \
@@ -289,6 +290,8 @@ install: all
 	$(INSTALL) -m 644 dist/turnpike.sysusers '$(DESTDIR)$(sysusersdir)/turnpike.conf'
 	test -e '$(DESTDIR)$(sysconfdir)/turnpike/routes.conf' || $(INSTALL) -m 644 $(SAMPLE_CONF) \
 		'$(DESTDIR)$(sysconfdir)/turnpike/routes.conf'
+	test -e '$(DESTDIR)$(sysconfdir)/turnpike/models.conf' || $(INSTALL) -m 644 $(SAMPLE_MODELS) \
+		'$(DESTDIR)$(sysconfdir)/turnpike/models.conf'
 
 # The configuration is the operator's and stays.
 uninstall:

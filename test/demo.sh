@@ -134,6 +134,7 @@ conf=routes.conf
 if [ "$sim" != "$sample_sim" ]; then
     conf=$dir/routes.conf
     sed "s|http://$sample_sim|http://$sim|" routes.conf >"$conf"
+    cp models.conf "$dir/" # which routes.conf includes
 fi
 # A word every 40 ms, so that a stream can be seen to be one.
 curl -s -f -o /dev/null --noproxy '*' --max-time 5 -d '{"sim":{"gap":40}}' "http://$sim/sim/faults" ||
@@ -201,7 +202,7 @@ real() { # VARIABLE PROVIDER MODEL BASE
 real OPENAI_API_KEY "your OpenAI key" gpt-5-nano /v1
 real ANTHROPIC_API_KEY "your Anthropic key" claude-haiku-4.5 ""
 real GEMINI_API_KEY "your Gemini key" gemini-2.5-flash /v1
-real DEEPSEEK_API_KEY "your DeepSeek key" deepseek-chat /v1
+real DEEPSEEK_API_KEY "your DeepSeek key" deepseek-flash /v1
 echo "  command line    $turnpike status -s $state"
 echo "  log             $dir/turnpike.log"
 
