@@ -8,6 +8,10 @@
 
 #include "base/str.h"
 
+/* A worker that has nothing to do says once a second that it is there. */
+#define HANG_S_MIN 3
+#define HANG_S_DEFAULT 30
+
 static char program[] = "turnpike";
 
 static const char serve_usage[] =
@@ -29,6 +33,8 @@ static const char serve_usage[] =
     "      --durability MODE        relaxed (default), strict or reserve\n"
     "      --unresolved RULE        what durability reserve charges for a call that a power cut\n"
     "                               ended: void (default, nothing), input or full\n"
+    "      --hang-timeout SECONDS   kill and replace a worker that does nothing for so long\n"
+    "                               (default 30; 0: never)\n"
     "      --user NAME              become this user once the sockets are bound\n"
     "      --log-format text|json   (default text)\n"
     "      --log-debug              log more than an operator needs\n"
@@ -50,6 +56,7 @@ enum {
     OPT_METRICS,
     OPT_DURABILITY,
     OPT_UNRESOLVED,
+    OPT_HANG_TIMEOUT,
     OPT_USER,
     OPT_LOG_FORMAT,
     OPT_LOG_DEBUG,
@@ -80,6 +87,7 @@ options_default(struct options *o)
     o->state_dir = state && *state ? state : "/var/lib/turnpike";
     o->conf_path = access("routes.conf", F_OK) == 0 ? "routes.conf" : "/etc/turnpike/routes.conf";
     o->durability = DURABILITY_RELAXED;
+    o->hang_s = HANG_S_DEFAULT;
 }
 
 static int
@@ -145,6 +153,17 @@ set_unresolved(struct options *o, const char *text)
 }
 
 static int
+set_hang_timeout(struct options *o, const char *text)
+{
+    uint64_t n;
+
+    if (!str_to_count(str_from(text), 3600, &n) || (n > 0 && n < HANG_S_MIN))
+        return refuse("--hang-timeout", text, "seconds from 3 to 3600, or 0 for never");
+    o->hang_s = (unsigned)n;
+    return -1;
+}
+
+static int
 set_log_format(struct options *o, const char *text)
 {
     o->log_json = strcmp(text, "json") == 0;
@@ -179,6 +198,8 @@ serve_option(struct options *o, int opt)
         return set_durability(o, optarg);
     case OPT_UNRESOLVED:
         return set_unresolved(o, optarg);
+    case OPT_HANG_TIMEOUT:
+        return set_hang_timeout(o, optarg);
     case OPT_USER:
         o->user = optarg;
         return -1;
@@ -240,6 +261,7 @@ options_serve(int argc, char **argv, struct options *out)
         {"metrics-listen", required_argument, NULL, OPT_METRICS},
         {"durability", required_argument, NULL, OPT_DURABILITY},
         {"unresolved", required_argument, NULL, OPT_UNRESOLVED},
+        {"hang-timeout", required_argument, NULL, OPT_HANG_TIMEOUT},
         {"user", required_argument, NULL, OPT_USER},
         {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
         {"log-debug", no_argument, NULL, OPT_LOG_DEBUG},

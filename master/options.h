@@ -36,6 +36,7 @@ struct options {
     unsigned worker_count; /* resolved: at least 1 */
     enum worker_durability durability;
     enum ledger_unresolved unresolved; /* of mode reserve, after a power cut */
+    unsigned hang_s; /* a worker silent for so long is killed; 0: none is */
     const char *user; /* NULL: stay who we are */
     bool log_json;
     bool log_debug;

@@ -227,6 +227,8 @@ fork_worker(struct master *m, unsigned number)
     }
     table = &m->region->header->table[idx];
     child->table_idx = idx;
+    child->pulse = (struct pulse){
+        .heartbeat_us = atomic_load_explicit(&table->heartbeat_mono_us, memory_order_relaxed)};
     table->worker_number = number + 1;
     /* Its last owner's is not this one's: the worker itself says it too, should we die now. */
     atomic_store_explicit(&table->pid, 0, memory_order_relaxed);
@@ -495,22 +497,52 @@ supervise_start_workers(struct master *m)
     return 0;
 }
 
-/* How long poll() may sleep: for ever, unless something is due. */
+/* Whose loop does not turn any more is killed: what follows is a dead worker's due. */
+static void
+look_at_workers(struct master *m)
+{
+    uint64_t step_us;
+    bool well = true;
+
+    if (!watch_begin(&m->watch, clock_mono_us(), &step_us))
+        return;
+    for (unsigned i = 0; i < m->options->worker_count; i++) {
+        struct child *child = &m->worker[i];
+        const struct region_table *table = &m->region->header->table[child->table_idx];
+        enum pulse_state state;
+
+        if (child->pid <= 0)
+            continue;
+        state = pulse_take(&m->watch, &child->pulse,
+                           atomic_load_explicit(&table->heartbeat_mono_us, memory_order_relaxed),
+                           step_us);
+        well &= state == PULSE_WELL;
+        if (state != PULSE_HUNG)
+            continue;
+        log_error("worker.hung", "worker=%u pid=%d silent_ms=%llu effect=%s", i + 1,
+                  (int)child->pid, (unsigned long long)(child->pulse.silent_us / 1000),
+                  "\"it is killed and another started; its calls end\"");
+        kill(child->pid, SIGKILL);
+        child->pulse.silent_us = 0;
+    }
+    if (well)
+        watch_feed(&m->watch);
+}
+
+/* How long poll() may sleep until something is due. */
 static int
 next_due_ms(const struct master *m)
 {
     uint64_t now_us = clock_mono_us();
-    uint64_t due_us = UINT64_MAX;
+    uint64_t due_us = watch_due_us(&m->watch);
 
     if (m->ledger.state == CHILD_NONE)
-        due_us = m->ledger.start_us;
+        due_us = MIN(due_us, m->ledger.start_us);
     for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
         if (m->worker[i].state == CHILD_NONE)
             due_us = MIN(due_us, m->worker[i].start_us);
     if (m->stopping && !m->stop_at_once)
         due_us = MIN(due_us, m->stop_us + DRAIN_KILL_US);
-    if (due_us == UINT64_MAX)
-        return -1;
     return due_us <= now_us ? 0 : (int)((due_us - now_us) / 1000 + 1);
 }
 
@@ -530,6 +562,7 @@ stop_ledger(struct master *m)
         if (m->ledger.pid > 0)
             kill(m->ledger.pid, SIGTERM);
         wait_for_news(m, 100);
+        look_at_workers(m); /* none: for the watchdog */
     }
     return EXIT_OK;
 }
@@ -537,12 +570,15 @@ stop_ledger(struct master *m)
 int
 supervise_run(struct master *m)
 {
+    watch_init(&m->watch, (uint64_t)m->options->hang_s * 1000000);
+    m->watch.looked_us = clock_mono_us();
     while (!m->stopping || running_count(m) > 0) {
         wait_for_news(m, next_due_ms(m));
         if (m->stopping && !m->stop_at_once && clock_mono_us() > m->stop_us + DRAIN_KILL_US) {
             log_warn("stop.drain-ended", "workers=%u", running_count(m));
             stop_at_once(m);
         }
+        look_at_workers(m);
         start_due(m);
     }
     return stop_ledger(m);

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "ledger/ledger.h"
 #include "master/options.h"
+#include "master/watch.h"
 #include "worker/worker.h"
 
 enum child_state {
@@ -35,6 +36,7 @@ struct child {
     uint64_t forked_us;    /* monotonic */
     uint64_t start_us;     /* not before */
     unsigned failures;     /* in a row */
+    struct pulse pulse;    /* worker */
 };
 
 struct master {
@@ -50,6 +52,7 @@ struct master {
     struct buf prices_json;
     char listeners_text[1024]; /* for people */
     char listeners_json[2048]; /* for status: an array of strings */
+    struct watch watch;
     struct child ledger;
     struct child worker[OPTIONS_WORKERS_MAX];
     bool stopping;      /* SIGTERM seen: nothing is started again but the ledger process */

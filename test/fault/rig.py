@@ -251,7 +251,8 @@ class Server:
         self.process = None
         self.masters = []
         self.ledger_may_fail = False
-        self.env = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
+        ours = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+        self.env = {k: v for k, v in os.environ.items() if k not in ours}
         self.env["RUNTIME_DIRECTORY"] = str(self.runtime)
 
     def command(self, *extra):

@@ -2,7 +2,9 @@
 last, and what the next start finds."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -118,6 +120,105 @@ def test_hung_worker_goes_on_where_it_was(make_server):
     books = server.quiet_audit()
     words = {"input": 24, "output": STREAM_WORDS}
     assert ucr(books["spent"]) == 4 * rig.price_of("sim-large", words)
+
+
+HANG_S = 3
+
+
+def watched(make_server, **options):
+    return make_server(workers=2, options=["--hang-timeout", str(HANG_S)], **options)
+
+
+def test_hung_worker_is_killed_and_replaced(make_server):
+    """Nobody has to do it by hand."""
+    server = watched(make_server)
+    key = acme(server)
+    calls = Calls(server, key, [slow_stream(gap=150) for _ in range(8)])
+    wait_held(server, 8)
+    hung, other = server.worker_pids()
+    started = time.monotonic()
+    rig.kill(hung, signal.SIGSTOP)
+    rig.wait_for("it is killed", HANG_S + 3, lambda: not rig.alive(hung))
+    assert time.monotonic() - started > HANG_S * 0.6
+    rig.wait_for("another serves", 10, lambda: len(server.cli("status")["workers"]) == 2)
+    assert other in server.worker_pids() and hung not in server.worker_pids()
+    answers = calls.join()
+    cut = [a for a in answers if not a.complete]
+    assert 0 < len(cut) < 8, answers
+    books = server.quiet_audit()
+    for receipt, answer in zip(receipts(server, cut), cut):
+        check_progress(receipt, len(answer.events()))
+    assert books["records"] == 8
+    assert server.cli("status")["restarts_worker"] == 1
+    log = server.log_path.read_text()
+    assert log.count("worker.hung ") == 1 and f"pid={hung} " in log
+    assert server.stop() == 0
+
+
+def test_short_stops_of_workers_are_nothing(make_server):
+    server = watched(make_server)
+    acme(server)
+    before = server.worker_pids()
+    for _ in range(4):
+        for pid in before:
+            rig.kill(pid, signal.SIGSTOP)
+        time.sleep(HANG_S / 3)
+        for pid in before:
+            rig.kill(pid, signal.SIGCONT)
+        time.sleep(0.2)
+    assert server.worker_pids() == before
+    assert not log_has(server, "worker.hung")
+
+
+def test_stopped_machine_kills_nobody(make_server):
+    """Neither who was stopped with the master, nor who was silent while it was stopped."""
+    server = watched(make_server)
+    key = acme(server)
+    before = server.worker_pids()
+    pids = server.all_pids()
+    for stopped in (pids, [server.process.pid]):
+        for pid in stopped:
+            rig.kill(pid, signal.SIGSTOP)
+        time.sleep(HANG_S + 2)
+        rig.kill(server.process.pid, signal.SIGCONT)
+        time.sleep(HANG_S / 3)  # the others are late
+        for pid in stopped:
+            rig.kill(pid, signal.SIGCONT)
+        time.sleep(1)
+    assert server.worker_pids() == before
+    assert not log_has(server, "worker.hung")
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+
+
+def test_watchdog_is_fed_while_all_workers_are_well(make_server, folder):
+    path = os.path.join(folder, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(path)
+        notify.settimeout(30 * rig.SLOW)
+        server = watched(make_server, start=False)
+        server.env.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="2000000")
+        server.start()
+
+        def next_feed():
+            while b"WATCHDOG=1" not in notify.recv(4096).splitlines():
+                pass
+            return time.monotonic()
+
+        last = next_feed()
+        for _ in range(4):
+            now = next_feed()
+            assert now - last < 1.5 * rig.SLOW
+            last = now
+        hung = server.worker_pids()[0]
+        rig.kill(hung, signal.SIGSTOP)
+        longest = 0
+        while rig.alive(hung):
+            now = next_feed()
+            longest, last = max(longest, now - last), now
+        assert longest > 1.2, longest  # it went hungry: systemd would have acted, had we not
+        now = next_feed()
+        assert now - last < 2.5 * rig.SLOW
+        assert server.stop() == 0
 
 
 def test_worker_that_dies_at_once_again_and_again(make_server):
@@ -246,8 +347,6 @@ def test_master_dies_alone(make_server):
 
 
 def not_listening(server):
-    import socket
-
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", server.port)) != 0
 
