@@ -153,6 +153,12 @@ settle_begin(struct call *call)
     (void)call;
 }
 
+void
+settle_candidate(struct call *call)
+{
+    (void)call;
+}
+
 bool
 settle_progress(struct call *call, const struct price_count *count)
 {
