@@ -55,6 +55,7 @@ struct party {
     struct idem_claim claim;
     enum idem_result result;
     bool sent, releases;
+    bool brief; /* does not stop with the key in its hands */
 };
 
 static struct shm_test t;
@@ -92,8 +93,7 @@ on_step(const char *where)
 {
     struct party *party = running;
 
-    (void)where;
-    if (party == NULL)
+    if (party == NULL || (party->brief && strncmp(where, "test: ", 6) == 0))
         return;
     running = NULL;
     SWITCH_BEGINS(&party->sanitizer_stack, scheduler_bottom, scheduler_bytes);
@@ -369,6 +369,7 @@ setup_two_and_one_leaves(void)
     party_start(0, run_wanted);
     party_start(1, run_wanted);
     party_start(2, run_leave);
+    parties[0].brief = parties[1].brief = parties[2].brief = true;
 }
 
 static void
