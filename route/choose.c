@@ -1,9 +1,16 @@
 /*
  * The channel, and the order of the upstreams in it.
+ *
+ * For each place in the order two candidates are drawn by the operator's weights, and the first of
+ * them has it, unless the second is better by more than near equals are (route/score.h). So the
+ * weights decide alone while all do well, and what does badly has calls only from who drew it
+ * twice: nearly none, but never none, since one draw in EXPLORE_ONE_IN is not compared. Without these
+ * nobody would learn that it does well again.
  */
 #include "base/rng.h"
 #include "base/str.h"
 #include "route/room.h"
+#include "route/score.h"
 
 const char *const route_result_name[] = {
     [ROUTE_OK] = "ok",
@@ -15,6 +22,10 @@ const char *const route_result_name[] = {
     [ROUTE_ALL_DOWN] = "all-down",
 };
 _Static_assert(COUNT_OF(route_result_name) == ROUTE_RESULT_COUNT, "a new result needs a name");
+
+#define EXPLORE_ONE_IN 32u
+#define LIST_SHORT 8u
+#define DRAWS_MAX 4u
 
 /* ---- the channel and the order in it ---- */
 
@@ -81,21 +92,55 @@ is_taken(const struct order *order, size_t i)
     return (order->taken[i / 64] >> (i % 64) & 1) != 0;
 }
 
-/* By weight; CONF_NONE when none of a weight is left. */
+static void
+mark(struct order *order, int i, bool taken)
+{
+    uint64_t bit = UINT64_C(1) << (i % 64);
+
+    if (taken)
+        order->taken[i / 64] |= bit;
+    else
+        order->taken[i / 64] &= ~bit;
+}
+
+static bool
+may_take(const struct order *order, size_t i)
+{
+    return !is_taken(order, i) && !is_down(order->ask, &order->entries[i]);
+}
+
+/* The entry that a number below the list's whole weight falls on. */
+static size_t
+entry_of(const struct order *order, uint64_t drawn)
+{
+    size_t low = 0, high = order->count - 1;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (drawn < order->entries[middle].weight_end)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* By weight among those that are left; CONF_NONE when none of a weight is. */
 static int
-take_weighted(struct order *order)
+draw_of_rest(const struct order *order)
 {
     uint64_t total = 0, drawn;
     size_t i;
 
     for (i = 0; i < order->count; i++)
-        if (!is_taken(order, i) && !is_down(order->ask, &order->entries[i]))
+        if (may_take(order, i))
             total += order->entries[i].weight;
     if (total == 0)
         return CONF_NONE;
     drawn = draw(order->ask->rng_state, total);
     for (i = 0; i < order->count; i++) {
-        if (is_taken(order, i) || is_down(order->ask, &order->entries[i]))
+        if (!may_take(order, i))
             continue;
         if (drawn < order->entries[i].weight)
             break;
@@ -103,6 +148,51 @@ take_weighted(struct order *order)
     }
     ASSERT(i < order->count);
     return (int)i;
+}
+
+/* The same. In a long list a draw over all mostly meets one that is left; the same draws without
+ * those that are not are a draw among the rest. */
+static int
+draw_weighted(const struct order *order)
+{
+    uint64_t total = order->entries[order->count - 1].weight_end;
+
+    if (total == 0)
+        return CONF_NONE;
+    for (unsigned i = 0; i < DRAWS_MAX && order->count > LIST_SHORT; i++) {
+        size_t entry = entry_of(order, draw(order->ask->rng_state, total));
+
+        if (may_take(order, entry))
+            return (int)entry;
+    }
+    return draw_of_rest(order);
+}
+
+static struct route_merit
+merit_of(const struct order *order, int i)
+{
+    return (struct route_merit){.health = &order->ask->health[order->entries[i].upstream_idx],
+                                .price_ppm = ROUTE_PRICE_SAME,
+                                .weight = order->entries[i].weight};
+}
+
+/* Of two that were drawn the better one; CONF_NONE when none of a weight is left. */
+static int
+take_weighted(struct order *order)
+{
+    int first = draw_weighted(order), second;
+    struct route_merit a, b;
+
+    if (first == CONF_NONE || order->ask->health == NULL)
+        return first;
+    mark(order, first, true);
+    second = draw_weighted(order);
+    mark(order, first, false);
+    if (second == CONF_NONE || draw(order->ask->rng_state, EXPLORE_ONE_IN) == 0)
+        return first;
+    a = merit_of(order, first);
+    b = merit_of(order, second);
+    return route_beats(&b, &a) ? second : first;
 }
 
 /* Of what is left: usable ones as they stand, then the one that failed longest ago. */
@@ -147,7 +237,7 @@ candidates_order(const struct route_table *table, const struct route_ask *ask, u
         if (taken == CONF_NONE)
             taken = take_rest(&order);
         ASSERT(taken != CONF_NONE);
-        order.taken[taken / 64] |= UINT64_C(1) << (taken % 64);
+        mark(&order, taken, true);
         entry = &order.entries[taken];
         plan->candidates[plan->candidate_count++] =
             (struct route_candidate){.upstream_idx = entry->upstream_idx,

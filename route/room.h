@@ -5,6 +5,7 @@
  *     rights.c  what a key may use
  *     choose.c  the channels that a call may go to, and the order of upstreams in each
  *     auto.c    the model, where the caller leaves it to us
+ *     score.c   how good one of them is
  *     price.c   what tokens cost
  */
 #ifndef ROUTE_ROOM_H
@@ -21,6 +22,7 @@ struct route_entry {
     uint16_t upstream_idx;
     uint32_t weight;
     uint32_t name_idx;
+    uint64_t weight_end; /* sum of the weights in its list up to and with this one */
 };
 
 struct route_list {

@@ -95,6 +95,7 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
 
     for (unsigned protocol = 0; protocol < CONF_PROTOCOL_COUNT; protocol++) {
         struct route_list *list = &table->lists[list_idx(conf, channel_idx, model_idx, protocol)];
+        uint64_t weight_end = 0;
 
         *list = (struct route_list){.start = table->entry_count};
         for (size_t i = 0; i < channel->use_count; i++) {
@@ -103,11 +104,13 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
             if (!served[upstream_idx * conf->model_count + model_idx] ||
                 !upstream_speaks(&conf->upstreams[upstream_idx], protocol))
                 continue;
+            weight_end += channel->uses[i].weight;
             if (table->entries != NULL)
                 table->entries[table->entry_count] =
                     (struct route_entry){.upstream_idx = upstream_idx,
                                          .weight = channel->uses[i].weight,
-                                         .name_idx = name_for(conf, upstream_idx, model_idx)};
+                                         .name_idx = name_for(conf, upstream_idx, model_idx),
+                                         .weight_end = weight_end};
             table->entry_count++;
             list->count++;
         }
