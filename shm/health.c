@@ -198,15 +198,25 @@ health_introduce(struct health *health, uint32_t generation, uint16_t credential
 /* ---- figures ---- */
 
 static void
-average_add(_Atomic uint32_t *average, uint32_t value)
+average_add(_Atomic uint32_t *average, uint32_t value, uint32_t average_of)
 {
     uint32_t have = atomic_load_explicit(average, memory_order_relaxed);
     uint32_t next = value;
 
     if (have != 0)
-        next = (uint32_t)(((uint64_t)have * (AVERAGE_OF - 1) + value) / AVERAGE_OF);
+        next = (uint32_t)(((uint64_t)have * (average_of - 1) + value) / average_of);
     if (next != have)
         atomic_store_explicit(average, next, memory_order_relaxed);
+}
+
+static void
+first_byte_add(struct health *health, uint64_t now_ms, uint32_t first_byte_us)
+{
+    uint64_t before_ms = atomic_load_explicit(&health->measured_ms, memory_order_relaxed);
+    bool old = now_ms > before_ms && now_ms - before_ms > HEALTH_OLD_MS;
+
+    average_add(&health->first_byte_us, first_byte_us, old ? 2 : AVERAGE_OF);
+    atomic_store_explicit(&health->measured_ms, now_ms, memory_order_relaxed);
 }
 
 /* Not average_add(): a rate of 0 is known, and the first failure must not make it a million. */
@@ -238,7 +248,7 @@ history_add(struct health *health, bool failed)
 void
 health_token_time(struct health *health, uint32_t us_per_token)
 {
-    average_add(&health->us_per_token, MAX(us_per_token, 1u));
+    average_add(&health->us_per_token, MAX(us_per_token, 1u), AVERAGE_OF);
 }
 
 /* ---- the circuit ---- */
@@ -301,7 +311,7 @@ health_ok(struct health *health, enum health_pass pass, uint64_t now_ms, uint32_
     atomic_fetch_add_explicit(&health->calls, 1, memory_order_relaxed);
     error_rate_add(health, 0);
     if (first_byte_us > 0)
-        average_add(&health->first_byte_us, first_byte_us);
+        first_byte_add(health, now_ms, first_byte_us);
     if (pass != HEALTH_GO)
         return circuit_close(health, now_ms);
     (void)history_add(health, false);

@@ -60,6 +60,7 @@ struct health {
     _Atomic uint32_t first_byte_us;              /* moving average (1/16); 0 unknown */
     _Atomic uint32_t us_per_token;               /* of output, likewise */
     _Atomic uint32_t error_ppm;                  /* failed attempts, likewise */
+    _Atomic uint64_t measured_ms;                /* when first_byte_us was last added to */
 
     _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat; /* the provider's own limits: shm/rate.h */
 
@@ -94,6 +95,9 @@ enum health_change { HEALTH_SAME = 0, HEALTH_OPENED, HEALTH_REOPENED, HEALTH_CLO
  * away. */
 enum health_pass health_begin(const struct region *region, struct health *health,
                               uint32_t table_idx, uint64_t now_ms, uint64_t ticket_ms) MUST_CHECK;
+/* What is known of an upstream grows old: after so long without a measurement the next one counts for
+ * as much as all before, and who decides by these figures should not. */
+#define HEALTH_OLD_MS 60000u
 /* What became of it; each attempt calls one of the three. first_byte_us 0: it has no say in that. An
  * attempt that was made although the circuit was open (HEALTH_OUT) closes it when it goes well. */
 enum health_change health_ok(struct health *health, enum health_pass pass, uint64_t now_ms,

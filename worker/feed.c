@@ -13,6 +13,7 @@
 /* A stream of fewer tokens says little of what one takes. */
 #define TOKENS_MIN 8u
 #define PPM 1000000u
+#define FORGIVE_MS 30000u /* half of an error rate */
 
 /* ---- lines ---- */
 
@@ -68,6 +69,36 @@ used_ppm(const struct conf_upstream *upstream, struct health *health, uint64_t n
                : 0;
 }
 
+static uint64_t
+since(uint64_t now_ms, uint64_t then_ms)
+{
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+/* Times that are old are as good as unknown: the upstream is drawn like any other then, and measured
+ * again. */
+static void
+look_at_times(const struct health *health, uint64_t now_ms, struct route_health *out)
+{
+    bool old = since(now_ms, atomic_load_explicit(&health->measured_ms, memory_order_relaxed)) >
+               HEALTH_OLD_MS;
+    uint32_t first_byte_us = atomic_load_explicit(&health->first_byte_us, memory_order_relaxed);
+    uint32_t us_per_token = atomic_load_explicit(&health->us_per_token, memory_order_relaxed);
+
+    out->latency_us = old ? 0 : steady(out->latency_us, first_byte_us);
+    out->us_per_token = old ? 0 : steady(out->us_per_token, us_per_token);
+}
+
+/* Failures are forgiven with time, too: who has no calls has no successes either. */
+static uint32_t
+error_ppm(const struct health *health, uint64_t now_ms)
+{
+    uint64_t failed_ms = atomic_load_explicit(&health->failed_ms, memory_order_relaxed);
+
+    return atomic_load_explicit(&health->error_ppm, memory_order_relaxed) >>
+           MIN(since(now_ms, failed_ms) / FORGIVE_MS, UINT64_C(31));
+}
+
 static void
 look_at(struct worker *w, size_t i, uint64_t now_ms)
 {
@@ -81,11 +112,8 @@ look_at(struct worker *w, size_t i, uint64_t now_ms)
     out->down = !health_usable(health, now_ms);
     out->failed_at_ms =
         out->down ? atomic_load_explicit(&health->failed_ms, memory_order_relaxed) : 0;
-    out->latency_us = steady(out->latency_us, atomic_load_explicit(&health->first_byte_us,
-                                                                   memory_order_relaxed));
-    out->us_per_token = steady(
-        out->us_per_token, atomic_load_explicit(&health->us_per_token, memory_order_relaxed));
-    out->error_ppm = atomic_load_explicit(&health->error_ppm, memory_order_relaxed);
+    look_at_times(health, now_ms, out);
+    out->error_ppm = error_ppm(health, now_ms);
     out->load_ppm = (uint32_t)MIN((uint64_t)load * PPM / MAX(w->pools[i].conf->connections_max, 1u),
                                   (uint64_t)PPM);
     out->used_ppm = used_ppm(w->pools[i].conf, health, worker_mono_us(w));

@@ -315,6 +315,10 @@ test_averages(void **state)
     assert_int_equal(health->first_byte_us, 1600);
     (void)health_ok(health, HEALTH_GO, 1, 16);
     assert_int_equal(health->first_byte_us, 1501);
+    (void)health_ok(health, HEALTH_GO, HEALTH_OLD_MS + 2, 1499);
+    assert_int_equal(health->first_byte_us, 1500);
+    (void)health_ok(health, HEALTH_GO, HEALTH_OLD_MS + 2, 1500 + 160);
+    assert_int_equal(health->first_byte_us, 1510);
     for (int i = 0; i < 600; i++)
         (void)health_ok(health, HEALTH_GO, 1, UINT32_MAX);
     assert_true(health->first_byte_us > UINT32_MAX - 20);
