@@ -315,6 +315,27 @@ show_status(struct js_value result)
 }
 
 static void
+show_upstreams(struct js_value result)
+{
+    static const struct print_column columns[] = {
+        {"upstream", "UPSTREAM", false},
+        {"credential", "CREDENTIAL", false},
+        {"state", "STATE", false},
+        {"why", "WHY", false},
+        {"until", "UNTIL", false},
+        {"in_flight", "IN FLIGHT", true},
+        {"first_byte_us", "FIRST BYTE US", true},
+        {"token_us", "TOKEN US", true},
+        {"error_ppm", "ERRORS PPM", true},
+        {"attempts", "ATTEMPTS", true},
+        {"failed", "FAILED", true},
+        END,
+    };
+
+    print_table(js_get(result, STR("upstreams")), columns, "no upstreams");
+}
+
+static void
 show_audit(struct js_value result)
 {
     static const struct print_column fields[] = {
@@ -457,6 +478,8 @@ const struct cli_command cli_commands[] = {
     {"audit", NULL, "audit", false, {{0}}, audit_options,
      "check the books; 0 when they balance", show_audit},
     {"status", NULL, "status", true, {{0}}, NULL, "processes, listeners, lag, uptime", show_status},
+    {"upstreams", NULL, "upstreams", true, {{0}}, NULL,
+     "what workers know of upstreams: circuits, times, errors", show_upstreams},
     {"stop", NULL, NULL, true, {{0}}, stop_options, "drain and stop the server; waits for it", NULL},
     {NULL, NULL, NULL, false, {{0}}, NULL, NULL, NULL},
 };

@@ -66,17 +66,165 @@ write_ledger(struct buf *out, const struct region_header *header)
                 atomic_load_explicit(&header->restarts_ledger, memory_order_relaxed));
 }
 
-/* Names in routes.conf are free of quotes and backslashes. */
+/* ---- upstreams ---- */
+
+/* One figure of a credential's line. Names in routes.conf are free of quotes and backslashes. */
+struct figure {
+    const char *name, *type;
+    void (*write)(struct buf *out, const struct worker *w, const struct health *health);
+};
+
+static uint32_t
+load_u32(const _Atomic uint32_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void
+write_micro(struct buf *out, uint32_t micro)
+{
+    buf_add_fmt(out, "%" PRIu32 ".%06" PRIu32, micro / 1000000, micro % 1000000);
+}
+
+static void
+write_up(struct buf *out, const struct worker *w, const struct health *health)
+{
+    buf_add_fmt(out, "%d",
+                load_u32(&health->disabled) == 0 && health_usable(health, worker_now_ms(w)));
+}
+
+static void
+write_circuit(struct buf *out, const struct worker *w, const struct health *health)
+{
+    struct health_view view;
+
+    health_look(health, worker_now_ms(w), &view);
+    buf_add_fmt(out, "%d", (int)view.state);
+}
+
+static void
+write_refused(struct buf *out, const struct worker *w, const struct health *health)
+{
+    struct health_view view;
+
+    health_look(health, worker_now_ms(w), &view);
+    buf_add_fmt(out, "%d", view.state != HEALTH_STATE_CLOSED &&
+                               (view.why == HEALTH_AUTH || view.why == HEALTH_DENIED));
+}
+
+static void
+write_in_flight(struct buf *out, const struct worker *w, const struct health *health)
+{
+    buf_add_fmt(out, "%" PRIu32, health_load(w->region, health));
+}
+
+static void
+write_attempts(struct buf *out, const struct worker *w, const struct health *health)
+{
+    (void)w;
+    buf_add_fmt(out, "%" PRIu64, atomic_load_explicit(&health->calls, memory_order_relaxed));
+}
+
+static void
+write_probes(struct buf *out, const struct worker *w, const struct health *health)
+{
+    (void)w;
+    buf_add_fmt(out, "%" PRIu32, load_u32(&health->probes));
+}
+
+static void
+write_first_byte(struct buf *out, const struct worker *w, const struct health *health)
+{
+    (void)w;
+    write_micro(out, load_u32(&health->first_byte_us));
+}
+
+static void
+write_token(struct buf *out, const struct worker *w, const struct health *health)
+{
+    (void)w;
+    write_micro(out, load_u32(&health->us_per_token));
+}
+
+static void
+write_error_ratio(struct buf *out, const struct worker *w, const struct health *health)
+{
+    (void)w;
+    write_micro(out, load_u32(&health->error_ppm));
+}
+
+static const struct figure figures[] = {
+    {"turnpike_upstream_up", "gauge", write_up},
+    /* 0 closed, 1 open, 2 half open */
+    {"turnpike_upstream_circuit", "gauge", write_circuit},
+    {"turnpike_upstream_credential_refused", "gauge", write_refused},
+    {"turnpike_upstream_in_flight", "gauge", write_in_flight},
+    {"turnpike_upstream_attempts_total", "counter", write_attempts},
+    {"turnpike_upstream_probes_total", "counter", write_probes},
+    {"turnpike_upstream_first_byte_seconds", "gauge", write_first_byte},
+    {"turnpike_upstream_token_seconds", "gauge", write_token},
+    {"turnpike_upstream_error_ratio", "gauge", write_error_ratio},
+};
+
+/* upstream="a", and the credential where it has a name. */
+static void
+write_labels(struct buf *out, const struct worker *w, const struct health *health)
+{
+    struct str name = name_text(w->region, health_name_id(health));
+    struct str credential =
+        name_text(w->region, (uint16_t)load_u32(&health->credential_name));
+
+    buf_add_fmt(out, "upstream=\"%.*s\"", STR_ARGS(name));
+    if (credential.len > 0)
+        buf_add_fmt(out, ",credential=\"%.*s\"", STR_ARGS(credential));
+}
+
+/* Those of the newest routes.conf; NULL for other lines. */
+static const struct health *
+line_of(const struct worker *w, uint32_t line_idx)
+{
+    const struct health *health = health_line(w->region, line_idx);
+
+    return health != NULL && load_u32(&health->generation) ==
+                                 load_u32(&w->region->header->generation)
+               ? health
+               : NULL;
+}
+
+static void
+write_failed(struct buf *out, const struct worker *w, const struct health *health)
+{
+    for (unsigned why = 0; why < HEALTH_CLASS_COUNT; why++) {
+        buf_add_fmt(out, "turnpike_upstream_failed_total{");
+        write_labels(out, w, health);
+        buf_add_fmt(out, ",class=\"%s\"} %" PRIu32 "\n", health_class_name[why],
+                    load_u32(&health->failed[why]));
+    }
+}
+
 static void
 write_upstreams(struct buf *out, const struct worker *w)
 {
-    buf_add_fmt(out, "# TYPE turnpike_upstream_up gauge\n");
-    for (size_t i = 0; i < w->conf->upstream_count; i++)
-        buf_add_fmt(out, "turnpike_upstream_up{upstream=\"%.*s\"} %d\n",
-                    STR_ARGS(w->conf->upstreams[i].name),
-                    w->conf->upstreams[i].disabled_reason == NULL &&
-                        (w->pools[i].health == NULL ||
-                         health_usable(w->pools[i].health, worker_now_ms(w))));
+    uint32_t count = w->region->header->geometry.health_max;
+
+    for (size_t f = 0; f < COUNT_OF(figures); f++) {
+        buf_add_fmt(out, "# TYPE %s %s\n", figures[f].name, figures[f].type);
+        for (uint32_t i = 0; i < count; i++) {
+            const struct health *health = line_of(w, i);
+
+            if (health == NULL)
+                continue;
+            buf_add_fmt(out, "%s{", figures[f].name);
+            write_labels(out, w, health);
+            buf_add_fmt(out, "} ");
+            figures[f].write(out, w, health);
+            buf_add_char(out, '\n');
+        }
+    }
+    buf_add_fmt(out, "# TYPE turnpike_upstream_failed_total counter\n");
+    for (uint32_t i = 0; i < count; i++)
+        if (line_of(w, i) != NULL)
+            write_failed(out, w, line_of(w, i));
 }
 
 void
@@ -92,7 +240,7 @@ metrics_answer(struct client *c)
         (void)client_send_error(c, PROTO_OPENAI, &error, STR_NONE, NULL);
         return;
     }
-    buf_init(&body, 1u << 20);
+    buf_init(&body, 8u << 20);
     write_stats(&body, c->worker->region);
     write_ledger(&body, c->worker->region->header);
     write_upstreams(&body, c->worker);
