@@ -10,12 +10,14 @@
 #include "shm/health.h"
 #include "shm/rate.h"
 #include "worker/call.h"
+#include "worker/commit.h"
 #include "worker/feed.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/uconn.h"
 
 #define CONNECT_GRACE_MS 100u
+#define OUTPUT_BYTES_PER_TOKEN 4
 
 static void
 log_failed(const struct call *call, enum record_reason reason, const char *text)
@@ -36,13 +38,37 @@ give_up(struct call *call)
     call_fail(call, &call->last_error);
 }
 
+bool
+forward_may_go_on(const struct call *call)
+{
+    const struct worker *w = call->worker;
+    const struct record *r = hold_record(&w->holds, call->slot);
+
+    return call->candidate + 1u < call->plan.candidate_count &&
+           r->attempt_count < w->limits->attempts && worker_now_ms(w) < call->deadline_ms;
+}
+
+/* A refusal costs nothing; for whatever else was sent the provider may ask to be paid. */
+static void
+note_cost(struct call *call, enum record_reason reason)
+{
+    struct price_count count = stream_count(call);
+
+    if (reason == REASON_STATUS)
+        return;
+    if (!call->ask.stream && call->endpoint != ENDPOINT_EMBEDDINGS)
+        count.output = MIN(call->body.len / OUTPUT_BYTES_PER_TOKEN, call->output_max);
+    commit_operator_cost(call, &count);
+}
+
 void
 forward_failed(struct call *call, enum record_reason reason, const struct proto_error *error,
                bool may_fail_over)
 {
-    struct worker *w = call->worker;
     struct uconn *uc = call->uconn;
 
+    note_cost(call, reason);
+    call->dispatched = false;
     settle_attempt(call, reason, call->upstream_status);
     feed_failed(call, reason, call->upstream_status);
     if (uc != NULL)
@@ -53,8 +79,8 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
     /* What its stream said, if it had begun one, says nothing of the next one's. */
     meter_init(&call->meter, (enum proto_endpoint)call->endpoint, call->ask.usage_asked);
     call->progress_events = 0;
-    if (may_fail_over && call->candidate + 1u < call->plan.candidate_count &&
-        worker_now_ms(w) < call->deadline_ms) {
+    call->commit_due_ms = 0;
+    if (may_fail_over && forward_may_go_on(call)) {
         call_set_candidate(call, call->candidate + 1);
         call->stale_retried = false;
         forward_next(call);

@@ -9,6 +9,7 @@
 #include "proto/headers.h"
 #include "worker/call.h"
 #include "worker/client.h"
+#include "worker/commit.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/settle.h"
@@ -88,6 +89,8 @@ relay_timed_out(struct call *call, bool over)
             client_abort(client);
         return;
     }
+    if (!over && commit_timed_out(call))
+        return;
     if (!over && call->state == CALL_STREAM && call->client &&
         conn_is_full(&call->client->conn)) {
         /* We do not read because the client does not: its own deadline will tell. */
@@ -95,7 +98,8 @@ relay_timed_out(struct call *call, bool over)
         return;
     }
     if (!over) {
-        bool dialling = call->state == CALL_DIALLING, sent = call->state == CALL_SENT;
+        bool dialling = call->state == CALL_DIALLING;
+        bool sent = call->state == CALL_SENT && call->upstream_status == 0;
 
         reason = dialling ? REASON_TIMEOUT_CONNECT
                           : sent ? REASON_TIMEOUT_FIRST_BYTE : REASON_TIMEOUT_IDLE;
@@ -151,6 +155,7 @@ relay_sent(struct call *call)
 {
     struct price_count count = {.input = call->input_estimate};
 
+    call->dispatched = true;
     /* Also for another attempt: progress never falls, and a hold covers its own input. */
     if (call->endpoint != ENDPOINT_COUNT_TOKENS)
         (void)!settle_progress(call, &count);
@@ -257,7 +262,7 @@ error_in_200(struct call *call, struct str body)
     struct proto_error error;
 
     error_from_object(body, relay_secrets(call, list), &error);
-    forward_failed(call, REASON_ERROR_EVENT, &error, true);
+    forward_failed(call, REASON_ERROR_EVENT, &error, error_may_fail_over(&error));
 }
 
 static void
@@ -337,6 +342,30 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
     }
 }
 
+/* What came is an answer, but by another model, or there is nothing in it. The call is over then, or
+ * has moved on. */
+static bool
+whole_refused(struct call *call, const struct answer *answer)
+{
+    enum content content = answer_content(answer);
+    bool empty = content == CONTENT_NONE ||
+                 (content == CONTENT_EMPTY && forward_may_go_on(call));
+    bool other = !commit_is_model(call, answer->model);
+
+    if (!empty && !other)
+        return false;
+    if (answer->usage.state == USAGE_PRESENT) {
+        struct price_count count = settle_count(&answer->usage);
+
+        commit_operator_cost(call, &count);
+    }
+    if (other)
+        commit_other_model(call, answer->model);
+    else
+        relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "its answer is empty");
+    return true;
+}
+
 static void
 whole_done(struct call *call, struct str body)
 {
@@ -349,7 +378,8 @@ whole_done(struct call *call, struct str body)
     answer_read((enum proto_endpoint)call->endpoint, body, &answer);
     switch (answer.kind) {
     case ANSWER_OK:
-        whole_ok(call, &answer, body);
+        if (!whole_refused(call, &answer))
+            whole_ok(call, &answer, body);
         return;
     case ANSWER_ERROR:
         error_in_200(call, body);

@@ -158,7 +158,7 @@ enum call_state {
     CALL_HOLD_WAIT,    /* a recount froze the account: tried again on a timer */
     CALL_ANNOUNCED,    /* mode reserve: waits until the hold is durable */
     CALL_DIALLING,     /* waits for a connection */
-    CALL_SENT,         /* the request is out; nothing of the answer is understood yet */
+    CALL_SENT,         /* the request is out; a stream's beginning is held back */
     CALL_WHOLE,        /* reads an answer that is sent on when it is complete */
     CALL_STREAM,       /* the client has its head; events flow */
     CALL_COMMIT_WAIT,  /* mode strict: settled; the answer's end waits until it is durable */
@@ -184,6 +184,7 @@ struct call {
     bool head_sent;           /* the client has its 200 */
     bool stale_retried;       /* a pooled connection was found dead once for this candidate */
     bool tried;               /* a candidate was tried, and failed */
+    bool dispatched;          /* the attempt's request is out: the provider may bill it */
     uint8_t pass;             /* enum health_pass of the attempt */
     uint8_t hold_tries;
     uint16_t upstream_status; /* of the answer being read */
@@ -215,9 +216,12 @@ struct call {
     struct health *entered;   /* where the attempt counts as under way, or NULL; feed.c's */
     uint32_t wait_s;          /* what the upstream said to wait before the next call; 0 nothing */
     uint64_t deadline_ms;     /* of the whole call, in net_now_ms() */
+    uint64_t commit_due_ms;   /* likewise, to hold a stream's beginning back; 0: it has not begun */
 
     struct str down_lines;    /* headers from upstream for the client, written; in arena */
-    struct buf body;          /* an answer or error that came in pieces, or waits for its commit */
+    /* An answer or error that came in pieces, a stream's beginning that is held back, or what waits for
+     * its commit. */
+    struct buf body;
     struct proto_error last_error; /* what the last attempt would have us tell the client */
     struct sse sse;
     struct meter meter;

@@ -10,8 +10,8 @@
 #include "worker/call.h"
 #include "worker/idem.h"
 
-static struct price_count
-count_of(const struct usage *usage)
+struct price_count
+settle_count(const struct usage *usage)
 {
     return (struct price_count){
         .input = usage->input,
@@ -157,7 +157,7 @@ believed_ucr(const struct call *call, struct price_count count)
 static int64_t
 charge_of(struct call *call, const struct settle_end *end, struct record *r)
 {
-    struct price_count count = count_of(&end->usage);
+    struct price_count count = settle_count(&end->usage);
     int64_t cost_ucr;
 
     if (end->by == SETTLE_NOTHING || call->endpoint == ENDPOINT_COUNT_TOKENS)

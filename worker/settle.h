@@ -10,6 +10,9 @@ void settle_begin(struct call *call);
 /* The call goes to another candidate: the record names its model and channel. */
 void settle_candidate(struct call *call);
 
+/* A report's tokens, as they are priced. */
+struct price_count settle_count(const struct usage *usage);
+
 /*
  * Raises progress to what these tokens cost. Takes a further hold where it would pass the present
  * one. False when that cannot be had: the stream must be stopped. With force the call has ended: its

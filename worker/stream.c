@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "worker/call.h"
 #include "worker/client.h"
+#include "worker/commit.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/relay.h"
@@ -35,45 +36,17 @@ gather_add(struct gather *g, struct str bytes)
         g->parts[g->count++] = bytes;
 }
 
-/* The client's own head goes out with the first events. */
-static bool
-send_head(struct call *call, struct gather *g)
-{
-    struct client *client = call->client;
-    struct h1_out out;
-    bool sent;
-
-    call_set_state(call, CALL_STREAM);
-    settle_attempt(call, REASON_NONE, 200);
-    feed_ok(call);
-    client_head(client, &out, 200, (struct str){call->id_text, CALL_ID_LEN});
-    h1_out_lines(&out, call->down_lines);
-    call_head_lines(call, &out, str_from(call->meter.model));
-    sent = client_send_head(client, &out, g->parts, g->count);
-    call->head_sent = true;
-    /* No other candidate can be tried any more. */
-    call_forget_request(call);
-    h1_req_next(&client->req);
-    return sent;
-}
-
 bool
 stream_flush(struct call *call, struct gather *g)
 {
-    bool sent;
-
     if (!call->head_sent) {
-        if (!call->meter.understood)
-            return true;
-        sent = send_head(call, g);
-    } else {
-        sent = g->count == 0 || client_send_parts(call->client, g->parts, g->count);
-    }
-    g->count = 0;
-    if (!sent) {
+        if (!commit_flush(call, g))
+            return false;
+    } else if (g->count > 0 && !client_send_parts(call->client, g->parts, g->count)) {
         call_client_gone(call);
         return false;
     }
+    g->count = 0;
     if (call->uconn && conn_is_full(&call->client->conn))
         conn_read_stop(&call->uconn->conn);
     return true;
@@ -81,8 +54,8 @@ stream_flush(struct call *call, struct gather *g)
 
 /* ---- what was used ---- */
 
-static struct price_count
-count_so_far(const struct call *call)
+struct price_count
+stream_count(const struct call *call)
 {
     struct meter_progress p = meter_progress(&call->meter);
     struct price_count count = {
@@ -101,6 +74,7 @@ count_so_far(const struct call *call)
 void
 stream_used(struct call *call, struct settle_end *end)
 {
+    commit_flag_model(call);
     end->usage = meter_usage(&call->meter);
     end->by = SETTLE_USAGE;
     end->output_estimate = call->meter.output_estimate;
@@ -110,7 +84,7 @@ stream_used(struct call *call, struct settle_end *end)
     if (end->usage.state == USAGE_PRESENT || end->usage.state == USAGE_ZERO)
         return;
     {
-        struct price_count count = count_so_far(call);
+        struct price_count count = stream_count(call);
 
         (void)!settle_progress(call, &count);
         end->by = SETTLE_PROGRESS;
@@ -180,12 +154,12 @@ stream_complete(struct call *call, struct gather *g, struct str last, struct str
     struct client *client;
     int64_t charge_ucr;
 
-    if (!call->head_sent && !call->meter.understood) {
-        relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "an empty stream");
+    if (!call->head_sent && !commit_at_end(call, g))
+        return;
+    if (meter_content(&call->meter) == CONTENT_NONE) { /* it was committed because it took so long */
+        relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "its answer is empty");
         return;
     }
-    if (!call->head_sent && !stream_flush(call, g))
-        return;
     stream_used(call, &end);
     feed_streamed(call, end.usage.output);
     charge_ucr = settle_call(call, &end);
@@ -239,7 +213,7 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     /* A report that came before the cut is not the whole: progress has the larger of both, once it
      * knows of the events that came in one piece with the cut. */
     if (end.outcome == OUTCOME_CUT && end.by == SETTLE_USAGE && !call->meter.finish_seen) {
-        struct price_count count = count_so_far(call);
+        struct price_count count = stream_count(call);
 
         (void)!settle_progress(call, &count);
         end.by = SETTLE_PROGRESS;
@@ -297,7 +271,10 @@ stream_upstream_done(struct call *call, struct gather *g)
     }
     if (!stream_flush(call, g))
         return;
-    relay_failed(call, REASON_EARLY_END, ERROR_UPSTREAM_FAILED, "the stream ended early");
+    if (call->meter.answered)
+        relay_failed(call, REASON_EARLY_END, ERROR_UPSTREAM_FAILED, "the stream ended early");
+    else
+        relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "the stream ended before its answer");
 }
 
 /* ---- events ---- */
@@ -311,12 +288,12 @@ error_event(struct call *call, const struct sse_event *event, struct gather *g)
     error_from_object(event->data, relay_secrets(call, list), &error);
     log_warn("upstream.error-event", "call=%s upstream=%.*s", call->id_text,
              STR_ARGS(call_upstream(call)->name));
-    if (!call->head_sent && !call->meter.understood) {
-        forward_failed(call, REASON_ERROR_EVENT, &error, true);
-        return;
-    }
     if (!stream_flush(call, g))
         return;
+    if (!call->head_sent) {
+        forward_failed(call, REASON_ERROR_EVENT, &error, error_may_fail_over(&error));
+        return;
+    }
     stream_broken(call, REASON_ERROR_EVENT, &error);
 }
 
@@ -400,9 +377,10 @@ stream_fed(struct call *call, struct gather *g)
 
     if (call->meter.event_count != call->progress_events) {
         call->progress_events = call->meter.event_count;
-        call_set_timer(call, call_upstream(call)->idle_ms);
-        count = count_so_far(call);
-        if (!settle_progress(call, &count) && call->meter.understood) {
+        call_set_timer(call, commit_wait_ms(call));
+        count = stream_count(call);
+        /* Before the commit nothing is the caller's to pay: another may serve the call. */
+        if ((call->head_sent || call->meter.answered) && !settle_progress(call, &count)) {
             hold_ended(call, g);
             return;
         }

@@ -19,7 +19,8 @@ struct gather {
 void stream_begin(struct call *call);
 /* Pieces of the body. False when the call is over or has moved to another candidate. */
 bool stream_take(struct call *call, const struct h1_res_out *out, struct gather *gather);
-/* Writes what is gathered. False when the client was found gone, and the call ended with it. */
+/* Writes what is gathered, or holds it back (worker/commit.h). False when the call ended with it, or
+ * has moved to another candidate. */
 bool stream_flush(struct call *call, struct gather *gather);
 /* All that one read brought was taken: writes, notes progress, moves the timer. May end the call. */
 void stream_fed(struct call *call, struct gather *gather);
@@ -28,6 +29,9 @@ void stream_fed(struct call *call, struct gather *gather);
 void stream_upstream_done(struct call *call, struct gather *gather);
 /* The client has its 200 and the rest will not come: error event, progress charged. Ends the call. */
 void stream_broken(struct call *call, enum record_reason reason, const struct proto_error *error);
+
+/* What was used up to now, as far as it is known. */
+struct price_count stream_count(const struct call *call);
 
 struct settle_end;
 /* Usage as it shall be recorded and charged: the report if there is a good one, else progress. */

@@ -105,7 +105,8 @@ def test_stream_from_the_second(pair, kind, sim, reason):
     assert len(firsts) == (0 if kind == "responses" else 1), "one answer only"
 
 
-REASONS = ("bad-http", "bad-answer", "early-end", "reset", "too-large", "error-event")
+REASONS = ("bad-http", "bad-answer", "early-end", "reset", "too-large", "error-event",
+           "empty-answer")
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -143,7 +144,7 @@ def test_what_the_request_is_at_fault_for_is_not_repeated(pair, status):
 
 @pytest.mark.parametrize("sim", [
     {"cut": 5}, {"cut": 5, "cut-how": "rst"}, {"stall": 5}, {"error-mid": 5}, {"cut-clean": 5},
-    {"early-end": 1, "cut-clean": 4}, {"endless-line": 1, "words": 3}], ids=name_of)
+    {"early-end": 1, "cut-clean": 6}, {"endless-line": 1, "words": 3}], ids=name_of)
 @pytest.mark.parametrize("kind", ["chat", "messages", "responses"])
 def test_never_spliced(pair, kind, sim):
     """Something was said already: an error event, not another upstream's words."""
