@@ -10,18 +10,6 @@
 #include "worker/call.h"
 #include "worker/idem.h"
 
-struct price_count
-settle_count(const struct usage *usage)
-{
-    return (struct price_count){
-        .input = usage->input,
-        .cache_read = usage->cache_read,
-        .cache_write_5m = usage->cache_write_5m,
-        .cache_write_1h = usage->cache_write_1h,
-        .output = usage->output,
-    };
-}
-
 static int64_t
 input_cost(const struct call *call)
 {

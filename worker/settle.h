@@ -11,7 +11,17 @@ void settle_begin(struct call *call);
 void settle_candidate(struct call *call);
 
 /* A report's tokens, as they are priced. */
-struct price_count settle_count(const struct usage *usage);
+static inline struct price_count
+settle_count(const struct usage *usage)
+{
+    return (struct price_count){
+        .input = usage->input,
+        .cache_read = usage->cache_read,
+        .cache_write_5m = usage->cache_write_5m,
+        .cache_write_1h = usage->cache_write_1h,
+        .output = usage->output,
+    };
+}
 
 /*
  * Raises progress to what these tokens cost. Takes a further hold where it would pass the present
