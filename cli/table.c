@@ -245,6 +245,7 @@ show_call(struct js_value result)
         {"held", "held", false},
         {"charge", "charge", false},
         {"uncollected", "uncollected", false},
+        {"operator_cost", "operator's cost", false},
         {"price_version", "prices", false},
         {"flags", "flags", false},
         END,

@@ -101,6 +101,7 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     jw_key_ucr(jw, "held", held_ucr);
     jw_key_ucr(jw, "charge", charge_ucr);
     jw_key_ucr(jw, "uncollected", uncollected_ucr);
+    jw_key_ucr(jw, "operator_cost", rec->operator_ucr);
     str_hex(&version, sizeof(version), hex);
     jw_key_cstr(jw, "price_version", hex);
     jw_key_bool(jw, "durable", true);

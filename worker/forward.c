@@ -48,6 +48,14 @@ forward_may_go_on(const struct call *call)
            r->attempt_count < w->limits->attempts && worker_now_ms(w) < call->deadline_ms;
 }
 
+/* Was it in the middle of its answer that it failed? */
+static bool
+broke_off(enum record_reason reason)
+{
+    return reason == REASON_RESET || reason == REASON_EARLY_END || reason == REASON_TOO_LARGE ||
+           reason == REASON_TIMEOUT_IDLE || reason == REASON_TIMEOUT_TOTAL;
+}
+
 /* A refusal costs nothing; for whatever else was sent the provider may ask to be paid. */
 static void
 note_cost(struct call *call, enum record_reason reason)
@@ -56,7 +64,7 @@ note_cost(struct call *call, enum record_reason reason)
 
     if (reason == REASON_STATUS)
         return;
-    if (!call->ask.stream && call->endpoint != ENDPOINT_EMBEDDINGS)
+    if (!call->ask.stream && broke_off(reason)) /* of a whole answer that is not whole */
         count.output = MIN(call->body.len / OUTPUT_BYTES_PER_TOKEN, call->output_max);
     commit_operator_cost(call, &count);
 }
