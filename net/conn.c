@@ -467,6 +467,7 @@ conn_on_poll(uv_poll_t *poll, int status, int events)
     struct conn *conn = CONTAINER_OF(poll, struct conn, poll);
     bool failed = status < 0;
 
+    net_awake(conn->net);
     if (failed) {
         conn->interest = 0;
         events = UV_READABLE | UV_WRITABLE;

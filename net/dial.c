@@ -136,6 +136,7 @@ try_on_poll(uv_poll_t *poll, int status, int events)
     (void)events;
     if (dial == NULL)
         return;
+    net_awake(dial->net);
     if (getsockopt(try->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         err = errno;
     if (err == 0 && status < 0)

@@ -276,6 +276,7 @@ dns_after_pool(uv_work_t *work, int status)
     struct dns_cache *dns = entry->dns;
 
     (void)status;
+    net_awake(dns->net);
     dns->busy--;
     if (!list_empty(&dns->queue)) {
         struct dns_entry *next = LIST_FIRST(&dns->queue, struct dns_entry, queue);

@@ -246,6 +246,7 @@ listener_on_poll(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
+    net_awake(listener->net);
     for (unsigned i = 0; i < LISTEN_ACCEPTS_MAX && take == TAKE_MORE && !listener->closing; i++)
         take = listener_take(listener);
     if (take == TAKE_PAUSE && !listener->closing)

@@ -29,14 +29,23 @@ net_on_prepare(uv_prepare_t *prepare)
     turn_end(net->turn);
     if (net->options.hooks.before_sleep != NULL)
         net->options.hooks.before_sleep(net->options.hooks.arg);
+    net->asleep = true;
+}
+
+void
+net_awake(struct net *net)
+{
+    if (!net->asleep)
+        return;
+    net->asleep = false;
+    if (net->options.hooks.after_wake != NULL)
+        net->options.hooks.after_wake(net->options.hooks.arg);
 }
 
 static void
 net_on_check(uv_check_t *check)
 {
-    struct net *net = CONTAINER_OF(check, struct net, check);
-
-    net->options.hooks.after_wake(net->options.hooks.arg);
+    net_awake(CONTAINER_OF(check, struct net, check));
 }
 
 static int
@@ -49,8 +58,7 @@ net_start_hooks(struct net *net)
     if (rc < 0)
         return rc;
     (void)uv_prepare_start(&net->prepare, net_on_prepare);
-    if (net->options.hooks.after_wake != NULL)
-        (void)uv_check_start(&net->check, net_on_check);
+    (void)uv_check_start(&net->check, net_on_check);
     uv_unref((uv_handle_t *)&net->prepare);
     uv_unref((uv_handle_t *)&net->check);
     return 0;
@@ -163,6 +171,7 @@ watch_on_counter(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
+    net_awake(watch->net);
     if (read(watch->fd, &rings, sizeof(rings)) != (ssize_t)sizeof(rings))
         return;
     watch->on_ready(watch);
@@ -177,6 +186,7 @@ watch_on_pipe(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
+    net_awake(watch->net);
     got = read(watch->fd, ignored, sizeof(ignored));
     if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
         return;

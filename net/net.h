@@ -27,8 +27,9 @@ struct tls_scratch;
 struct turn;
 
 /*
- * before_sleep runs each turn right before the loop may sleep, after_wake right after: what a
- * turn counter in shared memory needs. Either may be NULL. They must not close the net.
+ * before_sleep runs each turn right before the loop may sleep, after_wake right after and before
+ * anything that woke it is told: what a turn counter in shared memory needs, and a clock that is
+ * read once a turn. Either may be NULL. They must not close the net.
  */
 struct net_hooks {
     void (*before_sleep)(void *arg);
@@ -69,6 +70,7 @@ struct net {
     struct net_options options;
     uv_prepare_t prepare;
     uv_check_t check;
+    bool asleep;             /* before_sleep was called, and after_wake not yet */
     uint8_t *read_buf;       /* NET_READ_BYTES, valid within one callback */
     struct turn *turn;       /* output of this turn */
     struct tls_scratch *tls; /* made at the first TLS connection */
@@ -78,6 +80,10 @@ struct net {
     unsigned handshake_busy[2];
     unsigned handshakes_open;
 };
+
+/* The loop's own word that it is awake comes after what woke it: every callback of this room that may
+ * be called from its sleep begins with this. */
+void net_awake(struct net *net);
 
 /* Makes the loop; call after the fork. 0 or a negative errno. */
 int MUST_CHECK net_init(struct net *net, const struct net_options *options);

@@ -1,6 +1,8 @@
 /* Listening addresses as text, accepting within limits, pausing, stopping; watches and hooks. */
 #include "net_tools.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
@@ -336,6 +338,32 @@ turns_on_wake(void *arg)
     turns->wakes++;
 }
 
+/* Rung from another thread, so that the loop sleeps until then. */
+struct rung {
+    struct net_watch watch;
+    const struct turns *turns;
+    unsigned told;
+};
+
+static void
+rung_on_ready(struct net_watch *watch)
+{
+    struct rung *rung = CONTAINER_OF(watch, struct rung, watch);
+
+    assert_false(rung->turns->asleep);
+    rung->told++;
+}
+
+static void *
+ring_later(void *arg)
+{
+    const uint64_t one = 1;
+
+    (void)poll(NULL, 0, 10);
+    assert_int_equal(write(*(int *)arg, &one, sizeof(one)), sizeof(one));
+    return NULL;
+}
+
 static struct net *stopped_net;
 
 static void
@@ -352,22 +380,32 @@ hooks_frame_each_sleep(void **state)
     struct net_options options = {
         .hooks = {.before_sleep = turns_on_sleep, .after_wake = turns_on_wake, .arg = &turns}};
     struct wheel_timer timer, far;
+    struct rung rung = {.turns = &turns};
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    pthread_t thread;
     struct net own;
 
     (void)state;
+    assert_true(fd >= 0);
     memset(&timer, 0, sizeof(timer));
     memset(&far, 0, sizeof(far));
     assert_int_equal(net_init(&own, &options), 0);
     /* Nothing to wait for: returns by itself. */
     net_run(&own);
     stopped_net = &own;
+    assert_int_equal(net_watch_eventfd(&own, &rung.watch, fd, rung_on_ready), 0);
+    assert_int_equal(pthread_create(&thread, NULL, ring_later, &fd), 0);
     wheel_set(&own.wheel, &timer, 30, stop_now);
     wheel_set(&own.wheel, &far, 1000000, stop_now);
     net_run(&own);
     assert_true(turns.sleeps > 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(turns.sleeps, turns.wakes);
+    assert_int_equal(rung.told, 1);
+    net_unwatch(&rung.watch);
     wheel_cancel(&own.wheel, &far);
     net_end(&own);
+    (void)close(fd);
 }
 
 int
