@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "shm/account.h"
+#include "shm/affinity.h"
 #include "shm/budget.h"
 #include "shm/health.h"
 #include "shm/idem.h"
@@ -119,6 +120,7 @@ region_layout(const struct region_geometry *geometry, struct region_layout *out)
     layout.part_bytes[REGION_NAMES] = (uint64_t)g->name_max * sizeof(struct name_entry);
     layout.part_bytes[REGION_HEALTH] = (uint64_t)g->health_max * sizeof(struct health);
     layout.part_bytes[REGION_IDEM] = (uint64_t)g->idem_max * sizeof(struct idem_entry);
+    layout.part_bytes[REGION_AFFINITY] = AFFINITY_LINES * sizeof(struct affinity_line);
     layout.part_bytes[REGION_INDEXES] = key_index_area_off(key_index_class_max(g->key_max) + 1, 0);
     layout.part_bytes[REGION_TABLES] = g->table_max * layout.table_bytes;
     for (int part = 0; part < REGION_PART_COUNT; part++) {
@@ -319,7 +321,8 @@ region_detach(struct region *region)
 static bool
 part_is_whole(int part)
 {
-    return part == REGION_NAMES || part == REGION_HEALTH || part == REGION_IDEM;
+    return part == REGION_NAMES || part == REGION_HEALTH || part == REGION_IDEM ||
+           part == REGION_AFFINITY;
 }
 
 /* What `serve` needs at once. */

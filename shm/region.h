@@ -18,7 +18,7 @@
 #include "shm/shm.h"
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
-#define REGION_LAYOUT_VERSION 2u
+#define REGION_LAYOUT_VERSION 3u
 
 /* How many of each; constant for the life of the file. */
 struct region_geometry {
@@ -38,6 +38,7 @@ enum region_part {
     REGION_NAMES,
     REGION_HEALTH,
     REGION_IDEM,
+    REGION_AFFINITY,
     REGION_INDEXES,
     REGION_TABLES,
     REGION_PART_COUNT

@@ -20,6 +20,7 @@
  *     shm/names.h    interned names of models, channels, upstreams
  *     shm/health.h   what workers learned of upstreams
  *     shm/idem.h     idempotency keys: a request that is sent twice is served once
+ *     shm/affinity.h where a conversation was served last
  *     shm/stats.h    counters a table
  *
  * SHM_STEP() stands between any two operations on shared words that belong to one protocol
