@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/help.h"
+#include "cli/models.h"
 #include "cli/table.h"
 #include "ledger/store.h"
 
@@ -27,7 +28,6 @@ struct run {
     const struct cli_command *command;
     const char *arguments[CLI_ARGUMENTS_MAX];
     unsigned argument_count;
-    bool now; /* of stop */
     struct buf request;
 };
 
@@ -377,7 +377,7 @@ ask(const struct run *run)
 /* ---- stop ---- */
 
 static enum cli_exit
-stop(const struct run *run)
+stop(const struct run *run, bool now)
 {
     int pid = client_master_pid(run->state_dir);
 
@@ -387,7 +387,7 @@ stop(const struct run *run)
     if (pid <= 0)
         return complain(CLI_NO_SERVER, "stop", "no server runs here",
                         "name its state directory with -s");
-    for (int times = run->now ? 2 : 1; times > 0; times--) {
+    for (int times = now ? 2 : 1; times > 0; times--) {
         if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
             return complain(errno == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED, "stop", strerror(errno),
                             NULL);
@@ -406,6 +406,22 @@ stop(const struct run *run)
 
 /* ---- entry ---- */
 
+/* What no ledger is asked for. Options are given in the order of their table. */
+static enum cli_exit
+run_local(struct run *run, const struct given *given)
+{
+    const char *value[CLI_OPTIONS_MAX];
+
+    for (unsigned o = 0; o < CLI_OPTIONS_MAX; o++)
+        value[o] = given[o].count > 0 ? given[o].at[0] : NULL;
+    if (strcmp(run->command->noun, "stop") == 0)
+        return stop(run, value[0] != NULL);
+    if (run->command->verb == NULL)
+        return models_show(&(struct models_show){value[0], value[1], value[2], run->json});
+    return models_read(&(struct models_read){run->arguments[0], value[0], value[1], value[2],
+                                             run->json});
+}
+
 static enum cli_exit
 run_command(struct run *run, const struct words *words)
 {
@@ -415,10 +431,8 @@ run_command(struct run *run, const struct words *words)
 
     if (rc != CLI_DONE)
         return rc;
-    if (run->command->cmd == NULL) {
-        run->now = given[0].count > 0;
-        return stop(run);
-    }
+    if (run->command->cmd == NULL)
+        return run_local(run, given);
     rc = write_request(run, given);
     return rc == CLI_DONE ? ask(run) : rc;
 }

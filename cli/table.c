@@ -434,6 +434,18 @@ static const struct cli_option audit_options[] = {
     {"--accounts", NULL, "accounts", CLI_FLAG, "each tenant's sums as well"},
     NO_OPTION,
 };
+static const struct cli_option models_options[] = {
+    {"-c", "FILE", "config", CLI_TEXT, "routes.conf; found as serve finds it unless told"},
+    {"--family", "FAMILY", "family", CLI_TEXT, "only models of this one"},
+    {"--channel", "CHANNEL", "channel", CLI_TEXT, "only what it serves, at its prices"},
+    NO_OPTION,
+};
+static const struct cli_option models_import_options[] = {
+    {"--format", "litellm|openrouter", "format", CLI_TEXT, "what FILE is; by its look unless told"},
+    {"--maker", "MAKER", "maker", CLI_TEXT, "only this one's models"},
+    {"--out", "FILE", "out", CLI_TEXT, "write the text there"},
+    NO_OPTION,
+};
 static const struct cli_option stop_options[] = {
     {"--now", NULL, "now", CLI_FLAG, "do not wait for calls to end"},
     NO_OPTION,
@@ -481,6 +493,10 @@ const struct cli_command cli_commands[] = {
     {"status", NULL, "status", true, {{0}}, NULL, "processes, listeners, lag, uptime", show_status},
     {"upstreams", NULL, "upstreams", true, {{0}}, NULL,
      "what workers know of upstreams: circuits, times, errors", show_upstreams},
+    {"models", "import", NULL, false, {{"FILE", "file"}}, models_import_options,
+     "another's price list as text of models.conf", NULL},
+    {"models", NULL, NULL, false, {{0}}, models_options,
+     "models, list prices, and what each channel makes of them", NULL},
     {"stop", NULL, NULL, true, {{0}}, stop_options, "drain and stop the server; waits for it", NULL},
     {NULL, NULL, NULL, false, {{0}}, NULL, NULL, NULL},
 };
