@@ -13,7 +13,7 @@
  *     price      times the price, as a multiple of the cheapest
  *
  * Two candidates are near equals unless one's measure is more than a quarter above the other's: an
- * average over sixteen answers of a model swings by an eighth either way without meaning anything,
+ * average over some answers of a model swings by an eighth either way without meaning anything,
  * and calls must not swing with it. Among near equals the operator's weights decide alone.
  */
 #include "route/score.h"

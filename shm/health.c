@@ -26,7 +26,7 @@
 
 #include "shm/layout.h"
 
-#define AVERAGE_OF 16 /* a moving average takes one sixteenth of what is new */
+#define AVERAGE_OF 8 /* a moving average takes one eighth of what is new */
 #define DOUBLINGS_MAX 10u
 #define RELAPSE_MS 30000u
 #define WINDOW_MASK ((1u << HEALTH_WINDOW) - 1)
@@ -362,14 +362,6 @@ health_dropped(struct health *health, enum health_pass pass, uint64_t now_ms)
     (void)circuit_swap(health, word, &c);
 }
 
-bool
-health_usable(const struct health *health, uint64_t now_ms)
-{
-    struct circuit c = circuit_of(circuit_load(health));
-
-    return c.state == CIRCUIT_CLOSED || (c.state == CIRCUIT_OPEN && now_ms >= c.time_ms);
-}
-
 static uint32_t
 incarnation_of(const struct region *region, uint32_t table_idx)
 {
@@ -386,6 +378,22 @@ ticket_holds(const struct region *region, const struct circuit *c, uint64_t now_
     return now_ms < c->time_ms &&
            atomic_load_explicit(&table->state, memory_order_relaxed) == TABLE_LIVE &&
            incarnation_of(region, c->table_idx) == c->incarnation;
+}
+
+bool
+health_usable(const struct region *region, const struct health *health, uint64_t now_ms)
+{
+    struct circuit c = circuit_of(circuit_load(health));
+
+    switch (c.state) {
+    case CIRCUIT_CLOSED:
+        break;
+    case CIRCUIT_OPEN:
+        return now_ms >= c.time_ms;
+    case CIRCUIT_TRIAL:
+        return !ticket_holds(region, &c, now_ms);
+    }
+    return true;
 }
 
 enum health_pass

@@ -57,7 +57,7 @@ struct health {
     _Atomic uint64_t probe_at_ms;     /* when the next active probe is due */
 
     _Alignas(CACHE_LINE) _Atomic uint64_t calls; /* attempts that came to an outcome, in all */
-    _Atomic uint32_t first_byte_us;              /* moving average (1/16); 0 unknown */
+    _Atomic uint32_t first_byte_us;              /* moving average (1/8); 0 unknown */
     _Atomic uint32_t us_per_token;               /* of output, likewise */
     _Atomic uint32_t error_ppm;                  /* failed attempts, likewise */
     _Atomic uint64_t measured_ms;                /* when first_byte_us was last added to */
@@ -111,7 +111,7 @@ void health_dropped(struct health *health, enum health_pass pass, uint64_t now_m
 void health_token_time(struct health *health, uint32_t us_per_token);
 
 /* False while the circuit is open or on trial. For planning: changes nothing. */
-bool health_usable(const struct health *health, uint64_t now_ms);
+bool health_usable(const struct region *region, const struct health *health, uint64_t now_ms);
 /* Takes the active probe that is due, and sets the next one: true for one caller of all. */
 bool health_probe_due(struct health *health, uint64_t now_ms, uint64_t interval_ms) MUST_CHECK;
 

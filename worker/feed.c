@@ -109,7 +109,7 @@ look_at(struct worker *w, size_t i, uint64_t now_ms)
     if (health == NULL)
         return;
     load = health_load(w->region, health);
-    out->down = !health_usable(health, now_ms);
+    out->down = !health_usable(w->region, health, now_ms);
     out->failed_at_ms =
         out->down ? atomic_load_explicit(&health->failed_ms, memory_order_relaxed) : 0;
     look_at_times(health, now_ms, out);

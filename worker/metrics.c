@@ -90,7 +90,8 @@ static void
 write_up(struct buf *out, const struct worker *w, const struct health *health)
 {
     buf_add_fmt(out, "%d",
-                load_u32(&health->disabled) == 0 && health_usable(health, worker_now_ms(w)));
+                load_u32(&health->disabled) == 0 &&
+                    health_usable(w->region, health, worker_now_ms(w)));
 }
 
 static void

@@ -56,7 +56,7 @@ not_ready(const struct worker *w)
     for (size_t i = 0; i < w->conf->upstream_count && !usable; i++)
         usable = w->conf->upstreams[i].disabled_reason == NULL &&
                  (w->pools[i].health == NULL ||
-                  health_usable(w->pools[i].health, worker_now_ms(w)));
+                  health_usable(w->region, w->pools[i].health, worker_now_ms(w)));
     return usable ? NULL : "no healthy upstream";
 }
 

@@ -93,18 +93,18 @@ static void
 test_opens_after_five(void **state)
 {
     (void)state;
-    assert_true(health_usable(health, 0));
+    assert_true(health_usable(t.region, health, 0));
     failures(4, HEALTH_RESET, 1000);
-    assert_true(health_usable(health, 1000));
+    assert_true(health_usable(t.region, health, 1000));
     assert_int_equal(begin(0, 1000), HEALTH_GO);
     assert_int_equal(health_failed(health, HEALTH_GO, HEALTH_RESET, 1000, 0), HEALTH_OPENED);
-    assert_false(health_usable(health, 1000));
+    assert_false(health_usable(t.region, health, 1000));
     assert_int_equal(look(1000).state, HEALTH_STATE_OPEN);
     assert_int_equal(look(1000).why, HEALTH_RESET);
     assert_int_equal(look(1000).until_ms, 2000);
-    assert_false(health_usable(health, 1999));
+    assert_false(health_usable(t.region, health, 1999));
     assert_int_equal(begin(0, 1999), HEALTH_OUT);
-    assert_true(health_usable(health, 2000));
+    assert_true(health_usable(t.region, health, 2000));
     assert_int_equal(look(2000).state, HEALTH_STATE_HALF_OPEN);
     assert_int_equal(health->calls, 5);
     assert_int_equal(health->failed[HEALTH_RESET], 5);
@@ -122,7 +122,7 @@ test_window(void **state)
     failures(4, HEALTH_SERVER, 1000);
     successes(6, 1000);
     failures(1, HEALTH_SERVER, 1000);
-    assert_true(health_usable(health, 1000));
+    assert_true(health_usable(t.region, health, 1000));
     assert_int_equal(look(1000).state, HEALTH_STATE_CLOSED);
 }
 
@@ -161,14 +161,14 @@ test_one_trial(void **state)
     assert_true(look(2000).trial);
     assert_int_equal(begin(0, 2000), HEALTH_OUT);
     assert_int_equal(begin(1, 2100), HEALTH_OUT);
-    assert_false(health_usable(health, 2100));
+    assert_false(health_usable(t.region, health, 2100));
     assert_int_equal(begin(1, 6999), HEALTH_OUT);
     /* What others began before the circuit opened has no say. */
     (void)health_failed(health, HEALTH_GO, HEALTH_RESET, 3000, 0);
     successes(1, 3000);
     assert_int_equal(begin(1, 3000), HEALTH_OUT);
     assert_int_equal(health_ok(health, HEALTH_TRIAL, 3000, 5), HEALTH_CLOSED);
-    assert_true(health_usable(health, 3000));
+    assert_true(health_usable(t.region, health, 3000));
     assert_int_equal(begin(0, 3000), HEALTH_GO);
     assert_int_equal(begin(1, 3000), HEALTH_GO);
     assert_int_equal(health->history, 0);
@@ -184,7 +184,9 @@ test_trial_lost(void **state)
     failures(5, HEALTH_RESET, 1000);
     assert_int_equal(begin(1, 2000), HEALTH_TRIAL);
     assert_int_equal(begin(0, 2001), HEALTH_OUT);
+    assert_false(health_usable(t.region, health, 2001));
     atomic_store(&table->state, TABLE_DEAD);
+    assert_true(health_usable(t.region, health, 2002));
     assert_int_equal(begin(0, 2002), HEALTH_TRIAL);
     assert_int_equal(begin(2, 2002), HEALTH_OUT);
     (void)health_failed(health, HEALTH_TRIAL, HEALTH_RESET, 2003, 0);
@@ -222,7 +224,7 @@ test_doubles_to_a_minute(void **state)
     (void)state;
     failures(5, HEALTH_RESET, now);
     for (size_t i = 0; i < COUNT_OF(open_ms); i++) {
-        assert_false(health_usable(health, now + open_ms[i] - 1));
+        assert_false(health_usable(t.region, health, now + open_ms[i] - 1));
         now += open_ms[i];
         assert_int_equal(begin(0, now), HEALTH_TRIAL);
         assert_int_equal(health_failed(health, HEALTH_TRIAL, HEALTH_RESET, now, 0),
@@ -252,7 +254,7 @@ test_late_failures(void **state)
 {
     (void)state;
     failures(100, HEALTH_RESET, 1000);
-    assert_true(health_usable(health, 2000));
+    assert_true(health_usable(t.region, health, 2000));
     assert_int_equal(health->failed[HEALTH_RESET], 100);
 }
 
@@ -296,10 +298,10 @@ test_another_secret(void **state)
     health_introduce(health, 1, 9, 4711, false);
     (void)health_failed(health, HEALTH_GO, HEALTH_AUTH, 1000, 0);
     health_introduce(health, 1, 9, 4711, true);
-    assert_false(health_usable(health, 1000));
+    assert_false(health_usable(t.region, health, 1000));
     assert_int_equal(health->disabled, 1);
     health_introduce(health, 2, 9, 4712, false);
-    assert_true(health_usable(health, 1000));
+    assert_true(health_usable(t.region, health, 1000));
     assert_int_equal(health->generation, 2);
     assert_int_equal(health->credential_name, 9);
     assert_int_equal(health->disabled, 0);
@@ -313,24 +315,24 @@ test_averages(void **state)
     assert_int_equal(health->first_byte_us, 1600);
     (void)health_ok(health, HEALTH_GO, 1, 0);
     assert_int_equal(health->first_byte_us, 1600);
-    (void)health_ok(health, HEALTH_GO, 1, 16);
-    assert_int_equal(health->first_byte_us, 1501);
-    (void)health_ok(health, HEALTH_GO, HEALTH_OLD_MS + 2, 1499);
-    assert_int_equal(health->first_byte_us, 1500);
-    (void)health_ok(health, HEALTH_GO, HEALTH_OLD_MS + 2, 1500 + 160);
-    assert_int_equal(health->first_byte_us, 1510);
+    (void)health_ok(health, HEALTH_GO, 1, 8);
+    assert_int_equal(health->first_byte_us, 1401);
+    (void)health_ok(health, HEALTH_GO, HEALTH_OLD_MS + 2, 1399);
+    assert_int_equal(health->first_byte_us, 1400);
+    (void)health_ok(health, HEALTH_GO, HEALTH_OLD_MS + 2, 1400 + 80);
+    assert_int_equal(health->first_byte_us, 1410);
     for (int i = 0; i < 600; i++)
         (void)health_ok(health, HEALTH_GO, 1, UINT32_MAX);
     assert_true(health->first_byte_us > UINT32_MAX - 20);
     health_token_time(health, 0);
     assert_int_equal(health->us_per_token, 1);
     health_token_time(health, 321);
-    assert_int_equal(health->us_per_token, 21);
+    assert_int_equal(health->us_per_token, 41);
     assert_int_equal(health->error_ppm, 0);
     failures(1, HEALTH_RESET, 1);
-    assert_int_equal(health->error_ppm, 62500);
+    assert_int_equal(health->error_ppm, 125000);
     successes(1, 1);
-    assert_int_equal(health->error_ppm, 58593);
+    assert_int_equal(health->error_ppm, 109375);
     for (int i = 0; i < 1000; i++)
         failures(1, HEALTH_RESET, 1);
     assert_in_range(health->error_ppm, 999900, 1000000);
@@ -418,7 +420,7 @@ test_random(void **state)
         } else if (pass == HEALTH_GO) {
             assert_int_equal(health_ok(health, pass, now_ms, 3), HEALTH_SAME);
         } else {
-            assert_false(holder < 0 && health_usable(health, now_ms));
+            assert_false(holder < 0 && health_usable(t.region, health, now_ms));
         }
     }
 }

@@ -77,7 +77,7 @@ use_names(uint64_t n, uint32_t table_idx)
         (void)health_failed(health, pass, (enum health_class)(n % HEALTH_CLASS_COUNT), n % 100000, 0);
     else
         (void)health_ok(health, pass, n % 100000, 5);
-    (void)health_usable(health, n % 100000);
+    (void)health_usable(t.region, health, n % 100000);
     (void)health_load(t.region, health);
     health_leave(t.region, table_idx, health);
 }

@@ -1,0 +1,290 @@
+"""What one worker meets of an upstream spares all of them: circuits, trials, retry-after, refused
+credentials, and what is shown of it."""
+
+import datetime
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+import rig
+from conftest import MODELS, upstream_section
+
+WORKERS = 3
+TIMEOUTS = "timeout-connect = 1s  timeout-first-byte = 900ms  timeout-idle = 900ms"
+
+
+def conf_of(*ports, more=TIMEOUTS, weights=None):
+    """Upstreams u0, u1 …; u0 is tried first as long as it may be."""
+    weights = weights or [1] + [0] * (len(ports) - 1)
+    conf = MODELS
+    for i, port in enumerate(ports):
+        conf += upstream_section(f"u{i}", port, "openai, responses", more=more)
+    names = ", ".join(f'"u{i}"' for i in range(len(ports)))
+    shares = ", ".join(f'"u{i}={w}"' for i, w in enumerate(weights))
+    return conf + f'channel "main" {{ public = true  use = {{{names}}}  weights = {{{shares}}} }}\n'
+
+
+def upstream(server, name="u0"):
+    listed = {u["upstream"]: u for u in server.cli("upstreams")["upstreams"]}
+    return listed[name]
+
+
+def seconds_until(moment):
+    then = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return (then - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+
+
+def metric(server, name, **labels):
+    with rig.Http(server.metrics_port) as c:
+        text = c.send("GET", "/metrics").read("GET").body.decode()
+    found = re.findall(r"^%s\{%s\} (\S+)$" % (
+        name, ",".join(f'{k}="{v}"' for k, v in labels.items())), text, re.M)
+    assert len(found) == 1, (name, labels, text)
+    return float(found[0])
+
+
+def overlap(calls):
+    """Most calls that the upstream had at a time."""
+    edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most
+
+
+class World:
+    def __init__(self, start, sims, **more):
+        self.bad, self.good = sims
+        self.server = start(conf_of(self.bad.port, self.good.port, **more), "--metrics-listen",
+                            "127.0.0.1:0", workers=WORKERS)
+        self.key = self.server.key()
+
+    def calls(self, count, **more):
+        """One after the other, each on a connection of its own, so on any worker."""
+        answers = [self.key.chat(**more) for _ in range(count)]
+        assert [a.status for a in answers] == [200] * count, answers
+        return answers
+
+    def crowd(self, seconds, threads=8):
+        """Calls from many sides for so long; how many, and none may fail."""
+        end, done, failed = time.monotonic() + seconds, [], []
+
+        def one():
+            while time.monotonic() < end:
+                answer = self.key.chat()
+                (done if answer.status == 200 else failed).append(answer)
+
+        running = [threading.Thread(target=one) for _ in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        assert failed == []
+        return len(done)
+
+
+@pytest.fixture
+def world(start, sims):
+    return World(start, sims)
+
+
+FAILURES = [
+    ({"status": 500}, "server", 5), ({"status": 503}, "overload", 5), ({"status": 429}, "rate", 5),
+    ({"status": 403}, "denied", 3), ({"hangup": 1, "cut-how": "rst"}, "reset", 5),
+    ({"error-in-200": 1}, "error-in-200", 5), ({"garbage": "body"}, "garbage", 5),
+    ({"delay": 30000}, "timeout", 3),
+]
+
+
+@pytest.mark.parametrize("sim,why,needed", FAILURES, ids=[f[1] for f in FAILURES])
+def test_circuit_opens_for_all_workers(world, sim, why, needed):
+    world.bad.faults(sim)
+    answers = world.calls(needed + 12)
+    assert {a["x-turnpike-upstream"] for a in answers} == {"u1"}
+    failed = len(world.bad.calls())
+    # A kept connection that breaks is tried once more.
+    assert failed == needed or (why == "reset" and failed <= 2 * needed), failed
+    shown = upstream(world.server)
+    assert shown["state"] == "open" and shown["why"] == why, shown
+    assert shown["failed"] == needed and shown["failed_by"] == {why: needed}
+    assert shown["attempts"] == needed and shown["error_ppm"] > 0
+    assert shown["in_flight"] == 0
+    assert upstream(world.server, "u1")["state"] == "closed"
+    assert metric(world.server, "turnpike_upstream_up", upstream="u0") == 0
+    assert metric(world.server, "turnpike_upstream_circuit", upstream="u0") == 1
+    assert metric(world.server, "turnpike_upstream_failed_total", upstream="u0",
+                  **{"class": why}) == needed
+    assert metric(world.server, "turnpike_upstream_up", upstream="u1") == 1
+    assert "u0" in world.server.run("upstreams").stdout
+
+
+def test_refused_connections(start, sims):
+    server = start(conf_of(rig.unused_port(), sims[0].port), workers=WORKERS)
+    key = server.key()
+    assert all(key.chat().status == 200 for _ in range(20))
+    shown = upstream(server)
+    assert (shown["state"], shown["why"], shown["failed"]) == ("open", "reset", 5)
+
+
+@pytest.mark.parametrize("how", ["cut", "error-first"])
+def test_streams_that_break_before_they_begin(world, how):
+    world.bad.faults({how: 0 if how == "cut" else 1})
+    answers = world.calls(15, stream=True)
+    assert {a["x-turnpike-upstream"] for a in answers} == {"u1"}
+    shown = upstream(world.server)
+    assert shown["state"] == "open" and shown["failed"] == 5, shown
+
+
+def test_one_trial_at_a_time_on_the_machine(world):
+    """The upstream thinks for a while before it fails: who has no ticket goes elsewhere at once."""
+    world.bad.faults({"status": 500})
+    world.calls(5)
+    world.bad.faults({"status": 500, "delay": 400})
+    opened = len(world.bad.calls())
+    served = world.crowd(9)
+    trials = world.bad.calls()[opened:]
+    # Open for 1, 2, 4 s, each time with a trial of 0.4 s after it.
+    assert 2 <= len(trials) <= 4, trials
+    assert overlap(trials) == 1
+    assert served > 200
+    shown = upstream(world.server)
+    assert shown["state"] in ("open", "half-open") and shown["failed"] == 5 + len(trials)
+
+
+def test_back_after_a_trial(world):
+    world.bad.faults({"status": 500})
+    world.calls(6)
+    world.bad.faults({})
+    before = len(world.bad.calls())
+    assert upstream(world.server)["state"] == "open"
+    time.sleep(max(seconds_until(upstream(world.server)["until"]), 0) + 0.05)
+    shown = upstream(world.server)
+    assert (shown["state"], shown["until"]) == ("half-open", None)
+    answers = world.calls(8)
+    assert {a["x-turnpike-upstream"] for a in answers} == {"u0"}
+    assert len(world.bad.calls()) == before + 8
+    shown = upstream(world.server)
+    assert (shown["state"], shown["why"], shown["failed"]) == ("closed", None, 5)
+    log = world.server.log()
+    assert log.count("upstream.out") == 1 and log.count("upstream.back") == 1
+
+
+@pytest.mark.parametrize("status,why", [(429, "rate"), (503, "overload")])
+def test_retry_after(world, status, why):
+    world.bad.faults({"status": status, "retry-after": 3}, next=1)
+    begun = time.monotonic()
+    assert world.calls(1)[0]["x-turnpike-upstream"] == "u1"
+    shown = upstream(world.server)
+    assert (shown["state"], shown["why"], shown["failed"]) == ("open", why, 1)
+    assert 2 <= seconds_until(shown["until"]) + time.monotonic() - begun <= 3.2
+    world.crowd(2.2, threads=3)
+    assert time.monotonic() - begun < 3 and len(world.bad.calls()) == 1
+    time.sleep(max(seconds_until(shown["until"]), 0) + 0.05)
+    assert world.calls(1)[0]["x-turnpike-upstream"] == "u0"
+    assert upstream(world.server)["state"] == "closed"
+
+
+def test_a_retry_after_of_a_day_is_ten_minutes(world):
+    world.bad.faults({"status": 429, "retry-after": 86400})
+    world.calls(1)
+    assert 595 < seconds_until(upstream(world.server)["until"]) <= 600
+
+
+@pytest.mark.parametrize("sim", [{"status": 401}, {"status": 402, "quota": 1}], ids=["401", "402"])
+def test_refused_credential_is_set_aside(world, sim):
+    world.bad.faults(sim)
+    world.calls(15)
+    assert len(world.bad.calls()) == 1
+    shown = upstream(world.server)
+    assert (shown["state"], shown["why"]) == ("open", "auth")
+    assert 50 < seconds_until(shown["until"]) <= 60
+    log = world.server.log()
+    assert len(re.findall(r"^.*error.*upstream\.refuses-credential.*upstream=u0.*$", log, re.M)) == 1
+    assert metric(world.server, "turnpike_upstream_credential_refused", upstream="u0") == 1
+    assert metric(world.server, "turnpike_upstream_credential_refused", upstream="u1") == 0
+
+
+def test_what_the_request_is_at_fault_for_opens_nothing(world):
+    world.bad.faults({"status": 400})
+    assert [world.key.chat().status for _ in range(8)] == [400] * 8
+    shown = upstream(world.server)
+    assert (shown["state"], shown["failed"]) == ("closed", 0)
+
+
+def test_all_are_out(world):
+    """A refusal would help nobody: the call goes to one all the same, and closes its circuit."""
+    for sim in (world.bad, world.good):
+        sim.faults({"status": 401})
+    assert world.key.chat().status == 502
+    assert [upstream(world.server, u)["state"] for u in ("u0", "u1")] == ["open", "open"]
+    assert world.key.chat().status == 502
+    for sim in (world.bad, world.good):
+        sim.faults({})
+    assert world.key.chat().status == 200
+    states = [upstream(world.server, u)["state"] for u in ("u0", "u1")]
+    assert sorted(states) == ["closed", "open"]
+    world.calls(5)
+
+
+def test_a_dead_workers_trial_is_anothers(world):
+    world.server.crash_expected = True
+    world.bad.faults({"status": 500})
+    world.calls(5)
+    world.bad.faults({"delay": 800})
+    before = len(world.bad.calls())
+    time.sleep(1.05)
+    connection = rig.Http(world.server.port)
+    connection.send("POST", "/v1/chat/completions", rig.chat_body(), world.key.bearer)
+    rig.wait_for(lambda: upstream(world.server)["trial"], 5, "the trial")
+    assert upstream(world.server)["in_flight"] == 1
+    for pid in world.server.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    rig.wait_for(lambda: len(world.server.worker_pids()) == WORKERS, what="new workers")
+    rig.wait_for(lambda: upstream(world.server)["in_flight"] == 0, 5, "what was under way to end")
+    connection.close()
+    # The ticket would be good for much longer.
+    assert world.calls(1)[0]["x-turnpike-upstream"] == "u0"
+    assert upstream(world.server)["state"] == "closed"
+    assert len(world.bad.calls()) == before + 2
+
+
+def test_times_and_calls_under_way(world):
+    world.bad.faults({"delay": 150, "gap": 20, "words": 30})
+    connections = [world.key.open("/v1/chat/completions", rig.chat_body(stream=True))
+                   for _ in range(4)]
+    assert upstream(world.server)["in_flight"] == 4
+    assert metric(world.server, "turnpike_upstream_in_flight", upstream="u0") == 4
+    for connection, answer in connections:
+        answer.read()
+        connection.close()
+    rig.wait_for(lambda: upstream(world.server)["in_flight"] == 0, what="all to be over")
+    shown = upstream(world.server)
+    assert 150_000 <= shown["first_byte_us"] < 400_000, shown
+    assert 15_000 <= shown["token_us"] < 40_000, shown
+    assert (shown["attempts"], shown["failed"], shown["error_ppm"]) == (4, 0, 0)
+    assert metric(world.server, "turnpike_upstream_first_byte_seconds", upstream="u0") == \
+        shown["first_byte_us"] / 1e6
+
+
+def test_the_slow_one_has_few_calls(start, sims):
+    """Both of the same weight, both well: but one takes five times as long to begin."""
+    world = World(start, sims, weights=[1, 1])
+    world.bad.faults({"delay": 400})
+    world.good.faults({"delay": 40})
+    world.crowd(3)
+    before = len(world.bad.calls()), len(world.good.calls())
+    world.crowd(3)
+    slow, fast = len(world.bad.calls()) - before[0], len(world.good.calls()) - before[1]
+    assert slow < fast / 10, (slow, fast)
+    # Fast again: what little it still has tells so.
+    world.bad.faults({"delay": 40})
+    rig.wait_for(lambda: world.crowd(1) and upstream(world.server)["first_byte_us"] < 55_000, 60)
+    before = len(world.bad.calls()), len(world.good.calls())
+    world.crowd(3)
+    first, second = len(world.bad.calls()) - before[0], len(world.good.calls()) - before[1]
+    assert first > second / 2, (first, second)
