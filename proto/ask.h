@@ -64,6 +64,30 @@ struct ask {
 bool MUST_CHECK ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena,
                          struct ask *out, struct proto_error *error);
 
+/* What a request needs of the model that serves it. */
+enum ask_need {
+    ASK_NEED_TOOLS = 0,
+    ASK_NEED_VISION,   /* images in its messages */
+    ASK_NEED_THINKING, /* asked for by name */
+    ASK_NEED_JSON,     /* its answer shall be JSON */
+    ASK_NEED_AUDIO,    /* sound in its messages, or in its answer */
+    ASK_NEED_EMBEDDINGS,
+    ASK_NEED_COUNT
+};
+
+struct ask_needs {
+    unsigned needs;     /* 1u << enum ask_need */
+    size_t media_bytes; /* of the body that are images and sound: no text */
+    size_t media_count;
+};
+
+/*
+ * A second look at a body that ask_read() has taken: over the messages and their parts, and no deeper
+ * than an image in a tool's result can be. For those who choose a model for the caller; what is
+ * written in a way that the endpoint does not know needs nothing.
+ */
+void ask_needs(const struct ask *ask, struct ask_needs *out);
+
 /* The upstream's body: pieces of the client's and of what was changed, to be written in order. */
 struct ask_pieces {
     struct str list[ASK_PIECES_MAX];

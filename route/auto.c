@@ -1,25 +1,50 @@
 /*
- * Choosing for an auto name: of the models that the key may use and that its channels serve in the
- * caller's protocol, the one with the highest
+ * Choosing for an auto name: of the models that the key may use, that its channels serve in the
+ * caller's protocol, and that can do what the request needs, the one with the highest
  *
- *     cost weight * (cheapest / its price) + quality weight * (its quality / 100)
+ *     latency weight * (shortest / its time)
+ *   + cost weight    * (cheapest / its price)
+ *   + quality weight * (its quality / 100)
  *
- * where the price is what three tokens of input and one of output cost in the channel that the
- * call would go to, and the cheapest is that of all these models. Latency counts for all alike.
- * A tie goes to the model that stands first in the file. Models for embeddings are left out.
+ * where the price is what three tokens of input and one of output cost in the channel that the call
+ * would go to, and the time that to the first byte and for 200 tokens of output at the quickest of
+ * that channel's upstreams; cheapest and shortest are those of all these models. A time that is not
+ * known counts as twice the shortest: neither a reason to choose a model nor one to avoid it for ever.
+ * A tie goes to the model that stands first in the file. Models that are down come after all others.
+ * Models for embeddings are chosen for embeddings and for nothing else.
  */
 #include "base/str.h"
 #include "route/room.h"
 
+#define TIME_TOKENS 200u
+
 bool
 auto_has(const struct conf_auto *chooser, const struct conf_model *model)
 {
-    if (model->can & (1u << CONF_CAN_EMBEDDINGS))
-        return false;
     for (size_t i = 0; i < chooser->models.count; i++)
         if (str_glob(chooser->models.at[i], model->name))
             return true;
     return false;
+}
+
+enum route_out
+fit_out(const struct route_ask *ask, const struct conf_model *model, unsigned *missing)
+{
+    const struct route_needs *needs = &ask->needs;
+    unsigned embeddings = 1u << CONF_CAN_EMBEDDINGS, lacks = needs->can & ~model->can;
+
+    if (missing != NULL)
+        *missing = lacks;
+    if (model->can & embeddings & ~needs->can)
+        return ROUTE_OUT_EMBEDDINGS;
+    if (lacks != 0)
+        return ROUTE_OUT_NEEDS;
+    if (model->context_tokens != 0 &&
+        needs->input_tokens + needs->output_tokens > model->context_tokens)
+        return ROUTE_OUT_CONTEXT;
+    if (model->output_tokens_max != 0 && needs->output_tokens > model->output_tokens_max)
+        return ROUTE_OUT_OUTPUT;
+    return ROUTE_IN;
 }
 
 /* What four tokens, one of them output, cost in 10^-12 credits. */
@@ -34,74 +59,177 @@ blended_price(const struct conf_model *model, const struct conf_channel *channel
     return price > UINT64_MAX / CONF_MICRO ? UINT64_MAX / CONF_MICRO : (uint64_t)price;
 }
 
+/* Of the quickest usable upstream of which it is known; 0 of none. */
 static uint64_t
-auto_score(const struct conf_auto *chooser, const struct conf_model *model, uint64_t price,
-           uint64_t cheapest)
+expected_us(const struct route_table *table, const struct route_ask *ask,
+            const struct route_list *list)
 {
-    uint64_t cheap_u = price == cheapest ? CONF_MICRO : cheapest * CONF_MICRO / price;
+    uint64_t best = 0;
 
-    return (uint64_t)chooser->cost_u * cheap_u +
-           (uint64_t)chooser->quality_u * (uint64_t)model->quality * (CONF_MICRO / 100);
+    for (size_t i = 0; i < list->count && ask->health != NULL; i++) {
+        const struct route_health *health =
+            &ask->health[table->entries[list->start + i].upstream_idx];
+        uint64_t us = health->latency_us + (uint64_t)TIME_TOKENS * health->us_per_token;
+
+        if (!health->down && health->latency_us > 0 && (best == 0 || us < best))
+            best = us;
+    }
+    return best;
 }
 
-/* One look at all models of the auto: the best by score against `cheapest`, and the cheapest. */
-struct auto_pick {
-    enum route_result result; /* of the best; else why there is none */
+/* A model, and what there is to say of it. */
+struct contender {
     size_t model_idx;
-    uint16_t channel_idx;
-    uint64_t score;
-    uint64_t cheapest;
+    enum route_result result; /* ROUTE_OK, or ROUTE_ALL_DOWN */
+    uint64_t price;
+    uint64_t time_us; /* 0 unknown */
 };
 
-static void
-auto_look(const struct route_table *table, const struct route_ask *ask,
-          const struct channels *channels, const struct conf_auto *chooser, struct auto_pick *pick)
+/* The best of all that were looked at. */
+struct contest {
+    const struct route_table *table;
+    const struct route_ask *ask;
+    const struct channels *channels;
+    const struct conf_auto *chooser;
+    uint64_t cheapest, shortest_us; /* shortest_us 0: of none is it known */
+    enum route_result result;       /* of the best; else why there is none */
+    struct contender best;
+    uint64_t best_score;
+};
+
+static uint64_t
+part(int64_t weight_u, uint64_t best, uint64_t own)
 {
-    const struct conf *conf = table->conf;
-    uint64_t cheapest = pick->cheapest;
+    return (uint64_t)weight_u * (own <= best ? CONF_MICRO : best * CONF_MICRO / own);
+}
 
-    pick->result = ROUTE_MODEL_NOT_ALLOWED;
+static uint64_t
+score_of(const struct contest *contest, const struct contender *contender,
+         struct route_event *event)
+{
+    const struct conf_model *model = &contest->table->conf->models[contender->model_idx];
+    const struct conf_auto *chooser = contest->chooser;
+    struct route_weights weights = {chooser->latency_u, chooser->cost_u, chooser->quality_u};
+    /* At most some hours in microseconds: times a million fits. */
+    uint64_t time_us = contender->time_us > 0 ? contender->time_us : 2 * contest->shortest_us;
+
+    if (contest->ask->weights != NULL)
+        weights = *contest->ask->weights;
+    event->latency_part = part(weights.latency_u, contest->shortest_us, time_us);
+    event->cost_part = part(weights.cost_u, contest->cheapest, contender->price);
+    event->quality_part =
+        (uint64_t)weights.quality_u * (uint64_t)model->quality * (CONF_MICRO / 100);
+    event->score = event->latency_part + event->cost_part + event->quality_part;
+    event->price = contender->price;
+    event->time_us = contender->time_us;
+    return event->score;
+}
+
+/* May it be chosen at all? */
+static enum route_out
+contender_look(const struct contest *contest, size_t model_idx, struct contender *out,
+               unsigned *missing)
+{
+    const struct route_table *table = contest->table;
+    const struct conf_model *model = &table->conf->models[model_idx];
+    uint16_t channel_idx = 0;
+    enum route_out why;
+
+    if (!model_allowed(contest->ask, model))
+        return ROUTE_OUT_NOT_ALLOWED;
+    why = fit_out(contest->ask, model, missing);
+    if (why != ROUTE_IN)
+        return why;
+    out->model_idx = model_idx;
+    out->result = channel_choose(table, contest->ask, contest->channels, model_idx, &channel_idx);
+    if (out->result == ROUTE_NO_UPSTREAM)
+        return ROUTE_OUT_NOT_SERVED;
+    out->price = blended_price(model, &table->conf->channels[channel_idx]);
+    out->time_us = expected_us(table, contest->ask,
+                               list_of(table, channel_idx, model_idx, contest->ask->protocol));
+    return ROUTE_IN;
+}
+
+static void
+contend(struct contest *contest, const struct contender *contender, uint64_t score)
+{
+    bool better = contest->result != ROUTE_OK && contest->result != ROUTE_ALL_DOWN;
+
+    if (!better && contender->result != contest->result)
+        better = contender->result == ROUTE_OK;
+    else if (!better)
+        better = score > contest->best_score;
+    if (!better)
+        return;
+    contest->result = contender->result;
+    contest->best = *contender;
+    contest->best_score = score;
+}
+
+/* Why there is none, when all are out: what is nearest to one. */
+static void
+nobody(struct contest *contest, enum route_out why)
+{
+    enum route_result result = ROUTE_MODEL_NOT_ALLOWED;
+
+    if (contest->result == ROUTE_OK || contest->result == ROUTE_ALL_DOWN)
+        return;
+    if (why == ROUTE_OUT_NOT_SERVED)
+        result = ROUTE_NO_UPSTREAM;
+    else if (why != ROUTE_OUT_NOT_ALLOWED)
+        result = ROUTE_NO_FIT;
+    if (result == ROUTE_NO_FIT || contest->result == ROUTE_MODEL_NOT_ALLOWED)
+        contest->result = result;
+}
+
+/* The first look finds the cheapest and the shortest, the second chooses and tells. */
+static void
+contest_look(struct contest *contest, bool second)
+{
+    const struct conf *conf = contest->table->conf;
+
     for (size_t i = 0; i < conf->model_count; i++) {
-        enum route_result result;
-        uint16_t channel_idx;
-        uint64_t price, score;
+        struct route_event event = {.step = ROUTE_STEP_MODEL,
+                                    .rule_idx = CONF_NONE,
+                                    .model_idx = (int)i,
+                                    .channel_idx = CONF_NONE,
+                                    .upstream_idx = CONF_NONE};
+        struct contender contender;
 
-        if (!auto_has(chooser, &conf->models[i]) || !model_allowed(ask, &conf->models[i]))
+        if (!auto_has(contest->chooser, &conf->models[i]))
             continue;
-        result = channel_choose(table, ask, channels, i, &channel_idx);
-        if (result == ROUTE_NO_UPSTREAM) {
-            if (pick->result == ROUTE_MODEL_NOT_ALLOWED)
-                pick->result = ROUTE_NO_UPSTREAM;
+        event.out = contender_look(contest, i, &contender, &event.missing);
+        if (event.out != ROUTE_IN) {
+            nobody(contest, event.out);
+        } else if (!second) {
+            contest->cheapest = MIN(contest->cheapest, contender.price);
+            if (contender.time_us > 0 && (contest->shortest_us == 0 ||
+                                          contender.time_us < contest->shortest_us))
+                contest->shortest_us = contender.time_us;
             continue;
+        } else {
+            contend(contest, &contender, score_of(contest, &contender, &event));
         }
-        price = blended_price(&conf->models[i], &conf->channels[channel_idx]);
-        score = auto_score(chooser, &conf->models[i], price, MIN(cheapest, price));
-        pick->cheapest = MIN(pick->cheapest, price);
-        /* Usable ones before those that are down. */
-        if (pick->result == ROUTE_OK && (result != ROUTE_OK || score <= pick->score))
-            continue;
-        if (pick->result == ROUTE_ALL_DOWN && result == ROUTE_ALL_DOWN && score <= pick->score)
-            continue;
-        *pick = (struct auto_pick){.result = result,
-                                   .model_idx = i,
-                                   .channel_idx = channel_idx,
-                                   .score = score,
-                                   .cheapest = pick->cheapest};
+        if (second)
+            tell(contest->ask, &event);
     }
 }
 
 enum route_result
 auto_choose(const struct route_table *table, const struct route_ask *ask,
-            const struct channels *channels, const struct conf_auto *chooser, size_t *model_idx,
-            uint16_t *channel_idx)
+            const struct channels *channels, int auto_idx, uint16_t *model_idx)
 {
-    struct auto_pick pick = {.cheapest = UINT64_MAX};
+    struct contest contest = {
+        .table = table,
+        .ask = ask,
+        .channels = channels,
+        .chooser = &table->conf->autos[auto_idx],
+        .cheapest = UINT64_MAX,
+        .result = ROUTE_MODEL_NOT_ALLOWED,
+    };
 
-    auto_look(table, ask, channels, chooser, &pick); /* for the cheapest price */
-    if (pick.result == ROUTE_OK || pick.result == ROUTE_ALL_DOWN) {
-        auto_look(table, ask, channels, chooser, &pick);
-        *model_idx = pick.model_idx;
-        *channel_idx = pick.channel_idx;
-    }
-    return pick.result;
+    contest_look(&contest, false);
+    contest_look(&contest, true);
+    *model_idx = (uint16_t)contest.best.model_idx;
+    return contest.result;
 }

@@ -3,21 +3,22 @@
 #include "route/room.h"
 
 enum route_result
-channels_for(const struct route_table *table, const struct route_ask *ask, struct channels *out)
+channels_for(const struct route_table *table, const struct route_ask *ask, struct str named,
+             struct channels *out)
 {
-    int named;
+    int idx;
 
     out->at = ask->channel_count > 0 ? ask->channels : table->public_channels;
     out->count = ask->channel_count > 0 ? ask->channel_count : table->public_count;
-    if (ask->channel_named.ptr == NULL)
+    if (named.ptr == NULL)
         return out->count > 0 ? ROUTE_OK : ROUTE_CHANNEL_NOT_ALLOWED;
-    named = conf_channel_index(table->conf, ask->channel_named);
-    if (named == CONF_NONE)
+    idx = conf_channel_index(table->conf, named);
+    if (idx == CONF_NONE)
         return ROUTE_NO_SUCH_CHANNEL;
     for (size_t i = 0; i < out->count; i++)
-        if (out->at[i] == named) {
-            out->one = (uint16_t)named;
-            out->at = &out->one;
+        if (out->at[i] == idx) {
+            out->own[0] = (uint16_t)idx;
+            out->at = out->own;
             out->count = 1;
             return ROUTE_OK;
         }
@@ -70,7 +71,7 @@ route_models(const struct route_table *table, const struct route_ask *ask, uint1
     struct channels channels;
     size_t count = 0;
 
-    if (channels_for(table, ask, &channels) != ROUTE_OK)
+    if (channels_for(table, ask, ask->channel_named, &channels) != ROUTE_OK)
         return 0;
     for (size_t i = 0; i < table->conf->model_count; i++) {
         if (!model_visible(table, ask, &channels, i))
@@ -98,7 +99,7 @@ route_autos(const struct route_table *table, const struct route_ask *ask, uint16
     struct channels channels;
     size_t count = 0;
 
-    if (channels_for(table, ask, &channels) != ROUTE_OK)
+    if (channels_for(table, ask, ask->channel_named, &channels) != ROUTE_OK)
         return 0;
     for (size_t i = 0; i < table->conf->auto_count; i++) {
         if (!auto_visible(table, ask, &channels, &table->conf->autos[i]))
@@ -108,6 +109,78 @@ route_autos(const struct route_table *table, const struct route_ask *ask, uint16
         count++;
     }
     return count;
+}
+
+/* ---- names that are near ---- */
+
+#define NAME_BYTES 64
+
+struct near {
+    struct str wanted; /* in lower case */
+    unsigned distance_max;
+    struct str *out;
+    unsigned distance[ROUTE_CLOSE_MAX];
+    size_t count;
+};
+
+static struct str
+lower_of(struct str s, char out[NAME_BYTES])
+{
+    size_t len = MIN(s.len, (size_t)NAME_BYTES);
+
+    for (size_t i = 0; i < len; i++)
+        out[i] = s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? (char)(s.ptr[i] | 0x20) : s.ptr[i];
+    return (struct str){out, len};
+}
+
+/* Among equals the first that was tried stays first. */
+static void
+near_try(struct near *near, struct str name)
+{
+    char text[NAME_BYTES];
+    unsigned distance = str_distance(near->wanted, lower_of(name, text), near->distance_max);
+    size_t at = near->count;
+
+    if (distance > near->distance_max)
+        return;
+    while (at > 0 && near->distance[at - 1] > distance)
+        at--;
+    if (at == ROUTE_CLOSE_MAX)
+        return;
+    near->count = MIN(near->count + 1, (size_t)ROUTE_CLOSE_MAX);
+    for (size_t i = near->count - 1; i > at; i--) {
+        near->out[i] = near->out[i - 1];
+        near->distance[i] = near->distance[i - 1];
+    }
+    near->out[at] = name;
+    near->distance[at] = distance;
+}
+
+size_t
+route_close(const struct route_table *table, const struct route_ask *ask,
+            struct str close[ROUTE_CLOSE_MAX])
+{
+    const struct conf *conf = table->conf;
+    char text[NAME_BYTES];
+    struct near near = {.out = close};
+    struct channels channels;
+    struct str behind;
+
+    near.wanted = lower_of(route_split(conf, ask->model, &behind), text);
+    near.distance_max = MAX((unsigned)near.wanted.len / 3, 2u);
+    if (channels_for(table, ask, ask->channel_named, &channels) != ROUTE_OK)
+        return 0;
+    for (size_t i = 0; i < conf->model_count; i++) {
+        if (!model_visible(table, ask, &channels, i))
+            continue;
+        near_try(&near, conf->models[i].name);
+        for (size_t k = 0; k < conf->models[i].aliases.count; k++)
+            near_try(&near, conf->models[i].aliases.at[k]);
+    }
+    for (size_t i = 0; i < conf->auto_count; i++)
+        if (auto_visible(table, ask, &channels, &conf->autos[i]))
+            near_try(&near, conf->autos[i].name);
+    return near.count;
 }
 
 unsigned

@@ -2,9 +2,11 @@
  * What the files of this room share. Nobody outside route/ includes it.
  *
  *     table.c   the table: a list of upstreams for every channel, model and protocol
+ *     plan.c    from what was asked for to the plan
  *     rights.c  what a key may use
- *     choose.c  the channels that a call may go to, and the order of upstreams in each
+ *     rule.c    the routing rules
  *     auto.c    the model, where the caller leaves it to us
+ *     order.c   the order of the upstreams of a channel
  *     score.c   how good one of them is
  *     price.c   what tokens cost
  */
@@ -54,30 +56,100 @@ list_of(const struct route_table *table, size_t channel_idx, size_t model_idx, u
     return &table->lists[list_idx(table->conf, channel_idx, model_idx, protocol)];
 }
 
-/* The channels that a call may go to, in order. */
+/* The channels that a call may go to, in order. Not to be copied: at may point into it. */
 struct channels {
     const uint16_t *at;
     size_t count;
-    uint16_t one; /* what at points to when the caller named it */
+    uint16_t own[CONF_CHANNEL_COUNT_MAX]; /* what at points to when they are not the key's all */
 };
+
+/* What the caller asked for, as far as it is understood. */
+struct asked {
+    struct str name; /* without a channel behind it */
+    int model_idx;   /* or CONF_NONE */
+    int auto_idx;    /* likewise */
+    struct str channel; /* that the caller named; STR_NONE none */
+};
+
+/* A model in a channel. */
+struct place {
+    uint16_t model_idx;
+    uint16_t channel_idx;
+};
+
+/* Over the channels that serve a model in the caller's protocol and are not too dear. The model may be
+ * changed, and at set back to 0, on the way: the first place of all stays what others are compared
+ * with. */
+struct walk {
+    const struct channels *channels;
+    uint16_t model_idx;
+    size_t at; /* of the next channel */
+    bool first_known;
+    struct place first;
+    struct place place; /* where the walk is */
+};
+
+/* Over the entries of a list. */
+struct order {
+    const struct route_ask *ask;
+    const struct route_entry *entries;
+    size_t count;
+    bool down;                                    /* over those that are, else over the others */
+    uint64_t taken[CONF_UPSTREAM_COUNT_MAX / 64]; /* a bit an entry */
+};
+
+static inline void
+tell(const struct route_ask *ask, const struct route_event *event)
+{
+    if (ask->trace != NULL)
+        ask->trace->on_event(ask->trace->arg, event);
+}
 
 /* rights.c */
 enum route_result channels_for(const struct route_table *table, const struct route_ask *ask,
-                               struct channels *out) MUST_CHECK;
+                               struct str named, struct channels *out) MUST_CHECK;
 /* By the key's globs, alone. */
 bool model_allowed(const struct route_ask *ask, const struct conf_model *model);
 
-/* choose.c: the first channel where an upstream of the model is usable, else (ROUTE_ALL_DOWN) the
- * first where one would be. */
+/* plan.c */
+bool place_next(const struct route_table *table, const struct route_ask *ask, struct walk *walk);
+/* The first channel where an upstream of the model is usable, else (ROUTE_ALL_DOWN) the first where
+ * one would be. */
 enum route_result channel_choose(const struct route_table *table, const struct route_ask *ask,
                                  const struct channels *channels, size_t model_idx,
                                  uint16_t *channel_idx) MUST_CHECK;
+
+/* rule.c */
+/* The rule that decides, or CONF_NONE. */
+int rule_find(const struct route_table *table, const struct route_ask *ask,
+              const struct asked *asked);
+void rule_model(const struct route_table *table, const struct route_ask *ask,
+                const struct conf_rule *rule, struct asked *asked);
+void rule_channels(const struct conf_rule *rule, struct channels *channels);
+/* May the fallback stand in for the model? */
+enum route_out fallback_out(const struct route_ask *ask, const struct conf_model *model,
+                            const struct conf_model *fallback);
 
 /* auto.c */
 /* Is the model among those that the auto chooses from? */
 bool auto_has(const struct conf_auto *chooser, const struct conf_model *model);
 enum route_result auto_choose(const struct route_table *table, const struct route_ask *ask,
-                              const struct channels *channels, const struct conf_auto *chooser,
-                              size_t *model_idx, uint16_t *channel_idx) MUST_CHECK;
+                              const struct channels *channels, int auto_idx,
+                              uint16_t *model_idx) MUST_CHECK;
+/* Can the model do what the request needs? *missing: 1u << enum conf_can of what it cannot. */
+enum route_out fit_out(const struct route_ask *ask, const struct conf_model *model,
+                       unsigned *missing);
+
+/* order.c */
+bool is_full_or_down(const struct route_ask *ask, const struct route_entry *entry);
+bool list_has_usable(const struct route_table *table, const struct route_ask *ask,
+                     const struct route_list *list);
+/* Keeps the pointers. */
+void order_begin(struct order *order, const struct route_table *table, const struct route_ask *ask,
+                 const struct route_list *list, bool down);
+/* The entry to try next, or CONF_NONE. */
+int order_next(struct order *order);
+/* What it would be worth beside others: to be shown. */
+uint64_t order_score(const struct order *order, int taken);
 
 #endif

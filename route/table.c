@@ -66,11 +66,21 @@ names_make(struct route_table *table)
     return !buf.failed;
 }
 
-static bool
-upstream_speaks(const struct conf_upstream *upstream, unsigned protocol)
+static enum route_out
+speaks_out(const struct conf_upstream *upstream, unsigned protocol)
 {
-    return upstream->disabled_reason == NULL &&
-           (upstream->protocols & CONF_PROTOCOL_BIT(protocol)) != 0;
+    if (upstream->disabled_reason != NULL)
+        return ROUTE_OUT_DISABLED;
+    return upstream->protocols & CONF_PROTOCOL_BIT(protocol) ? ROUTE_IN : ROUTE_OUT_PROTOCOL;
+}
+
+enum route_out
+route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
+                   enum conf_protocol protocol)
+{
+    if (!conf_upstream_serves(&conf->upstreams[upstream_idx], &conf->models[model_idx]))
+        return ROUTE_OUT_NOT_SERVED;
+    return speaks_out(&conf->upstreams[upstream_idx], protocol);
 }
 
 /* Does each upstream serve each model: globs are matched once. */
@@ -102,7 +112,7 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
             uint16_t upstream_idx = channel->uses[i].upstream_idx;
 
             if (!served[upstream_idx * conf->model_count + model_idx] ||
-                !upstream_speaks(&conf->upstreams[upstream_idx], protocol))
+                speaks_out(&conf->upstreams[upstream_idx], protocol) != ROUTE_IN)
                 continue;
             weight_end += channel->uses[i].weight;
             if (table->entries != NULL)
@@ -159,6 +169,26 @@ public_make(struct route_table *table)
             table->public_channels[table->public_count++] = (uint16_t)i;
     return table->public_channels != NULL;
 }
+
+const char *const route_out_name[] = {
+    [ROUTE_IN] = "in",
+    [ROUTE_OUT_CONDITION] = "condition",
+    [ROUTE_OUT_NOT_ALLOWED] = "not-allowed",
+    [ROUTE_OUT_NEEDS] = "needs",
+    [ROUTE_OUT_CONTEXT] = "context",
+    [ROUTE_OUT_OUTPUT] = "output",
+    [ROUTE_OUT_EMBEDDINGS] = "embeddings",
+    [ROUTE_OUT_NOT_SERVED] = "not-served",
+    [ROUTE_OUT_SCORE] = "score",
+    [ROUTE_OUT_DEARER] = "dearer",
+    [ROUTE_OUT_SIBLING] = "sibling",
+    [ROUTE_OUT_FAMILY] = "family",
+    [ROUTE_OUT_DISABLED] = "disabled",
+    [ROUTE_OUT_PROTOCOL] = "protocol",
+    [ROUTE_OUT_REPEATED] = "repeated",
+    [ROUTE_OUT_TOO_MANY] = "too-many",
+};
+_Static_assert(COUNT_OF(route_out_name) == ROUTE_OUT_COUNT, "a new reason needs a name");
 
 struct route_table *
 route_table_make(const struct conf *conf)

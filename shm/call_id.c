@@ -57,6 +57,16 @@ call_id_parse(struct str text, uint8_t id[CALL_ID_BYTES])
     return true;
 }
 
+uint64_t
+call_id_seed(const uint8_t id[CALL_ID_BYTES])
+{
+    uint64_t seed = 0;
+
+    for (int i = 8; i < CALL_ID_BYTES; i++)
+        seed = seed << 8 | id[i];
+    return seed;
+}
+
 int64_t
 call_id_wall_us(const uint8_t id[CALL_ID_BYTES])
 {

@@ -14,6 +14,8 @@
 void call_id_text(const uint8_t id[CALL_ID_BYTES], char text[CALL_ID_LEN + 1]);
 /* Digits in either case. False when it is not one. */
 bool call_id_parse(struct str text, uint8_t id[CALL_ID_BYTES]) MUST_CHECK;
+/* What is random in it, as the seed of what the call draws: who knows the ID can draw the same again. */
+uint64_t call_id_seed(const uint8_t id[CALL_ID_BYTES]);
 int64_t call_id_wall_us(const uint8_t id[CALL_ID_BYTES]); /* its start, by the ms */
 
 #endif

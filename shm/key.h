@@ -22,6 +22,8 @@
 enum key_flag {
     KEY_OPEN = 1u,
     KEY_DISABLED = 2u,
+    KEY_NO_DEARER = 4u, /* no channel that is dearer than its first */
+    KEY_SIBLING = 8u,   /* other models of a family may serve where a routing rule says so */
 };
 
 #define KEY_CHANNELS_MAX 8
@@ -58,11 +60,16 @@ struct key_cidr {
     uint8_t addr[16]; /* IPv4 as v4-mapped */
     uint8_t bits;     /* of 128 */
 };
-/* The rarer restrictions. Immutable: a change makes a new one and swaps extra_idx. */
+#define KEY_NAME_BYTES 100
+/* What only some keys have. Immutable: a change makes a new one and swaps extra_idx. */
 struct key_extra {
     uint16_t model_count, cidr_count;
     struct key_cidr cidr[KEY_CIDRS_MAX];
     char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL */
+    /* Of its project, for auto names, in millionths; they count when has_weights is not 0. */
+    uint32_t has_weights, latency_u, cost_u, quality_u;
+    /* Its own and its project's name, for routing rules that look at them; NUL-padded, else "". */
+    char name[KEY_NAME_BYTES], project[KEY_NAME_BYTES];
 };
 
 /* NULL for 0 and for what was never added. */

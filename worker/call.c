@@ -8,6 +8,7 @@
 #include "shm/account.h"
 #include "shm/rate.h"
 #include "worker/callid.h"
+#include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
@@ -23,9 +24,7 @@
 #define HOLD_TRIES_OFTEN 20u
 #define HOLD_TRY_SLOW_MS 50u
 #define HOLD_TRIES 56u
-#define KEY_GLOBS_MAX 64
 /* A prompt's tokens are never more than its bytes; as a guess they are a quarter. */
-#define BYTES_PER_TOKEN 4
 
 #define TO(s) (1u << (s))
 static const unsigned call_may_become[CALL_STATE_COUNT] = {
@@ -153,6 +152,7 @@ call_head_lines(const struct call *call, struct h1_out *out, struct str model_re
     h1_out_own(out, "x-turnpike-upstream: ", call_upstream(call)->name);
     if (model_reported.len > 0)
         h1_out_own(out, "x-turnpike-model: ", model_reported);
+    choose_head_lines(call, out);
 }
 
 /* An error before there is a plan, or after: what the client gets, and the end. */
@@ -279,100 +279,6 @@ admit_limits(struct call *call, struct proto_error *error)
     }
     call->inflight = true;
     return true;
-}
-
-static size_t
-key_globs(const struct key_extra *extra, struct str globs[KEY_GLOBS_MAX])
-{
-    const char *at = extra ? extra->models : NULL;
-    size_t count = 0;
-
-    while (extra && count < extra->model_count && count < KEY_GLOBS_MAX) {
-        globs[count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
-        at += globs[count++].len + 1;
-    }
-    return count;
-}
-
-static void
-route_error(enum route_result result, struct str model, struct str channel,
-            struct proto_error *error)
-{
-    switch (result) {
-    case ROUTE_MODEL_NOT_ALLOWED:
-        error_set(error, ERROR_FORBIDDEN, "model", NULL,
-                  "turnpike: this key may not use the model '%.*s'", STR_ARGS(model));
-        return;
-    case ROUTE_NO_SUCH_CHANNEL:
-        error_set(error, ERROR_BAD_REQUEST, "x-turnpike-channel", NULL,
-                  "turnpike: there is no channel '%.*s'", STR_ARGS(channel));
-        return;
-    case ROUTE_CHANNEL_NOT_ALLOWED:
-        if (channel.len == 0)
-            channel = STR("(none)");
-        error_set(error, ERROR_FORBIDDEN, "x-turnpike-channel", NULL,
-                  "turnpike: this key may not use the channel '%.*s'", STR_ARGS(channel));
-        return;
-    case ROUTE_NO_UPSTREAM:
-        error_set(error, ERROR_NO_MODEL, "model", NULL,
-                  "turnpike: the model '%.*s' is not offered through this API on this key's channels",
-                  STR_ARGS(model));
-        return;
-    case ROUTE_OK:
-    case ROUTE_ALL_DOWN:
-    case ROUTE_NO_MODEL:
-    case ROUTE_RESULT_COUNT:
-        break;
-    }
-    error_set(error, ERROR_NO_MODEL, "model", NULL, "The model '%.*s' does not exist",
-              STR_ARGS(model));
-}
-
-void
-call_key_channels(const struct worker *w, const struct key_slot *key, uint16_t *out, size_t *count)
-{
-    *count = 0;
-    for (size_t i = 0; i < KEY_CHANNELS_MAX; i++) {
-        uint16_t name = atomic_load_explicit(&key->channel[i], memory_order_relaxed);
-
-        if (name == 0)
-            break;
-        if (name < w->channel_of_name_count && w->channel_of_name[name] >= 0)
-            out[(*count)++] = (uint16_t)w->channel_of_name[name];
-    }
-}
-
-static bool
-choose_route(struct call *call, const struct key_extra *extra, struct str channel,
-             struct proto_error *error)
-{
-    struct worker *w = call->worker;
-    uint16_t channels[KEY_CHANNELS_MAX];
-    struct str globs[KEY_GLOBS_MAX];
-    struct route_ask ask = {
-        .model = call->ask.model,
-        .protocol = (enum conf_protocol)call->protocol,
-        .channels = channels,
-        .channel_named = channel,
-        .model_globs = globs,
-        .model_glob_count = key_globs(extra, globs),
-        .health = feed_look(w),
-        .rng_state = &w->rng,
-    };
-    enum route_result result;
-
-    call_key_channels(w, call->key, channels, &ask.channel_count);
-    if (ask.channel_count == 0 &&
-        atomic_load_explicit(&call->key->channel[0], memory_order_relaxed) != 0) {
-        /* All that the key names are gone from routes.conf: it must not fall to the public ones. */
-        route_error(ROUTE_CHANNEL_NOT_ALLOWED, call->ask.model, channel, error);
-        return false;
-    }
-    result = route_choose(w->routes, &ask, &call->plan);
-    if (result == ROUTE_OK || result == ROUTE_ALL_DOWN)
-        return true;
-    route_error(result, call->ask.model, channel, error);
-    return false;
 }
 
 /* How many tokens it can come to when this model serves it. */
@@ -626,7 +532,7 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
         refuse(call, &error);
         return;
     }
-    call->input_estimate = call->ask.body.len / BYTES_PER_TOKEN + 1;
+    call->input_estimate = call->ask.body.len / CHOOSE_BYTES_PER_TOKEN + 1;
     if (!admit_limits(call, &error) || !choose_route(call, auth->extra, channel, &error)) {
         refuse(call, &error);
         return;

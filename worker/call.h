@@ -2,6 +2,7 @@
  * A call, from an authenticated request to its settled hold.
  *
  *     call.c     admission: body, limits, route, hold; the states; the end
+ *     choose.c   what of routes.conf the call and its key ask for
  *     idem.c     what a request with an Idempotency-Key repeats
  *     settle.c   what it costs, and the record it leaves
  *     forward.c  attempts: choice of upstream, sending, failing over
@@ -46,10 +47,6 @@ void call_end_all(struct worker *w);
 
 /* A hold question for this call's chain. */
 struct hold_ask call_hold_ask(const struct call *call, int64_t amount_ucr);
-
-/* Indexes of the channels that a key names; none when it names none. out has KEY_CHANNELS_MAX. */
-void call_key_channels(const struct worker *w, const struct key_slot *key, uint16_t *out,
-                       size_t *count);
 
 /* Moves the call's timer, but never past the call's own deadline. */
 void call_set_timer(struct call *call, uint64_t ms);

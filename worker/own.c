@@ -10,11 +10,11 @@
 #include "shm/health.h"
 #include "worker/call.h"
 #include "worker/callid.h"
+#include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/receipt.h"
 
 #define MODELS_MAX 4096
-#define GLOBS_MAX 64
 
 static void
 send_json(struct client *c, unsigned status, struct buf *body)
@@ -84,17 +84,12 @@ static size_t
 visible_models(const struct worker *w, const struct auth *auth, struct models_entry *entries)
 {
     static uint16_t found[MODELS_MAX]; /* one thread a process */
-    uint16_t channels[KEY_CHANNELS_MAX];
-    struct str globs[GLOBS_MAX];
-    const char *at = auth->extra ? auth->extra->models : NULL;
-    struct route_ask ask = {.channels = channels, .channel_named = STR_NONE, .model_globs = globs};
+    struct choose_key key;
+    struct route_ask ask = {.channel_named = STR_NONE};
     size_t count, total = 0;
 
-    call_key_channels(w, auth->key, channels, &ask.channel_count);
-    while (auth->extra && ask.model_glob_count < MIN(auth->extra->model_count, GLOBS_MAX)) {
-        globs[ask.model_glob_count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
-        at += globs[ask.model_glob_count++].len + 1;
-    }
+    if (!choose_key(w, auth->key, auth->extra, &key, &ask))
+        return 0;
     count = MIN(route_models(w->routes, &ask, found, MODELS_MAX), (size_t)MODELS_MAX);
     for (size_t i = 0; i < count; i++)
         entries[total++] = (struct models_entry){.id = w->conf->models[found[i]].name,

@@ -82,7 +82,7 @@ struct worker {
     struct route_health *health; /* by upstream index; as of health_ms */
     uint64_t health_ms;
     /* Name ids by index of the configuration, and the way back for channels. */
-    uint16_t *model_name, *family_name, *channel_name;
+    uint16_t *model_name, *family_name, *channel_name, *rule_name;
     int16_t *channel_of_name; /* by name id; -1 */
     uint32_t channel_of_name_count;
     struct tls_server *tls_server;
@@ -100,6 +100,7 @@ struct worker {
     int64_t clock_offset_us; /* wall less monotonic, at the last tick */
     uint64_t rng;
     uint32_t queries_open; /* receipts asked of the ledger process */
+    bool routes_need; /* routes.conf has rules that ask what a request needs */
     bool draining;
     bool drain_over; /* streams were told to end */
     char *head_buf;  /* HEAD_BYTES_MAX, for heads that are written at once */
@@ -195,6 +196,7 @@ struct call {
     struct ask ask;
     struct str query;         /* of the request target; in the request's bytes */
     struct route_plan plan;
+    uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */
 
     struct key_slot *key;
     uint32_t key_idx;

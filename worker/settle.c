@@ -32,6 +32,9 @@ settle_candidate(struct call *call)
     r->model = w->model_name[candidate->model_idx];
     r->family = w->family_name[candidate->model_idx];
     r->channel = w->channel_name[candidate->channel_idx];
+    r->flags &= ~(uint32_t)RECORD_SIBLING;
+    if (candidate->model_idx != call->plan.model_idx)
+        r->flags |= RECORD_SIBLING;
 }
 
 void
@@ -47,6 +50,8 @@ settle_begin(struct call *call)
     r->project_id = call->key->project_id;
     r->key_idx = call->key_idx;
     r->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
+    r->asked = call->asked_name;
+    r->rule = call->plan.rule_idx == CONF_NONE ? 0 : w->rule_name[call->plan.rule_idx];
     r->protocol = call->protocol;
     r->endpoint = call->endpoint;
     r->flags = (call->ask.stream ? RECORD_STREAM : 0u) | (call->inflight ? RECORD_INFLIGHT : 0u);

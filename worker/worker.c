@@ -15,6 +15,7 @@
 #include "shm/health.h"
 #include "shm/names.h"
 #include "worker/call.h"
+#include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/room.h"
 #include "worker/uconn.h"
@@ -252,11 +253,13 @@ make_tables(struct worker *w)
     w->model_name = calloc(models, sizeof *w->model_name);
     w->family_name = calloc(models, sizeof *w->family_name);
     w->channel_name = calloc(channels, sizeof *w->channel_name);
+    w->rule_name = calloc(MAX(conf->rule_count, 1u), sizeof *w->rule_name);
     w->channel_of_name = malloc(w->channel_of_name_count * sizeof *w->channel_of_name);
     w->head_buf = malloc(HEAD_BYTES_MAX);
     w->routes = route_table_make(conf);
     if (!w->pools || !w->health || !w->tls_clients || !w->tls_client_ca || !w->model_name ||
-        !w->family_name || !w->channel_name || !w->channel_of_name || !w->head_buf || !w->routes)
+        !w->family_name || !w->channel_name || !w->rule_name || !w->channel_of_name ||
+        !w->head_buf || !w->routes)
         return -ENOMEM;
     memset(w->channel_of_name, 0xff, w->channel_of_name_count * sizeof *w->channel_of_name);
     for (size_t i = 0; i < conf->upstream_count; i++)
@@ -265,6 +268,9 @@ make_tables(struct worker *w)
         w->model_name[i] = name_intern(w->region, conf->models[i].name);
         w->family_name[i] = name_intern(w->region, conf->models[i].family);
     }
+    for (size_t i = 0; i < conf->rule_count; i++)
+        w->rule_name[i] = name_intern(w->region, conf->rules[i].name);
+    w->routes_need = choose_conf_needs(conf);
     for (size_t i = 0; i < conf->channel_count; i++) {
         w->channel_name[i] = name_intern(w->region, conf->channels[i].name);
         if (w->channel_name[i] != 0)

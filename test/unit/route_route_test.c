@@ -149,7 +149,14 @@ test_channels(void **state)
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
     assert_int_equal(plan.candidates[0].channel_idx, HIDDEN);
     assert_int_equal(plan.candidates[0].price.multiplier_u, 2000000);
-    /* A channel that is down as a whole gives way to the next; the call stays in one. */
+    /* After the first channel the next, at its own price, without whom was tried already. */
+    assert_int_equal(plan.candidate_count, 3);
+    for (size_t i = 1; i < 3; i++) {
+        assert_int_equal(plan.candidates[i].channel_idx, VALUE);
+        assert_int_equal(plan.candidates[i].price.multiplier_u, 600000);
+        assert_int_not_equal(plan.candidates[i].upstream_idx, A);
+    }
+    /* A channel that is down as a whole gives way to the next. */
     ask.health = health;
     health[A] = (struct route_health){.down = true, .failed_at_ms = 9};
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
@@ -162,7 +169,7 @@ test_channels(void **state)
     health[C] = (struct route_health){.down = true, .failed_at_ms = 6};
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_ALL_DOWN);
     assert_int_equal(plan.candidates[0].channel_idx, HIDDEN);
-    assert_int_equal(plan.candidate_count, 1);
+    assert_int_equal(plan.candidate_count, 3);
     ask.channel_named = STR("value");
     assert_int_equal(route_choose(table, &ask, &plan), ROUTE_ALL_DOWN);
     assert_int_equal(plan.candidates[0].upstream_idx, B); /* failed longest ago */
@@ -305,7 +312,7 @@ test_auto(void **state)
     assert_int_equal(plan.candidates[0].channel_idx, SMART);
     assert_int_equal(choose("auto", CONF_GEMINI, &plan), ROUTE_OK);
     assert_int_equal(plan.candidates[0].model_idx, SMALL);
-    assert_int_equal(choose("vectors", CONF_OPENAI, &plan), ROUTE_MODEL_NOT_ALLOWED);
+    assert_int_equal(choose("vectors", CONF_OPENAI, &plan), ROUTE_NO_FIT);
 
     ask = ask_for("auto", CONF_OPENAI);
     ask.model_globs = no_small;
@@ -350,7 +357,7 @@ test_visible(void **state)
     assert_int_equal(out[3], EMB);
     assert_int_equal(out[4], IN_CNY);
     assert_int_equal(route_models(table, &ask, out, 0), 5);
-    assert_int_equal(route_autos(table, &ask, out, 8), 3);
+    assert_int_equal(route_autos(table, &ask, out, 8), 4);
     ask.model_globs = gpt;
     ask.model_glob_count = 1;
     out[1] = EMB;

@@ -1,0 +1,175 @@
+/*
+ * What a request needs of a model, found by the places that the makers' APIs have for it:
+ *
+ *     tools     "tools" or "functions" with something in it
+ *     vision    a part of a message of the type image_url, input_image or image
+ *     audio     a part of the type input_audio or audio; "audio" in "modalities"
+ *     JSON      response_format, text.format or output_format of a type that begins with "json"
+ *     thinking  "thinking" that is enabled; an effort of reasoning that is stated and not "none"
+ *
+ * Messages are walked two levels deep: parts of a message, and parts of a tool's result among them.
+ */
+#include "base/js.h"
+#include "base/str.h"
+#include "proto/ask.h"
+
+static struct js_value
+body_object(struct str body)
+{
+    size_t start = 0, end = body.len;
+
+    while (start < end && body.ptr[start] != '{')
+        start++;
+    while (end > start && body.ptr[end - 1] != '}')
+        end--;
+    return (struct js_value){.type = JS_OBJECT, .raw = {body.ptr + start, end - start}};
+}
+
+static void
+need(struct ask_needs *out, enum ask_need what)
+{
+    out->needs |= 1u << what;
+}
+
+static bool
+has_elements(struct js_value value)
+{
+    struct js_value key, element;
+    struct js_iter it;
+
+    js_iter_init(&it, value);
+    return js_is(value, JS_ARRAY) && js_next(&it, &key, &element);
+}
+
+/* ---- messages ---- */
+
+static bool
+is_any(struct js_value value, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (js_str_eq(value, str_from(words[i])))
+            return true;
+    return false;
+}
+
+/* The parts of a result of a tool, or of a part of a message, are its "content". */
+static struct js_value
+part_look(struct js_value part, struct ask_needs *out)
+{
+    static const char *const images[] = {"image_url", "input_image", "image"};
+    static const char *const sounds[] = {"input_audio", "audio"};
+    struct js_value type = js_get(part, STR("type"));
+    bool image = is_any(type, images, COUNT_OF(images));
+    bool sound = is_any(type, sounds, COUNT_OF(sounds));
+
+    if (image)
+        need(out, ASK_NEED_VISION);
+    if (sound)
+        need(out, ASK_NEED_AUDIO);
+    if (image || sound) {
+        out->media_bytes += part.raw.len;
+        out->media_count++;
+        return (struct js_value){.type = JS_NONE};
+    }
+    return js_get(part, STR("content"));
+}
+
+static void
+parts_look(struct js_value parts, struct ask_needs *out)
+{
+    struct js_value key, part, inner;
+    struct js_iter it, inner_it;
+
+    if (!js_is(parts, JS_ARRAY))
+        return;
+    for (js_iter_init(&it, parts); js_next(&it, &key, &part);) {
+        struct js_value content = part_look(part, out);
+
+        if (!js_is(content, JS_ARRAY))
+            continue;
+        for (js_iter_init(&inner_it, content); js_next(&inner_it, &key, &inner);)
+            (void)part_look(inner, out);
+    }
+}
+
+static void
+messages_look(struct js_value messages, struct ask_needs *out)
+{
+    struct js_value key, message;
+    struct js_iter it;
+
+    if (!js_is(messages, JS_ARRAY))
+        return;
+    /* An element of a list of input may be a part by itself. */
+    for (js_iter_init(&it, messages); js_next(&it, &key, &message);)
+        parts_look(part_look(message, out), out);
+}
+
+/* ---- members ---- */
+
+static void
+json_look(struct js_value format, struct ask_needs *out)
+{
+    struct js_value type = js_get(format, STR("type"));
+
+    if (js_is(type, JS_STRING) && str_starts_with(type.raw, STR("json")))
+        need(out, ASK_NEED_JSON);
+}
+
+static void
+effort_look(struct js_value effort, struct ask_needs *out)
+{
+    if (js_is(effort, JS_STRING) && !js_str_eq(effort, STR("none")))
+        need(out, ASK_NEED_THINKING);
+}
+
+static void
+modalities_look(struct js_value list, struct ask_needs *out)
+{
+    struct js_value key, value;
+    struct js_iter it;
+
+    if (!js_is(list, JS_ARRAY))
+        return;
+    for (js_iter_init(&it, list); js_next(&it, &key, &value);)
+        if (js_str_eq(value, STR("audio")))
+            need(out, ASK_NEED_AUDIO);
+}
+
+static void
+member_look(struct js_value key, struct js_value value, struct ask_needs *out)
+{
+    if (js_str_eq(key, STR("messages")) || js_str_eq(key, STR("input")))
+        messages_look(value, out);
+    else if ((js_str_eq(key, STR("tools")) || js_str_eq(key, STR("functions"))) &&
+             has_elements(value))
+        need(out, ASK_NEED_TOOLS);
+    else if (js_str_eq(key, STR("response_format")) || js_str_eq(key, STR("output_format")))
+        json_look(value, out);
+    else if (js_str_eq(key, STR("text")))
+        json_look(js_get(value, STR("format")), out);
+    else if (js_str_eq(key, STR("modalities")))
+        modalities_look(value, out);
+    else if (js_str_eq(key, STR("reasoning_effort")))
+        effort_look(value, out);
+    else if (js_str_eq(key, STR("reasoning")))
+        effort_look(js_get(value, STR("effort")), out);
+    else if (js_str_eq(key, STR("thinking")) &&
+             js_str_eq(js_get(value, STR("type")), STR("enabled")))
+        need(out, ASK_NEED_THINKING);
+}
+
+void
+ask_needs(const struct ask *ask, struct ask_needs *out)
+{
+    struct js_value key, value;
+    struct js_iter it;
+
+    *out = (struct ask_needs){0};
+    if (ask->endpoint == ENDPOINT_EMBEDDINGS) {
+        need(out, ASK_NEED_EMBEDDINGS);
+        return;
+    }
+    for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);)
+        member_look(key, value, out);
+}

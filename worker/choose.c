@@ -1,0 +1,269 @@
+#include "worker/choose.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "shm/names.h"
+#include "worker/call.h"
+#include "worker/feed.h"
+
+#define TOKENS_OF_MEDIUM 1000u /* of an image or a sound, about */
+#define LIST_BYTES 320
+
+_Static_assert((int)ASK_NEED_TOOLS == (int)CONF_CAN_TOOLS &&
+                   (int)ASK_NEED_VISION == (int)CONF_CAN_VISION &&
+                   (int)ASK_NEED_THINKING == (int)CONF_CAN_THINKING &&
+                   (int)ASK_NEED_JSON == (int)CONF_CAN_JSON &&
+                   (int)ASK_NEED_AUDIO == (int)CONF_CAN_AUDIO &&
+                   (int)ASK_NEED_EMBEDDINGS == (int)CONF_CAN_EMBEDDINGS &&
+                   (int)ASK_NEED_COUNT == (int)CONF_CAN_COUNT,
+               "the rooms' words for the same");
+
+/* ---- the key's rights ---- */
+
+static size_t
+key_globs(const struct key_extra *extra, struct str globs[CHOOSE_GLOBS_MAX])
+{
+    const char *at = extra ? extra->models : NULL;
+    size_t count = 0;
+
+    while (extra && count < extra->model_count && count < CHOOSE_GLOBS_MAX) {
+        globs[count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
+        at += globs[count++].len + 1;
+    }
+    return count;
+}
+
+static size_t
+key_channels(const struct worker *w, const struct key_slot *key, uint16_t out[KEY_CHANNELS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < KEY_CHANNELS_MAX; i++) {
+        uint16_t name = atomic_load_explicit(&key->channel[i], memory_order_relaxed);
+
+        if (name == 0)
+            break;
+        if (name < w->channel_of_name_count && w->channel_of_name[name] >= 0)
+            out[count++] = (uint16_t)w->channel_of_name[name];
+    }
+    return count;
+}
+
+static struct str
+extra_text(const char text[KEY_NAME_BYTES])
+{
+    return (struct str){text, strnlen(text, KEY_NAME_BYTES)};
+}
+
+bool
+choose_key(const struct worker *w, const struct key_slot *key, const struct key_extra *extra,
+           struct choose_key *out, struct route_ask *ask)
+{
+    uint32_t flags = atomic_load_explicit(&key->flags, memory_order_relaxed);
+
+    ask->channels = out->channels;
+    ask->channel_count = key_channels(w, key, out->channels);
+    ask->model_globs = out->globs;
+    ask->model_glob_count = key_globs(extra, out->globs);
+    ask->no_dearer = (flags & KEY_NO_DEARER) != 0;
+    ask->sibling = (flags & KEY_SIBLING) != 0;
+    if (extra != NULL) {
+        ask->key_name = extra_text(extra->name);
+        ask->project = extra_text(extra->project);
+    }
+    if (extra != NULL && extra->has_weights != 0) {
+        out->weights =
+            (struct route_weights){extra->latency_u, extra->cost_u, extra->quality_u};
+        ask->weights = &out->weights;
+    }
+    return ask->channel_count > 0 ||
+           atomic_load_explicit(&key->channel[0], memory_order_relaxed) == 0;
+}
+
+/* ---- what the request needs ---- */
+
+bool
+choose_conf_needs(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        const struct conf_rule *rule = &conf->rules[i];
+
+        if (rule->needs != 0 || rule->context_above != 0 || rule->context_below != 0 ||
+            rule->to_auto_idx != CONF_NONE || rule->fallback_count > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Only for those who decide by it: the body is looked at once more for that. */
+static void
+find_needs(const struct call *call, struct route_ask *ask)
+{
+    const struct conf *conf = call->worker->conf;
+    struct ask_needs found;
+    struct str channel;
+
+    if (!call->worker->routes_need &&
+        conf_auto_index(conf, route_split(conf, ask->model, &channel)) == CONF_NONE)
+        return;
+    ask_needs(&call->ask, &found);
+    ask->needs.can = found.needs;
+    ask->needs.input_tokens = (call->ask.body.len - found.media_bytes) / CHOOSE_BYTES_PER_TOKEN +
+                              1 + (uint64_t)found.media_count * TOKENS_OF_MEDIUM;
+    ask->needs.output_tokens = call->ask.has_output_cap ? call->ask.output_cap : 0;
+}
+
+/* ---- refusals ---- */
+
+/* "; did you mean 'a', 'b'?" of what the key may use, or "". */
+static void
+close_names(const struct worker *w, const struct route_ask *ask, char text[LIST_BYTES])
+{
+    struct str close[ROUTE_CLOSE_MAX];
+    size_t count = route_close(w->routes, ask, close), len = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        int more = snprintf(text + len, LIST_BYTES - len, "%s'%.*s'",
+                            i == 0 ? "; did you mean " : ", ", STR_ARGS(close[i]));
+
+        if (more < 0 || (size_t)more + 2 > LIST_BYTES - len)
+            break;
+        len += (size_t)more;
+    }
+    if (len > 0)
+        memcpy(text + len, "?", 2);
+}
+
+static void
+no_model(const struct worker *w, const struct route_ask *ask, struct proto_error *error)
+{
+    char close[LIST_BYTES];
+
+    close_names(w, ask, close);
+    error_set(error, ERROR_NO_MODEL, "model", NULL, "The model '%.*s' does not exist%s",
+              (int)MIN(ask->model.len, (size_t)CONF_MODEL_NAME_LEN_MAX), ask->model.ptr, close);
+}
+
+static void
+no_channel(const struct route_ask *ask, struct str channel, bool by_suffix,
+           struct proto_error *error)
+{
+    if (by_suffix)
+        error_set(error, ERROR_NO_MODEL, "model", NULL,
+                  "The model '%.*s' does not exist: turnpike: there is no channel '%.*s'",
+                  (int)MIN(ask->model.len, (size_t)CONF_MODEL_NAME_LEN_MAX), ask->model.ptr,
+                  STR_ARGS(channel));
+    else
+        error_set(error, ERROR_BAD_REQUEST, "x-turnpike-channel", NULL,
+                  "turnpike: there is no channel '%.*s'", STR_ARGS(channel));
+}
+
+static void
+route_error(const struct worker *w, enum route_result result, const struct route_ask *ask,
+            struct proto_error *error)
+{
+    struct str behind, model = route_split(w->conf, ask->model, &behind);
+    struct str channel = behind.ptr != NULL ? behind : ask->channel_named;
+
+    switch (result) {
+    case ROUTE_MODEL_NOT_ALLOWED:
+        error_set(error, ERROR_FORBIDDEN, "model", NULL,
+                  "turnpike: this key may not use the model '%.*s'", STR_ARGS(model));
+        return;
+    case ROUTE_NO_SUCH_CHANNEL:
+        no_channel(ask, channel, behind.ptr != NULL, error);
+        return;
+    case ROUTE_TWO_CHANNELS:
+        error_set(error, ERROR_BAD_REQUEST, "model", NULL,
+                  "turnpike: the model names the channel '%.*s' and the header x-turnpike-channel "
+                  "another",
+                  STR_ARGS(behind));
+        return;
+    case ROUTE_CHANNEL_NOT_ALLOWED:
+        if (channel.len == 0)
+            channel = STR("(none)");
+        error_set(error, ERROR_FORBIDDEN,
+                  behind.ptr != NULL ? "model" : "x-turnpike-channel", NULL,
+                  "turnpike: this key may not use the channel '%.*s'", STR_ARGS(channel));
+        return;
+    case ROUTE_NO_UPSTREAM:
+        error_set(error, ERROR_NO_MODEL, "model", NULL,
+                  "turnpike: the model '%.*s' is not offered through this API on this key's channels",
+                  STR_ARGS(model));
+        return;
+    case ROUTE_NO_FIT:
+        error_set(error, ERROR_BAD_REQUEST, "model", NULL,
+                  "turnpike: no model that '%.*s' may choose can do what this request needs",
+                  STR_ARGS(model));
+        return;
+    case ROUTE_OK:
+    case ROUTE_ALL_DOWN:
+    case ROUTE_NO_MODEL:
+    case ROUTE_RESULT_COUNT:
+        break;
+    }
+    no_model(w, ask, error);
+}
+
+/* ---- the question ---- */
+
+/*
+ * What the caller wrote, for the record, where it is not the model's name. Names are never taken out
+ * of the region: what callers made up themselves goes in only while there is room enough.
+ */
+static uint16_t
+asked_name(const struct worker *w, const struct route_ask *ask, const struct route_plan *plan)
+{
+    const struct region_header *header = w->region->header;
+    uint32_t used = atomic_load_explicit(&header->name_count, memory_order_relaxed);
+
+    if (str_eq(ask->model, w->conf->models[plan->model_idx].name))
+        return 0;
+    return used < header->geometry.name_max / 2 ? name_intern(w->region, ask->model)
+                                                : name_find(w->region, ask->model);
+}
+
+bool
+choose_route(struct call *call, const struct key_extra *extra, struct str channel,
+             struct proto_error *error)
+{
+    struct worker *w = call->worker;
+    uint64_t seed = call_id_seed(call->id);
+    struct choose_key key;
+    struct route_ask ask = {
+        .model = call->ask.model,
+        .protocol = (enum conf_protocol)call->protocol,
+        .channel_named = channel,
+        .wall_us = call->start_wall_us,
+        .health = feed_look(w),
+        .rng_state = &seed,
+    };
+    enum route_result result = ROUTE_CHANNEL_NOT_ALLOWED;
+
+    if (choose_key(w, call->key, extra, &key, &ask)) {
+        find_needs(call, &ask);
+        result = route_choose(w->routes, &ask, &call->plan);
+    }
+    if (result != ROUTE_OK && result != ROUTE_ALL_DOWN) {
+        route_error(w, result, &ask, error);
+        return false;
+    }
+    call->asked_name = asked_name(w, &ask, &call->plan);
+    return true;
+}
+
+void
+choose_head_lines(const struct call *call, struct h1_out *out)
+{
+    const struct conf *conf = call->worker->conf;
+    char text[2 * CONF_MODEL_NAME_LEN_MAX + 2];
+
+    if (call->plan.auto_idx == CONF_NONE)
+        return;
+    snprintf(text, sizeof text, "%.*s=%.*s", STR_ARGS(conf->autos[call->plan.auto_idx].name),
+             STR_ARGS(conf->models[call->plan.model_idx].name));
+    h1_out_own(out, "x-turnpike-auto: ", str_from(text));
+}
