@@ -263,6 +263,31 @@ can_write(struct buf *out, unsigned can)
         buf_add_fmt(out, "}\n");
 }
 
+/*
+ * A tier has the model's own price of what it does not state. Where the model states none either,
+ * such tokens cost what other input does, in the tier its own: which must be said there.
+ */
+static void
+tier_fill(const struct import_prices *model, struct import_prices *tier)
+{
+    static const struct {
+        enum import_price price, as;
+    } falls_back[] = {
+        {IMPORT_CACHE_READ, IMPORT_INPUT},
+        {IMPORT_CACHE_WRITE, IMPORT_INPUT},
+        {IMPORT_CACHE_WRITE_1H, IMPORT_CACHE_WRITE},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(falls_back); i++) {
+        unsigned price = 1u << falls_back[i].price, as = 1u << falls_back[i].as;
+
+        if (!((model->have | tier->have) & price) && (tier->have & as)) {
+            tier->u[falls_back[i].price] = tier->u[falls_back[i].as];
+            tier->have |= price;
+        }
+    }
+}
+
 static int
 tier_order(const void *a, const void *b)
 {
@@ -289,6 +314,7 @@ entry_write(struct buf *out, struct import_entry *entry)
     for (size_t i = 0; i < entry->tier_count; i++) {
         unsigned long long above = entry->tiers[i].above_tokens;
 
+        tier_fill(&entry->prices, &entry->tiers[i].prices);
         buf_add_fmt(out, "    tier \"above-%llu\" {\n        above = %llu\n", above, above);
         prices_write(out, &entry->tiers[i].prices, "        ");
         buf_add_fmt(out, "    }\n");

@@ -219,6 +219,9 @@ model "qwen-made" {
         above = 256000
         input = 0.25
         output = 2
+        cache-read = 0.25
+        cache-write = 0.25
+        cache-write-1h = 0.25
     }
 }
 model "text-embedding-made" {
