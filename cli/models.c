@@ -65,6 +65,28 @@ json_name(const char *name, char out[64])
     return out;
 }
 
+static void
+count_write(struct jw *jw, const char *name, uint64_t n)
+{
+    if (n > 0) {
+        jw_key_u64(jw, name, n);
+        return;
+    }
+    jw_key(jw, name);
+    jw_null(jw);
+}
+
+static void
+text_write(struct jw *jw, const char *name, struct str s)
+{
+    if (s.ptr != NULL) {
+        jw_key_str(jw, name, s);
+        return;
+    }
+    jw_key(jw, name);
+    jw_null(jw);
+}
+
 /* The list prices, or with a multiplier those in credits. */
 static void
 rates_write(struct jw *jw, const struct conf_rates *rates, const int64_t *multiplier_u)
@@ -118,6 +140,8 @@ channels_write(struct jw *jw, const struct conf *conf, const struct conf_model *
             continue;
         jw_object(jw);
         jw_key_str(jw, "name", channel->name);
+        jw_key_str(jw, "title", channel->title);
+        text_write(jw, "source", channel->source);
         jw_key_cstr(jw, "multiplier", list_text(*multiplier_u, text));
         jw_key(jw, "credits");
         rates_write(jw, &model->rates, multiplier_u);
@@ -125,28 +149,6 @@ channels_write(struct jw *jw, const struct conf *conf, const struct conf_model *
         jw_object_end(jw);
     }
     jw_array_end(jw);
-}
-
-static void
-count_write(struct jw *jw, const char *name, uint64_t n)
-{
-    if (n > 0) {
-        jw_key_u64(jw, name, n);
-        return;
-    }
-    jw_key(jw, name);
-    jw_null(jw);
-}
-
-static void
-text_write(struct jw *jw, const char *name, struct str s)
-{
-    if (s.ptr != NULL) {
-        jw_key_str(jw, name, s);
-        return;
-    }
-    jw_key(jw, name);
-    jw_null(jw);
 }
 
 static void

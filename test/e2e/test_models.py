@@ -105,7 +105,7 @@ model "usd-small" {
 model "cny-large" { family = f2  currency = CNY  input = 2  output = 8 }
 model "usd-idle" { family = f1  input = 0  output = 0 }
 channel "first" { use = {"a", "b"}  multiplier = 0.333333  multiplier-cny = 0.000007 }
-channel "second" { use = {"a"}  multiplier = 5 }
+channel "second" { title = "Second best"  source = "mixed"  use = {"a"}  multiplier = 5 }
 """
 
 
@@ -116,6 +116,8 @@ def test_prices_in_credits_are_exact(folder):
     assert [c["name"] for c in usd["channels"]] == ["first", "second"]
     first, second = usd["channels"]
     assert first["multiplier"] == "0.333333"
+    assert (first["title"], first["source"]) == ("first", None)
+    assert (second["title"], second["source"]) == ("Second best", "mixed")
     assert first["credits"]["input"] == "0.000000333333"
     assert first["credits"]["output"] == "3.4999965"
     assert second["credits"]["input"] == "0.000005"
