@@ -687,7 +687,7 @@ def open_once(bench, name):
         time.sleep(0.5)
         empty = resident(peer.pid)
         holder = load(bench, peer, "hold", "-c", count, "--sim",
-                      json.dumps({"words": 100, "gap": 30000, "batch": 1}), background=True)
+                      json.dumps({"words": 100, "gap": 30000, "batch": 2}), background=True)
         line = holder.stdout.readline().split()
         opened, errors = int(line[1]), int(line[3])
         time.sleep(2)

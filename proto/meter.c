@@ -28,29 +28,22 @@ count_output(struct meter *meter, struct str data)
     meter->output_estimate += 1 + (len - meter->smallest_event_len) / 4;
 }
 
-static void
-keep_reported(char *out, size_t cap, struct js_value value)
-{
-    struct str reported = marks_reported(value, cap - 1);
-
-    if (reported.ptr != NULL)
-        str_copy(reported, out, cap);
-}
-
 /* The members that every protocol has, of the object that has them. */
-enum { NAME_MODEL, NAME_ID, NAME_USAGE, NAME_ERROR, NAME_CHOICES, NAME_COUNT };
+enum { NAME_MODEL, NAME_USAGE, NAME_ERROR, NAME_CHOICES, NAME_COUNT };
 static const struct str names[NAME_COUNT] = {
-    [NAME_MODEL] = PICK_NAME("model"),     [NAME_ID] = PICK_NAME("id"),
-    [NAME_USAGE] = PICK_NAME("usage"),     [NAME_ERROR] = PICK_NAME("error"),
+    [NAME_MODEL] = PICK_NAME("model"),
+    [NAME_USAGE] = PICK_NAME("usage"),
+    [NAME_ERROR] = PICK_NAME("error"),
     [NAME_CHOICES] = PICK_NAME("choices"),
 };
 
 static void
-keep_names(struct meter *meter, const struct js_value values[NAME_COUNT])
+keep_model(struct meter *meter, struct js_value value)
 {
-    keep_reported(meter->model, sizeof(meter->model), values[NAME_MODEL]);
-    if (meter->id[0] == '\0')
-        keep_reported(meter->id, sizeof(meter->id), values[NAME_ID]);
+    struct str reported = marks_reported(value, sizeof(meter->model) - 1);
+
+    if (reported.ptr != NULL)
+        str_copy(reported, meter->model, sizeof(meter->model));
 }
 
 static void
@@ -141,7 +134,7 @@ read_chunk(struct meter *meter, struct str data)
         return METER_BAD;
     meter->understood = true;
     meter->event_count++;
-    keep_names(meter, values);
+    keep_model(meter, values[NAME_MODEL]);
     keep_usage(meter, usage);
     if (has_choices) {
         meter->finish_seen = meter->finish_seen || some_choice_finished(choices);
@@ -229,7 +222,7 @@ read_response(struct meter *meter, struct str data, struct str type)
     meter->understood = true;
     meter->answered = meter->answered || content_in_response_event(type, document);
     pick_members(response, names, NAME_COUNT, values);
-    keep_names(meter, values);
+    keep_model(meter, values[NAME_MODEL]);
     keep_usage(meter, usage_from_responses(values[NAME_USAGE]));
     pass(meter);
     if (!is_last(type))
@@ -276,7 +269,7 @@ read_message_start(struct meter *meter, struct str data)
     meter->understood = true;
     meter->answered = meter->answered || content_in_blocks(js_get(message, STR("content")));
     pick_members(message, names, NAME_COUNT, values);
-    keep_names(meter, values);
+    keep_model(meter, values[NAME_MODEL]);
     usage_anthropic_merge(&meter->partial, values[NAME_USAGE], false);
     return pass(meter);
 }

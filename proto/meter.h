@@ -36,7 +36,6 @@ enum meter_verdict {
 };
 
 #define METER_MODEL_CAP 128
-#define METER_ID_CAP 80
 
 struct meter {
     enum proto_endpoint endpoint;
@@ -56,7 +55,6 @@ struct meter {
     struct usage usage;             /* OpenAI, Responses: the last usable report */
     struct usage_anthropic partial; /* Anthropic: reports so far */
     char model[METER_MODEL_CAP];    /* as reported last; "" when not */
-    char id[METER_ID_CAP];
 };
 
 void meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked);

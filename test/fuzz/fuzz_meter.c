@@ -29,7 +29,9 @@ check_counts(const struct meter *meter)
             usage.output | usage.reasoning) == 0);
     ASSERT(usage.input <= USAGE_COUNT_MAX && usage.cache_read <= USAGE_COUNT_MAX);
     ASSERT(usage.reasoning <= usage.output);
-    ASSERT(strlen(meter->model) < METER_MODEL_CAP && strlen(meter->id) < METER_ID_CAP);
+    ASSERT(strlen(meter->model) < METER_MODEL_CAP);
+    ASSERT(meter->understood || !meter->answered);
+    ASSERT(!meter->answered || meter_content(meter) == CONTENT_SOME);
 }
 
 /* Read again by the full parser what passed without it. */
