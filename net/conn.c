@@ -248,7 +248,7 @@ conn_read_unwanted(struct conn *conn)
     int err = errno;
 
     conn_update_interest(conn);
-    /* A handshake on the pool finds out itself when it reads on. */
+    /* A handshake with the crew finds out itself when it reads on. */
     if (conn->state == CONN_HANDSHAKING)
         return;
     if (got == 0)
@@ -542,7 +542,7 @@ conn_shutdown(struct conn *conn)
 void
 conn_maybe_closed(struct conn *conn)
 {
-    if (conn->state != CONN_CLOSING || conn->poll_made || conn->pool_busy ||
+    if (conn->state != CONN_CLOSING || conn->poll_made || conn->crew_busy ||
         wheel_is_set(&conn->timer))
         return;
     conn_set_state(conn, CONN_CLOSED);

@@ -76,11 +76,11 @@ struct conn_events {
 enum conn_state {
     CONN_UNUSED = 0,  /* zeroed memory */
     CONN_DIALLING,    /* resolving and connecting; has a struct dial */
-    CONN_HANDSHAKING, /* TLS; the thread pool may own conn->tls */
+    CONN_HANDSHAKING, /* TLS; a crew may own conn->tls */
     CONN_OPEN,
     CONN_FLUSHING, /* conn_shutdown(): pending output goes first */
     CONN_DRAINING, /* our FIN is sent; reads and drops what the peer still sends */
-    CONN_CLOSING,  /* descriptor closed, waits for libuv and the thread pool */
+    CONN_CLOSING,  /* descriptor closed, waits for libuv and the crew */
     CONN_CLOSED,
     CONN_STATE_COUNT
 };
@@ -108,7 +108,7 @@ struct conn {
     bool want_drain : 1;
     bool accepted : 1;
     bool poll_made : 1;
-    bool pool_busy : 1; /* a handshake step runs on the thread pool */
+    bool crew_busy : 1; /* a handshake step runs beside the loop, or waits to */
     bool erred : 1;     /* a write failed: told by its result, not again by on_error */
 };
 _Static_assert(sizeof(struct conn) <= 320, "thousands of them are open at once");

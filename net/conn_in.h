@@ -31,7 +31,7 @@ int MUST_CHECK conn_send_now(struct conn *conn, struct iovec *iov, unsigned coun
 void conn_write_failed(struct conn *conn, int err);
 /* on_eof, once. */
 void conn_saw_eof(struct conn *conn, bool clean);
-/* on_closed, once libuv and the pool have both let go. */
+/* on_closed, once libuv and the crew have both let go. */
 void conn_maybe_closed(struct conn *conn);
 
 /* conn_tls.c */

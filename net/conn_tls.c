@@ -1,39 +1,39 @@
 /*
- * TLS on a connection: handshakes on the thread pool, records on the loop.
+ * TLS on a connection: handshakes beside the loop, records on it.
  *
  * A full handshake is milliseconds of arithmetic, in which every stream of the worker would
  * stand still. So each step of one (what arrived goes in, what is to be sent comes out) is a
- * piece of work for the pool, given to it once a whole record is there. The loop does not read
- * the connection meanwhile and touches neither its link nor its buffers; closing it closes the
- * descriptor at once and leaves the memory until the step is back.
+ * job for a crew, given to it once a whole record is there. The loop does not read the connection
+ * meanwhile and touches neither its link nor its buffers; closing it closes the descriptor at
+ * once and leaves the memory until the step is back.
  *
  * Few steps run at a time, the others wait in line: two of accepted connections and one of
  * dialled ones. One for dialled, because the library fills a table in the CA's key when it first
- * verifies with it; so no lock is needed there. Pool threads are made less important than the
- * loop's, since on a busy core they compete with it.
+ * verifies with it; so no lock is needed there.
  */
 #include "net/conn_in.h"
+#include "net/crew.h"
 #include "net/tls_in.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define HANDSHAKE_READ_BYTES (16u << 10)
 #define HANDSHAKE_IN_BYTES (128u << 10) /* of all that a peer sends until it is done */
-#define POOL_NICE 5
+/* Where the loop would take a whole core, the two threads of accepted ones still get a sixth. */
+#define HANDSHAKE_NICE 10
 #define FLUSH_BYTES (48u << 10) /* records gathered for one send() */
 
+/* Of net->handshakes. */
 enum { KIND_ACCEPTED = 0, KIND_DIALLED, KIND_COUNT };
-static const unsigned kind_busy_max[KIND_COUNT] = {[KIND_ACCEPTED] = 2, [KIND_DIALLED] = 1};
+static const unsigned kind_threads[KIND_COUNT] = {[KIND_ACCEPTED] = 2, [KIND_DIALLED] = 1};
 
 struct handshake {
-    uv_work_t work;
-    struct list node; /* net->handshake_wait[kind] */
+    struct crew_job job;
     struct conn *conn;
     struct buf in; /* arrived, from in_off on not yet taken */
     struct buf out;
@@ -49,7 +49,8 @@ struct conn_tls {
 };
 
 static void handshake_on_deadline(struct wheel_timer *timer);
-static void handshake_start(struct handshake *hs);
+static void handshake_on_thread(struct crew_job *job);
+static void handshake_after_thread(struct crew_job *job);
 
 /* ---- the beginning and the end ------------------------------------------------------------ */
 
@@ -62,14 +63,19 @@ conn_tls_begin(struct conn *conn, struct tls_link *link, unsigned kind)
 
     if (net->tls == NULL)
         net->tls = tls_scratch_new();
-    if (link == NULL || tls == NULL || hs == NULL || net->tls == NULL) {
+    if (net->handshakes[kind] == NULL)
+        net->handshakes[kind] = crew_new(net, kind_threads[kind], HANDSHAKE_NICE);
+    if (link == NULL || tls == NULL || hs == NULL || net->tls == NULL ||
+        net->handshakes[kind] == NULL) {
         if (link != NULL)
             tls_link_free(link);
         free(tls);
         free(hs);
         return -ENOMEM;
     }
-    list_init(&hs->node);
+    list_init(&hs->job.node);
+    hs->job.work = handshake_on_thread;
+    hs->job.done = handshake_after_thread;
     buf_init(&hs->in, HANDSHAKE_IN_BYTES);
     buf_init(&hs->out, HANDSHAKE_IN_BYTES);
     hs->conn = conn;
@@ -96,7 +102,8 @@ conn_tls_closing(struct conn *conn)
     if (conn->tls == NULL || conn->tls->hs == NULL)
         return;
     wheel_cancel(&conn->net->wheel, &conn->timer);
-    list_remove(&conn->tls->hs->node);
+    if (crew_withdraw(&conn->tls->hs->job))
+        conn->crew_busy = false;
     conn->net->handshakes_open--;
 }
 
@@ -118,7 +125,7 @@ conn_tls_free(struct conn *conn)
 
 /*
  * Whether a step has something to do: a whole record, or bytes that are none, which the library
- * should see and refuse. A peer that drips bytes thus costs no trip to the pool a byte.
+ * should see and refuse. A peer that drips bytes thus costs no trip to a thread a byte.
  */
 static bool
 handshake_has_record(const struct handshake *hs)
@@ -138,17 +145,11 @@ handshake_has_record(const struct handshake *hs)
 }
 
 static void
-handshake_on_pool(uv_work_t *work)
+handshake_on_thread(struct crew_job *job)
 {
-    static _Thread_local bool nice_done;
-    struct handshake *hs = CONTAINER_OF(work, struct handshake, work);
+    struct handshake *hs = CONTAINER_OF(job, struct handshake, job);
     struct tls_io io = {.out = &hs->out};
 
-    if (!nice_done) {
-        /* Only this thread's; where it is not allowed, it is no worse than without. */
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), POOL_NICE);
-        nice_done = true;
-    }
     if (hs->in.len > hs->in_off) {
         io.in = (const uint8_t *)hs->in.ptr + hs->in_off;
         io.in_len = hs->in.len - hs->in_off;
@@ -160,13 +161,9 @@ handshake_on_pool(uv_work_t *work)
 static void
 handshake_ready(struct handshake *hs)
 {
-    struct net *net = hs->conn->net;
-
     hs->conn->want_read = false;
-    if (net->handshake_busy[hs->kind] < kind_busy_max[hs->kind])
-        handshake_start(hs);
-    else
-        list_push_back(&net->handshake_wait[hs->kind], &hs->node);
+    hs->conn->crew_busy = true;
+    crew_add(hs->conn->net->handshakes[hs->kind], &hs->job);
 }
 
 static void
@@ -228,36 +225,16 @@ handshake_stepped(struct conn *conn, struct handshake *hs)
 }
 
 static void
-handshake_after_pool(uv_work_t *work, int status)
+handshake_after_thread(struct crew_job *job)
 {
-    struct handshake *hs = CONTAINER_OF(work, struct handshake, work);
+    struct handshake *hs = CONTAINER_OF(job, struct handshake, job);
     struct conn *conn = hs->conn;
-    struct net *net = conn->net;
-    struct list *wait = &net->handshake_wait[hs->kind];
 
-    (void)status;
-    conn->pool_busy = false;
-    net->handshake_busy[hs->kind]--;
-    if (!list_empty(wait)) {
-        struct handshake *next = LIST_FIRST(wait, struct handshake, node);
-
-        list_remove(&next->node);
-        handshake_start(next);
-    }
+    conn->crew_busy = false;
     if (conn->state == CONN_CLOSING)
         conn_maybe_closed(conn);
     else
         handshake_stepped(conn, hs);
-}
-
-static void
-handshake_start(struct handshake *hs)
-{
-    struct net *net = hs->conn->net;
-
-    hs->conn->pool_busy = true;
-    net->handshake_busy[hs->kind]++;
-    (void)uv_queue_work(&net->loop, &hs->work, handshake_on_pool, handshake_after_pool);
 }
 
 static void

@@ -4,6 +4,7 @@
  */
 #include "net/net.h"
 
+#include "net/crew.h"
 #include "net/dns_in.h"
 #include "net/tls_in.h"
 #include "net/turn.h"
@@ -18,8 +19,7 @@
 #define HANDSHAKE_MS 10000u
 #define LINGER_MS 2000u
 #define STALL_MS 60000u
-/* Handshakes accepted 2, dialled 1, names 4 (see those files), and one to spare. */
-#define POOL_THREADS "8"
+#define POOL_THREADS "4" /* all for names: see dns.c */
 
 static void
 net_on_prepare(uv_prepare_t *prepare)
@@ -88,8 +88,6 @@ net_init(struct net *net, const struct net_options *options)
     net->options = *options;
     net_set_defaults(&net->options);
     list_init(&net->listeners);
-    list_init(&net->handshake_wait[0]);
-    list_init(&net->handshake_wait[1]);
     /* Read by libuv when the pool is first used; an operator's own value stays. */
     (void)setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0);
     net->read_buf = malloc(NET_READ_BYTES);
@@ -152,8 +150,14 @@ net_end(struct net *net)
     wheel_close(&net->wheel);
     uv_close((uv_handle_t *)&net->prepare, NULL);
     uv_close((uv_handle_t *)&net->check, NULL);
+    for (unsigned i = 0; i < COUNT_OF(net->handshakes); i++) {
+        if (net->handshakes[i] != NULL)
+            crew_end(net->handshakes[i]);
+    }
     (void)uv_run(&net->loop, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&net->loop) == 0);
+    for (unsigned i = 0; i < COUNT_OF(net->handshakes); i++)
+        crew_free(net->handshakes[i]);
     dns_free(net->dns);
     tls_scratch_free(net->tls);
     free(net->turn);

@@ -3,13 +3,14 @@
  * words: nothing here knows what a call or an upstream is.
  *
  * Promises: one loop, one thread; every callback comes on that thread, from net_run(). What
- * would block (names, handshakes, reading CA files) runs on libuv's thread pool and touches
- * nothing that the loop touches meanwhile. In steady state a message costs one read and one
- * write a side, and no epoll_ctl. An idle connection owns no buffers. The work of one
- * wake-up is bounded. Nothing is opened before the fork: net_init() is called in the child.
+ * would block runs on other threads (names on libuv's pool, handshakes and reading CA files with
+ * a crew) and touches nothing that the loop touches meanwhile. In steady state a message costs
+ * one read and one write a side, and no epoll_ctl. An idle connection owns no buffers. The work
+ * of one wake-up is bounded. Nothing is opened before the fork: net_init() is called in the child.
  *
  * Reading order: net.h (the loop), wheel.h (timers), conn.h (a connection), listen.h, dial.h
- * (and dns.h below it), tls.h; the HTTP/1 parsers stand beside and use none of these.
+ * (and dns.h below it), tls.h (and crew.h below it); the HTTP/1 parsers stand beside and use
+ * none of these.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -22,6 +23,7 @@
 
 #define NET_READ_BYTES (64u << 10) /* the shared read buffer: most that one wake-up reads */
 
+struct crew;
 struct dns_cache;
 struct tls_scratch;
 struct turn;
@@ -75,9 +77,8 @@ struct net {
     struct turn *turn;       /* output of this turn */
     struct tls_scratch *tls; /* made at the first TLS connection */
     struct dns_cache *dns;
-    struct list listeners;         /* all of them */
-    struct list handshake_wait[2]; /* connections that wait for the pool: accepted, dialled */
-    unsigned handshake_busy[2];
+    struct list listeners;      /* all of them */
+    struct crew *handshakes[2]; /* of accepted, of dialled; each made when first needed */
     unsigned handshakes_open;
 };
 

@@ -1,7 +1,7 @@
 /*
  * TLS, narrowly: no type of the TLS library shows here. TLS 1.2, and 1.3 where the library has
- * it; never below. Contexts are made once and outlive their connections; handshakes run on the
- * thread pool, records on the loop. The faster of AES-128-GCM and ChaCha20-Poly1305, measured
+ * it; never below. Contexts are made once and outlive their connections; handshakes run
+ * beside the loop, records on it. The faster of AES-128-GCM and ChaCha20-Poly1305, measured
  * once a process, is preferred on both sides. All in the worker, after the fork.
  */
 #ifndef NET_TLS_H
@@ -47,7 +47,7 @@ void tls_server_free(struct tls_server *server);
 bool MUST_CHECK tls_identity_check(const struct tls_identity *identity, char *err);
 
 struct tls_client_options {
-    const char *ca_file; /* PEM; NULL: the system's. Read at the first handshake, on the pool */
+    const char *ca_file; /* PEM; NULL: the system's. Read at the first handshake, beside the loop */
 };
 
 /*

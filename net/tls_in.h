@@ -1,7 +1,7 @@
 /*
  * TLS inside net/: one connection's state over memory, without a socket. conn_tls.c drives it;
- * tls*.c implement it and alone see the library. A link belongs to one thread at a time: to the
- * pool while a handshake step runs, else to the loop.
+ * tls*.c implement it and alone see the library. A link belongs to one thread at a time: to a
+ * crew while a handshake step runs, else to the loop.
  */
 #ifndef NET_TLS_IN_H
 #define NET_TLS_IN_H
@@ -35,7 +35,7 @@ struct tls_link *
 tls_link_new_client(struct tls_client *client, struct str host, uint16_t port) MUST_CHECK;
 void tls_link_free(struct tls_link *link);
 
-/* On the pool. For links of one client never two at once: see conn_tls.c. */
+/* With the crew. For links of one client never two at once: see conn_tls.c. */
 enum tls_result tls_link_handshake(struct tls_link *link, struct tls_io *io);
 /* On the loop, after the handshake ended either way: keeps or drops the session, frees pages. */
 void tls_link_handshaken(struct tls_link *link, bool succeeded);

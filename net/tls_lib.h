@@ -68,12 +68,12 @@ struct tls_client {
     mbedtls_ssl_config conf;
     mbedtls_x509_crt cas;
     char *ca_file; /* NULL: the system's */
-    bool loaded;   /* written and read on the pool, by one step at a time */
+    bool loaded;   /* written and read with the crew, by one step at a time */
     unsigned session_count;
     struct list sessions; /* most recently kept first; the loop's thread only */
 };
 
-/* On the pool: reads the CAs if that was not done yet. False with a text. */
+/* With the crew: reads the CAs if that was not done yet. False with a text. */
 bool tls_client_load(struct tls_client *client, char *err, size_t err_cap);
 
 /* A reference, or NULL when there is none to offer. */

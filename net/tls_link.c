@@ -29,7 +29,7 @@ struct tls_link {
     struct tls_server *server;
     struct tls_client *client;
     struct tls_session *offered; /* what a client would resume */
-    struct tls_session *fresh;   /* what it may resume next time: made on the pool */
+    struct tls_session *fresh;   /* what it may resume next time: made with the crew */
     void *in_block, *out_block;  /* of tls_pages.c */
     char *error;
     bool made;              /* the library's part exists */
@@ -266,7 +266,7 @@ link_on_verify(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
     return 0;
 }
 
-/* The first step, on the pool: what takes time or much memory. */
+/* The first step, with the crew: what takes time or much memory. */
 static enum tls_result
 link_make(struct tls_link *link)
 {

@@ -1,0 +1,244 @@
+/*
+ * Each thread has a seat, with one job at a time. A seat's state goes FREE, GIVEN (by the loop),
+ * DONE (by its thread), FREE (by the loop); who may change the state owns the job. A semaphore
+ * wakes the thread, an eventfd the loop: neither side ever holds a lock that the other wants.
+ */
+#include "net/crew.h"
+
+#include "net/net.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Virtual; a handshake takes some tens of KiB, sanitizers and a CA file's reading more. */
+#define STACK_BYTES ((size_t)1 << 20)
+#define SLICE_NS 20000000u /* the kernel's own are 0.7 to 3 ms */
+
+enum seat_state { SEAT_FREE = 0, SEAT_GIVEN, SEAT_DONE };
+
+struct seat {
+    pthread_t thread;
+    sem_t given;
+    atomic_int state;
+    struct crew_job *job; /* GIVEN, and NULL: the thread ends */
+    struct crew *crew;
+};
+
+struct crew {
+    struct net_watch watch; /* referenced by the loop while there is a job */
+    struct list line;
+    unsigned busy_count;
+    unsigned seat_count;
+    int nice_add;
+    int done_fd;
+    struct seat seats[];
+};
+
+/* ---- a thread ----------------------------------------------------------------------------- */
+
+/*
+ * Less important than the loop, and long slices. The nice value alone decides on shares only: a
+ * kernel since 6.6 lets a thread of any nice value finish its slice of a millisecond or more before
+ * a woken loop gets the core, unless the loop's slice is the shorter one (since 6.12). Older
+ * kernels know no slices, and let the loop in because of the nice value. What is not allowed, is
+ * left as it is: no worse than without.
+ */
+static void
+thread_give_way(int nice_add)
+{
+    /* <sched.h> and the kernel's own header each have this only in some versions. */
+    const struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t slice_ns, deadline_ns, period_ns;
+    } attr = {
+        .size = sizeof(attr),
+        .policy = SCHED_OTHER,
+        .nice = MIN(getpriority(PRIO_PROCESS, 0) + nice_add, 19),
+        .slice_ns = SLICE_NS,
+    };
+
+    _Static_assert(sizeof(attr) == 48, "struct sched_attr as it first was");
+    if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0)
+        (void)setpriority(PRIO_PROCESS, 0, attr.nice);
+}
+
+static void *
+seat_main(void *arg)
+{
+    struct seat *seat = arg;
+    const uint64_t one = 1;
+
+    thread_give_way(seat->crew->nice_add);
+    for (;;) {
+        while (sem_wait(&seat->given) != 0)
+            ASSERT(errno == EINTR);
+        if (seat->job == NULL)
+            return NULL;
+        seat->job->work(seat->job);
+        atomic_store_explicit(&seat->state, SEAT_DONE, memory_order_release);
+        /* Fails only when the counter is full, and then the loop has been rung. */
+        if (write(seat->crew->done_fd, &one, sizeof(one)) < 0)
+            ASSERT(errno == EAGAIN);
+    }
+}
+
+static bool
+seat_start(struct crew *crew, struct seat *seat)
+{
+    pthread_attr_t attr;
+    sigset_t all, before;
+    int rc;
+
+    seat->crew = crew;
+    atomic_init(&seat->state, SEAT_FREE);
+    if (sem_init(&seat->given, 0, 0) != 0)
+        return false;
+    /* Signals are the loop's; but for those of a thread's own faults. */
+    (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGSEGV);
+    (void)sigdelset(&all, SIGBUS);
+    (void)sigdelset(&all, SIGFPE);
+    (void)sigdelset(&all, SIGILL);
+    (void)pthread_attr_init(&attr);
+    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&seat->thread, &attr, seat_main, seat);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attr);
+    if (rc != 0)
+        (void)sem_destroy(&seat->given);
+    return rc == 0;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------- */
+
+static void
+seat_give(struct seat *seat, struct crew_job *job)
+{
+    seat->job = job;
+    atomic_store_explicit(&seat->state, SEAT_GIVEN, memory_order_relaxed);
+    (void)sem_post(&seat->given);
+}
+
+/* The line moves up: jobs to free seats. */
+static void
+crew_seat_next(struct crew *crew)
+{
+    for (unsigned i = 0; i < crew->seat_count && !list_empty(&crew->line); i++) {
+        struct seat *seat = &crew->seats[i];
+        struct crew_job *job = LIST_FIRST(&crew->line, struct crew_job, node);
+
+        if (atomic_load_explicit(&seat->state, memory_order_relaxed) != SEAT_FREE)
+            continue;
+        list_remove(&job->node);
+        if (crew->busy_count++ == 0)
+            uv_ref((uv_handle_t *)&crew->watch.poll);
+        seat_give(seat, job);
+    }
+}
+
+static void
+crew_on_done(struct net_watch *watch)
+{
+    struct crew *crew = CONTAINER_OF(watch, struct crew, watch);
+    struct crew_job *done[CREW_THREADS_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < crew->seat_count; i++) {
+        struct seat *seat = &crew->seats[i];
+
+        if (atomic_load_explicit(&seat->state, memory_order_acquire) != SEAT_DONE)
+            continue;
+        done[count++] = seat->job;
+        atomic_store_explicit(&seat->state, SEAT_FREE, memory_order_relaxed);
+        if (--crew->busy_count == 0)
+            uv_unref((uv_handle_t *)&crew->watch.poll);
+    }
+    /* First the next jobs, then what the old ones' owners make of them. */
+    crew_seat_next(crew);
+    for (unsigned i = 0; i < count; i++)
+        done[i]->done(done[i]);
+}
+
+void
+crew_add(struct crew *crew, struct crew_job *job)
+{
+    list_push_back(&crew->line, &job->node);
+    crew_seat_next(crew);
+}
+
+bool
+crew_withdraw(struct crew_job *job)
+{
+    if (list_empty(&job->node))
+        return false;
+    list_remove(&job->node);
+    return true;
+}
+
+/* ---- the beginning and the end ------------------------------------------------------------ */
+
+struct crew *
+crew_new(struct net *net, unsigned thread_count, int nice_add)
+{
+    struct crew *crew;
+
+    ASSERT(thread_count > 0 && thread_count <= CREW_THREADS_MAX);
+    crew = calloc(1, sizeof(*crew) + thread_count * sizeof(crew->seats[0]));
+    if (crew == NULL)
+        return NULL;
+    list_init(&crew->line);
+    crew->nice_add = nice_add;
+    crew->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (crew->done_fd < 0)
+        goto free_crew;
+    while (crew->seat_count < thread_count && seat_start(crew, &crew->seats[crew->seat_count]))
+        crew->seat_count++;
+    /* Fewer than wanted will do. */
+    if (crew->seat_count == 0)
+        goto free_crew;
+    if (net_watch_eventfd(net, &crew->watch, crew->done_fd, crew_on_done) < 0)
+        goto free_crew;
+    uv_unref((uv_handle_t *)&crew->watch.poll);
+    return crew;
+
+free_crew:
+    crew_free(crew);
+    return NULL;
+}
+
+void
+crew_end(struct crew *crew)
+{
+    ASSERT(crew->busy_count == 0 && list_empty(&crew->line));
+    net_unwatch(&crew->watch);
+}
+
+void
+crew_free(struct crew *crew)
+{
+    if (crew == NULL)
+        return;
+    for (unsigned i = 0; i < crew->seat_count; i++) {
+        struct seat *seat = &crew->seats[i];
+
+        seat_give(seat, NULL);
+        (void)pthread_join(seat->thread, NULL);
+        (void)sem_destroy(&seat->given);
+    }
+    if (crew->done_fd >= 0)
+        (void)close(crew->done_fd);
+    free(crew);
+}
