@@ -107,6 +107,8 @@ struct conf_upstream {
     uint32_t idle_ms;
     uint32_t connections_max; /* over all workers */
     uint32_t rpm;             /* calls a minute, 0: no limit */
+    uint32_t probe_ms;        /* between active probes, 0: none */
+    struct str probe_model;   /* as the upstream calls it; "": the list of models is asked for */
     bool check_model;         /* an answer by another model than the one asked for is a failure */
     struct str ca_file;       /* STR_NONE: the system's */
 };

@@ -103,6 +103,12 @@ static const struct conf_key upstream_keys[] = {
              .doc = "Connections to this upstream, over all workers."),
     KEY_UINT("rpm", UPSTREAM, out.rpm, .min = 0, .max = 10000000, .def = "0",
              .doc = "The provider's own limit of calls a minute; 0 is none."),
+    KEY_DURATION("probe", UPSTREAM, out.probe_ms, .min = 0, .max = HOUR, .def = "0s",
+                 .doc = "How often one of the workers asks it for its list of models, to see "
+                        "whether it is well; 0 is never."),
+    KEY_STRING("probe-model", UPSTREAM, out.probe_model, .min = 0, .max = 255, .def = "",
+               .doc = "What the upstream calls a model that a probe asks for an answer of one token, "
+                      "in place of the list. The provider charges for it; no tenant does."),
     KEY_BOOL("check-model", UPSTREAM, out.check_model, .def = "true",
              .doc = "An answer that names another model than the one asked for is a failure of "
                     "this upstream. To be turned off for one that has names of its own."),

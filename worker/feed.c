@@ -1,5 +1,6 @@
 #include "worker/feed.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -206,26 +207,27 @@ feed_blames(enum record_reason reason, unsigned status, enum health_class *why)
 
 /* ---- attempts ---- */
 
-/* Once a change, not once a failure: each of those has its own line already. */
-static void
-log_change(const struct call *call, const struct health *health, enum health_change change)
+void
+feed_log(const struct pool *pool, const struct health *health, enum health_change change)
 {
-    uint64_t now_ms = worker_now_ms(call->worker);
-    struct str name = call_upstream(call)->name;
+    uint64_t now_ms = worker_now_ms(pool->worker);
+    struct str name = pool->conf->name;
     struct health_view view;
+    uint64_t for_ms;
 
+    if (change != HEALTH_OPENED && change != HEALTH_CLOSED)
+        return;
     health_look(health, now_ms, &view);
+    for_ms = since(view.until_ms, now_ms);
     if (change == HEALTH_CLOSED)
         log_info("upstream.back", "upstream=%.*s credential=%u", STR_ARGS(name),
                  health_credential(health));
-    else if (change == HEALTH_OPENED && (view.why == HEALTH_AUTH || view.why == HEALTH_DENIED))
-        log_error("upstream.refuses-credential", "upstream=%.*s credential=%u for_s=%llu",
-                  STR_ARGS(name), health_credential(health),
-                  (unsigned long long)((view.until_ms - MIN(now_ms, view.until_ms)) / 1000));
-    else if (change == HEALTH_OPENED)
-        log_warn("upstream.out", "upstream=%.*s credential=%u why=%s for_ms=%llu", STR_ARGS(name),
-                 health_credential(health), health_class_name[view.why],
-                 (unsigned long long)(view.until_ms - MIN(now_ms, view.until_ms)));
+    else if (view.why == HEALTH_AUTH || view.why == HEALTH_DENIED)
+        log_error("upstream.refuses-credential", "upstream=%.*s credential=%u for_s=%" PRIu64,
+                  STR_ARGS(name), health_credential(health), for_ms / 1000);
+    else
+        log_warn("upstream.out", "upstream=%.*s credential=%u why=%s for_ms=%" PRIu64,
+                 STR_ARGS(name), health_credential(health), health_class_name[view.why], for_ms);
 }
 
 bool
@@ -258,9 +260,9 @@ attempt_ok(struct call *call, uint64_t first_byte_us)
 
     if (health == NULL)
         return;
-    log_change(call, health,
-               health_ok(health, (enum health_pass)call->pass, worker_now_ms(call->worker),
-                         (uint32_t)MIN(first_byte_us, (uint64_t)UINT32_MAX)));
+    feed_log(call_pool(call), health,
+             health_ok(health, (enum health_pass)call->pass, worker_now_ms(call->worker),
+                       (uint32_t)MIN(first_byte_us, (uint64_t)UINT32_MAX)));
     call->pass = HEALTH_GO;
 }
 
@@ -313,8 +315,8 @@ feed_failed(struct call *call, enum record_reason reason, unsigned status)
 
         if (why != HEALTH_RATE && why != HEALTH_OVERLOAD)
             wait_ms = 0;
-        log_change(call, health,
-                   health_failed(health, (enum health_pass)call->pass, why, now_ms, wait_ms));
+        feed_log(call_pool(call), health,
+                 health_failed(health, (enum health_pass)call->pass, why, now_ms, wait_ms));
         call->pass = HEALTH_GO;
     } else if (reason == REASON_STATUS && call->pass == HEALTH_TRIAL) {
         attempt_ok(call, 0); /* it lives: the request was at fault */

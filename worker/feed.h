@@ -18,6 +18,9 @@ void feed_introduce(struct pool *pool);
 /* What is known of upstreams, by index; read from the region at most every 10 ms. */
 const struct route_health *feed_look(struct worker *w);
 
+/* Says that a circuit opened or closed: once a change, not once a failure. */
+void feed_log(const struct pool *pool, const struct health *health, enum health_change change);
+
 /* May the candidate that the call is at be tried? Also when its circuit is open if `must`. */
 bool feed_begin(struct call *call, bool must) MUST_CHECK;
 /* Its answer has begun. */

@@ -47,6 +47,7 @@
 
 struct health;
 struct own_query;
+struct probe;
 
 /* An upstream as this worker has it: the pool of its connections. */
 struct pool {
@@ -60,6 +61,7 @@ struct pool {
     /* This worker's share of max-connections. A count over all workers would keep what a worker that
      * was killed had open. */
     uint32_t open_max;
+    struct probe *probe; /* NULL: it is not probed */
 };
 
 struct worker {

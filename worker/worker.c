@@ -17,6 +17,7 @@
 #include "worker/call.h"
 #include "worker/choose.h"
 #include "worker/client.h"
+#include "worker/probe.h"
 #include "worker/room.h"
 #include "worker/uconn.h"
 
@@ -81,6 +82,7 @@ worker_drain(struct worker *w, const char *why)
         node = node->next;
         client_drain(c);
     }
+    probe_stop(w);
     for (size_t i = 0; i < w->conf->upstream_count; i++)
         uconn_drop_idle(&w->pools[i]);
     wheel_set(&w->net.wheel, &w->drain_timer, DRAIN_MS, end_what_is_left);
@@ -164,6 +166,7 @@ on_tick(struct wheel_timer *timer)
 
     call_look_at_waiting(w);
     look_at_clocks(w);
+    probe_tick(w);
     wheel_set(&w->net.wheel, &w->tick, TICK_MS, on_tick);
 }
 
@@ -264,6 +267,10 @@ make_tables(struct worker *w)
     memset(w->channel_of_name, 0xff, w->channel_of_name_count * sizeof *w->channel_of_name);
     for (size_t i = 0; i < conf->upstream_count; i++)
         pool_init(&w->pools[i], w, i, tls_client_for(w, &conf->upstreams[i]));
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        if (conf->upstreams[i].probe_ms > 0 && conf->upstreams[i].disabled_reason == NULL &&
+            (w->pools[i].probe = probe_new(&w->pools[i])) == NULL)
+            return -ENOMEM;
     for (size_t i = 0; i < conf->model_count; i++) {
         w->model_name[i] = name_intern(w->region, conf->models[i].name);
         w->family_name[i] = name_intern(w->region, conf->models[i].family);

@@ -288,3 +288,58 @@ def test_the_slow_one_has_few_calls(start, sims):
     world.crowd(3)
     first, second = len(world.bad.calls()) - before[0], len(world.good.calls()) - before[1]
     assert first > second / 2, (first, second)
+
+
+# ---- active probes ----
+
+
+def probed(sims, more=""):
+    return conf_of(*(s.port for s in sims), more=f"{TIMEOUTS}  probe = 1s  {more}")
+
+
+def test_probes_bring_a_circuit_back_and_nobody_pays(start, sims):
+    bad, good = sims
+    server = start(probed(sims), workers=WORKERS)
+    key = server.key()
+    rig.wait_for(lambda: upstream(server)["probes"] >= 2, 10, "probes")
+    shown = upstream(server)
+    assert (shown["state"], shown["failed"], shown["first_byte_us"]) == ("closed", 0, 0)
+    # One a second from all workers together, not one a worker.
+    begun, before = time.monotonic(), upstream(server)["probes"]
+    time.sleep(4)
+    made = upstream(server)["probes"] - before
+    assert made <= time.monotonic() - begun + 1, made
+    bad.faults({"status": 500}, next=5)
+    assert [key.chat().status for _ in range(5)] == [200] * 5
+    assert upstream(server)["state"] == "open"
+    rig.wait_for(lambda: upstream(server)["state"] == "closed", 10, "a probe to close it")
+    assert len(bad.calls()) == 5, "no call had to try"
+    spent = key.spent()
+    assert spent == sum(rig.ucr(server.receipt(c["x_request_id"])["charge"]) for c in good.calls())
+    assert server.settled_audit()["records"] == 5
+
+
+def test_probes_with_a_model(start, sims):
+    bad, good = sims
+    server = start(probed(sims, 'probe-model = "sim-probe"'), workers=WORKERS)
+    rig.wait_for(lambda: len(bad.calls()) >= 2, 10, "probes")
+    call = bad.calls()[0]
+    assert (call["model"], call["output"], call["stream"]) == ("sim-probe", 1, False)
+    # Errors inside a 200 count; three probes' time-outs open the circuit without a single call.
+    bad.faults({"error-in-200": 1})
+    rig.wait_for(lambda: upstream(server)["failed_by"].get("error-in-200", 0) >= 1, 10, "a failure")
+    bad.faults({"delay": 30000})
+    rig.wait_for(lambda: upstream(server)["state"] == "open", 30, "the circuit to open")
+    assert upstream(server)["why"] == "timeout"
+    assert server.audit()["records"] == 0 and upstream(server, "u1")["failed"] == 0
+    assert "upstream.probe-failed" in server.log()
+
+
+def test_refused_probe(start, start_sim, sims):
+    keyed = start_sim("--key", "right")
+    server = start(probed([keyed, sims[1]], 'key-env = "WRONG"'), workers=WORKERS,
+                   env={"WRONG": "wrong"})
+    rig.wait_for(lambda: upstream(server)["state"] == "open", 10, "a probe to be refused")
+    assert (upstream(server)["why"], upstream(server)["probes"]) == ("auth", 1)
+    assert server.key().chat()["x-turnpike-upstream"] == "u1", "no call has met it"
+    assert server.log().count("upstream.refuses-credential") == 1

@@ -459,11 +459,31 @@ test_too_many(void **state)
     buf_free(&text);
 }
 
+static void
+test_probes(void **state)
+{
+    static const struct faulty cases[] = {
+        {"upstream \"u\" { protocol = openai url = \"https://u.example\" probe = 30s }\n" M C, ""},
+        {"upstream \"u\" { protocol = {gemini, responses} url = \"https://u.example\"\n"
+         " probe = 30s probe-model = \"m\" }\n" M C,
+         ""},
+        {"upstream \"u\" { protocol = gemini url = \"https://u.example\"\n probe = 30s }\n" M C,
+         "2: probe: only an upstream that speaks openai, responses or anthropic can be probed\n"},
+        {"upstream \"u\" { protocol = openai url = \"https://u.example\"\n"
+         " probe-model = \"m\" }\n" M C,
+         "2: warning: probe-model: nothing is probed without probe\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_types),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_probes),    cmocka_unit_test(test_types),
         cmocka_unit_test(test_missing),  cmocka_unit_test(test_references),
         cmocka_unit_test(test_urls),     cmocka_unit_test(test_keys),
         cmocka_unit_test(test_grammar),  cmocka_unit_test(test_hostile_text),
