@@ -72,6 +72,9 @@ show_project(struct js_value result)
         {"id", "id", false},
         {"name", "name", false},
         {"budget", "budget", false},
+        {"weights.latency", "latency", false},
+        {"weights.cost", "cost", false},
+        {"weights.quality", "quality", false},
         {"created", "created", false},
         END,
     };
@@ -86,6 +89,9 @@ show_projects(struct js_value result)
         {"id", "ID", true},
         {"name", "NAME", false},
         {"budget", "BUDGET", false},
+        {"weights.latency", "LATENCY", true},
+        {"weights.cost", "COST", true},
+        {"weights.quality", "QUALITY", true},
         {"created", "CREATED", false},
         END,
     };
@@ -121,7 +127,9 @@ show_key(struct js_value result)
         {"created", "created", false},
         {"expires", "expires", false},
         {"channels", "channels", false},
+        {"no_dearer", "nothing dearer", false},
         {"models", "models", false},
+        {"sibling", "siblings", false},
         {"allow_ip", "addresses", false},
         {"rpm", "requests/min", false},
         {"tpm", "tokens/min", false},
@@ -386,13 +394,24 @@ static const struct cli_option member_add_options[] = {
     OPTION_BUDGET,
     NO_OPTION,
 };
-static const struct cli_option project_add_options[] = {OPTION_BUDGET, NO_OPTION};
+#define OPTIONS_WEIGHTS                                                                            \
+    {"--latency", "N", "latency", CLI_TEXT, "weight of a short wait for auto names, from 0 to 1"}, \
+        {"--cost", "N", "cost", CLI_TEXT, "weight of a low price"},                                \
+        {"--quality", "N", "quality", CLI_TEXT, "weight of the model's quality"}
+static const struct cli_option project_add_options[] = {OPTION_BUDGET, OPTIONS_WEIGHTS, NO_OPTION};
+static const struct cli_option project_set_options[] = {
+    OPTIONS_WEIGHTS,
+    {"--no-weights", NULL, "no_weights", CLI_FLAG, "weigh as routes.conf does"},
+    NO_OPTION,
+};
 static const struct cli_option key_add_options[] = {
     {"--name", "NAME", "name", CLI_TEXT, "to know it by"},
     {"--member", "EMAIL", "member", CLI_TEXT, "whose it is"},
     {"--project", "PROJECT", "project", CLI_TEXT, "name or id"},
     {"--channel", "C[,C…]", "channels", CLI_LIST, "channels it may use, in order"},
+    {"--no-dearer", NULL, "no_dearer", CLI_FLAG, "never in a channel dearer than its first"},
     {"--model", "GLOB", "models", CLI_LIST, "models it may ask for; may be repeated"},
+    {"--sibling", NULL, "sibling", CLI_FLAG, "other models of a family may serve, as rules say"},
     {"--allow-ip", "CIDR", "allow_ip", CLI_LIST, "addresses it may come from; may be repeated"},
     {"--rpm", "N", "rpm", CLI_COUNT, "requests a minute"},
     {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute"},
@@ -468,6 +487,8 @@ const struct cli_command cli_commands[] = {
      "remove a person and disable their keys", show_member},
     {"project", "add", "project.add", false, {TENANT, {"NAME", "name"}}, project_add_options,
      "add a project to a tenant", show_project},
+    {"project", "set", "project.set", false, {TENANT, {"PROJECT", "project"}}, project_set_options,
+     "change how auto names weigh for a project", show_project},
     {"project", "list", "project.list", false, {TENANT}, NULL, "a tenant's projects",
      show_projects},
     {"key", "add", "key.add", false, {TENANT}, key_add_options, "make a key; prints it once",

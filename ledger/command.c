@@ -91,6 +91,19 @@ arg(const struct command *command, const char *name)
 }
 
 bool
+command_flag(struct command *command, const char *name, bool *out)
+{
+    struct js_value value = arg(command, name);
+
+    *out = js_bool(value, false);
+    if (value.type == JS_NONE || value.type == JS_NULL || value.type == JS_TRUE ||
+        value.type == JS_FALSE)
+        return true;
+    command_refuse(command, COMMAND_USAGE, "%s is true or false", name);
+    return false;
+}
+
+bool
 command_has(const struct command *command, const char *name)
 {
     return !js_is(arg(command, name), JS_NONE);
@@ -338,6 +351,7 @@ act(struct command *command, struct db_txn *txn, const struct command_action *ac
             return -ENOSPC;
         return recount_account(ledger, id_map_get(&ledger->account_of_tenant, id));
     case ACTION_KEY: return publish_key(ledger, txn, id);
+    case ACTION_PROJECT: return publish_project(ledger, txn, id);
     case ACTION_BUDGET: return publish_budget(ledger, txn, action->id);
     case ACTION_CREDIT:
         ASSERT(account_idx != 0);

@@ -43,11 +43,11 @@ struct command_def {
     bool prepare_on_miss;
 };
 
-enum command_action_kind { ACTION_TENANT, ACTION_TENANT_NEW, ACTION_KEY, ACTION_BUDGET,
+enum command_action_kind { ACTION_TENANT, ACTION_TENANT_NEW, ACTION_KEY, ACTION_PROJECT, ACTION_BUDGET,
                            ACTION_CREDIT };
 struct command_action { /* what memory has to be told after the commit */
     enum command_action_kind kind;
-    uint64_t id; /* of the tenant, key or budget */
+    uint64_t id; /* of the tenant, key, project or budget */
     int64_t delta_ucr;
 };
 
@@ -101,6 +101,7 @@ bool command_str(struct command *command, const char *name, bool must, struct st
 bool command_u32(struct command *command, const char *name, uint32_t *out) MUST_CHECK;
 bool command_credits(struct command *command, const char *name, bool must, int64_t *ucr) MUST_CHECK;
 bool command_time(struct command *command, const char *name, int64_t *wall_us) MUST_CHECK;
+bool command_flag(struct command *command, const char *name, bool *out) MUST_CHECK;
 bool command_has(const struct command *command, const char *name);
 /* A tenant by name or id; refused when there is none. */
 bool command_tenant(struct command *command, const char *name, bool must,

@@ -35,6 +35,8 @@ write_key(struct command *command, const struct entity_key *k)
     jw_key_u64(jw, "rpm", k->rpm);
     jw_key_u64(jw, "tpm", k->tpm);
     jw_key_u64(jw, "concurrency", k->concurrency);
+    jw_key_bool(jw, "no_dearer", k->no_dearer);
+    jw_key_bool(jw, "sibling", k->sibling);
     entity_key_lists(jw, k, "allow_ip");
     command_budget_write(command, k->budget_id);
 }
@@ -173,6 +175,8 @@ key_args(struct command *command, struct entity_key *k)
     if (!command_str(command, "name", false, &name) || !command_u32(command, "rpm", &k->rpm) ||
         !command_u32(command, "tpm", &k->tpm) ||
         !command_u32(command, "concurrency", &k->concurrency) ||
+        !command_flag(command, "no_dearer", &k->no_dearer) ||
+        !command_flag(command, "sibling", &k->sibling) ||
         !command_time(command, "expires", &k->expires_us))
         return false;
     if (name.len > 0 && !entity_text_ok(name, ENTITY_NAME_MAX)) {

@@ -2,9 +2,12 @@
 #include "ledger/command_entity.h"
 
 #include "base/str.h"
+#include "base/ucr.h"
 #include "ledger/core.h"
 
 #include <errno.h>
+
+#define WEIGHT_MAX_U 1000000
 
 static const char *const roles[] = {"owner", "admin", "billing", "developer", "viewer"};
 
@@ -176,6 +179,86 @@ write_project(struct command *command, const struct entity_project *p)
     jw_key_cstr(&command->jw, "name", p->name);
     jw_key_time(&command->jw, "created", p->created_us);
     command_budget_write(command, p->budget_id);
+    jw_key(&command->jw, "weights");
+    if (!p->has_weights) {
+        jw_null(&command->jw);
+        return;
+    }
+    jw_object(&command->jw);
+    jw_key_ucr(&command->jw, "latency", p->latency_u);
+    jw_key_ucr(&command->jw, "cost", p->cost_u);
+    jw_key_ucr(&command->jw, "quality", p->quality_u);
+    jw_object_end(&command->jw);
+}
+
+static bool
+weight_arg(struct command *command, const char *name, bool *given, uint32_t *weight_u)
+{
+    struct str text;
+    int64_t value_u;
+
+    if (!command_str(command, name, false, &text))
+        return false;
+    if (text.len == 0)
+        return true;
+    if (!decimal_parse(text, 6, &value_u) || value_u > WEIGHT_MAX_U) {
+        command_refuse(command, COMMAND_USAGE, "%s: \"%.*s\" is not a weight", name,
+                       (int)MIN(text.len, 40u), text.ptr);
+        command_hint(command, "a decimal from 0 to 1 with at most six places, as 0.3");
+        return false;
+    }
+    *given = true;
+    *weight_u = (uint32_t)value_u;
+    return true;
+}
+
+/* What is not stated stays as it is; of a project that has had none it is 0. */
+static bool
+project_weights(struct command *command, struct entity_project *p, bool *given)
+{
+    *given = false;
+    if (!weight_arg(command, "latency", given, &p->latency_u) ||
+        !weight_arg(command, "cost", given, &p->cost_u) ||
+        !weight_arg(command, "quality", given, &p->quality_u))
+        return false;
+    if (*given && p->latency_u == 0 && p->cost_u == 0 && p->quality_u == 0) {
+        command_refuse(command, COMMAND_USAGE, "latency, cost and quality are all 0");
+        return false;
+    }
+    p->has_weights |= *given;
+    return true;
+}
+
+static int
+project_set(struct command *command)
+{
+    struct entity_project p;
+    uint32_t tenant_id, id;
+    bool given, none;
+    int rc;
+
+    if (!command_tenant(command, "tenant", true, &tenant_id) ||
+        !command_flag(command, "no_weights", &none))
+        return 0;
+    rc = command_project(command, tenant_id, &id);
+    if (rc == 0 && id != 0)
+        rc = entity_project_get(&command->txn, id, &p);
+    if (rc < 0 || id == 0 || !project_weights(command, &p, &given))
+        return rc;
+    if (given == none) {
+        command_refuse(command, COMMAND_USAGE, "nothing to set");
+        command_hint(command, "state --latency, --cost or --quality, or else --no-weights");
+        return 0;
+    }
+    if (none) {
+        p.has_weights = false;
+        p.latency_u = p.cost_u = p.quality_u = 0;
+    }
+    rc = entity_project_put(&command->txn, &p);
+    command_act(command, ACTION_PROJECT, id, 0);
+    command->changed = true;
+    write_project(command, &p);
+    return rc;
 }
 
 static int
@@ -184,10 +267,11 @@ project_add(struct command *command)
     struct entity_project p = {0};
     struct command_child child;
     struct str name;
+    bool given;
     int rc;
 
     if (!command_tenant(command, "tenant", true, &p.tenant_id) ||
-        !command_str(command, "name", true, &name))
+        !command_str(command, "name", true, &name) || !project_weights(command, &p, &given))
         return 0;
     if (!entity_name_ok(name)) {
         command_refuse(command, COMMAND_USAGE, "\"%.*s\" cannot be a project's name",
@@ -253,6 +337,7 @@ const struct command_def command_member_defs[] = {
     {.name = "member.list", .kind = COMMAND_READ, .run = member_list},
     {.name = "member.remove", .kind = COMMAND_WRITE, .run = member_remove},
     {.name = "project.add", .kind = COMMAND_WRITE, .run = project_add},
+    {.name = "project.set", .kind = COMMAND_WRITE, .run = project_set},
     {.name = "project.list", .kind = COMMAND_READ, .run = project_list},
     {.name = NULL},
 };

@@ -158,6 +158,7 @@ struct ledger_open {
     struct ledger_host host;
     enum ledger_durability durability;
     enum ledger_unresolved unresolved; /* LEDGER_UNRESOLVED_COUNT: as the last server had it */
+    const struct conf *conf; /* the server's; NULL where there is none */
     uint64_t map_bytes; /* 0: the default */
 };
 /*
@@ -243,6 +244,8 @@ uint64_t ledger_open_slots(struct ledger *ledger, uint64_t *held, uint64_t *sett
 int publish_all(struct ledger *ledger) MUST_CHECK; /* at start: what the region has not */
 int publish_tenant(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id) MUST_CHECK;
 int publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id) MUST_CHECK;
+/* All keys of the project, after it changed. */
+int publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id) MUST_CHECK;
 int publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id) MUST_CHECK;
 /* Room in the region for one more of each, asked for before a transaction is committed. */
 int publish_room(struct ledger *ledger) MUST_CHECK;

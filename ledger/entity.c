@@ -110,6 +110,10 @@ entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
         .tenant_id = doc_u32(doc, STR("tenant")),
         .created_us = doc_i64(doc, STR("created_us")),
         .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
+        .has_weights = doc_bool(doc, STR("weights")),
+        .latency_u = doc_u32(doc, STR("latency_u")),
+        .cost_u = doc_u32(doc, STR("cost_u")),
+        .quality_u = doc_u32(doc, STR("quality_u")),
     };
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
     return 0;
@@ -160,6 +164,8 @@ entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
     out->created_us = doc_i64(doc, STR("created_us"));
     out->expires_us = doc_i64(doc, STR("expires_us"));
     out->disabled = doc_bool(doc, STR("disabled"));
+    out->no_dearer = doc_bool(doc, STR("no_dearer"));
+    out->sibling = doc_bool(doc, STR("sibling"));
     out->rpm = doc_u32(doc, STR("rpm"));
     out->tpm = doc_u32(doc, STR("tpm"));
     out->concurrency = doc_u32(doc, STR("concurrency"));
@@ -238,6 +244,12 @@ entity_project_put(struct db_txn *txn, const struct entity_project *p)
     jw_key_cstr(&doc.jw, "name", p->name);
     jw_key_i64(&doc.jw, "created_us", p->created_us);
     jw_key_u64(&doc.jw, "budget", p->budget_id);
+    if (p->has_weights) {
+        jw_key_bool(&doc.jw, "weights", true);
+        jw_key_u64(&doc.jw, "latency_u", p->latency_u);
+        jw_key_u64(&doc.jw, "cost_u", p->cost_u);
+        jw_key_u64(&doc.jw, "quality_u", p->quality_u);
+    }
     return doc_put(txn, DB_PROJECT, p->id, &doc);
 }
 
@@ -281,6 +293,8 @@ entity_key_put(struct db_txn *txn, const struct entity_key *k)
     jw_key_i64(&doc.jw, "created_us", k->created_us);
     jw_key_i64(&doc.jw, "expires_us", k->expires_us);
     jw_key_bool(&doc.jw, "disabled", k->disabled);
+    jw_key_bool(&doc.jw, "no_dearer", k->no_dearer);
+    jw_key_bool(&doc.jw, "sibling", k->sibling);
     jw_key_u64(&doc.jw, "rpm", k->rpm);
     jw_key_u64(&doc.jw, "tpm", k->tpm);
     jw_key_u64(&doc.jw, "concurrency", k->concurrency);

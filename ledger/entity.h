@@ -39,6 +39,9 @@ struct entity_project {
     char name[ENTITY_NAME_MAX + 1];
     int64_t created_us;
     uint64_t budget_id;
+    /* For auto names, in millionths; they count when has_weights. Else the auto's own do. */
+    bool has_weights;
+    uint32_t latency_u, cost_u, quality_u;
 };
 
 struct entity_key {
@@ -48,6 +51,8 @@ struct entity_key {
     uint8_t hash[HASH_LEN];
     int64_t created_us, expires_us; /* 0: never */
     bool disabled;
+    bool no_dearer; /* never in a channel that is dearer than its first */
+    bool sibling;   /* also other models of the family, where a routing rule says so */
     uint32_t rpm, tpm, concurrency;
     uint64_t budget_id;
     char channels[KEY_CHANNELS_MAX][ENTITY_NAME_MAX + 1];

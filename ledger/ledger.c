@@ -349,6 +349,7 @@ open_store(struct process *process)
         .store_path = path,
         .durability = inherit->durability,
         .unresolved = inherit->unresolved,
+        .conf = inherit->conf,
         .host = {.wall_us = ledger_host_wall_us,
                  .mono_us = ledger_host_mono_us,
                  .pause = ledger_host_pause,
@@ -367,10 +368,8 @@ open_store(struct process *process)
         rc = ledger_keep_names(process->ledger, inherit);
     if (rc == 0)
         rc = ledger_keep_rule(process->ledger);
-    if (rc == 0) {
+    if (rc == 0)
         process->ledger->listeners = str_from(inherit->listeners_json);
-        process->ledger->conf = inherit->conf;
-    }
     return rc;
 }
 

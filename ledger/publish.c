@@ -128,20 +128,64 @@ key_budgets(struct ledger *ledger, struct db_txn *txn, const struct entity_key *
     return rc;
 }
 
+/* Names are of use to rules that look at them, and of no other: a million keys' take much memory. */
+static bool
+rules_want_names(const struct conf *conf)
+{
+    for (size_t i = 0; conf != NULL && i < conf->rule_count; i++)
+        if (conf->rules[i].projects.count > 0 || conf->rules[i].keys.count > 0)
+            return true;
+    return false;
+}
+
 static int
-key_extra(struct ledger *ledger, uint32_t idx, const struct entity_key *key)
+key_project(const struct ledger *ledger, struct db_txn *txn, const struct entity_key *key,
+            struct key_extra *extra)
+{
+    struct entity_project project = {0};
+    int rc = key->project_id == 0 ? 0 : entity_project_get(txn, key->project_id, &project);
+
+    if (rc < 0)
+        return rc;
+    extra->has_weights = project.has_weights;
+    extra->latency_u = project.latency_u;
+    extra->cost_u = project.cost_u;
+    extra->quality_u = project.quality_u;
+    if (rules_want_names(ledger->conf)) {
+        str_copy(str_from(key->name), extra->name, sizeof(extra->name));
+        str_copy(str_from(project.name), extra->project, sizeof(extra->project));
+    }
+    return 0;
+}
+
+static int
+key_extra(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct entity_key *key)
 {
     struct key_extra extra;
+    int rc;
 
-    if (key->model_count == 0 && key->cidr_count == 0)
-        return key_extra_set(ledger->region, idx, NULL);
     memset(&extra, 0, sizeof(extra));
+    rc = key_project(ledger, txn, key, &extra);
+    if (rc < 0)
+        return rc;
+    if (key->model_count == 0 && key->cidr_count == 0 && extra.has_weights == 0 &&
+        extra.name[0] == '\0' && extra.project[0] == '\0')
+        return key_extra_set(ledger->region, idx, NULL);
     extra.model_count = (uint16_t)key->model_count;
     memcpy(extra.models, key->models, sizeof(extra.models));
     for (uint32_t i = 0; i < key->cidr_count; i++)
         if (!key_cidr_parse(str_from(key->cidrs[i]), &extra.cidr[extra.cidr_count++]))
             return -EILSEQ;
     return key_extra_set(ledger->region, idx, &extra);
+}
+
+static void
+key_flag(struct key_slot *slot, enum key_flag flag, bool set)
+{
+    if (set)
+        atomic_fetch_or_explicit(&slot->flags, (uint32_t)flag, memory_order_release);
+    else
+        atomic_fetch_and_explicit(&slot->flags, ~(uint32_t)flag, memory_order_release);
 }
 
 static int
@@ -153,7 +197,7 @@ key_limits(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct
 
     ASSERT(slot != NULL);
     if (rc == 0)
-        rc = key_extra(ledger, idx, key);
+        rc = key_extra(ledger, txn, idx, key);
     if (rc < 0)
         return rc;
     atomic_store_explicit(&slot->rpm, key->rpm, memory_order_relaxed);
@@ -172,10 +216,9 @@ key_limits(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct
         atomic_store_explicit(&slot->channel[i], name, memory_order_relaxed);
     }
     atomic_store_explicit(&slot->expires_wall_us, key->expires_us, memory_order_relaxed);
-    if (key->disabled)
-        atomic_fetch_or_explicit(&slot->flags, KEY_DISABLED, memory_order_release);
-    else
-        atomic_fetch_and_explicit(&slot->flags, ~(uint32_t)KEY_DISABLED, memory_order_release);
+    key_flag(slot, KEY_NO_DEARER, key->no_dearer);
+    key_flag(slot, KEY_SIBLING, key->sibling);
+    key_flag(slot, KEY_DISABLED, key->disabled);
     return 0;
 }
 
@@ -225,6 +268,32 @@ publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id)
     if (rc == 0)
         rc = key_open(ledger->region, idx);
     return rc < 0 ? rc : id_map_set(&ledger->key_of_id, key_id, idx);
+}
+
+int
+publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id)
+{
+    struct entity_project project;
+    struct db_walk walk;
+    struct str key, value;
+    int rc = entity_project_get(txn, project_id, &project);
+
+    if (rc == 0)
+        rc = entity_children(txn, DB_KEY, project.tenant_id, &walk);
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        uint32_t id = db_u32(key, ENTITY_CHILD_ID_AT);
+        struct entity_key k;
+
+        rc = entity_key_get(txn, id, &k);
+        if (rc == 0 && k.project_id == project_id)
+            rc = publish_key(ledger, txn, id);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    return rc;
 }
 
 /* ---- all of it ---- */

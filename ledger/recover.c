@@ -397,6 +397,7 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->region = setup->region;
     ledger->host = setup->host;
     ledger->durability = setup->durability;
+    ledger->conf = setup->conf;
     ledger->unresolved = setup->unresolved;
     ledger->region_id = setup->region->header->checksum;
     ledger->audit_cursor = ledger->audit_budget_cursor = ledger->key_from = 1;

@@ -269,6 +269,102 @@ keys_reach_the_region(void **state)
     ask_ok(&w, "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"a@b.c\"}}");
 }
 
+static void
+routing_of_keys(void **state)
+{
+    static const char text[] = "upstream \"u\" { protocol = {openai} url = \"https://u.test\" }\n"
+                               "model \"m\" { input = 1 output = 1 }\n"
+                               "channel \"c\" { use = {\"u\"} }\n"
+                               "rule \"r\" { key = {\"k*\"} to-channel = c }\n";
+    struct conf_faults faults;
+    struct conf *conf = conf_load_text(STR(text), "test", &faults);
+    const struct key_extra *extra;
+    struct key_slot *slot;
+
+    (void)state;
+    conf_faults_free(&faults);
+    assert_non_null(conf);
+    ask_ok(&w, "{\"cmd\":\"project.add\",\"args\":{\"tenant\":\"acme\",\"name\":\"p\"}}");
+    assert_int_equal(answered("result").type, JS_OBJECT);
+    assert_true(js_is(js_get(answered("result"), STR("weights")), JS_NULL));
+    slot = key_at(w.workers, key_of(ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\","
+                                               "\"name\":\"k1\",\"project\":\"p\"}}")));
+    assert_int_equal(slot->flags & (KEY_NO_DEARER | KEY_SIBLING), 0);
+    assert_int_equal(slot->extra_idx, 0); /* nothing looks at its name */
+    slot = key_at(w.workers,
+                  key_of(ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\","
+                                    "\"project\":\"p\",\"no_dearer\":true,\"sibling\":true}}")));
+    assert_int_equal(slot->flags & (KEY_NO_DEARER | KEY_SIBLING), KEY_NO_DEARER | KEY_SIBLING);
+    ask_ok(&w, "{\"cmd\":\"key.show\",\"args\":{\"id\":2}}");
+    assert_true(js_bool(js_get(answered("result"), STR("no_dearer")), false));
+    assert_true(js_bool(js_get(answered("result"), STR("sibling")), false));
+    /* Weights reach all keys of the project; those not stated are 0, and then stay. */
+    ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\","
+               "\"latency\":\"0.25\",\"quality\":\"1\"}}");
+    ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"1\","
+               "\"quality\":\"0.000001\"}}");
+    assert_str(js_get(js_get(answered("result"), STR("weights")), STR("quality")).raw, "0.000001");
+    assert_str(js_get(js_get(answered("result"), STR("weights")), STR("cost")).raw, "0");
+    for (uint32_t i = 1; i <= 2; i++) {
+        extra = key_extra_at(w.workers, key_at(w.workers, i)->extra_idx);
+        assert_non_null(extra);
+        assert_int_equal(extra->has_weights, 1);
+        assert_int_equal(extra->latency_u, 250000);
+        assert_int_equal(extra->cost_u, 0);
+        assert_int_equal(extra->quality_u, 1);
+        assert_string_equal(extra->name, "");
+        assert_true(key_model_allowed(extra, STR("any")));
+    }
+    ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\","
+               "\"no_weights\":true}}");
+    assert_int_equal(key_at(w.workers, 1)->extra_idx, 0);
+    /* With a rule that looks at names they are told. */
+    w.ledger->conf = conf;
+    ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\","
+               "\"cost\":\"1\"}}");
+    extra = key_extra_at(w.workers, key_at(w.workers, 1)->extra_idx);
+    assert_string_equal(extra->name, "k1");
+    assert_string_equal(extra->project, "p");
+    w.ledger->conf = NULL;
+    conf_free(&conf);
+    /* After everything was made anew, the same. */
+    world_power_cut(&w);
+    world_start(&w);
+    extra = key_extra_at(w.workers, key_at(w.workers, 2)->extra_idx);
+    assert_int_equal(extra->cost_u, 1000000);
+    assert_int_equal(extra->latency_u, 0);
+    assert_true(key_at(w.workers, 2)->flags & KEY_SIBLING);
+}
+
+static void
+refused_weights(void **state)
+{
+    static const char *const args[] = {
+        "\"latency\":\"1.1\"", "\"cost\":\"-1\"",    "\"quality\":\"x\"",
+        "\"cost\":\"0\"",      "\"cost\":\"0.0000001\"", "\"no_weights\":\"yes\"",
+        "\"cost\":\"1\",\"no_weights\":true", "\"no_weights\":false"};
+    char line[256];
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"project.add\",\"args\":{\"tenant\":\"acme\",\"name\":\"p\","
+               "\"latency\":\"0.3\"}}");
+    for (size_t i = 0; i < COUNT_OF(args); i++) {
+        snprintf(line, sizeof(line),
+                 "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\",%s}}",
+                 args[i]);
+        if (i == 3) /* latency is 0.3: cost may be 0 */
+            ask_ok(&w, line);
+        else
+            assert_int_equal(ask_refused(&w, line), 2);
+    }
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\","
+                                     "\"project\":\"q\",\"cost\":\"1\"}}"),
+                     1);
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\","
+                                     "\"sibling\":\"yes\"}}"),
+                     2);
+}
+
 /* Where a server runs its channels are known: a key for another would be refused every call. */
 static void
 channels_of_a_key(void **state)
@@ -561,6 +657,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(bad_requests),          TEST(tenants_by_name_and_id), TEST(same_ref_once),
         TEST(deduct_below_zero),     TEST(more_than_fits),         TEST(keys_reach_the_region),
+        TEST(routing_of_keys),
+        TEST(refused_weights),
         TEST(channels_of_a_key),     TEST(rotated_key),           TEST(secrets_are_not_kept),   TEST(budget_windows),
         TEST(receipt_of_a_call),     TEST(usage_adds_up),          TEST(calls_by_pages),
     };
