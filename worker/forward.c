@@ -78,7 +78,10 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
     note_cost(call, reason);
     call->dispatched = false;
     settle_attempt(call, reason, call->upstream_status);
-    feed_failed(call, reason, call->upstream_status);
+    if (reason == REASON_ERROR_EVENT && error_is_of_request(error->kind))
+        feed_failed(call, REASON_STATUS, 400); /* what it said, if not how */
+    else
+        feed_failed(call, reason, call->upstream_status);
     if (uc != NULL)
         uconn_cancel(uc);
     call->last_error = *error;

@@ -296,8 +296,11 @@ def test_errors_inside_a_200(start, sims, error, again, stream):
     says = Says((f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(text)}\r\n"
                  f"connection: close\r\n\r\n{text}").encode())
     server = start(conf_of([says.port, sims[1].port]))
-    answer = server.key().chat(stream=stream)
+    key = server.key()
+    answer = key.chat(stream=stream)
     receipt = server.receipt(answer.id)
+    for _ in range(0 if again else 12):  # a bad request speaks against nobody's upstream
+        assert key.chat(stream=stream)["x-turnpike-upstream"] == "up0"
     says.stop()
     if again:
         assert answer.status == 200 and reasons(receipt) == ["error-event", "none"]
