@@ -7,6 +7,7 @@
  *     rule.c    the routing rules
  *     auto.c    the model, where the caller leaves it to us
  *     order.c   the order of the upstreams of a channel
+ *     look.c    what is known of upstreams, as a snapshot
  *     score.c   how good one of them is
  *     price.c   what tokens cost
  */
@@ -95,6 +96,7 @@ struct order {
     const struct route_entry *entries;
     size_t count;
     bool down;                                    /* over those that are, else over the others */
+    unsigned given;                               /* places in the order that are taken */
     uint64_t taken[CONF_UPSTREAM_COUNT_MAX / 64]; /* a bit an entry */
 };
 

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "route/look.h"
 #include "shm/rate.h"
 #include "worker/call.h"
 
@@ -13,8 +14,6 @@
 #define TICKET_GRACE_MS 1000u
 /* A stream of fewer tokens says little of what one takes. */
 #define TOKENS_MIN 8u
-#define PPM 1000000u
-#define FORGIVE_MS 30000u /* half of an error rate */
 
 /* ---- lines ---- */
 
@@ -52,74 +51,6 @@ line_of(const struct call *call)
 
 /* ---- the snapshot ---- */
 
-/* A figure that route decides by moves only when it has changed by more than an eighth: what swings a
- * little must not swing calls to and fro. */
-static uint32_t
-steady(uint32_t before, uint32_t now)
-{
-    uint32_t difference = before > now ? before - now : now - before;
-
-    return before != 0 && now != 0 && difference <= before / 8 ? before : now;
-}
-
-static uint32_t
-used_ppm(const struct conf_upstream *upstream, struct health *health, uint64_t now_us)
-{
-    return upstream->rpm > 0
-               ? rate_used_ppm(&health->rpm_tat, rate_per_minute(upstream->rpm), now_us * 1000)
-               : 0;
-}
-
-static uint64_t
-since(uint64_t now_ms, uint64_t then_ms)
-{
-    return now_ms > then_ms ? now_ms - then_ms : 0;
-}
-
-/* Times that are old are as good as unknown: the upstream is drawn like any other then, and measured
- * again. */
-static void
-look_at_times(const struct health *health, uint64_t now_ms, struct route_health *out)
-{
-    bool old = since(now_ms, atomic_load_explicit(&health->measured_ms, memory_order_relaxed)) >
-               HEALTH_OLD_MS;
-    uint32_t first_byte_us = atomic_load_explicit(&health->first_byte_us, memory_order_relaxed);
-    uint32_t us_per_token = atomic_load_explicit(&health->us_per_token, memory_order_relaxed);
-
-    out->latency_us = old ? 0 : steady(out->latency_us, first_byte_us);
-    out->us_per_token = old ? 0 : steady(out->us_per_token, us_per_token);
-}
-
-/* Failures are forgiven with time, too: who has no calls has no successes either. */
-static uint32_t
-error_ppm(const struct health *health, uint64_t now_ms)
-{
-    uint64_t failed_ms = atomic_load_explicit(&health->failed_ms, memory_order_relaxed);
-
-    return atomic_load_explicit(&health->error_ppm, memory_order_relaxed) >>
-           MIN(since(now_ms, failed_ms) / FORGIVE_MS, UINT64_C(31));
-}
-
-static void
-look_at(struct worker *w, size_t i, uint64_t now_ms)
-{
-    struct health *health = w->pools[i].health;
-    struct route_health *out = &w->health[i];
-    uint32_t load;
-
-    if (health == NULL)
-        return;
-    load = health_load(w->region, health);
-    out->down = !health_usable(w->region, health, now_ms);
-    out->failed_at_ms =
-        out->down ? atomic_load_explicit(&health->failed_ms, memory_order_relaxed) : 0;
-    look_at_times(health, now_ms, out);
-    out->error_ppm = error_ppm(health, now_ms);
-    out->load_ppm = (uint32_t)MIN((uint64_t)load * PPM / MAX(w->pools[i].conf->connections_max, 1u),
-                                  (uint64_t)PPM);
-    out->used_ppm = used_ppm(w->pools[i].conf, health, worker_mono_us(w));
-}
-
 const struct route_health *
 feed_look(struct worker *w)
 {
@@ -128,7 +59,8 @@ feed_look(struct worker *w)
     if (now_ms - w->health_ms >= LOOK_MS) {
         w->health_ms = now_ms;
         for (size_t i = 0; i < w->conf->upstream_count; i++)
-            look_at(w, i, now_ms);
+            route_look(w->region, &w->conf->upstreams[i], w->pools[i].health, worker_mono_us(w),
+                       &w->health[i]);
     }
     return w->health;
 }
@@ -218,7 +150,7 @@ feed_log(const struct pool *pool, const struct health *health, enum health_chang
     if (change != HEALTH_OPENED && change != HEALTH_CLOSED)
         return;
     health_look(health, now_ms, &view);
-    for_ms = since(view.until_ms, now_ms);
+    for_ms = view.until_ms > now_ms ? view.until_ms - now_ms : 0;
     if (change == HEALTH_CLOSED)
         log_info("upstream.back", "upstream=%.*s credential=%u", STR_ARGS(name),
                  health_credential(health));
