@@ -159,11 +159,32 @@ settle_candidate(struct call *call)
     (void)call;
 }
 
-bool
+enum settle_paid
 settle_progress(struct call *call, const struct price_count *count)
 {
     (void)call;
     (void)count;
+    return SETTLE_PAID;
+}
+
+void
+settle_progress_end(struct call *call, const struct price_count *count)
+{
+    (void)call;
+    (void)count;
+}
+
+bool
+settle_durable(const struct call *call)
+{
+    (void)call;
+    return true;
+}
+
+bool
+settle_committed(const struct call *call)
+{
+    (void)call;
     return true;
 }
 

@@ -1,4 +1,5 @@
-/* Holds made durable before their calls are sent on (LEDGER_RESERVE). */
+/* Holds made durable before their calls are sent on, and further ones before what they pay for is
+ * (LEDGER_RESERVE). */
 #include "ledger/batch.h"
 
 #include <string.h>
@@ -36,6 +37,7 @@ open_hold_fill(const struct block_record *r, const struct hold_slot *hot, struct
         .generation = r->generation,
         .protocol = r->rec.protocol,
         .endpoint = r->rec.endpoint,
+        .extension = (r->rec.flags & RECORD_EXTENSION) != 0,
     };
     memcpy(open->call_id, r->rec.call_id, sizeof(open->call_id));
     for (unsigned k = 0; k < BUDGET_KIND_COUNT; k++) {

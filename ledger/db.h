@@ -177,7 +177,7 @@ struct db_budget {
 };
 _Static_assert(sizeof(struct db_budget) == 24, "the store's form");
 
-struct db_open_hold { /* a hold made durable before its dispatch */
+struct db_open_hold { /* a hold made durable before its dispatch, or before what it pays for */
     uint8_t call_id[16];
     int64_t amount_ucr, progress_ucr;
     int64_t start_wall_us;
@@ -188,7 +188,9 @@ struct db_open_hold { /* a hold made durable before its dispatch */
     uint32_t model, channel; /* name ids of the store */
     uint32_t table_idx, slot;
     uint64_t generation;
-    uint8_t protocol, endpoint, pad[6];
+    uint8_t protocol, endpoint;
+    uint8_t extension; /* 1: a further hold of its call, taken while it ran */
+    uint8_t pad[5];
 };
 _Static_assert(sizeof(struct db_open_hold) == 136, "the store's form");
 

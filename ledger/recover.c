@@ -275,7 +275,7 @@ unresolved_add(struct ledger *ledger, const struct db_open_hold *open)
     r->rec.project_id = open->project_id;
     r->rec.protocol = open->protocol;
     r->rec.endpoint = open->endpoint;
-    r->rec.flags = RECORD_SWEPT;
+    r->rec.flags = RECORD_SWEPT | (open->extension != 0 ? RECORD_EXTENSION : 0u);
     r->rec.outcome = OUTCOME_UNKNOWN;
     r->rec.price_version = open->price_version;
     r->rec.start_wall_us = open->start_wall_us;
@@ -327,6 +327,27 @@ unresolved_collect(struct ledger *ledger, uint64_t *region_id)
     return rc;
 }
 
+/* Who asks for a call shall be told of all its slots: its first one says that there are more. */
+static void
+unresolved_mark_extended(struct ledger *ledger)
+{
+    for (uint32_t i = 0; i < ledger->batch_count; i++) {
+        const struct record *further = &ledger->batch[i].record.rec;
+
+        for (uint32_t k = 0; (further->flags & RECORD_EXTENSION) != 0 && k < ledger->batch_count;
+             k++) {
+            struct block_record *first = &ledger->batch[k].record;
+
+            if ((first->rec.flags & RECORD_EXTENSION) != 0 ||
+                memcmp(first->rec.call_id, further->call_id, sizeof(further->call_id)) != 0)
+                continue;
+            first->rec.flags |= RECORD_EXTENDED;
+            first->rec.total_charge_ucr += ledger->batch[i].record.charge_ucr;
+            break;
+        }
+    }
+}
+
 /*
  * Holds that were announced in a memory file which is no more: a power cut. They are settled as a batch
  * under that file's identity, by the same code as any other.
@@ -341,6 +362,7 @@ settle_unresolved(struct ledger *ledger)
 
         if (rc < 0 || ledger->batch_count == 0)
             return rc;
+        unresolved_mark_extended(ledger);
         ledger->region_id = region_id;
         rc = ledger_commit(ledger);
         ledger->region_id = ours;

@@ -15,6 +15,7 @@
 #include "worker/idem.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/stream_wait.h"
 #include "worker/uconn.h"
 
 #define ARENA_BYTES_MAX (1u << 20)
@@ -34,9 +35,10 @@ static const unsigned call_may_become[CALL_STATE_COUNT] = {
     [CALL_ANNOUNCED] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
     [CALL_DIALLING] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
     [CALL_SENT] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_WHOLE) | TO(CALL_STREAM) |
-                  TO(CALL_OVER),
+                  TO(CALL_EXTEND_WAIT) | TO(CALL_OVER),
     [CALL_WHOLE] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
-    [CALL_STREAM] = TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_STREAM] = TO(CALL_EXTEND_WAIT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_EXTEND_WAIT] = TO(CALL_SENT) | TO(CALL_STREAM) | TO(CALL_OVER),
     [CALL_COMMIT_WAIT] = TO(CALL_OVER),
     [CALL_OVER] = 0,
 };
@@ -206,7 +208,7 @@ call_client_gone(struct call *call)
 void
 call_client_drained(struct call *call)
 {
-    if (call->uconn)
+    if (call->uconn && call->state != CALL_EXTEND_WAIT)
         conn_read_start(&call->uconn->conn);
 }
 
@@ -560,8 +562,10 @@ call_look_at_waiting(struct worker *w)
         if (call->state == CALL_ANNOUNCED && hold_announced(&w->holds, call->slot)) {
             list_remove(&call->waiting_node);
             forward_next(call);
-        } else if (call->state == CALL_COMMIT_WAIT &&
-                   hold_committed(&w->holds, call->slot, call->slot_generation)) {
+        } else if (call->state == CALL_EXTEND_WAIT && settle_durable(call)) {
+            list_remove(&call->waiting_node);
+            stream_paid(call);
+        } else if (call->state == CALL_COMMIT_WAIT && settle_committed(call)) {
             list_remove(&call->waiting_node);
             relay_committed(call);
         }

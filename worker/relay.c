@@ -14,6 +14,7 @@
 #include "worker/forward.h"
 #include "worker/settle.h"
 #include "worker/stream.h"
+#include "worker/stream_wait.h"
 #include "worker/uconn.h"
 
 #define ERROR_BODY_BYTES_MAX (64u << 10)
@@ -38,7 +39,7 @@ relay_failed(struct call *call, enum record_reason reason, enum error_kind kind,
              log_quote(str_from(text)));
     error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s",
               STR_ARGS(call_upstream(call)->name), text);
-    if (call->state == CALL_STREAM)
+    if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT)
         stream_broken(call, reason, &error);
     else
         forward_failed(call, reason, &error, true);
@@ -49,7 +50,7 @@ relay_conn_error(struct uconn *uc, const struct conn_error *error)
 {
     struct call *call = uc->call;
 
-    if (call->state == CALL_STREAM || call->state == CALL_WHOLE)
+    if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT || call->state == CALL_WHOLE)
         relay_failed(call, REASON_RESET, ERROR_UPSTREAM_FAILED, "the connection broke");
     else if (call->state == CALL_SENT && !uc->res.started)
         forward_broken_kept(call, error->text);
@@ -75,6 +76,19 @@ res_failed(struct uconn *uc)
     relay_failed(call, reason, ERROR_UPSTREAM_FAILED, h1_res_error_text(e));
 }
 
+/* The ledger process is gone for long, or its disk is. */
+static void
+hold_not_recorded(struct call *call)
+{
+    struct proto_error error;
+
+    error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: the hold was not recorded");
+    if (call->state == CALL_EXTEND_WAIT)
+        stream_wait_over(call, &error);
+    else
+        call_fail(call, &error);
+}
+
 void
 relay_timed_out(struct call *call, bool over)
 {
@@ -87,6 +101,10 @@ relay_timed_out(struct call *call, bool over)
         call_end(call);
         if (client)
             client_abort(client);
+        return;
+    }
+    if (call->state == CALL_ANNOUNCED || call->state == CALL_EXTEND_WAIT) {
+        hold_not_recorded(call);
         return;
     }
     if (!over && commit_timed_out(call))
@@ -106,13 +124,6 @@ relay_timed_out(struct call *call, bool over)
         text = dialling ? "no connection in time"
                         : sent ? "no answer in time" : "the answer stopped coming";
     }
-    if (call->state == CALL_ANNOUNCED) {
-        struct proto_error error;
-
-        error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: the hold was not recorded");
-        call_fail(call, &error);
-        return;
-    }
     relay_failed(call, reason, ERROR_UPSTREAM_TIMEOUT, text);
 }
 
@@ -124,6 +135,8 @@ relay_cancelled(struct call *call)
     error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: the gateway is stopping");
     if (call->state == CALL_STREAM)
         stream_broken(call, REASON_NONE, &error);
+    else if (call->state == CALL_EXTEND_WAIT)
+        stream_wait_over(call, &error);
     else
         call_fail(call, &error);
 }
@@ -135,7 +148,7 @@ relay_settle_gone(struct call *call)
 {
     struct settle_end end = {.outcome = OUTCOME_CLIENT_GONE, .by = SETTLE_NOTHING};
 
-    if (call->state == CALL_STREAM) {
+    if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT) {
         stream_used(call, &end);
     } else if ((call->state == CALL_SENT || call->state == CALL_WHOLE) &&
                call->upstream_status < 300) {
@@ -145,7 +158,7 @@ relay_settle_gone(struct call *call)
             end.usage = (struct usage){.state = USAGE_PRESENT,
                                        .input = (uint32_t)call->input_estimate};
     }
-    if (call->uconn && call->state != CALL_STREAM) /* a stream's is noted already */
+    if (call->uconn && !call->head_sent) /* a stream's is noted already */
         settle_attempt(call, REASON_CLIENT_GONE, 0);
     (void)settle_call(call, &end);
 }
@@ -317,7 +330,7 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
 
         end.outcome = OUTCOME_NO_USAGE;
         end.by = SETTLE_PROGRESS;
-        (void)!settle_progress(call, &count);
+        settle_progress_end(call, &count);
         end.usage = (struct usage){.state = USAGE_PRESENT, .input = (uint32_t)count.input,
                                    .output = (uint32_t)count.output};
     }
@@ -325,7 +338,7 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
     if (call->uconn)
         uconn_release(call->uconn);
     if (call->worker->inherit->durability != DURABILITY_RELAXED &&
-        !hold_committed(&call->worker->holds, call->slot, call->slot_generation)) {
+        !settle_committed(call)) {
         stream_wait_commit(call, body, charge_ucr, answer->model);
         return;
     }

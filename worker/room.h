@@ -164,9 +164,18 @@ enum call_state {
     CALL_SENT,         /* the request is out; a stream's beginning is held back */
     CALL_WHOLE,        /* reads an answer that is sent on when it is complete */
     CALL_STREAM,       /* the client has its head; events flow */
+    CALL_EXTEND_WAIT,  /* mode reserve: a stream's next events wait until the further hold that pays
+                        * for them is durable (stream_wait.h) */
     CALL_COMMIT_WAIT,  /* mode strict: settled; the answer's end waits until it is durable */
     CALL_OVER,
     CALL_STATE_COUNT
+};
+
+/* What follows when a stream's events have waited. */
+enum stream_then {
+    STREAM_READ_ON = 0,
+    STREAM_COMPLETE, /* its end; what of call->body is behind wait_len is the last piece */
+    STREAM_BREAK,    /* last_error, for then_reason */
 };
 
 struct call {
@@ -190,6 +199,8 @@ struct call {
     bool dispatched;          /* the attempt's request is out: the provider may bill it */
     uint8_t pass;             /* enum health_pass of the attempt */
     uint8_t hold_tries;
+    uint8_t then;             /* enum stream_then, in CALL_EXTEND_WAIT */
+    uint8_t then_reason;      /* enum record_reason, of STREAM_BREAK */
     uint16_t upstream_status; /* of the answer being read */
 
     char id_text[CALL_ID_LEN + 1];
@@ -205,6 +216,7 @@ struct call {
     uint64_t tpm_taken_ns;    /* what the guess of its tokens took of the key's minute */
     uint32_t slot;
     uint32_t extension[CALL_EXTENSIONS_MAX];
+    uint64_t extension_generation[CALL_EXTENSIONS_MAX]; /* for hold_committed() */
     int64_t held_ucr;         /* over all slots */
     int64_t progress_ucr;     /* of the whole call */
     uint64_t slot_generation; /* for hold_committed() */
@@ -223,9 +235,10 @@ struct call {
     uint64_t commit_due_ms;   /* likewise, to hold a stream's beginning back; 0: it has not begun */
 
     struct str down_lines;    /* headers from upstream for the client, written; in arena */
-    /* An answer or error that came in pieces, a stream's beginning that is held back, or what waits for
-     * its commit. */
+    /* An answer or error that came in pieces; a stream's beginning that is held back, or its events that
+     * wait for the hold that pays for them; or what waits for its commit. */
     struct buf body;
+    size_t wait_len;          /* of the body, in CALL_EXTEND_WAIT: what waits */
     struct proto_error last_error; /* what the last attempt would have us tell the client */
     struct sse sse;
     struct meter meter;

@@ -65,7 +65,7 @@ settle_begin(struct call *call)
 
 /* One more slot for the same call. */
 static bool
-extend(struct call *call, int64_t missing_ucr)
+extend(struct call *call, int64_t missing_ucr, bool announce)
 {
     struct hold_table *holds = &call->worker->holds;
     struct hold_ask ask;
@@ -90,10 +90,32 @@ extend(struct call *call, int64_t missing_ucr)
     r->flags |= RECORD_EXTENSION;
     r->flags &= ~(uint32_t)(RECORD_INFLIGHT | RECORD_EXTENDED);
     r->total_charge_ucr = 0; /* the first slot has the input's cost */
+    atomic_store_explicit(&r->announced, 0, memory_order_relaxed); /* that was the first slot's */
     hold_record(holds, call->slot)->flags |= RECORD_EXTENDED;
     call->extension[call->extension_count++] = slot;
     call->held_ucr += hold_amount_ucr(holds, slot);
+    if (announce && hold_announce(holds, slot))
+        worker_wake_ledger(call->worker);
     return true;
+}
+
+/* What is held by slots that are on the disk; the first was before the call was sent on. */
+static int64_t
+durable_ucr(const struct call *call)
+{
+    const struct hold_table *holds = &call->worker->holds;
+    int64_t sum_ucr = hold_amount_ucr(holds, call->slot);
+
+    for (unsigned i = 0; i < call->extension_count; i++)
+        if (hold_announced(holds, call->extension[i]))
+            sum_ucr += hold_amount_ucr(holds, call->extension[i]);
+    return sum_ucr;
+}
+
+bool
+settle_durable(const struct call *call)
+{
+    return durable_ucr(call) == call->held_ucr;
 }
 
 /* The call's progress, over its slots in their order. */
@@ -114,22 +136,43 @@ store_progress(struct call *call, int64_t progress_ucr)
     }
 }
 
-bool
-settle_progress(struct call *call, const struct price_count *count)
+static int64_t
+cost_of(const struct call *call, const struct price_count *count)
 {
     int64_t cost_ucr;
 
     ASSERT(call->held);
-    if (!price_cost(call_price(call), count, &cost_ucr))
-        cost_ucr = ACCOUNT_UCR_MAX;
+    return price_cost(call_price(call), count, &cost_ucr) ? cost_ucr : ACCOUNT_UCR_MAX;
+}
+
+enum settle_paid
+settle_progress(struct call *call, const struct price_count *count)
+{
+    bool reserve = call->worker->inherit->durability == DURABILITY_RESERVE;
+    int64_t cost_ucr = cost_of(call, count);
+
     if (cost_ucr <= call->progress_ucr)
-        return true;
-    if (cost_ucr > call->held_ucr && !extend(call, cost_ucr - call->held_ucr)) {
-        store_progress(call, call->held_ucr);
-        return false;
+        return SETTLE_PAID;
+    if (cost_ucr > call->held_ucr && !extend(call, cost_ucr - call->held_ucr, reserve)) {
+        store_progress(call, reserve ? durable_ucr(call) : call->held_ucr);
+        return SETTLE_UNPAID;
     }
+    if (reserve && cost_ucr > durable_ucr(call))
+        return SETTLE_PAID_SOON;
     store_progress(call, MIN(cost_ucr, call->held_ucr));
-    return true;
+    return SETTLE_PAID;
+}
+
+void
+settle_progress_end(struct call *call, const struct price_count *count)
+{
+    int64_t cost_ucr = cost_of(call, count);
+
+    if (cost_ucr <= call->progress_ucr)
+        return;
+    if (cost_ucr > call->held_ucr)
+        (void)extend(call, cost_ucr - call->held_ucr, false);
+    store_progress(call, MIN(cost_ucr, call->held_ucr));
 }
 
 /*
@@ -169,7 +212,7 @@ charge_of(struct call *call, const struct settle_end *end, struct record *r)
     if (cost_ucr > call->held_ucr) {
         int64_t most_ucr = MAX(MIN(cost_ucr, believed_ucr(call, count)), call->held_ucr);
 
-        if (most_ucr > call->held_ucr && !extend(call, most_ucr - call->held_ucr))
+        if (most_ucr > call->held_ucr && !extend(call, most_ucr - call->held_ucr, false))
             most_ucr = call->held_ucr;
         if (cost_ucr > most_ucr) {
             r->flags |= RECORD_USAGE_OVER_HOLD;
@@ -262,6 +305,7 @@ hand_over(struct call *call, int64_t charge_ucr)
         int64_t part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extension[i]));
 
         left_ucr -= part_ucr;
+        call->extension_generation[i] = hold_generation(holds, call->extension[i]);
         wake |= hold_settle(holds, call->extension[i], part_ucr);
     }
     ASSERT(left_ucr == 0);
@@ -270,6 +314,17 @@ hand_over(struct call *call, int64_t charge_ucr)
     call->held = false;
     if (wake)
         worker_wake_ledger(call->worker);
+}
+
+bool
+settle_committed(const struct call *call)
+{
+    const struct hold_table *holds = &call->worker->holds;
+
+    for (unsigned i = 0; i < call->extension_count; i++)
+        if (!hold_committed(holds, call->extension[i], call->extension_generation[i]))
+            return false;
+    return hold_committed(holds, call->slot, call->slot_generation);
 }
 
 int64_t

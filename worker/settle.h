@@ -23,12 +23,23 @@ settle_count(const struct usage *usage)
     };
 }
 
-/*
- * Raises progress to what these tokens cost. Takes a further hold where it would pass the present
- * one. False when that cannot be had: the stream must be stopped. With force the call has ended: its
- * price is what it is.
- */
-bool settle_progress(struct call *call, const struct price_count *count) MUST_CHECK;
+enum settle_paid {
+    SETTLE_PAID = 0,
+    /* Mode reserve: by a further hold that was just taken, and is not durable yet. Progress stays
+     * where it is: ask again when settle_durable(). */
+    SETTLE_PAID_SOON,
+    SETTLE_UNPAID, /* there is no further hold to be had: the stream must be stopped */
+    SETTLE_PAID_COUNT
+};
+/* Raises progress to what these tokens cost. Takes a further hold where it would pass the present one. */
+enum settle_paid settle_progress(struct call *call, const struct price_count *count) MUST_CHECK;
+/* The same when the call is about to be settled: what is charged now needs no durable hold first. */
+void settle_progress_end(struct call *call, const struct price_count *count);
+
+/* Mode reserve: every hold of the call is on the disk. */
+bool settle_durable(const struct call *call);
+/* After settle_call(): its charges are. */
+bool settle_committed(const struct call *call);
 
 enum settle_by {
     SETTLE_NOTHING = 0, /* nothing was served: 0 */

@@ -12,6 +12,7 @@
 #include "worker/forward.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/stream_wait.h"
 #include "worker/uconn.h"
 
 void
@@ -36,13 +37,35 @@ gather_add(struct gather *g, struct str bytes)
         g->parts[g->count++] = bytes;
 }
 
+/* What was kept, as one piece. */
+static bool
+send_kept(struct call *call)
+{
+    struct str all = buf_str(&call->body);
+    bool sent = client_send_parts(call->client, &all, 1);
+
+    buf_free(&call->body);
+    return sent;
+}
+
 bool
 stream_flush(struct call *call, struct gather *g)
 {
+    bool sent = true;
+
+    if (stream_unpaid(call))
+        return stream_wait(call, g);
     if (!call->head_sent) {
         if (!commit_flush(call, g))
             return false;
-    } else if (g->count > 0 && !client_send_parts(call->client, g->parts, g->count)) {
+    } else if (call->body.len > 0) {
+        if (!stream_keep(call, g)) /* behind what was kept before */
+            return false;
+        sent = send_kept(call);
+    } else if (g->count > 0) {
+        sent = client_send_parts(call->client, g->parts, g->count);
+    }
+    if (!sent) {
         call_client_gone(call);
         return false;
     }
@@ -86,7 +109,7 @@ stream_used(struct call *call, struct settle_end *end)
     {
         struct price_count count = stream_count(call);
 
-        (void)!settle_progress(call, &count);
+        settle_progress_end(call, &count);
         end->by = SETTLE_PROGRESS;
         end->usage = (struct usage){
             .state = USAGE_PRESENT,
@@ -146,15 +169,20 @@ relay_committed(struct call *call)
     buf_free(&kept);
 }
 
-/* The stream has come to its proper end; last is its final piece, perhaps with a mark of ours. */
-static void
+void
 stream_complete(struct call *call, struct gather *g, struct str last, struct str mark)
 {
     struct settle_end end = {.outcome = OUTCOME_OK};
     struct client *client;
     int64_t charge_ucr;
 
+    if (stream_unpaid(call)) {
+        stream_wait_complete(call, g, last, mark);
+        return;
+    }
     if (!call->head_sent && !commit_at_end(call, g))
+        return;
+    if (call->body.len > 0 && !stream_flush(call, g))
         return;
     if (meter_content(&call->meter) == CONTENT_NONE) { /* it was committed because it took so long */
         relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "its answer is empty");
@@ -166,7 +194,7 @@ stream_complete(struct call *call, struct gather *g, struct str last, struct str
     if (call->uconn)
         uconn_release(call->uconn);
     if (call->worker->inherit->durability != DURABILITY_RELAXED &&
-        !hold_committed(&call->worker->holds, call->slot, call->slot_generation)) {
+        !settle_committed(call)) {
         struct buf both;
 
         if (g->count > 0 && !client_send_parts(call->client, g->parts, g->count)) {
@@ -205,6 +233,10 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     struct buf event;
     struct str part;
 
+    if (call->state == CALL_EXTEND_WAIT) {
+        stream_wait_broken(call, reason, error);
+        return;
+    }
     if (reason == REASON_NO_CONNECTION)
         end.outcome = OUTCOME_HOLD_ENDED;
     if (end.outcome == OUTCOME_CUT)
@@ -215,7 +247,7 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     if (end.outcome == OUTCOME_CUT && end.by == SETTLE_USAGE && !call->meter.finish_seen) {
         struct price_count count = stream_count(call);
 
-        (void)!settle_progress(call, &count);
+        settle_progress_end(call, &count);
         end.by = SETTLE_PROGRESS;
     }
     (void)settle_call(call, &end);
@@ -305,6 +337,13 @@ bad_event(struct call *call, struct gather *g)
     relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "an event cannot be understood");
 }
 
+/* In the middle of a piece nobody waits: what may not go out yet is kept. */
+static bool
+pass_on(struct call *call, struct gather *g)
+{
+    return stream_unpaid(call) ? stream_keep(call, g) : stream_flush(call, g);
+}
+
 /* Events of one piece. False when the call is over or moved on. */
 static bool
 take_events(struct call *call, struct gather *g)
@@ -330,10 +369,10 @@ take_events(struct call *call, struct gather *g)
             bad_event(call, g);
             return false;
         }
-        if (g->count >= GATHER_PARTS_MAX - 2 && !stream_flush(call, g))
+        if (g->count >= GATHER_PARTS_MAX - 2 && !pass_on(call, g))
             return false;
     }
-    if (rc == 0 && call->sse.carry_given && !stream_flush(call, g))
+    if (rc == 0 && call->sse.carry_given && !pass_on(call, g))
         return false; /* what was carried goes before its buffer is used again */
     if (rc == 0)
         rc = sse_keep(&call->sse);
@@ -380,7 +419,8 @@ stream_fed(struct call *call, struct gather *g)
         call_set_timer(call, commit_wait_ms(call));
         count = stream_count(call);
         /* Before the commit nothing is the caller's to pay: another may serve the call. */
-        if ((call->head_sent || call->meter.answered) && !settle_progress(call, &count)) {
+        if ((call->head_sent || call->meter.answered) &&
+            settle_progress(call, &count) == SETTLE_UNPAID) {
             hold_ended(call, g);
             return;
         }

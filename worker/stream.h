@@ -19,16 +19,20 @@ struct gather {
 void stream_begin(struct call *call);
 /* Pieces of the body. False when the call is over or has moved to another candidate. */
 bool stream_take(struct call *call, const struct h1_res_out *out, struct gather *gather);
-/* Writes what is gathered, or holds it back (worker/commit.h). False when the call ended with it, or
- * has moved to another candidate. */
+/* Writes what is gathered, holds it back (worker/commit.h), or keeps it until it is paid for
+ * (worker/stream_wait.h). False when the call ended with it, or has moved to another candidate. */
 bool stream_flush(struct call *call, struct gather *gather);
 /* All that one read brought was taken: writes, notes progress, moves the timer. May end the call. */
 void stream_fed(struct call *call, struct gather *gather);
 /* The upstream's body ended cleanly, without the protocol's end mark so far. Ends the call, or moves it
  * to another candidate. */
 void stream_upstream_done(struct call *call, struct gather *gather);
-/* The client has its 200 and the rest will not come: error event, progress charged. Ends the call. */
+/* The client has its 200 and the rest will not come: error event, progress charged. Ends the call, at
+ * once or (mode reserve) when the events before it went out. */
 void stream_broken(struct call *call, enum record_reason reason, const struct proto_error *error);
+
+/* Its proper end; last is the final piece, perhaps with a mark of ours. May end the call. */
+void stream_complete(struct call *call, struct gather *gather, struct str last, struct str mark);
 
 /* What was used up to now, as far as it is known. */
 struct price_count stream_count(const struct call *call);

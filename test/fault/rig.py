@@ -634,8 +634,8 @@ class Client:
         await self._head(answer)
         await self._body(answer)
 
-    async def call(self, ask, seconds=60):
-        answer = Answer(ask)
+    async def call(self, ask, seconds=60, answer=None):
+        answer = answer or Answer(ask)
         limit = ask.abort_s if ask.abort_s is not None else seconds * SLOW
         try:
             await asyncio.wait_for(self._call(ask, answer), limit)
@@ -655,18 +655,19 @@ class Calls:
 
     def __init__(self, server, key, asks, seconds=60):
         self.answers = []
+        self.running = [Answer(ask) for ask in asks]  # as far as they came
         self.threads = []
-        for ask in asks:
-            ask.key = key
-            thread = threading.Thread(target=self._one, args=(server.port, ask, seconds))
+        for answer in self.running:
+            answer.ask.key = key
+            thread = threading.Thread(target=self._one, args=(server.port, answer, seconds))
             self.threads.append(thread)
             thread.start()
 
-    def _one(self, port, ask, seconds):
+    def _one(self, port, answer, seconds):
         async def once():
             client = Client(port)
             try:
-                return await client.call(ask, seconds)
+                return await client.call(answer.ask, seconds, answer)
             finally:
                 await client.close()
 

@@ -4,6 +4,7 @@ power cut here is the death of every process and of all memory; what a disk may 
 is tested on the store itself."""
 
 import json
+import signal
 import time
 
 import pytest
@@ -154,6 +155,143 @@ def test_reserved_holds_are_resolved_once(make_server, rule):
     books = server.quiet_audit()
     got = rig.price_of("sim-large", {"output": len(answer.events())})
     assert books["records"] == 7 and ucr(books["spent"]) - spent >= got > 0, books
+
+
+# ---- mode reserve: holds that grow --------------------------------------------------------------
+#
+# sim-open has no cap, and routes.conf says hold-output = 16: after so many tokens a stream lives on
+# further holds, and each has to be on the disk before the client sees what it pays for.
+
+
+def events_so_far(calls):
+    return sum(len(answer.events()) for answer in calls.running)
+
+
+def open_stream(words, gap, **sim):
+    return Ask("chat", "sim-open", stream=True, words=words, gap=gap, **sim)
+
+
+def paid_by(held_ucr):
+    """The least that each word of the stream costs, so the most words that a hold can pay."""
+    return held_ucr // rig.price_of("sim-open", {"output": 1})
+
+
+def test_stream_waits_for_the_hold_that_pays_for_it(make_server):
+    server = make_server(workers=1, durability="reserve")
+    ((_, _, key), _) = owners_of(server)
+    calls = Calls(server, key, [open_stream(400, 10)])
+    rig.wait_for("words", 20, lambda: events_so_far(calls) > 8)
+    ledger = server.ledger_pid()
+    held = ucr(server.audit()["held"])
+    rig.kill(ledger, signal.SIGSTOP)
+    time.sleep(2)  # 200 words more come from upstream
+    stopped_at = events_so_far(calls)
+    time.sleep(0.5)
+    assert events_so_far(calls) == stopped_at
+    # At most one further hold was durable, taken between the audit and the stop.
+    assert stopped_at <= paid_by(held) * 2 and stopped_at < 200
+    rig.kill(ledger, signal.SIGCONT)
+    (answer,) = calls.join()
+    assert answer.complete and len(answer.events()) == 401, answer  # one has the role
+    books = server.quiet_audit()
+    assert ucr(books["spent"]) == rig.price_of("sim-open", {"input": 24, "output": 400})
+    with server.control() as control:
+        assert control.receipt(answer.id)["tokens"]["output"] == 400
+    assert server.cli("credit", "show", "acme")["calls"] == 1
+
+
+@pytest.mark.parametrize("fault", [{}, {"cut": 301}, {"cut_clean": 301}, {"error_mid": 301}], ids=str)
+def test_stream_that_ends_while_it_waits(make_server, fault):
+    """What came before the end is relayed once it is paid for; then the end."""
+    server = make_server(workers=1, durability="reserve")
+    ((_, _, key), _) = owners_of(server)
+    for _ in range(5):
+        answer = call_now(server, open_stream(400, 3, batch=90, **fault), key)
+        assert answer.status == 200 and not answer.error, answer
+        assert answer.complete == (not fault), answer
+        assert len(answer.events()) == (301 if fault else 401), answer
+        if fault:
+            assert b'"error"' in answer.body
+    books = server.quiet_audit()
+    words = 300 if fault else 400
+    least = 5 * rig.price_of("sim-open", {"output": words})
+    assert least <= ucr(books["spent"]) <= 2 * least
+
+
+def test_client_that_goes_while_its_stream_waits(make_server):
+    server = make_server(workers=1, durability="reserve")
+    ((_, _, key), _) = owners_of(server)
+    calls = Calls(server, key, [open_stream(400, 10)])
+    rig.wait_for("words", 20, lambda: events_so_far(calls) > 8)
+    rig.kill(server.ledger_pid(), signal.SIGSTOP)
+    time.sleep(1)
+    gone = Calls(server, key, [open_stream(400, 10, abort_s=0.5)])
+    gone.join()
+    rig.kill(server.ledger_pid(), signal.SIGCONT)
+    (answer,) = calls.join()
+    assert answer.complete
+    server.quiet_audit()
+
+
+def test_stream_whose_hold_is_never_recorded_ends(make_server):
+    server = make_server(workers=1, durability="reserve", start=False)
+    conf = server.conf.read_text()
+    server.conf.write_text(conf.replace("hold-output = 16", "hold-output = 16  time-call = 4s"))
+    server.start()
+    ((_, _, key), _) = owners_of(server)
+    calls = Calls(server, key, [open_stream(2000, 10)])
+    rig.wait_for("words", 20, lambda: events_so_far(calls) > 8)
+    ledger = server.ledger_pid()
+    rig.kill(ledger, signal.SIGSTOP)
+    started = time.monotonic()
+    (answer,) = calls.join()
+    assert time.monotonic() - started < 6 * rig.SLOW
+    rig.kill(ledger, signal.SIGCONT)
+    assert not answer.complete and b"the hold was not recorded" in answer.body, answer
+    books = server.quiet_audit()
+    assert ucr(books["spent"]) >= rig.price_of("sim-open", {"output": len(answer.events()) - 1})
+    with server.control() as control:
+        receipt = control.receipt(answer.id)
+    assert receipt["outcome"] == "cancelled", receipt
+    assert ucr(receipt["charge"]) <= ucr(receipt["held"])
+
+
+@pytest.mark.parametrize("rule", ["void", "input", "full"])
+def test_holds_that_grew_are_resolved(make_server, rule):
+    """A power cut in the middle of streams that live on further holds."""
+    server = make_server(workers=1, durability="reserve", options=["--unresolved", rule])
+    ((_, _, key), _) = owners_of(server)
+    calls = Calls(server, key, [open_stream(2000, 10) for _ in range(3)])
+    rig.wait_for("words", 30, lambda: events_so_far(calls) > 3 * 60)
+    books = server.audit()
+    assert books["open_holds"] >= 6, books  # each has grown
+    held = ucr(books["held"])
+    time.sleep(0.1)
+    server.power_cut()
+    answers = calls.join()
+    server.start()
+    books = server.quiet_audit()
+    assert server.cli("credit", "show", "acme")["calls"] == 3
+    spent = total_held = 0
+    with server.control() as control:
+        for answer in answers:
+            receipt = control.receipt(answer.id)
+            assert receipt["outcome"] == "unknown" and "swept" in receipt["flags"], receipt
+            # What the client saw was paid for by what is in the books.
+            assert ucr(receipt["held"]) >= rig.price_of("sim-open", {"output": len(answer.events())})
+            spent += ucr(receipt["charge"])
+            total_held += ucr(receipt["held"])
+    assert total_held >= held
+    assert ucr(books["spent"]) == spent
+    if rule == "void":
+        assert spent == 0
+    elif rule == "full":
+        assert spent == total_held
+    else:
+        prompt = len(answers[0].ask.request().partition(b"\r\n\r\n")[2]) // 4 + 1
+        assert spent == 3 * rig.price_of("sim-open", {"input": prompt})
+    page = server.cli("calls", "--tenant", "acme")["calls"]  # one row a hold
+    assert {call["id"] for call in page} == {a.id for a in answers}
 
 
 def test_acknowledged_credit_survives_every_cut(make_server):

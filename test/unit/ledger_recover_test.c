@@ -2,6 +2,8 @@
  * is gone, of another store, or newer than the store. */
 #include "test/unit/ledger_world.h"
 
+#include "shm/call_id.h"
+
 static struct world w;
 
 static int
@@ -363,6 +365,44 @@ unresolved_full(void **state)
     unresolved(LEDGER_FULL, CREDITS(10));
 }
 
+/* One call on several holds, as a stream is that outlived its first: it stays one call. */
+static void
+unresolved_extension(void **state)
+{
+    uint32_t slots[3];
+    struct js_value result;
+    char id[CALL_ID_LEN + 1], request[160];
+
+    (void)state;
+    w.durability = LEDGER_RESERVE;
+    w.unresolved = LEDGER_FULL;
+    world_restart(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(world_take(&w, 0, 1, CREDITS(10), &slots[i]), HOLD_OK);
+        if (i > 0) {
+            *hold_record(&w.table[0], slots[i]) = *hold_record(&w.table[0], slots[0]);
+            hold_record(&w.table[0], slots[i])->announced = 0;
+            hold_record(&w.table[0], slots[i])->flags |= RECORD_EXTENSION;
+            hold_record(&w.table[0], slots[0])->flags |= RECORD_EXTENDED;
+        }
+        (void)!hold_announce(&w.table[0], slots[i]);
+        ledger_collect(w.ledger, false);
+        assert_int_equal(ledger_announce(w.ledger), 0);
+        assert_true(hold_announced(&w.table[0], slots[i]));
+    }
+    call_id_text(hold_record(&w.table[0], slots[0])->call_id, id);
+    world_power_cut(&w);
+    world_start(&w);
+    assert_int_equal(available(), CREDITS(70));
+    assert_int_equal(number_of(world_audit(&w), "records"), 3);
+    snprintf(request, sizeof(request), "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\"}}", id);
+    result = ask_ok(&w, request);
+    assert_int_equal(money_of(result, "charge"), CREDITS(30));
+    assert_int_equal(money_of(result, "held"), CREDITS(30));
+    result = ask_ok(&w, "{\"cmd\":\"credit.show\",\"args\":{\"tenant\":1}}");
+    assert_int_equal(number_of(result, "calls"), 1);
+}
+
 /* Killed at any step of settling what was left open: it is settled once. */
 static void
 unresolved_killed(void **state)
@@ -460,7 +500,7 @@ main(void)
         TEST(random_bytes_in_slots), TEST(unresolved_void),
         TEST(unresolved_input),     TEST(unresolved_full),
         TEST(unresolved_killed),    TEST(unresolved_rule_is_kept),
-        TEST(lost_bells),
+        TEST(unresolved_extension), TEST(lost_bells),
         TEST(calls_in_flight),
     };
 
