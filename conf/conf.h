@@ -225,6 +225,7 @@ struct conf_limits {
     uint32_t attempts;             /* upstreams that one call may try */
     uint32_t commit_bytes;         /* of a stream's beginning that are held back */
     uint32_t commit_ms;            /* for so long */
+    uint32_t affinity_ms; /* a conversation goes where it went last for so long; 0: it does not */
     /* Money. */
     uint32_t hold_output_tokens; /* held for, when neither caller nor model states a cap */
     /*

@@ -293,6 +293,10 @@ static const struct conf_key limits_keys[] = {
     KEY_DURATION("commit-time", LIMITS, commit_ms, .min = 0, .max = HOUR, .def = "10s",
                  .doc = "How long a stream's beginning is held back; then the client gets what "
                         "there is."),
+    KEY_DURATION("affinity", LIMITS, affinity_ms, .min = 0, .max = 24 * HOUR, .def = "10m",
+                 .doc = "How long after its last turn a conversation still goes to the upstream and "
+                        "credential that served it, whose provider may have its beginning in a "
+                        "cache; 0s turns that off."),
     KEY_UINT("hold-output", LIMITS, hold_output_tokens, .min = 1, .max = 10000000, .def = "4096",
              .doc = "Tokens of output to hold credit for when neither the caller nor the model "
                     "states a cap; the hold is extended as the answer grows."),

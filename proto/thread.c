@@ -14,7 +14,7 @@ thread_is_session_header(struct str name)
                                         "x-session-affinity"};
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (str_eq(name, str_from(names[i])))
+        if (str_eq_nocase(name, str_from(names[i])))
             return true;
     return false;
 }

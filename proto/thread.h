@@ -16,7 +16,7 @@
 
 #include "proto/ask.h"
 
-/* Is it a header that names a session? In lower case. */
+/* Is it a header that names a session? In any case. */
 bool thread_is_session_header(struct str name);
 /*
  * For a body that ask_read() has taken, and the value of the header (STR_NONE: none). owner keeps

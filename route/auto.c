@@ -12,6 +12,9 @@
  * known counts as twice the shortest: neither a reason to choose a model nor one to avoid it for ever.
  * A tie goes to the model that stands first in the file. Models that are down come after all others.
  * Models for embeddings are chosen for embeddings and for nothing else.
+ *
+ * A conversation that a model has served stays with it, unless the best by score is expected to cost
+ * less even though the other's provider has the conversation's beginning in its cache.
  */
 #include "base/str.h"
 #include "route/room.h"
@@ -83,6 +86,7 @@ struct contender {
     enum route_result result; /* ROUTE_OK, or ROUTE_ALL_DOWN */
     uint64_t price;
     uint64_t time_us; /* 0 unknown */
+    int64_t multiplier_u; /* of its channel */
 };
 
 /* The best of all that were looked at. */
@@ -145,6 +149,7 @@ contender_look(const struct contest *contest, size_t model_idx, struct contender
     if (out->result == ROUTE_NO_UPSTREAM)
         return ROUTE_OUT_NOT_SERVED;
     out->price = blended_price(model, &table->conf->channels[channel_idx]);
+    out->multiplier_u = table->conf->channels[channel_idx].multiplier_u[model->currency];
     out->time_us = expected_us(table, contest->ask,
                                list_of(table, channel_idx, model_idx, contest->ask->protocol));
     return ROUTE_IN;
@@ -215,6 +220,41 @@ contest_look(struct contest *contest, bool second)
     }
 }
 
+/* What the request is expected to cost with so many tokens read from a cache, in 10^-12 credits; of a
+ * model in its channel. Its answer is taken to be as long as any. */
+static unsigned __int128
+expected_cost(const struct contest *contest, const struct contender *contender, uint64_t cached)
+{
+    const struct conf_model *model = &contest->table->conf->models[contender->model_idx];
+    const int64_t *rate = model->rates.u_per_mtok;
+    uint64_t input = contest->ask->needs.input_tokens;
+
+    cached = MIN(cached, input);
+    return ((unsigned __int128)(input - cached) * (uint64_t)rate[CONF_INPUT] +
+            (unsigned __int128)cached * (uint64_t)rate[CONF_CACHE_READ] +
+            (unsigned __int128)TIME_TOKENS * (uint64_t)rate[CONF_OUTPUT]) *
+           (uint64_t)contender->multiplier_u / CONF_MICRO;
+}
+
+/* A conversation stays with its model unless another costs less even without what is in the cache. */
+static void
+stay(struct contest *contest)
+{
+    const struct route_affinity *affinity = contest->ask->affinity;
+    struct contender old;
+
+    if (affinity == NULL || affinity->model_idx == CONF_NONE || contest->result != ROUTE_OK ||
+        (size_t)affinity->model_idx == contest->best.model_idx)
+        return;
+    if (!auto_has(contest->chooser, &contest->table->conf->models[affinity->model_idx]) ||
+        contender_look(contest, (size_t)affinity->model_idx, &old, NULL) != ROUTE_IN ||
+        old.result != ROUTE_OK)
+        return;
+    if (expected_cost(contest, &old, affinity->context_tokens) <=
+        expected_cost(contest, &contest->best, 0))
+        contest->best = old;
+}
+
 enum route_result
 auto_choose(const struct route_table *table, const struct route_ask *ask,
             const struct channels *channels, int auto_idx, uint16_t *model_idx)
@@ -230,6 +270,7 @@ auto_choose(const struct route_table *table, const struct route_ask *ask,
 
     contest_look(&contest, false);
     contest_look(&contest, true);
+    stay(&contest);
     *model_idx = (uint16_t)contest.best.model_idx;
     return contest.result;
 }

@@ -5,7 +5,8 @@
  * them has it, unless the second is better by more than near equals are (route/score.h). So the
  * weights decide alone while all do well, and what does badly has calls only from who drew it
  * twice: nearly none, but never none, since one draw in EXPLORE_ONE_IN is not compared. Without these
- * nobody would learn that it does well again.
+ * nobody would learn that it does well again. Before all of these comes the upstream that served the
+ * conversation last.
  */
 #include <string.h>
 
@@ -194,6 +195,24 @@ take_down(const struct order *order)
     return best;
 }
 
+/* Where the conversation was served last, when that can take it, and is no spare. Near equals do not
+ * come into it: the price is the same for all, and what is in that provider's cache costs less
+ * there. */
+static int
+find_affine(const struct order *order)
+{
+    const struct route_affinity *affinity = order->ask->affinity;
+
+    if (affinity == NULL || order->down)
+        return CONF_NONE;
+    for (size_t i = 0; i < order->count; i++)
+        if (order->entries[i].upstream_idx == affinity->upstream_idx)
+            return order->entries[i].weight == 0 || is_full_or_down(order->ask, &order->entries[i])
+                       ? CONF_NONE
+                       : (int)i;
+    return CONF_NONE;
+}
+
 void
 order_begin(struct order *order, const struct route_table *table, const struct route_ask *ask,
             const struct route_list *list, bool down)
@@ -203,14 +222,18 @@ order_begin(struct order *order, const struct route_table *table, const struct r
     order->entries = &table->entries[list->start];
     order->count = list->count;
     order->down = down;
+    order->affine = find_affine(order);
     memset(order->taken, 0, (list->count + 63) / 64 * sizeof(order->taken[0]));
 }
 
 int
 order_next(struct order *order)
 {
-    int taken = order->down ? take_down(order) : take_weighted(order);
+    int taken = order->affine;
 
+    order->affine = CONF_NONE;
+    if (taken == CONF_NONE)
+        taken = order->down ? take_down(order) : take_weighted(order);
     if (taken == CONF_NONE && !order->down)
         taken = take_rest(order);
     if (taken != CONF_NONE)

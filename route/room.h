@@ -97,6 +97,7 @@ struct order {
     size_t count;
     bool down;                                    /* over those that are, else over the others */
     unsigned given;                               /* places in the order that are taken */
+    int affine;                                   /* the entry that comes first; CONF_NONE */
     uint64_t taken[CONF_UPSTREAM_COUNT_MAX / 64]; /* a bit an entry */
 };
 

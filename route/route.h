@@ -53,6 +53,13 @@ struct route_weights {
     int64_t quality_u;
 };
 
+/* Where the conversation was served last: its provider may have the beginning in a cache. */
+struct route_affinity {
+    int upstream_idx, model_idx; /* CONF_NONE: not of this snapshot */
+    uint8_t credential;
+    uint64_t context_tokens; /* of the last turn */
+};
+
 struct route_trace;
 
 struct route_ask {
@@ -71,6 +78,7 @@ struct route_ask {
     struct str project, key_name;        /* for rules; may be STR_NONE */
     int64_t wall_us;                     /* likewise */
     const struct route_weights *weights; /* of the key's project; NULL: the auto's own */
+    const struct route_affinity *affinity; /* NULL: none */
     const struct route_health *health;   /* by upstream index; NULL: all are usable */
     uint64_t *rng_state;                 /* of rng_next(): the same state, the same plan */
     const struct route_trace *trace;     /* told what is considered, and why; may be NULL */
@@ -199,6 +207,9 @@ struct route_trace {
 /* Why this upstream does not serve that model in that protocol: the test that the table was made by. */
 enum route_out route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
                                   enum conf_protocol protocol);
+
+/* Can it matter where a conversation was served last? Not where there is only one place to go. */
+bool route_has_choice(const struct route_table *table);
 
 /* Protocols in which any of the table's channels serves the model: CONF_PROTOCOL_BIT()s. */
 unsigned route_model_protocols(const struct route_table *table, uint16_t model_idx);

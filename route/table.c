@@ -157,6 +157,18 @@ free_served:
     return table->entries != NULL;
 }
 
+bool
+route_has_choice(const struct route_table *table)
+{
+    const struct conf *conf = table->conf;
+    size_t lists = conf->channel_count * conf->model_count * CONF_PROTOCOL_COUNT;
+
+    for (size_t i = 0; i < lists; i++)
+        if (table->lists[i].count > 1)
+            return true;
+    return conf->auto_count > 0;
+}
+
 static bool
 public_make(struct route_table *table)
 {

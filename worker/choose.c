@@ -7,6 +7,7 @@
 #include "shm/names.h"
 #include "worker/call.h"
 #include "worker/feed.h"
+#include "worker/stay.h"
 
 #define TOKENS_OF_MEDIUM 1000u /* of an image or a sound, about */
 #define LIST_BYTES 320
@@ -233,6 +234,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     struct worker *w = call->worker;
     uint64_t seed = call_id_seed(call->id);
     struct choose_key key;
+    struct route_affinity affinity;
     struct route_ask ask = {
         .model = call->ask.model,
         .protocol = (enum conf_protocol)call->protocol,
@@ -245,6 +247,8 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
 
     if (choose_key(w, call->key, extra, &key, &ask)) {
         find_needs(call, &ask);
+        if (stay_find(call, &affinity))
+            ask.affinity = &affinity;
         result = route_choose(w->routes, &ask, &call->plan);
     }
     if (result != ROUTE_OK && result != ROUTE_ALL_DOWN) {

@@ -103,6 +103,7 @@ struct worker {
     uint64_t rng;
     uint32_t queries_open; /* receipts asked of the ledger process */
     bool routes_need; /* routes.conf has rules that ask what a request needs */
+    bool routes_stay; /* conversations are sent where they went last */
     bool draining;
     bool drain_over; /* streams were told to end */
     char *head_buf;  /* HEAD_BYTES_MAX, for heads that are written at once */
@@ -207,6 +208,7 @@ struct call {
     uint8_t id[16];
 
     struct ask ask;
+    uint64_t thread;          /* hash of the conversation; 0 none */
     struct str query;         /* of the request target; in the request's bytes */
     struct route_plan plan;
     uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */

@@ -8,6 +8,7 @@
 #include "shm/account.h"
 #include "shm/rate.h"
 #include "worker/call.h"
+#include "worker/stay.h"
 #include "worker/idem.h"
 
 static int64_t
@@ -344,6 +345,8 @@ settle_call(struct call *call, const struct settle_end *end)
         key_leave(call->key);
         call->inflight = false;
     }
+    if (call->thread != 0)
+        stay_keep(call, end);
     hand_over(call, charge_ucr);
     if (call->idem.entry != NULL)
         idem_settled(call, end->outcome, charge_ucr);

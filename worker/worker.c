@@ -278,6 +278,7 @@ make_tables(struct worker *w)
     for (size_t i = 0; i < conf->rule_count; i++)
         w->rule_name[i] = name_intern(w->region, conf->rules[i].name);
     w->routes_need = choose_conf_needs(conf);
+    w->routes_stay = conf->limits.affinity_ms > 0 && route_has_choice(w->routes);
     for (size_t i = 0; i < conf->channel_count; i++) {
         w->channel_name[i] = name_intern(w->region, conf->channels[i].name);
         if (w->channel_name[i] != 0)

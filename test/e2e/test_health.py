@@ -25,7 +25,11 @@ def conf_of(*ports, more=TIMEOUTS, weights=None):
         conf += upstream_section(f"u{i}", port, "openai, responses", more=more)
     names = ", ".join(f'"u{i}"' for i in range(len(ports)))
     shares = ", ".join(f'"u{i}={w}"' for i, w in enumerate(weights))
-    return conf + f'channel "main" {{ public = true  use = {{{names}}}  weights = {{{shares}}} }}\n'
+    # The same words in every call: they would all be one conversation, which stays where it is.
+    return conf + f"""
+channel "main" {{ public = true  use = {{{names}}}  weights = {{{shares}}} }}
+limits {{ affinity = 0s }}
+"""
 
 
 def upstream(server, name="u0"):

@@ -127,7 +127,7 @@ test_none(void **state)
     assert_true(chat("{\"model\":\"m\",\"messages\":[]}") == 0);
     assert_true(chat("{\"model\":\"m\",\"messages\":[1,null,{}]}") == 0);
     assert_true(thread_is_session_header(STR("session-id")));
-    assert_true(thread_is_session_header(STR("x-claude-code-session-id")));
+    assert_true(thread_is_session_header(STR("X-Claude-Code-Session-Id")));
     assert_false(thread_is_session_header(STR("x-session")));
 }
 

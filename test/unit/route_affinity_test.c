@@ -1,0 +1,138 @@
+/* Where a conversation was served last comes first, unless it cannot serve or another costs less. */
+#include "test/unit/testing.h"
+
+#include "base/str.h"
+#include "route/route.h"
+
+static const char conf_text[] =
+    "upstream \"a\" { protocol = {openai} url = \"http://127.0.0.1:1/v1\" local = true }\n"
+    "upstream \"b\" { protocol = {openai} url = \"http://127.0.0.1:2/v1\" local = true }\n"
+    "upstream \"c\" { protocol = {openai} url = \"http://127.0.0.1:3/v1\" local = true }\n"
+    "model \"good\" { input = 10 output = 10 cache-read = 10 quality = 100 }\n"
+    "model \"cached\" { input = 12 output = 12 cache-read = 0.1 quality = 10 }\n"
+    "model \"plain\" { input = 12 output = 12 cache-read = 12 quality = 10 }\n"
+    "channel \"main\" { use = {\"a\", \"b\", \"c\"} weights = {\"a=100\", \"b=100\", \"c=1\"}"
+    " public = true }\n"
+    "auto \"auto\" { models = {\"*\"} latency = 0 cost = 0 quality = 1 }\n";
+
+static struct conf *conf;
+static struct route_table *table;
+
+static int
+setup(void **state)
+{
+    struct conf_faults faults;
+
+    (void)state;
+    conf = conf_load_text(str_from(conf_text), "test", &faults);
+    for (size_t i = 0; i < faults.count; i++)
+        print_message("%u: %s\n", faults.at[i].line, faults.at[i].message);
+    conf_faults_free(&faults);
+    table = conf != NULL ? route_table_make(conf) : NULL;
+    return table != NULL ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    route_table_free(&table);
+    conf_free(&conf);
+    return 0;
+}
+
+static struct route_plan
+plan_for(const char *model, const struct route_affinity *affinity,
+         const struct route_health *health, uint64_t seed)
+{
+    struct route_plan plan;
+    struct route_ask ask = {
+        .model = str_from(model),
+        .protocol = CONF_OPENAI,
+        .needs = {.input_tokens = 10000},
+        .affinity = affinity,
+        .health = health,
+        .rng_state = &seed,
+    };
+
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
+    return plan;
+}
+
+static void
+test_comes_first(void **state)
+{
+    struct route_affinity at = {.upstream_idx = 2, .model_idx = 0};
+    struct route_health health[3] = {0};
+    unsigned first[3] = {0};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct route_plan plan = plan_for("good", &at, health, seed);
+
+        assert_int_equal(plan.candidate_count, 3);
+        assert_int_equal(plan.candidates[0].upstream_idx, 2);
+        assert_int_not_equal(plan.candidates[1].upstream_idx, 2);
+        first[plan.candidates[1].upstream_idx]++;
+        assert_int_equal(plan_for("good", &at, NULL, seed).candidates[0].upstream_idx, 2);
+    }
+    assert_true(first[0] > 50 && first[1] > 50); /* the others still by weight */
+    health[2].latency_us = 1000000; /* slower than the others: its cache is worth it */
+    health[0].latency_us = health[1].latency_us = 1000;
+    assert_int_equal(plan_for("good", &at, health, 1).candidates[0].upstream_idx, 2);
+}
+
+static void
+test_cannot_serve(void **state)
+{
+    struct route_affinity at = {.upstream_idx = 2, .model_idx = 0};
+    struct route_health down[3] = {[2] = {.down = true, .failed_at_ms = 5}};
+    struct route_health full[3] = {[2] = {.used_ppm = 1000000}};
+    unsigned first = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct route_plan plan = plan_for("good", &at, down, seed);
+
+        assert_int_not_equal(plan.candidates[0].upstream_idx, 2);
+        assert_int_equal(plan.candidates[2].upstream_idx, 2);
+        first += plan_for("good", &at, full, seed).candidates[0].upstream_idx == 2;
+    }
+    assert_true(first < 20);
+    at.upstream_idx = CONF_NONE;
+    assert_int_equal(plan_for("good", &at, NULL, 1).candidate_count, 3);
+}
+
+static int
+auto_model(int model_idx, uint64_t context_tokens)
+{
+    struct route_affinity at = {
+        .upstream_idx = 0, .model_idx = model_idx, .context_tokens = context_tokens};
+
+    return plan_for("auto", model_idx == CONF_NONE ? NULL : &at, NULL, 1).model_idx;
+}
+
+static void
+test_auto(void **state)
+{
+    int good = conf_model_index(conf, STR("good")), cached = conf_model_index(conf, STR("cached"));
+    int plain = conf_model_index(conf, STR("plain"));
+
+    (void)state;
+    assert_int_equal(auto_model(CONF_NONE, 0), good);
+    assert_int_equal(auto_model(good, 10000), good);
+    assert_int_equal(auto_model(cached, 9000), cached); /* ten times cheaper than anew elsewhere */
+    assert_int_equal(auto_model(cached, 100), good);    /* too little of it is in the cache */
+    assert_int_equal(auto_model(plain, 10000), good);   /* its cache saves nothing */
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(test_comes_first), TEST(test_cannot_serve),
+                                       TEST(test_auto)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
