@@ -1,8 +1,9 @@
 /*
  * The order of the upstreams of a channel.
  *
- * For each place in the order two candidates are drawn by the operator's weights, and the first of
- * them has it, unless the second is better by more than near equals are (route/score.h). So the
+ * For each of the first COMPARED places in the order two candidates are drawn by the operator's
+ * weights, and the first of them has it, unless the second is better by more than near equals are
+ * (route/score.h); for those behind, which hardly ever come to their turn, one is drawn. So the
  * weights decide alone while all do well, and what does badly has calls only from who drew it
  * twice: nearly none, but never none, since one draw in EXPLORE_ONE_IN is not compared. Without these
  * nobody would learn that it does well again. Before all of these comes the upstream that served the
@@ -16,6 +17,7 @@
 #include "route/score.h"
 
 #define EXPLORE_ONE_IN 32u
+#define COMPARED 3u
 #define LIST_SHORT 8u
 #define DRAWS_MAX 4u
 
@@ -82,17 +84,16 @@ may_take(const struct order *order, size_t i)
 static size_t
 entry_of(const struct order *order, uint64_t drawn)
 {
-    size_t low = 0, high = order->count - 1;
+    size_t at = 0, left = order->count;
 
-    while (low < high) {
-        size_t middle = (low + high) / 2;
+    /* Without a branch, which nobody could predict. */
+    while (left > 1) {
+        size_t half = left / 2;
 
-        if (drawn < order->entries[middle].weight_end)
-            high = middle;
-        else
-            low = middle + 1;
+        at += order->entries[at + half - 1].weight_end <= drawn ? half : 0;
+        left -= half;
     }
-    return low;
+    return at;
 }
 
 /* By weight among those that are left; CONF_NONE when none of a weight is. */
@@ -152,7 +153,7 @@ take_weighted(struct order *order)
     int first = draw_weighted(order), second;
     struct route_merit a, b;
 
-    if (first == CONF_NONE || order->ask->health == NULL)
+    if (first == CONF_NONE || order->ask->health == NULL || order->given >= COMPARED)
         return first;
     mark(order, first, true);
     second = draw_weighted(order);
@@ -222,6 +223,7 @@ order_begin(struct order *order, const struct route_table *table, const struct r
     order->entries = &table->entries[list->start];
     order->count = list->count;
     order->down = down;
+    order->given = 0;
     order->affine = find_affine(order);
     memset(order->taken, 0, (list->count + 63) / 64 * sizeof(order->taken[0]));
 }
@@ -238,6 +240,7 @@ order_next(struct order *order)
         taken = take_rest(order);
     if (taken != CONF_NONE)
         mark(order, taken, true);
+    order->given++;
     return taken;
 }
 

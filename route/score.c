@@ -54,7 +54,8 @@ measure(const struct route_health *health, uint64_t price_ppm, unsigned known)
         us += MIN(health->latency_us, FIRST_BYTE_US_MAX);
     if (known & KNOWN_TOKEN)
         us += (uint64_t)TOKENS * MIN(health->us_per_token, TOKEN_US_MAX);
-    us = us * PPM / (PPM - MIN(health->error_ppm, ERROR_PPM_MAX));
+    if (health->error_ppm > 0) /* in 32 bits, which divide much faster */
+        us = us * (PPM / (1000 - MIN(health->error_ppm, ERROR_PPM_MAX) / 1000)) / 1000;
     if (health->load_ppm > FULL_PPM)
         us = times_ppm(us, PPM + (uint64_t)(MIN(health->load_ppm, PPM) - FULL_PPM) * 2);
     if (health->used_ppm >= PPM)
