@@ -259,7 +259,8 @@ show_call(struct js_value result)
         END,
     };
     static const struct print_column columns[] = {
-        {"upstream", "UPSTREAM", false}, {"status", "STATUS", true}, {"reason", "REASON", false},
+        {"upstream", "UPSTREAM", false}, {"channel", "CHANNEL", false},
+        {"status", "STATUS", true},      {"reason", "REASON", false},
         {"start_ms", "AT MS", true},     {"took_ms", "TOOK MS", true}, END,
     };
 

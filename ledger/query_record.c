@@ -120,6 +120,7 @@ query_write_attempts(struct command *command, const struct block_record *r)
 
         jw_object(jw);
         query_write_name(command, "upstream", r->attempt_upstream[i]);
+        query_write_name(command, "channel", r->attempt_channel[i]);
         jw_key_u64(jw, "status", a->status);
         jw_key_cstr(jw, "reason",
                     a->reason < REASON_COUNT ? record_reason_name[a->reason] : "unknown");

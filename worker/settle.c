@@ -372,6 +372,7 @@ settle_attempt(struct call *call, enum record_reason reason, unsigned status)
         return;
     a = &r->attempt[r->attempt_count++];
     a->upstream = call_pool(call)->name_id;
+    a->channel = r->channel;
     a->status = (uint16_t)status;
     a->reason = (uint8_t)reason;
     a->start_ms = (uint32_t)((call->attempt_us - call->start_us) / 1000);

@@ -167,6 +167,27 @@ def test_attempts_are_bounded(start, start_sim, stream):
     assert server.key().chat(stream=stream).status == 200
 
 
+def test_tries_in_one_channel_after_the_other(start, sims):
+    """A dear one fails after it was sent the request, a cheap one serves and reports nothing: the trace
+    names both, the charge is the cheap one's."""
+    first, second = sims
+    conf = MODEL + "".join(upstream_section(f"up{n}", s.port, more=QUICK) for n, s in enumerate(sims))
+    conf += 'channel "dear" { use = {"up0"}  multiplier = 50 }\nchannel "cheap" { use = {"up1"} }\n'
+    server = start(conf)
+    key = server.key(None, "--channel", "dear,cheap")
+    first.faults({"cut": 1})
+    second.faults({"no-usage": 1})
+    body = rig.chat_body({"words": 3}, stream=True)
+    answer = key.post("/v1/chat/completions", body)
+    assert answer.status == 200 and answer["x-turnpike-channel"] == "cheap"
+    receipt = server.receipt(answer.id)
+    assert [(a["upstream"], a["channel"], a["reason"]) for a in receipt["attempts"]] == [
+        ("up0", "dear", "early-end"), ("up1", "cheap", "none")]
+    guess = len(rig.encode(body)) // 4 + 1
+    assert rig.ucr(receipt["charge"]) <= rig.cost({"input": guess, "output": 20}, PRICES), receipt
+    assert key.spent() == rig.ucr(receipt["charge"])
+
+
 # ---- which model ----
 
 
