@@ -15,6 +15,7 @@
 #include "cli/client.h"
 #include "cli/help.h"
 #include "cli/models.h"
+#include "cli/route.h"
 #include "cli/table.h"
 #include "ledger/store.h"
 
@@ -178,6 +179,16 @@ take_words(struct run *run, const struct words *words, int from, struct given *g
 
 /* ---- the request ---- */
 
+/* The value of another option of the same command, or NULL. */
+static const char *
+value_given(const struct run *run, const struct given *given, const char *name)
+{
+    for (unsigned o = 0; run->command->options[o].flag != NULL; o++)
+        if (strcmp(run->command->options[o].name, name) == 0 && given[o].count > 0)
+            return given[o].at[0];
+    return NULL;
+}
+
 static enum cli_exit
 write_option(struct jw *jw, const struct cli_option *option, const struct given *given)
 {
@@ -212,6 +223,7 @@ write_option(struct jw *jw, const struct cli_option *option, const struct given 
             return complain(CLI_USAGE, option->flag, "it takes names, and one of them is empty",
                             "leave the option out where everything is allowed");
         break;
+    case CLI_REQUEST: jw_bool(jw, true); break;
     }
     return CLI_DONE;
 }
@@ -230,8 +242,11 @@ write_request(struct run *run, const struct given *given)
     for (unsigned i = 0; i < run->argument_count; i++)
         jw_key_cstr(&jw, run->command->arguments[i].name, run->arguments[i]);
     for (unsigned o = 0; run->command->options != NULL && run->command->options[o].flag; o++)
-        if (given[o].count > 0 && rc == CLI_DONE)
+        if (given[o].count > 0 && rc == CLI_DONE) {
             rc = write_option(&jw, &run->command->options[o], &given[o]);
+            if (rc == CLI_DONE && run->command->options[o].kind == CLI_REQUEST)
+                rc = route_request(given[o].at[0], value_given(run, given, "protocol"), &jw);
+        }
     jw_object_end(&jw);
     jw_object_end(&jw);
     if (run->request.failed)

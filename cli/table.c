@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/route.h"
 
 #define END {NULL, NULL, false}
 #define OPTION_BUDGET {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits"}
@@ -471,6 +472,15 @@ static const struct cli_option stop_options[] = {
     NO_OPTION,
 };
 
+static const struct cli_option route_options[] = {
+    {"--key", "ID", "key", CLI_TEXT, "whose call it would be"},
+    {"--channel", "CHANNEL", "channel", CLI_TEXT, "as a caller may name it"},
+    {"--protocol", "PROTOCOL", "protocol", CLI_TEXT, "openai, responses, anthropic or gemini"},
+    {"--request", "FILE", "request", CLI_REQUEST, "a request's body: what it needs counts"},
+    {"--call", "ID", "call", CLI_TEXT, "draw what this call drew"},
+    NO_OPTION,
+};
+
 #define TENANT {"TENANT", "tenant"}
 #define KEY_ID {"ID", "id"}
 
@@ -513,6 +523,8 @@ const struct cli_command cli_commands[] = {
     {"audit", NULL, "audit", false, {{0}}, audit_options,
      "check the books; 0 when they balance", show_audit},
     {"status", NULL, "status", true, {{0}}, NULL, "processes, listeners, lag, uptime", show_status},
+    {"route", NULL, "route", true, {{"MODEL", "model"}}, route_options,
+     "explain where a call for a model would go, and why", show_route},
     {"upstreams", NULL, "upstreams", true, {{0}}, NULL,
      "what workers know of upstreams: circuits, times, errors", show_upstreams},
     {"models", "import", NULL, false, {{"FILE", "file"}}, models_import_options,

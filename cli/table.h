@@ -12,7 +12,13 @@
 #define CLI_OPTIONS_MAX 14
 #define CLI_ARGUMENTS_MAX 3
 
-enum cli_option_kind { CLI_TEXT = 0, CLI_COUNT, CLI_LIST, CLI_FLAG };
+enum cli_option_kind {
+    CLI_TEXT = 0,
+    CLI_COUNT,
+    CLI_LIST,
+    CLI_FLAG,
+    CLI_REQUEST, /* the file of a request: what it needs is told, and nothing else of it */
+};
 
 struct cli_option {
     const char *flag;  /* "--budget" */

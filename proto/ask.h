@@ -21,6 +21,7 @@
 #define ASK_CHOICES_MAX 128
 #define ASK_PROMPTS_MAX 2048
 #define ASK_PIECES_MAX 7
+#define ASK_BYTES_PER_TOKEN 4u /* of text, about */
 
 /* A range of bytes in the body. */
 struct ask_range {
@@ -79,6 +80,9 @@ struct ask_needs {
     unsigned needs;     /* 1u << enum ask_need */
     size_t media_bytes; /* of the body that are images and sound: no text */
     size_t media_count;
+    /* Of input, by the size of its text and the number of its images and sounds; about. */
+    uint64_t input_tokens;
+    uint64_t output_tokens; /* the caller's cap; 0 none */
 };
 
 /*

@@ -13,6 +13,8 @@
 #include "base/str.h"
 #include "proto/ask.h"
 
+#define MEDIUM_TOKENS 1000u /* an image or a sound comes to about so many */
+
 static struct js_value
 body_object(struct str body)
 {
@@ -165,11 +167,12 @@ ask_needs(const struct ask *ask, struct ask_needs *out)
     struct js_value key, value;
     struct js_iter it;
 
-    *out = (struct ask_needs){0};
-    if (ask->endpoint == ENDPOINT_EMBEDDINGS) {
+    *out = (struct ask_needs){.output_tokens = ask->has_output_cap ? ask->output_cap : 0};
+    if (ask->endpoint == ENDPOINT_EMBEDDINGS)
         need(out, ASK_NEED_EMBEDDINGS);
-        return;
-    }
-    for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);)
-        member_look(key, value, out);
+    else
+        for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);)
+            member_look(key, value, out);
+    out->input_tokens = (ask->body.len - out->media_bytes) / ASK_BYTES_PER_TOKEN + 1 +
+                        (uint64_t)out->media_count * MEDIUM_TOKENS;
 }

@@ -99,12 +99,13 @@ place_next(const struct route_table *table, const struct route_ask *ask, struct 
             walk->first_known = true;
         }
         if (ask->no_dearer && is_dearer(table->conf, &place, &walk->first)) {
-            tell(ask, &(struct route_event){.step = ROUTE_STEP_CHANNEL,
-                                            .out = ROUTE_OUT_DEARER,
-                                            .rule_idx = CONF_NONE,
-                                            .model_idx = place.model_idx,
-                                            .channel_idx = place.channel_idx,
-                                            .upstream_idx = CONF_NONE});
+            if (!walk->quiet)
+                tell(ask, &(struct route_event){.step = ROUTE_STEP_CHANNEL,
+                                                .out = ROUTE_OUT_DEARER,
+                                                .rule_idx = CONF_NONE,
+                                                .model_idx = place.model_idx,
+                                                .channel_idx = place.channel_idx,
+                                                .upstream_idx = CONF_NONE});
             continue;
         }
         walk->place = place;
@@ -117,12 +118,11 @@ enum route_result
 channel_choose(const struct route_table *table, const struct route_ask *ask,
                const struct channels *channels, size_t model_idx, uint16_t *channel_idx)
 {
-    struct walk walk = {.channels = channels, .model_idx = (uint16_t)model_idx};
-    struct route_ask quiet = *ask;
+    struct walk walk = {
+        .channels = channels, .model_idx = (uint16_t)model_idx, .quiet = true};
     bool found = false;
 
-    quiet.trace = NULL;
-    while (place_next(table, &quiet, &walk)) {
+    while (place_next(table, ask, &walk)) {
         const struct route_list *list =
             list_of(table, walk.place.channel_idx, model_idx, ask->protocol);
 
@@ -256,12 +256,11 @@ model_next(const struct collect *c, size_t *at, uint16_t *model_idx)
 static unsigned
 places_behind(const struct collect *c, struct walk walk, size_t at)
 {
-    struct route_ask quiet = *c->ask;
     unsigned count = 0;
 
-    quiet.trace = NULL;
+    walk.quiet = true;
     do {
-        while (count < LEFT_FOR_OTHERS_MAX && place_next(c->table, &quiet, &walk))
+        while (count < LEFT_FOR_OTHERS_MAX && place_next(c->table, c->ask, &walk))
             count += list_has_usable(c->table, c->ask,
                                      list_of(c->table, walk.place.channel_idx,
                                              walk.place.model_idx, c->ask->protocol));
@@ -273,7 +272,7 @@ places_behind(const struct collect *c, struct walk walk, size_t at)
 static void
 collect_all(const struct collect *c, bool down)
 {
-    struct walk walk = {.channels = c->channels};
+    struct walk walk = {.channels = c->channels, .quiet = down};
 
     for (size_t at = 0; model_next(c, &at, &walk.model_idx);) {
         walk.at = 0;

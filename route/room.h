@@ -3,7 +3,8 @@
  *
  *     table.c   the table: a list of upstreams for every channel, model and protocol
  *     plan.c    from what was asked for to the plan
- *     rights.c  what a key may use
+ *     key.c     what a key may use, from its slot in the region
+ *     rights.c  the same, as it is asked about
  *     rule.c    the routing rules
  *     auto.c    the model, where the caller leaves it to us
  *     order.c   the order of the upstreams of a channel
@@ -85,6 +86,7 @@ struct walk {
     const struct channels *channels;
     uint16_t model_idx;
     size_t at; /* of the next channel */
+    bool quiet; /* tell no trace */
     bool first_known;
     struct place first;
     struct place place; /* where the walk is */

@@ -534,7 +534,7 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
         refuse(call, &error);
         return;
     }
-    call->input_estimate = call->ask.body.len / CHOOSE_BYTES_PER_TOKEN + 1;
+    call->input_estimate = call->ask.body.len / ASK_BYTES_PER_TOKEN + 1;
     if (!admit_limits(call, &error) || !choose_route(call, auth->extra, channel, &error)) {
         refuse(call, &error);
         return;

@@ -9,7 +9,6 @@
 #include "worker/feed.h"
 #include "worker/stay.h"
 
-#define TOKENS_OF_MEDIUM 1000u /* of an image or a sound, about */
 #define LIST_BYTES 320
 
 _Static_assert((int)ASK_NEED_TOOLS == (int)CONF_CAN_TOOLS &&
@@ -20,68 +19,6 @@ _Static_assert((int)ASK_NEED_TOOLS == (int)CONF_CAN_TOOLS &&
                    (int)ASK_NEED_EMBEDDINGS == (int)CONF_CAN_EMBEDDINGS &&
                    (int)ASK_NEED_COUNT == (int)CONF_CAN_COUNT,
                "the rooms' words for the same");
-
-/* ---- the key's rights ---- */
-
-static size_t
-key_globs(const struct key_extra *extra, struct str globs[CHOOSE_GLOBS_MAX])
-{
-    const char *at = extra ? extra->models : NULL;
-    size_t count = 0;
-
-    while (extra && count < extra->model_count && count < CHOOSE_GLOBS_MAX) {
-        globs[count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
-        at += globs[count++].len + 1;
-    }
-    return count;
-}
-
-static size_t
-key_channels(const struct worker *w, const struct key_slot *key, uint16_t out[KEY_CHANNELS_MAX])
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < KEY_CHANNELS_MAX; i++) {
-        uint16_t name = atomic_load_explicit(&key->channel[i], memory_order_relaxed);
-
-        if (name == 0)
-            break;
-        if (name < w->channel_of_name_count && w->channel_of_name[name] >= 0)
-            out[count++] = (uint16_t)w->channel_of_name[name];
-    }
-    return count;
-}
-
-static struct str
-extra_text(const char text[KEY_NAME_BYTES])
-{
-    return (struct str){text, strnlen(text, KEY_NAME_BYTES)};
-}
-
-bool
-choose_key(const struct worker *w, const struct key_slot *key, const struct key_extra *extra,
-           struct choose_key *out, struct route_ask *ask)
-{
-    uint32_t flags = atomic_load_explicit(&key->flags, memory_order_relaxed);
-
-    ask->channels = out->channels;
-    ask->channel_count = key_channels(w, key, out->channels);
-    ask->model_globs = out->globs;
-    ask->model_glob_count = key_globs(extra, out->globs);
-    ask->no_dearer = (flags & KEY_NO_DEARER) != 0;
-    ask->sibling = (flags & KEY_SIBLING) != 0;
-    if (extra != NULL) {
-        ask->key_name = extra_text(extra->name);
-        ask->project = extra_text(extra->project);
-    }
-    if (extra != NULL && extra->has_weights != 0) {
-        out->weights =
-            (struct route_weights){extra->latency_u, extra->cost_u, extra->quality_u};
-        ask->weights = &out->weights;
-    }
-    return ask->channel_count > 0 ||
-           atomic_load_explicit(&key->channel[0], memory_order_relaxed) == 0;
-}
 
 /* ---- what the request needs ---- */
 
@@ -110,10 +47,7 @@ find_needs(const struct call *call, struct route_ask *ask)
         conf_auto_index(conf, route_split(conf, ask->model, &channel)) == CONF_NONE)
         return;
     ask_needs(&call->ask, &found);
-    ask->needs.can = found.needs;
-    ask->needs.input_tokens = (call->ask.body.len - found.media_bytes) / CHOOSE_BYTES_PER_TOKEN +
-                              1 + (uint64_t)found.media_count * TOKENS_OF_MEDIUM;
-    ask->needs.output_tokens = call->ask.has_output_cap ? call->ask.output_cap : 0;
+    ask->needs = (struct route_needs){found.needs, found.input_tokens, found.output_tokens};
 }
 
 /* ---- refusals ---- */
@@ -233,7 +167,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
 {
     struct worker *w = call->worker;
     uint64_t seed = call_id_seed(call->id);
-    struct choose_key key;
+    struct route_key key;
     struct route_affinity affinity;
     struct route_ask ask = {
         .model = call->ask.model,
@@ -245,7 +179,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     };
     enum route_result result = ROUTE_CHANNEL_NOT_ALLOWED;
 
-    if (choose_key(w, call->key, extra, &key, &ask)) {
+    if (route_key_read(call->key, extra, &w->channel_names, &key, &ask)) {
         find_needs(call, &ask);
         if (stay_find(call, &affinity))
             ask.affinity = &affinity;

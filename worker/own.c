@@ -6,11 +6,11 @@
 #include "base/jw.h"
 #include "base/str.h"
 #include "proto/models.h"
+#include "route/key.h"
 #include "shm/account.h"
 #include "shm/health.h"
 #include "worker/call.h"
 #include "worker/callid.h"
-#include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/receipt.h"
 
@@ -84,11 +84,11 @@ static size_t
 visible_models(const struct worker *w, const struct auth *auth, struct models_entry *entries)
 {
     static uint16_t found[MODELS_MAX]; /* one thread a process */
-    struct choose_key key;
+    struct route_key key;
     struct route_ask ask = {.channel_named = STR_NONE};
     size_t count, total = 0;
 
-    if (!choose_key(w, auth->key, auth->extra, &key, &ask))
+    if (!route_key_read(auth->key, auth->extra, &w->channel_names, &key, &ask))
         return 0;
     count = MIN(route_models(w->routes, &ask, found, MODELS_MAX), (size_t)MODELS_MAX);
     for (size_t i = 0; i < count; i++)

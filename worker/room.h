@@ -32,6 +32,7 @@
 #include "proto/meter.h"
 #include "proto/proto.h"
 #include "proto/sse.h"
+#include "route/key.h"
 #include "route/route.h"
 #include "shm/call_id.h"
 #include "shm/hold.h"
@@ -85,8 +86,7 @@ struct worker {
     uint64_t health_ms;
     /* Name ids by index of the configuration, and the way back for channels. */
     uint16_t *model_name, *family_name, *channel_name, *rule_name;
-    int16_t *channel_of_name; /* by name id; -1 */
-    uint32_t channel_of_name_count;
+    struct route_names channel_names; /* by name id */
     struct tls_server *tls_server;
     struct tls_client **tls_clients; /* one a CA file */
     const char **tls_client_ca;

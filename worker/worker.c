@@ -248,7 +248,6 @@ make_tables(struct worker *w)
     size_t upstreams = MAX(conf->upstream_count, 1u), models = MAX(conf->model_count, 1u);
     size_t channels = MAX(conf->channel_count, 1u);
 
-    w->channel_of_name_count = UINT16_MAX + 1u;
     w->pools = calloc(upstreams, sizeof *w->pools);
     w->health = calloc(upstreams, sizeof *w->health);
     w->tls_clients = calloc(upstreams, sizeof *w->tls_clients);
@@ -257,14 +256,12 @@ make_tables(struct worker *w)
     w->family_name = calloc(models, sizeof *w->family_name);
     w->channel_name = calloc(channels, sizeof *w->channel_name);
     w->rule_name = calloc(MAX(conf->rule_count, 1u), sizeof *w->rule_name);
-    w->channel_of_name = malloc(w->channel_of_name_count * sizeof *w->channel_of_name);
     w->head_buf = malloc(HEAD_BYTES_MAX);
     w->routes = route_table_make(conf);
     if (!w->pools || !w->health || !w->tls_clients || !w->tls_client_ca || !w->model_name ||
-        !w->family_name || !w->channel_name || !w->rule_name || !w->channel_of_name ||
-        !w->head_buf || !w->routes)
+        !w->family_name || !w->channel_name || !w->rule_name || !w->head_buf || !w->routes ||
+        !route_names_make(conf, w->region, &w->channel_names))
         return -ENOMEM;
-    memset(w->channel_of_name, 0xff, w->channel_of_name_count * sizeof *w->channel_of_name);
     for (size_t i = 0; i < conf->upstream_count; i++)
         pool_init(&w->pools[i], w, i, tls_client_for(w, &conf->upstreams[i]));
     for (size_t i = 0; i < conf->upstream_count; i++)
@@ -279,11 +276,8 @@ make_tables(struct worker *w)
         w->rule_name[i] = name_intern(w->region, conf->rules[i].name);
     w->routes_need = choose_conf_needs(conf);
     w->routes_stay = conf->limits.affinity_ms > 0 && route_has_choice(w->routes);
-    for (size_t i = 0; i < conf->channel_count; i++) {
+    for (size_t i = 0; i < conf->channel_count; i++)
         w->channel_name[i] = name_intern(w->region, conf->channels[i].name);
-        if (w->channel_name[i] != 0)
-            w->channel_of_name[w->channel_name[i]] = (int16_t)i;
-    }
     return 0;
 }
 

@@ -1,0 +1,91 @@
+#include "route/key.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/names.h"
+
+#define NAME_IDS (UINT16_MAX + 1u)
+
+bool
+route_names_make(const struct conf *conf, struct region *region, struct route_names *out)
+{
+    out->channel = malloc(NAME_IDS * sizeof(*out->channel));
+    if (out->channel == NULL)
+        return false;
+    memset(out->channel, 0xff, NAME_IDS * sizeof(*out->channel));
+    for (size_t i = 0; i < conf->channel_count; i++) {
+        uint16_t id = name_intern(region, conf->channels[i].name);
+
+        if (id != 0)
+            out->channel[id] = (int16_t)i;
+    }
+    return true;
+}
+
+void
+route_names_free(struct route_names *names)
+{
+    free(names->channel);
+    names->channel = NULL;
+}
+
+static size_t
+key_globs(const struct key_extra *extra, struct str globs[ROUTE_GLOBS_MAX])
+{
+    const char *at = extra != NULL ? extra->models : NULL;
+    size_t count = 0;
+
+    while (extra != NULL && count < extra->model_count && count < ROUTE_GLOBS_MAX) {
+        globs[count] = (struct str){at, strnlen(at, KEY_MODELS_BYTES)};
+        at += globs[count++].len + 1;
+    }
+    return count;
+}
+
+static size_t
+key_channels(const struct key_slot *key, const struct route_names *names,
+             uint16_t out[KEY_CHANNELS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < KEY_CHANNELS_MAX; i++) {
+        uint16_t name = atomic_load_explicit(&key->channel[i], memory_order_relaxed);
+
+        if (name == 0)
+            break;
+        if (names->channel[name] >= 0)
+            out[count++] = (uint16_t)names->channel[name];
+    }
+    return count;
+}
+
+static struct str
+extra_text(const char text[KEY_NAME_BYTES])
+{
+    return (struct str){text, strnlen(text, KEY_NAME_BYTES)};
+}
+
+bool
+route_key_read(const struct key_slot *key, const struct key_extra *extra,
+               const struct route_names *names, struct route_key *out, struct route_ask *ask)
+{
+    uint32_t flags = atomic_load_explicit(&key->flags, memory_order_relaxed);
+
+    ask->channels = out->channels;
+    ask->channel_count = key_channels(key, names, out->channels);
+    ask->model_globs = out->globs;
+    ask->model_glob_count = key_globs(extra, out->globs);
+    ask->no_dearer = (flags & KEY_NO_DEARER) != 0;
+    ask->sibling = (flags & KEY_SIBLING) != 0;
+    if (extra != NULL) {
+        ask->key_name = extra_text(extra->name);
+        ask->project = extra_text(extra->project);
+    }
+    if (extra != NULL && extra->has_weights != 0) {
+        out->weights = (struct route_weights){extra->latency_u, extra->cost_u, extra->quality_u};
+        ask->weights = &out->weights;
+    }
+    return ask->channel_count > 0 ||
+           atomic_load_explicit(&key->channel[0], memory_order_relaxed) == 0;
+}
