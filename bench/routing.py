@@ -82,7 +82,11 @@ upstream "u%d" {
         return self.file("routes.conf", text + """
 model "sim-chat" { input = 3  output = 15  context = 1000000  max-output = 4096 }
 channel "bench" { use = {"u0", "u1", "u2"}  public = true }
-limits { connections = 19000  requests-per-connection = 4000000000 }
+limits {
+    connections = 19000  requests-per-connection = 4000000000
+    # Of the load generator's connections some are hardly ever used.
+    time-headers = 1h  time-idle = 1h
+}
 """)
 
     def launch(self, argv, env=None):

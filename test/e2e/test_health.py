@@ -347,3 +347,40 @@ def test_refused_probe(start, start_sim, sims):
     assert (upstream(server)["why"], upstream(server)["probes"]) == ("auth", 1)
     assert server.key().chat()["x-turnpike-upstream"] == "u1", "no call has met it"
     assert server.log().count("upstream.refuses-credential") == 1
+
+
+# ---- one of three ----
+
+ONE_OF_THREE = {
+    "refuse": None, "hang": {"delay": 30000}, "500": {"status": 500}, "429": {"status": 429},
+    "error-in-200": {"error-in-200": 1}, "cut": {"cut": 0},
+}
+
+
+@pytest.mark.parametrize("how", ONE_OF_THREE)
+def test_one_of_three_fails_and_nobody_notices(start, start_sim, sims, how):
+    """As bench/routing.py has it, with fewer calls."""
+    bad, stream = start_sim(), how == "cut"
+    if ONE_OF_THREE[how] is not None:
+        bad.faults(ONE_OF_THREE[how])
+    port = bad.port if ONE_OF_THREE[how] is not None else rig.unused_port()
+    server = start(conf_of(sims[0].port, sims[1].port, port, weights=[1, 1, 1]), workers=WORKERS)
+    key, failed, served = server.key(), [], []
+
+    def caller():
+        for _ in range(50):
+            answer = key.chat(stream=stream)
+            (served if answer.status == 200 else failed).append(answer["x-turnpike-upstream"])
+
+    callers = [threading.Thread(target=caller) for _ in range(8)]
+    for thread in callers:
+        thread.start()
+    rig.wait_for(lambda: upstream(server, "u2")["state"] != "closed", what="the circuit to open")
+    rig.wait_for(lambda: upstream(server, "u2")["in_flight"] <= 1, what="what began before to end")
+    known = len(bad.calls())
+    for thread in callers:
+        thread.join()
+    assert failed == [] and len(served) == 400 and set(served) == {"u0", "u1"}
+    assert abs(served.count("u0") - 200) < 100, "the others share its calls"
+    assert overlap(bad.calls()[known:]) <= 1
+    assert key.spent() > 0
