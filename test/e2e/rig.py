@@ -47,6 +47,17 @@ def unused_port():
         return s.getsockname()[1]
 
 
+def stop_listening(listener, thread):
+    """Ends the thread that accepts, and then closes: one that was about to accept would otherwise do
+    so from whatever listener gets the same descriptor next."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    thread.join(5)
+    listener.close()
+
+
 def scratch_folder():
     return tempfile.mkdtemp(prefix="turnpike-e2e-", dir=SCRATCH)
 

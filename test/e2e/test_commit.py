@@ -280,7 +280,8 @@ class Says:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.answer = answer
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self):
         while True:
@@ -299,7 +300,7 @@ class Says:
                 connection.sendall(self.answer)
 
     def stop(self):
-        self.listener.close()
+        rig.stop_listening(self.listener, self.thread)
 
 
 @pytest.mark.parametrize("error,again", [

@@ -346,7 +346,7 @@ class Scripted:
                 pass
 
     def stop(self):
-        self.listener.close()
+        rig.stop_listening(self.listener, self.thread)
         for connection in self.open:
             connection.close()
 

@@ -46,7 +46,8 @@ class Scripted:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.scripts = scripts
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self):
         n = 0
@@ -72,7 +73,7 @@ class Scripted:
                 pass
 
     def stop(self):
-        self.listener.close()
+        rig.stop_listening(self.listener, self.thread)
 
 
 def read_request(connection):
