@@ -93,8 +93,11 @@ record_tally_take(struct block_record *r)
         rec->basis = BASIS_SWEPT;
         tally = record_tally_of(rec, r->charge_ucr);
     }
-    if (tally == NULL)
+    if (tally == NULL) { /* there was no progress: it used nothing */
+        memset(r->count, 0, sizeof(r->count)); /* a batch's items are used again */
+        r->tier = r->service = r->discount = 0;
         return;
+    }
     memcpy(r->count, tally->count, sizeof(r->count));
     r->tier = tally->tier;
     r->service = tally->service;

@@ -100,6 +100,29 @@ swept_once(void **state)
     world_audit(&w);
 }
 
+/* What was never sent used nothing, whatever the batch before had at its place. */
+static void
+swept_unused(void **state)
+{
+    struct js_value result;
+    char id[CALL_ID_LEN + 1], request[160];
+    uint32_t slot;
+
+    (void)state;
+    assert_int_equal(world_take(&w, 0, 1, CREDITS(4), &slot), HOLD_OK);
+    world_settle(&w, 0, slot, CREDITS(1)); /* has tokens */
+    assert_int_equal(world_commit(&w), 0);
+    assert_int_equal(world_take(&w, 2, 1, CREDITS(40), &slot), HOLD_OK);
+    call_id_text(hold_record(&w.table[2], slot)->call_id, id);
+    world_kill_worker(&w, 2);
+    assert_int_equal(world_commit(&w), 0);
+    snprintf(request, sizeof(request), "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\"}}", id);
+    result = ask_ok(&w, request);
+    assert_int_equal(money_of(result, "charge"), 0);
+    assert_int_equal(number_of(js_get(result, STR("tokens")), "input"), 0);
+    assert_int_equal(number_of(js_get(result, STR("tokens")), "output"), 0);
+}
+
 /* A worker that stands in CLAIM: its account is left alone, and recounted once it has moved on. */
 static void
 living_claim_is_waited_for(void **state)
@@ -494,6 +517,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(dead_in_every_state),  TEST(swept_once),
+        TEST(swept_unused),
         TEST(living_claim_is_waited_for), TEST(power_cut),
         TEST(foreign_memory),       TEST(wrong_words_are_repaired),
         TEST(hostile_slots),        TEST(overflowing_charges),
