@@ -45,7 +45,8 @@ upstream "up%d" {
         return self.file("routes.conf", text + """
 model "sim-chat" { input = 3  output = 15  context = 1000000  max-output = 4096 }
 channel "bench" { use = {"up0", "up1", "up2"} }
-limits { requests-per-connection = 4000000000 }
+# All calls are the same: they would count as one conversation.
+limits { requests-per-connection = 4000000000  affinity = 0s }
 """)
 
 

@@ -26,7 +26,7 @@
 
 /* What speaks against an upstream. */
 enum health_class {
-    HEALTH_AUTH = 0, /* 401, 402: the credential is refused, or cannot pay */
+    HEALTH_AUTH = 0, /* 401, 402, no quota left: the credential is refused, or cannot pay */
     HEALTH_DENIED,   /* 403: refused; perhaps only for what was asked */
     HEALTH_RATE,     /* 429 */
     HEALTH_OVERLOAD, /* 503, 529 */

@@ -80,6 +80,8 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
     settle_attempt(call, reason, call->upstream_status);
     if (reason == REASON_ERROR_EVENT && error_is_of_request(error->kind))
         feed_failed(call, REASON_STATUS, 400); /* what it said, if not how */
+    else if (error->kind == ERROR_QUOTA)
+        feed_failed(call, REASON_STATUS, 402); /* some say 429: but no waiting helps */
     else
         feed_failed(call, reason, call->upstream_status);
     if (uc != NULL)

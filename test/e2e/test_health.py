@@ -199,7 +199,9 @@ def test_a_retry_after_of_a_day_is_ten_minutes(world):
     assert 595 < seconds_until(upstream(world.server)["until"]) <= 600
 
 
-@pytest.mark.parametrize("sim", [{"status": 401}, {"status": 402, "quota": 1}], ids=["401", "402"])
+@pytest.mark.parametrize("sim", [
+    {"status": 401}, {"status": 402, "quota": 1}, {"status": 429, "quota": 1, "retry-after": 1}],
+    ids=["401", "402", "429-quota"])
 def test_refused_credential_is_set_aside(world, sim):
     world.bad.faults(sim)
     world.calls(15)
