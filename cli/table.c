@@ -234,6 +234,8 @@ show_call(struct js_value result)
         {"id", "call", false},
         {"tenant_name", "tenant", false},
         {"key", "key", false},
+        {"asked", "asked for", false},
+        {"rule", "rule", false},
         {"model", "model", false},
         {"model_reported", "reported as", false},
         {"channel", "channel", false},

@@ -76,6 +76,8 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     jw_key_u64(jw, "tenant", r->tenant_id);
     jw_key_cstr(jw, "tenant_name", command_tenant_name(command, r->tenant_id));
     jw_key_u64(jw, "key", rec->key_id);
+    query_write_name(command, "asked", r->asked != 0 ? r->asked : r->model);
+    query_write_name(command, "rule", r->rule);
     query_write_name(command, "model", r->model);
     jw_key_str(jw, "model_reported",
                (struct str){rec->model_reported, strnlen(rec->model_reported, RECORD_MODEL_BYTES)});

@@ -33,9 +33,13 @@ settle_candidate(struct call *call)
     r->model = w->model_name[candidate->model_idx];
     r->family = w->family_name[candidate->model_idx];
     r->channel = w->channel_name[candidate->channel_idx];
+    r->asked = call->asked_name;
     r->flags &= ~(uint32_t)RECORD_SIBLING;
-    if (candidate->model_idx != call->plan.model_idx)
+    if (candidate->model_idx != call->plan.model_idx) {
         r->flags |= RECORD_SIBLING;
+        if (r->asked == 0)
+            r->asked = w->model_name[call->plan.model_idx];
+    }
 }
 
 void
@@ -51,7 +55,6 @@ settle_begin(struct call *call)
     r->project_id = call->key->project_id;
     r->key_idx = call->key_idx;
     r->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
-    r->asked = call->asked_name;
     r->rule = call->plan.rule_idx == CONF_NONE ? 0 : w->rule_name[call->plan.rule_idx];
     r->protocol = call->protocol;
     r->endpoint = call->endpoint;
