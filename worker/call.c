@@ -81,10 +81,14 @@ call_on_timer(struct wheel_timer *timer)
 {
     struct call *call = CONTAINER_OF(timer, struct call, timer);
 
+    bool over = worker_now_ms(call->worker) >= call->deadline_ms;
+
     if (call->state == CALL_HOLD_WAIT)
         forward_begin(call);
+    else if (call->state == CALL_EXTEND_WAIT && call->hold_busy && !over)
+        stream_wait_again(call);
     else
-        relay_timed_out(call, worker_now_ms(call->worker) >= call->deadline_ms);
+        relay_timed_out(call, over);
 }
 
 void
@@ -433,6 +437,7 @@ call_held(struct call *call)
     struct worker *w = call->worker;
 
     call->held = true;
+    call->hold_tries = 0;
     call->held_ucr = hold_amount_ucr(&w->holds, call->slot);
     stat_add(w->stats, STAT_CALLS, 1);
     stat_add(w->stats, STAT_CALLS_OPEN, 1);
@@ -450,6 +455,16 @@ call_held(struct call *call)
     forward_next(call);
 }
 
+bool
+call_try_again(struct call *call)
+{
+    if (call->hold_tries == HOLD_TRIES)
+        return false;
+    call->hold_tries++;
+    call_set_timer(call, call->hold_tries > HOLD_TRIES_OFTEN ? HOLD_TRY_SLOW_MS : HOLD_TRY_MS);
+    return true;
+}
+
 void
 forward_begin(struct call *call)
 {
@@ -461,10 +476,9 @@ forward_begin(struct call *call)
         call_held(call);
         return;
     }
-    if (result == HOLD_BUSY && call->hold_tries++ < HOLD_TRIES) {
+    if (result == HOLD_BUSY && call_try_again(call)) {
         if (call->state != CALL_HOLD_WAIT)
             call_set_state(call, CALL_HOLD_WAIT);
-        call_set_timer(call, call->hold_tries > HOLD_TRIES_OFTEN ? HOLD_TRY_SLOW_MS : HOLD_TRY_MS);
         return;
     }
     hold_error(result, &ask, &error);
@@ -562,9 +576,8 @@ call_look_at_waiting(struct worker *w)
         if (call->state == CALL_ANNOUNCED && hold_announced(&w->holds, call->slot)) {
             list_remove(&call->waiting_node);
             forward_next(call);
-        } else if (call->state == CALL_EXTEND_WAIT && settle_durable(call)) {
-            list_remove(&call->waiting_node);
-            stream_paid(call);
+        } else if (call->state == CALL_EXTEND_WAIT && !call->hold_busy) {
+            stream_wait_again(call);
         } else if (call->state == CALL_COMMIT_WAIT && settle_committed(call)) {
             list_remove(&call->waiting_node);
             relay_committed(call);

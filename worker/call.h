@@ -48,6 +48,9 @@ void call_end_all(struct worker *w);
 /* A hold question for this call's chain. */
 struct hold_ask call_hold_ask(const struct call *call, int64_t amount_ucr);
 
+/* A hold could not be taken at the moment: sets the timer for another try. False after too many. */
+bool call_try_again(struct call *call) MUST_CHECK;
+
 /* Moves the call's timer, but never past the call's own deadline. */
 void call_set_timer(struct call *call, uint64_t ms);
 

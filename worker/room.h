@@ -165,8 +165,8 @@ enum call_state {
     CALL_SENT,         /* the request is out; a stream's beginning is held back */
     CALL_WHOLE,        /* reads an answer that is sent on when it is complete */
     CALL_STREAM,       /* the client has its head; events flow */
-    CALL_EXTEND_WAIT,  /* mode reserve: a stream's next events wait until the further hold that pays
-                        * for them is durable (stream_wait.h) */
+    CALL_EXTEND_WAIT,  /* a stream's next events wait for the further hold that pays for them, in mode
+                        * reserve until it is durable (stream_wait.h) */
     CALL_COMMIT_WAIT,  /* mode strict: settled; the answer's end waits until it is durable */
     CALL_OVER,
     CALL_STATE_COUNT
@@ -200,6 +200,7 @@ struct call {
     bool dispatched;          /* the attempt's request is out: the provider may bill it */
     uint8_t pass;             /* enum health_pass of the attempt */
     uint8_t hold_tries;
+    bool hold_busy;           /* a further hold could not be taken at the moment */
     uint8_t then;             /* enum stream_then, in CALL_EXTEND_WAIT */
     uint8_t then_reason;      /* enum record_reason, of STREAM_BREAK */
     uint16_t upstream_status; /* of the answer being read */

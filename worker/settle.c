@@ -68,7 +68,7 @@ settle_begin(struct call *call)
 }
 
 /* One more slot for the same call. */
-static bool
+static enum hold_result
 extend(struct call *call, int64_t missing_ucr, bool announce)
 {
     struct hold_table *holds = &call->worker->holds;
@@ -76,9 +76,10 @@ extend(struct call *call, int64_t missing_ucr, bool announce)
     struct record *r;
     uint32_t slot;
     int64_t step_ucr = missing_ucr, more_ucr;
+    enum hold_result result;
 
     if (call->extension_count == CALL_EXTENSIONS_MAX)
-        return false;
+        return HOLD_NO_CREDIT;
     /* A good piece at once, or else the bare need. */
     if (price_worst(call_price(call), 0, call->worker->limits->hold_output_tokens, &more_ucr))
         step_ucr = MAX(missing_ucr, MIN(more_ucr, ACCOUNT_UCR_MAX >> CALL_EXTENSIONS_MAX)
@@ -86,8 +87,9 @@ extend(struct call *call, int64_t missing_ucr, bool announce)
     ask = call_hold_ask(call, step_ucr);
     if (hold_take(holds, &ask, &slot) != HOLD_OK) {
         ask = call_hold_ask(call, missing_ucr);
-        if (hold_take(holds, &ask, &slot) != HOLD_OK)
-            return false;
+        result = hold_take(holds, &ask, &slot);
+        if (result != HOLD_OK)
+            return result;
     }
     r = hold_record(holds, slot);
     *r = *hold_record(holds, call->slot);
@@ -100,7 +102,7 @@ extend(struct call *call, int64_t missing_ucr, bool announce)
     call->held_ucr += hold_amount_ucr(holds, slot);
     if (announce && hold_announce(holds, slot))
         worker_wake_ledger(call->worker);
-    return true;
+    return HOLD_OK;
 }
 
 /* What is held by slots that are on the disk; the first was before the call was sent on. */
@@ -154,10 +156,17 @@ settle_progress(struct call *call, const struct price_count *count)
 {
     bool reserve = call->worker->inherit->durability == DURABILITY_RESERVE;
     int64_t cost_ucr = cost_of(call, count);
+    enum hold_result result = HOLD_OK;
 
     if (cost_ucr <= call->progress_ucr)
         return SETTLE_PAID;
-    if (cost_ucr > call->held_ucr && !extend(call, cost_ucr - call->held_ucr, reserve)) {
+    if (cost_ucr > call->held_ucr)
+        result = extend(call, cost_ucr - call->held_ucr, reserve);
+    /* Its account is being counted, or the ledger process is behind: neither is out of credits. */
+    call->hold_busy = result == HOLD_BUSY || result == HOLD_NO_SLOT;
+    if (call->hold_busy)
+        return SETTLE_PAID_SOON;
+    if (result != HOLD_OK) {
         store_progress(call, reserve ? durable_ucr(call) : call->held_ucr);
         return SETTLE_UNPAID;
     }
@@ -216,7 +225,7 @@ charge_of(struct call *call, const struct settle_end *end, struct record *r)
     if (cost_ucr > call->held_ucr) {
         int64_t most_ucr = MAX(MIN(cost_ucr, believed_ucr(call, count)), call->held_ucr);
 
-        if (most_ucr > call->held_ucr && !extend(call, most_ucr - call->held_ucr, false))
+        if (most_ucr > call->held_ucr && extend(call, most_ucr - call->held_ucr, false) != HOLD_OK)
             most_ucr = call->held_ucr;
         if (cost_ucr > most_ucr) {
             r->flags |= RECORD_USAGE_OVER_HOLD;

@@ -25,8 +25,8 @@ settle_count(const struct usage *usage)
 
 enum settle_paid {
     SETTLE_PAID = 0,
-    /* Mode reserve: by a further hold that was just taken, and is not durable yet. Progress stays
-     * where it is: ask again when settle_durable(). */
+    /* A further hold was just taken and is not durable yet (mode reserve); or, when call->hold_busy, it
+     * could not be taken at the moment. Progress stays where it is: ask again. */
     SETTLE_PAID_SOON,
     SETTLE_UNPAID, /* there is no further hold to be had: the stream must be stopped */
     SETTLE_PAID_COUNT

@@ -10,12 +10,13 @@ stream_unpaid(struct call *call)
 {
     struct price_count count;
 
-    if (call->worker->inherit->durability != DURABILITY_RESERVE)
+    if (call->worker->inherit->durability != DURABILITY_RESERVE && !call->hold_busy)
         return false;
     if (!call->head_sent && !call->meter.answered) /* nothing of it is the caller's to pay yet */
         return false;
     count = stream_count(call);
-    return settle_progress(call, &count) != SETTLE_PAID && !settle_durable(call);
+    return settle_progress(call, &count) != SETTLE_PAID &&
+           (call->hold_busy || !settle_durable(call));
 }
 
 bool
@@ -31,6 +32,16 @@ stream_keep(struct call *call, struct gather *g)
     return kept;
 }
 
+/* For the ledger process, until the call's own deadline, or for another try. False after too many. */
+static bool
+wait_more(struct call *call)
+{
+    if (call->hold_busy)
+        return call_try_again(call);
+    call_set_timer(call, call->worker->limits->call_ms);
+    return true;
+}
+
 bool
 stream_wait(struct call *call, struct gather *g)
 {
@@ -42,7 +53,7 @@ stream_wait(struct call *call, struct gather *g)
     call->then = STREAM_READ_ON;
     call->wait_len = call->body.len;
     list_push_back(&w->waiting, &call->waiting_node);
-    call_set_timer(call, w->limits->call_ms);
+    (void)wait_more(call);
     if (call->uconn)
         conn_read_stop(&call->uconn->conn);
     return true;
@@ -100,22 +111,41 @@ go_on(struct call *call, const struct buf *last)
     }
 }
 
-void
-stream_paid(struct call *call)
+/* Sends what was kept, and does what follows. May end the call. */
+static void
+wait_end(struct call *call)
 {
     struct gather g = {.count = 0};
     struct buf last;
 
-    ASSERT(call->state == CALL_EXTEND_WAIT && call->wait_len <= call->body.len);
+    ASSERT(call->wait_len <= call->body.len);
+    list_remove(&call->waiting_node);
+    call->hold_tries = 0;
     buf_init(&last, 2u * SSE_EVENT_LEN_MAX);
     if (call->body.len > call->wait_len)
         buf_add(&last, call->body.ptr + call->wait_len, call->body.len - call->wait_len);
     call->body.len = call->wait_len;
     call_set_state(call, call->head_sent ? CALL_STREAM : CALL_SENT);
-    /* One hold covered all that was kept, so this does not wait again. */
+    /* It is paid for, so this does not wait again. */
     if (stream_flush(call, &g))
         go_on(call, &last);
     buf_free(&last);
+}
+
+void
+stream_wait_again(struct call *call)
+{
+    struct proto_error error;
+
+    ASSERT(call->state == CALL_EXTEND_WAIT);
+    if (!stream_unpaid(call)) {
+        wait_end(call);
+    } else if (!wait_more(call)) {
+        error_set(&error, ERROR_UNAVAILABLE, NULL, NULL,
+                  "turnpike: the books are busy; what was relayed is charged");
+        error.retry_after_s = 1;
+        stream_wait_over(call, &error);
+    }
 }
 
 void

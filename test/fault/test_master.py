@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 
+import pytest
 import rig
 from rig import Ask, Calls, call_now, ucr
 
@@ -315,6 +316,49 @@ def test_calls_wait_for_a_ledger_that_died_while_it_counted(make_server):
     assert 1 < time.monotonic() - started < 4 * rig.SLOW
     rig.kill(server.ledger_pid())
     assert server.quiet_audit()["records"] == 12
+
+
+def start_open_stream(server, key):
+    """A stream that will need further holds, soon after it began."""
+    ask = Ask("chat", "sim-open", stream=True, words=200, gap=20)
+    calls = Calls(server, key, [ask])
+    rig.wait_for("words", 20, lambda: len(calls.running[0].events()) > 3)
+    return calls
+
+
+@pytest.mark.parametrize("durability", ["relaxed", "reserve"])
+def test_stream_waits_for_a_ledger_that_died_while_it_counted(make_server, durability):
+    """It needs a further hold of an account that is frozen: that is not out of credits."""
+    server = make_server(workers=1, durability=durability)
+    key = acme(server)
+    calls = start_open_stream(server, key)
+    pid = server.ledger_pid()
+    rig.kill(pid, signal.SIGSTOP)
+    server.freeze_account()
+    time.sleep(1)
+    stopped_at = len(calls.running[0].events())
+    assert stopped_at < 60 and not calls.done()  # a good two seconds of it are paid for
+    rig.kill(pid)
+    (answer,) = calls.join()
+    assert answer.complete and len(answer.events()) == 201, answer
+    books = server.quiet_audit()
+    assert ucr(books["spent"]) == rig.price_of("sim-open", {"input": 24, "output": 200})
+
+
+def test_stream_on_a_frozen_account_ends_in_time(make_server):
+    server = make_server(workers=1)
+    key = acme(server)
+    calls = start_open_stream(server, key)
+    rig.kill(server.ledger_pid(), signal.SIGSTOP)
+    server.freeze_account()
+    started = time.monotonic()
+    (answer,) = calls.join()
+    assert time.monotonic() - started < 8 * rig.SLOW
+    assert not answer.complete and b"the books are busy" in answer.body, answer
+    rig.kill(server.ledger_pid())
+    books = server.quiet_audit()
+    assert ucr(books["spent"]) >= rig.price_of("sim-open", {"output": len(answer.events()) - 1})
+    assert receipts(server, [answer])[0]["outcome"] == "cancelled"
 
 
 # ---- the master --------------------------------------------------------------------------------
