@@ -50,6 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     enum proto_endpoint endpoint;
     struct proto_error error;
+    struct ask_needs needs;
     struct arena arena;
     struct ask ask;
     char *body;
@@ -65,6 +66,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         ASSERT(ask.model_range.off + ask.model_range.len <= len - 1);
         ASSERT(ask.choice_count >= 1);
         ASSERT(ask.choice_count <= ASK_CHOICES_MAX * ASK_PROMPTS_MAX);
+        ask_needs(&ask, &needs);
+        ASSERT(needs.needs >> ASK_NEED_COUNT == 0 && needs.media_bytes <= len - 1);
+        ASSERT((needs.media_count > 0) == (needs.media_bytes > 0));
         check_spliced(&ask, &arena);
     } else {
         ASSERT(error.message[0] != '\0');

@@ -78,18 +78,68 @@ check_models(const struct conf *conf)
 }
 
 static void
+check_rules(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        const struct conf_rule *r = &conf->rules[i];
+
+        ASSERT(r->to_model_idx == CONF_NONE || (size_t)r->to_model_idx < conf->model_count);
+        ASSERT(r->to_auto_idx == CONF_NONE || (size_t)r->to_auto_idx < conf->auto_count);
+        ASSERT(r->exhausted_idx == CONF_NONE || (size_t)r->exhausted_idx < conf->channel_count);
+        for (size_t k = 0; k < r->to_channel_count; k++)
+            ASSERT(r->to_channels[k] < conf->channel_count);
+        for (size_t k = 0; k < r->fallback_count; k++)
+            ASSERT(r->fallbacks[k] < conf->model_count);
+        ASSERT(!r->has_hours || (r->hours.from_min < 1440 && r->hours.to_min < 1440));
+    }
+}
+
+static void
+on_event(void *arg, const struct route_event *event)
+{
+    const struct conf *conf = arg;
+
+    ASSERT(event->out < ROUTE_OUT_COUNT && event->step < ROUTE_STEP_COUNT);
+    ASSERT(event->model_idx == CONF_NONE || (size_t)event->model_idx < conf->model_count);
+    ASSERT(event->rule_idx == CONF_NONE || (size_t)event->rule_idx < conf->rule_count);
+}
+
+/* The plan of the same question told to somebody is the same. */
+static void
+check_told(const struct route_table *table, struct route_ask ask, const struct route_plan *plan,
+           uint64_t state)
+{
+    const struct route_trace trace = {on_event,
+                                      (void *)(uintptr_t)route_table_conf(table)};
+    struct route_plan again;
+
+    *ask.rng_state = state;
+    ask.trace = &trace;
+    ASSERT(route_choose(table, &ask, &again) == ROUTE_OK);
+    ASSERT(again.candidate_count == plan->candidate_count && again.model_idx == plan->model_idx);
+    for (size_t i = 0; i < plan->candidate_count; i++)
+        ASSERT(again.candidates[i].upstream_idx == plan->candidates[i].upstream_idx &&
+               again.candidates[i].channel_idx == plan->candidates[i].channel_idx);
+}
+
+static void
 check_plan(const struct route_table *table, const struct route_ask *ask)
 {
     struct price_count count = {.input = 1000, .cache_write_1h = 7, .output = 100};
+    struct str close[ROUTE_CLOSE_MAX];
+    uint64_t state = *ask->rng_state;
     struct route_plan plan;
     int64_t cost, worst;
 
+    ASSERT(route_close(table, ask, close) <= ROUTE_CLOSE_MAX);
     if (route_choose(table, ask, &plan) != ROUTE_OK)
         return;
+    check_told(table, *ask, &plan, state);
     ASSERT(plan.candidate_count > 0);
     for (size_t i = 0; i < plan.candidate_count; i++)
         ASSERT(plan.candidates[i].model_json.len >= plan.candidates[i].model_sent.len + 2);
-    if (price_cost(&plan.candidates[0].price, &count, &cost) && price_worst(&plan.candidates[0].price, 1007, 100, &worst))
+    if (price_cost(&plan.candidates[0].price, &count, &cost) &&
+        price_worst(&plan.candidates[0].price, 1007, 100, &worst))
         ASSERT(cost <= worst);
 }
 
@@ -101,7 +151,13 @@ check_routes(const struct conf *conf)
 
     ASSERT(table != NULL);
     for (int protocol = 0; protocol < CONF_PROTOCOL_COUNT; protocol++) {
-        struct route_ask ask = {.protocol = (enum conf_protocol)protocol, .rng_state = &rng};
+        struct route_ask ask = {.protocol = (enum conf_protocol)protocol,
+                                .project = STR("p"),
+                                .key_name = STR("k"),
+                                .no_dearer = protocol % 2 != 0,
+                                .sibling = true,
+                                .needs = {.can = 1u << CONF_CAN_TOOLS, .input_tokens = 1000},
+                                .rng_state = &rng};
 
         for (size_t i = 0; i < MIN(conf->model_count, (size_t)8); i++) {
             ask.model = conf->models[i].name;
@@ -150,6 +206,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (conf != NULL) {
         check_upstreams(conf);
         check_models(conf);
+        check_rules(conf);
         check_prices(conf);
         check_routes(conf);
         ASSERT(conf->price_version == again->price_version);
