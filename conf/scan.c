@@ -4,18 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-
-static struct place
-place_of(const struct scan *scan, uint32_t line)
-{
-    return (struct place){.file_idx = scan->file_idx, .line = line};
-}
-
-#define SYNTAX_FAULT(scan, at_line, ...)                                                           \
-    do {                                                                                           \
-        (scan)->load->bad_syntax++;                                                                \
-        load_fault((scan)->load, place_of((scan), (at_line)), __VA_ARGS__);                        \
-    } while (0)
+#include "conf/token.h"
 
 #define UNEXPECTED_FAULT(scan)                                                                     \
     SYNTAX_FAULT(                                                                                  \
@@ -23,205 +12,6 @@ place_of(const struct scan *scan, uint32_t line)
         "syntax: unexpected \"%.*s\"; quote a value that holds one of = { } ( ) , + # or "         \
         "a blank",                                                                                 \
         STR_ARGS((scan)->token.text))
-
-/* ---- tokens -------------------------------------------------------------------------------- */
-
-static char
-byte_at(const struct scan *scan, size_t at)
-{
-    return at < scan->text.len ? scan->text.ptr[at] : '\0';
-}
-
-static bool
-comment_starts(const struct scan *scan)
-{
-    char c = byte_at(scan, scan->at), next = byte_at(scan, scan->at + 1);
-
-    return c == '#' || (c == '/' && (next == '/' || next == '*'));
-}
-
-static void
-comment_skip(struct scan *scan)
-{
-    uint32_t line = scan->line;
-
-    if (byte_at(scan, scan->at) == '#' || byte_at(scan, scan->at + 1) == '/') {
-        scan->at = str_find(scan->text, '\n', scan->at);
-        return;
-    }
-    for (scan->at += 2; scan->at < scan->text.len; scan->at++) {
-        if (scan->text.ptr[scan->at] == '\n')
-            scan->line++;
-        if (scan->text.ptr[scan->at] == '*' && byte_at(scan, scan->at + 1) == '/') {
-            scan->at += 2;
-            return;
-        }
-    }
-    SYNTAX_FAULT(scan, line, "syntax: this comment is never closed: \"*/\" is missing");
-}
-
-static void
-blank_skip(struct scan *scan)
-{
-    while (scan->at < scan->text.len) {
-        unsigned char c = (unsigned char)scan->text.ptr[scan->at];
-
-        if (comment_starts(scan)) {
-            comment_skip(scan);
-            continue;
-        }
-        if (c > ' ' && c != 0x7f)
-            return;
-        if (c == '\n')
-            scan->line++;
-        else if (c != ' ' && c != '\t' && c != '\r')
-            SYNTAX_FAULT(scan, scan->line, "syntax: byte 0x%02x has no place here", c);
-        scan->at++;
-    }
-}
-
-/* libconfuse would cut the value there. */
-static bool
-escape_is_nul(const struct scan *scan, size_t at)
-{
-    char first = byte_at(scan, at + 1);
-    size_t digit = first == 'x' ? at + 2 : at + 1;
-
-    if (byte_at(scan, digit) != '0')
-        return false;
-    for (size_t end = digit + (first == 'x' ? 2 : 3); digit < end; digit++) {
-        char c = byte_at(scan, digit);
-
-        if ((c >= '1' && c <= '9') || (first == 'x' && strchr("abcdefABCDEF", c) && c != '\0'))
-            return false;
-        if (c != '0')
-            break;
-    }
-    return true;
-}
-
-/* A ${NAME} or ${NAME:-otherwise} at `at` within a string; gives the byte after it. */
-static size_t
-variable_skip(struct scan *scan, size_t at)
-{
-    size_t end = str_find(scan->text, '}', at);
-    struct str name = {scan->text.ptr + at + 2, end - at - 2};
-    char text[128];
-
-    if (end >= scan->text.len || str_find(name, '"', 0) < name.len ||
-        str_find(name, '\n', 0) < name.len) {
-        SYNTAX_FAULT(scan, scan->line, "syntax: this \"${\" is never closed: \"}\" is missing");
-        return at + 2;
-    }
-    if (!str_contains(name, STR(":-")) && str_copy(name, text, sizeof(text)) == name.len &&
-        !scan->load->from_text && getenv(text) == NULL)
-        load_warning(scan->load, place_of(scan, scan->line),
-                     "the environment variable %s is not set: ${%s} is empty", text, text);
-    return end + 1;
-}
-
-/* Scans over a quoted string. No value needs more than a line, so a string that is not closed ends
- * with its line and what follows is still read; a newline behind a backslash goes on. */
-static void
-string_take(struct scan *scan, struct scan_token *token)
-{
-    char quote = scan->text.ptr[scan->at];
-    size_t start = scan->at, at = start + 1;
-    unsigned bad_syntax = scan->load->bad_syntax;
-    uint32_t line = scan->line;
-
-    while (at < scan->text.len && scan->text.ptr[at] != quote && scan->text.ptr[at] != '\n') {
-        char c = scan->text.ptr[at];
-
-        if (c == '\0')
-            SYNTAX_FAULT(scan, scan->line, "syntax: a value cannot hold a NUL byte");
-        if (c == '\\' && quote == '"' && escape_is_nul(scan, at))
-            SYNTAX_FAULT(scan, scan->line, "syntax: a value cannot hold a NUL byte");
-        if (c == '$' && quote == '"' && byte_at(scan, at + 1) == '{') {
-            at = variable_skip(scan, at);
-            continue;
-        }
-        if (c == '\\')
-            at++;
-        if (byte_at(scan, at) == '\n')
-            scan->line++;
-        at++;
-    }
-    token->quoted = true;
-    token->quoted = byte_at(scan, at) == quote;
-    scan->at = MIN(at + token->quoted, scan->text.len);
-    if (!token->quoted)
-        SYNTAX_FAULT(scan, line, "syntax: this string is never closed: %c is missing", quote);
-    token->broken = scan->load->bad_syntax != bad_syntax;
-    token->text = (struct str){scan->text.ptr + start, scan->at - start};
-}
-
-static bool
-is_word_byte(char c)
-{
-    return (unsigned char)c > ' ' && c != 0x7f && strchr("#\"'={}()+,", c) == NULL;
-}
-
-static void
-word_take(struct scan *scan, struct scan_token *token)
-{
-    size_t start = scan->at;
-
-    if (byte_at(scan, start) == '$' && byte_at(scan, start + 1) == '{') {
-        scan->at = variable_skip(scan, start);
-    } else {
-        while (scan->at < scan->text.len && is_word_byte(scan->text.ptr[scan->at]))
-            scan->at++;
-    }
-    token->text = (struct str){scan->text.ptr + start, scan->at - start};
-}
-
-/* Moves scan->token on to the next token. */
-static void
-advance(struct scan *scan)
-{
-    struct scan_token token = {.kind = SCAN_END};
-    char c;
-
-    blank_skip(scan);
-    token.line = scan->line;
-    if (scan->at < scan->text.len) {
-        c = scan->text.ptr[scan->at];
-        token.kind = SCAN_WORD;
-        if (c == '"' || c == '\'') {
-            string_take(scan, &token);
-        } else if (is_word_byte(c)) {
-            word_take(scan, &token);
-        } else {
-            token.kind = c == '+' && byte_at(scan, scan->at + 1) == '=' ? SCAN_APPEND : SCAN_PUNCT;
-            token.punct = c;
-            token.text = (struct str){scan->text.ptr + scan->at, token.kind == SCAN_APPEND ? 2 : 1};
-            scan->at += token.text.len;
-        }
-    }
-    scan->token = token;
-}
-
-static bool
-at_punct(const struct scan *scan, char punct)
-{
-    return scan->token.kind == SCAN_PUNCT && scan->token.punct == punct;
-}
-
-static bool
-at_assignment(const struct scan *scan)
-{
-    return at_punct(scan, '=') || scan->token.kind == SCAN_APPEND;
-}
-
-/* What a word says, as far as names go: the inside of its quotes. */
-static struct str
-token_name(const struct scan_token *token)
-{
-    if (!token->quoted)
-        return token->text;
-    return (struct str){token->text.ptr + 1, token->text.len - 2};
-}
 
 /* ---- what libconfuse gets ------------------------------------------------------------------ */
 
@@ -276,8 +66,8 @@ label_here(const struct scan *scan)
 static void
 line_skip(struct scan *scan, uint32_t line)
 {
-    while (scan->token.kind != SCAN_END && scan->token.line <= line && !at_punct(scan, '}'))
-        advance(scan);
+    while (scan->token.kind != SCAN_END && scan->token.line <= line && !token_is_punct(scan, '}'))
+        token_advance(scan);
 }
 
 /* Over a block, from its opening brace to its closing one. */
@@ -287,9 +77,9 @@ block_skip(struct scan *scan, uint32_t line)
     size_t depth = 0;
 
     do {
-        depth += at_punct(scan, '{');
-        depth -= at_punct(scan, '}');
-        advance(scan);
+        depth += token_is_punct(scan, '{');
+        depth -= token_is_punct(scan, '}');
+        token_advance(scan);
     } while (depth > 0 && scan->token.kind != SCAN_END);
     if (depth > 0)
         SYNTAX_FAULT(scan, line, "syntax: this is never closed: \"}\" is missing");
@@ -351,12 +141,12 @@ statement_starts(const struct scan *scan)
 
     if (scan->token.kind != SCAN_WORD)
         return scan->token.kind == SCAN_END;
-    advance(&ahead);
-    if (at_assignment(&ahead))
+    token_advance(&ahead);
+    if (token_is_assignment(&ahead))
         return true;
     if (ahead.token.kind == SCAN_WORD)
-        advance(&ahead);
-    return at_punct(&ahead, '{');
+        token_advance(&ahead);
+    return token_is_punct(&ahead, '{');
 }
 
 /*
@@ -370,12 +160,12 @@ list_take(struct scan *scan, struct buf *out, const struct scan_token *name, siz
     uint32_t line = name->line; /* of the item before */
     bool whole = true;
 
-    for (*count = 0; !at_punct(scan, '}');) {
+    for (*count = 0; !token_is_punct(scan, '}');) {
         if (scan->token.kind != SCAN_WORD && scan->token.kind != SCAN_END &&
             scan->token.line == line) {
             UNEXPECTED_FAULT(scan);
             whole = false;
-            advance(scan);
+            token_advance(scan);
             continue;
         }
         line = scan->token.line;
@@ -388,11 +178,11 @@ list_take(struct scan *scan, struct buf *out, const struct scan_token *name, siz
         }
         whole = whole && !scan->token.broken;
         emit(scan, out, &scan->token);
-        advance(scan);
+        token_advance(scan);
         ++*count;
-        if (at_punct(scan, ',')) {
+        if (token_is_punct(scan, ',')) {
             emit(scan, out, &scan->token);
-            advance(scan);
+            token_advance(scan);
         } else if (scan->token.kind == SCAN_WORD && !statement_starts(scan)) {
             SYNTAX_FAULT(scan, line, "syntax: \",\" is missing in the list of \"%.*s\"",
                          STR_ARGS(text));
@@ -400,7 +190,7 @@ list_take(struct scan *scan, struct buf *out, const struct scan_token *name, siz
         }
     }
     emit(scan, out, &scan->token);
-    advance(scan);
+    token_advance(scan);
     return whole;
 }
 
@@ -416,9 +206,9 @@ value_take(struct scan *scan, struct buf *out, const struct conf_key *key, struc
     struct scan_token word = scan->token;
     size_t count;
 
-    if (at_punct(scan, '{')) {
+    if (token_is_punct(scan, '{')) {
         emit(scan, out, &scan->token);
-        advance(scan);
+        token_advance(scan);
         if (!list_take(scan, out, name, &count))
             return false;
         if (count == 0 && key != NULL && !key->empty_ok)
@@ -432,8 +222,8 @@ value_take(struct scan *scan, struct buf *out, const struct conf_key *key, struc
         return false;
     }
     emit(scan, out, &word);
-    advance(scan);
-    if (!at_assignment(scan))
+    token_advance(scan);
+    if (!token_is_assignment(scan))
         return !word.broken;
     if (word.line == name->line &&
         (word.quoted ||
@@ -465,7 +255,7 @@ option_take(struct scan *scan, struct buf *out, struct scan_token *name, bool *n
         name_fault(scan, name);
     emit(scan, out, name);
     emit(scan, out, &scan->token);
-    advance(scan);
+    token_advance(scan);
     keep = value_take(scan, out, key, name, next_named);
     if (key == NULL || !keep) {
         out->len = out_len;
@@ -487,7 +277,7 @@ section_open(struct scan *scan, struct buf *out, int kind, const struct scan_tok
         emit(scan, out, title);
     emit(scan, out, &scan->token); /* the brace */
     buf_add_fmt(out, " \"" SCAN_MARK "\" = \"%u\"", name->line);
-    advance(scan);
+    token_advance(scan);
 }
 
 /* The kind that a section of that name has here. One that cannot stand here but at the top level
@@ -513,8 +303,8 @@ brace_follows(const struct scan *scan)
 {
     struct scan ahead = *scan;
 
-    advance(&ahead);
-    return at_punct(&ahead, '{');
+    token_advance(&ahead);
+    return token_is_punct(&ahead, '{');
 }
 
 /* From behind the name: a title or a brace. */
@@ -527,15 +317,15 @@ section_take(struct scan *scan, struct buf *out, const struct scan_token *name)
 
     if (scan->token.kind == SCAN_WORD && !scan->token.broken && brace_follows(scan)) {
         title = scan->token;
-        advance(scan);
+        token_advance(scan);
     }
-    if (!at_punct(scan, '{')) {
+    if (!token_is_punct(scan, '{')) {
         SYNTAX_FAULT(scan, name->line, "syntax: \"%s\" is missing after \"%.*s\"",
                      conf_section_find(kind_here(scan), text) != CONF_NONE ? "{" : "=",
                      STR_ARGS(text));
         while (scan->token.kind == SCAN_WORD && scan->token.line == name->line)
-            advance(scan);
-        if (at_punct(scan, '{'))
+            token_advance(scan);
+        if (token_is_punct(scan, '{'))
             block_skip(scan, name->line);
         else
             line_skip(scan, name->line);
@@ -563,12 +353,12 @@ call_take(struct scan *scan, struct buf *out, const struct scan_token *name)
 {
     struct scan_token open = scan->token, file;
 
-    advance(scan);
+    token_advance(scan);
     file = scan->token;
     if (file.kind == SCAN_WORD)
-        advance(scan);
+        token_advance(scan);
     if (!str_eq(token_name(name), STR(SCAN_INCLUDE)) || file.kind != SCAN_WORD ||
-        !at_punct(scan, ')')) {
+        !token_is_punct(scan, ')')) {
         SYNTAX_FAULT(scan, name->line, "syntax: only include(\"FILE\") takes parentheses");
         line_skip(scan, name->line);
         return false;
@@ -576,14 +366,14 @@ call_take(struct scan *scan, struct buf *out, const struct scan_token *name)
     if (scan->depth > 0) {
         load_fault(scan->load, place_of(scan, name->line),
                    "include() inside of %s; it stands outside of sections only", label_here(scan));
-        advance(scan);
+        token_advance(scan);
         return false;
     }
     emit(scan, out, name);
     emit(scan, out, &open);
     emit(scan, out, &file);
     emit(scan, out, &scan->token);
-    advance(scan);
+    token_advance(scan);
     return true;
 }
 
@@ -594,16 +384,16 @@ statement_take(struct scan *scan, struct buf *out)
     struct scan_token name = scan->token;
     bool next_named;
 
-    advance(scan);
+    token_advance(scan);
     do {
         next_named = false;
         if (name.broken)
             line_skip(scan, name.line);
-        else if (at_assignment(scan))
+        else if (token_is_assignment(scan))
             option_take(scan, out, &name, &next_named);
-        else if (scan->token.kind == SCAN_WORD || at_punct(scan, '{'))
+        else if (scan->token.kind == SCAN_WORD || token_is_punct(scan, '{'))
             section_take(scan, out, &name);
-        else if (at_punct(scan, '('))
+        else if (token_is_punct(scan, '('))
             return call_take(scan, out, &name);
         else {
             SYNTAX_FAULT(scan, name.line, "syntax: \"=\" is missing after \"%.*s\"",
@@ -630,7 +420,7 @@ scan_init(struct scan *scan, struct load *load, uint32_t file_idx, struct str te
     *scan = (struct scan){.load = load, .file_idx = file_idx, .text = text, .line = 1};
     if (str_starts_with(text, STR("\xef\xbb\xbf")))
         scan->at = 3;
-    advance(scan);
+    token_advance(scan);
 }
 
 enum scan_pause
@@ -643,16 +433,16 @@ scan_next(struct scan *scan, struct buf *out)
         if (scan->token.kind == SCAN_WORD) {
             if (statement_take(scan, out))
                 return SCAN_FILE;
-        } else if (at_punct(scan, '}') && scan->depth > 0) {
+        } else if (token_is_punct(scan, '}') && scan->depth > 0) {
             emit(scan, out, &scan->token);
             scan->depth--;
-            advance(scan);
+            token_advance(scan);
         } else {
             SYNTAX_FAULT(scan, scan->token.line,
-                         at_punct(scan, '}') ? "syntax: this \"%.*s\" closes nothing"
+                         token_is_punct(scan, '}') ? "syntax: this \"%.*s\" closes nothing"
                                              : "syntax: unexpected \"%.*s\"",
                          STR_ARGS(scan->token.text));
-            advance(scan);
+            token_advance(scan);
         }
     }
     unclosed_close(scan, out);
