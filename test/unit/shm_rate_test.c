@@ -165,10 +165,34 @@ test_ends_of_range(void **state)
     assert_int_equal(tat, UINT64_MAX);
 }
 
+/* From nothing to all of the burst, and back as time goes by. */
+static void
+test_used(void **state)
+{
+    const struct rate rate = rate_per_minute(60); /* one a second, sixty at once */
+    const uint64_t now_ns = UINT64_C(1000000000000);
+    _Atomic uint64_t tat = 0;
+    uint64_t retry_ns;
+
+    (void)state;
+    assert_int_equal(rate_used_ppm(&tat, rate, now_ns), 0);
+    for (unsigned i = 1; i <= 60; i++) {
+        assert_true(rate_admit(&tat, rate, 1, now_ns, &retry_ns));
+        assert_int_equal(rate_used_ppm(&tat, rate, now_ns), i * 1000000 / 60);
+    }
+    assert_false(rate_admit(&tat, rate, 1, now_ns, &retry_ns));
+    assert_int_equal(rate_used_ppm(&tat, rate, now_ns + UINT64_C(30000000000)), 500000);
+    assert_int_equal(rate_used_ppm(&tat, rate, now_ns + UINT64_C(60000000000)), 0);
+    tat = UINT64_MAX; /* none of ours */
+    assert_int_equal(rate_used_ppm(&tat, rate, now_ns), 1000000);
+    assert_int_equal(rate_used_ppm(&tat, rate_per_minute(0), now_ns), 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_used),
         cmocka_unit_test(test_no_limit),      cmocka_unit_test(test_burst_then_evenly),
         cmocka_unit_test(test_never_more),    cmocka_unit_test(test_large_cost),
         cmocka_unit_test(test_correct),
