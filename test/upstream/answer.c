@@ -99,6 +99,20 @@ cache_keep(const struct call *call, struct str answer)
     str_copy(str_from(call->model), slot->record.model, sizeof(slot->record.model));
 }
 
+/* The number from 1 of the accepted key that came; 0: none did. */
+static unsigned
+key_number(const struct request *req)
+{
+    struct str key = req->x_api_key;
+
+    if (str_starts_with(req->authorization, STR("Bearer ")))
+        key = (struct str){req->authorization.ptr + 7, req->authorization.len - 7};
+    for (size_t i = 0; i < accepted_key_count; i++)
+        if (str_eq(key, accepted_keys[i]))
+            return (unsigned)i + 1;
+    return 0;
+}
+
 /* Answers from what was kept; false when there is nothing for these bytes. */
 static bool
 cache_answer(struct conn *c, const struct request *req)
@@ -112,6 +126,7 @@ cache_answer(struct conn *c, const struct request *req)
     record.seq = ++seq_last;
     record.begin_us = record.end_us = clock_wall_us();
     record.conn_id = c->id;
+    record.key = (uint8_t)key_number(req);
     record.completed = true;
     str_copy(req->x_request_id, record.request_id, sizeof(record.request_id));
     for (uint32_t i = 0; i < slot->id_count; i++)
@@ -137,9 +152,11 @@ call_new(struct conn *c, const struct request *req)
     call->keep_alive = req->keep_alive;
     call->http_1_0 = req->http_1_0;
     call->choices = 1;
+    call->key = (uint8_t)key_number(req);
     str_copy(req->x_request_id, call->request_id, sizeof(call->request_id));
     c->call = call;
     stats.open_calls++;
+    stats.open_calls_max = MAX(stats.open_calls_max, stats.open_calls);
     return call;
 }
 
@@ -154,6 +171,7 @@ call_end(struct conn *c, bool client_closed)
         .used = call->used,
         .conn_id = c->id,
         .status = call->status,
+        .key = call->key,
         .endpoint = call->endpoint,
         .stream = call->stream,
         .completed = !client_closed && !call->incomplete,
@@ -551,21 +569,6 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
                                                             : STR("none"));
 }
 
-static bool
-key_accepted(const struct request *req)
-{
-    struct str key = req->x_api_key;
-
-    if (accepted_key_count == 0)
-        return true;
-    if (str_starts_with(req->authorization, STR("Bearer ")))
-        key = (struct str){req->authorization.ptr + 7, req->authorization.len - 7};
-    for (size_t i = 0; i < accepted_key_count; i++)
-        if (str_eq(key, accepted_keys[i]))
-            return true;
-    return false;
-}
-
 /* What can be refused without reading the body; 0 when nothing. */
 static int
 refusal_early(const struct request *req, const char **message)
@@ -574,7 +577,7 @@ refusal_early(const struct request *req, const char **message)
         *message = "sim: unknown path";
         return 404;
     }
-    if (!key_accepted(req)) {
+    if (accepted_key_count > 0 && key_number(req) == 0) {
         *message = "Incorrect API key provided.";
         return 401;
     }

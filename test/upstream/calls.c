@@ -39,6 +39,7 @@ calls_reset(void)
     stats.requests = stats.completed = stats.aborted = 0;
     stats.malformed = stats.refused = 0;
     stats.connections = stats.open_connections;
+    stats.open_calls_max = stats.open_calls;
     stats.open_connections_max = stats.open_connections;
     stats.tls_handshakes = stats.tls_resumed = stats.tls_failed = 0;
 }
@@ -56,6 +57,7 @@ record_print(struct buf *out, const struct record *r, uint64_t number)
     jw_key_cstr(&jw, "model", r->model);
     jw_key_cstr(&jw, "x_request_id", r->request_id[0] ? r->request_id : NULL);
     jw_key_u64(&jw, "status", r->status);
+    jw_key_u64(&jw, "key", r->key);
     jw_key_bool(&jw, "stream", r->stream);
     jw_key_u64(&jw, "input", r->used.input);
     jw_key_u64(&jw, "cache_read", r->used.cache_read);

@@ -70,6 +70,7 @@ stats_send(struct conn *c)
         {"open_connections_max", stats.open_connections_max},
         {"connections", stats.connections},
         {"open_calls", stats.open_calls},
+        {"open_calls_max", stats.open_calls_max},
         {"requests", stats.requests},
         {"completed", stats.completed},
         {"aborted", stats.aborted},

@@ -247,6 +247,7 @@ struct record {
     uint32_t conn_id;
     uint16_t status;
     uint8_t endpoint;
+    uint8_t key; /* number of the --key that came, from 1 */
     bool stream, completed, client_closed;
     char request_id[REQUEST_ID_MAX + 1];
     char model[RECORD_MODEL_MAX + 1];
@@ -254,7 +255,7 @@ struct record {
 
 struct stats {
     uint64_t open_connections, open_connections_max, connections;
-    uint64_t open_calls, requests, completed, aborted, malformed, refused;
+    uint64_t open_calls, open_calls_max, requests, completed, aborted, malformed, refused;
     uint64_t tls_handshakes, tls_resumed, tls_failed;
 };
 extern struct stats stats;
@@ -350,6 +351,7 @@ enum stage {
 /* One call being answered. Small: tens of thousands are open at once. */
 struct call {
     uint64_t seq;
+    uint8_t key; /* as in its record */
     int64_t begin_us;
     struct faults faults;
     uint64_t input_tokens; /* of the request; in `used` once the answer begins */
