@@ -204,6 +204,13 @@ settle_tokens(struct call *call, uint64_t tokens)
 }
 
 void
+settle_skipped(struct call *call, uint8_t candidate)
+{
+    (void)call;
+    (void)candidate;
+}
+
+void
 settle_attempt(struct call *call, enum record_reason reason, unsigned status)
 {
     (void)call;

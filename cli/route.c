@@ -141,7 +141,7 @@ show_route(struct js_value result)
         {"n", "N", true},
         {"channel", "CHANNEL", false},
         {"upstream", "UPSTREAM", false},
-        {"credential", "CREDENTIAL", true},
+        {"credential", "CREDENTIAL", false},
         {"model", "MODEL", false},
         {"price.input", "INPUT/M", true},
         {"price.output", "OUTPUT/M", true},

@@ -245,6 +245,7 @@ show_call(struct js_value result)
         {"status", "status", false},
         {"outcome", "outcome", false},
         {"started", "started", false},
+        {"queue_ms", "waited ms", false},
         {"first_byte_ms", "first byte ms", false},
         {"duration_ms", "duration ms", false},
         {"tokens.input", "input", false},
@@ -262,9 +263,10 @@ show_call(struct js_value result)
         END,
     };
     static const struct print_column columns[] = {
-        {"upstream", "UPSTREAM", false}, {"channel", "CHANNEL", false},
-        {"status", "STATUS", true},      {"reason", "REASON", false},
-        {"start_ms", "AT MS", true},     {"took_ms", "TOOK MS", true}, END,
+        {"upstream", "UPSTREAM", false}, {"credential", "CREDENTIAL", true},
+        {"channel", "CHANNEL", false},   {"status", "STATUS", true},
+        {"reason", "REASON", false},     {"start_ms", "AT MS", true},
+        {"took_ms", "TOOK MS", true},    END,
     };
 
     print_fields(result, fields);

@@ -203,47 +203,6 @@ upstream_url(struct load *load, const struct raw_section *section, struct conf_u
     upstream_url_keep(load, &url, out);
 }
 
-static bool
-is_variable_name(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool letter = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
-
-        if (!letter && (i == 0 || c < '0' || c > '9'))
-            return false;
-    }
-    return true;
-}
-
-static void
-upstream_secret(struct load *load, const struct raw_section *section,
-                const struct draft_upstream *draft, struct conf_upstream *out)
-{
-    static const char *const sources[] = {"key-env", "key-file", "key-credential"};
-    const char *first = NULL;
-
-    for (size_t i = 0; i < COUNT_OF(sources); i++) {
-        if (raw_option(section, sources[i]) == NULL)
-            continue;
-        if (first != NULL)
-            load_fault(load, raw_place(section, sources[i]),
-                       "%s: the key comes from %s already; name one source", sources[i], first);
-        first = first == NULL ? sources[i] : first;
-    }
-    if (draft->key_env.ptr != NULL && !is_variable_name(draft->key_env))
-        load_fault(load, raw_place(section, "key-env"),
-                   "key-env: this is not the name of an environment variable; the key itself "
-                   "does not belong in this file");
-    else if (draft->key_credential.ptr != NULL &&
-             (str_find(draft->key_credential, '/', 0) < draft->key_credential.len ||
-              draft->key_credential.ptr[0] == '.'))
-        load_fault(load, raw_place(section, "key-credential"),
-                   "key-credential: this is not the name of a credential");
-    else if (!load->from_text)
-        secret_load(load, section, draft, out);
-}
-
 static void
 upstream_ca(struct load *load, const struct raw_section *section, struct str ca_file,
             struct conf_upstream *out)
@@ -276,7 +235,7 @@ build_upstream(struct load *load, struct raw_section *section, void *slot)
     *out = draft.out;
     out->name = section->title;
     upstream_url(load, section, out);
-    upstream_secret(load, section, &draft, out);
+    build_credentials(load, section, &draft, out);
     upstream_ca(load, section, draft.ca_file, out);
 }
 

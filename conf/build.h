@@ -10,13 +10,23 @@
 #include "conf/load.h"
 
 /* What the keys of a section fill in: the snapshot's struct, and what it is made from. */
-struct draft_upstream {
-    struct conf_upstream out;
+struct draft_secret {
     struct str key_env;
     struct str key_file;
     struct str key_credential;
+};
+
+struct draft_upstream {
+    struct conf_upstream out;
+    struct conf_credential own;
+    struct draft_secret from;
     struct str ca_file;
     struct conf_strs renames;
+};
+
+struct draft_credential {
+    struct conf_credential out;
+    struct draft_secret from;
 };
 
 struct draft_model {
@@ -59,9 +69,16 @@ void check_rules(struct load *load);
  */
 void check_conf(struct load *load);
 
-/* Reads the secret that the upstream's section names into *out, or says why there is none. */
-void secret_load(struct load *load, const struct raw_section *section,
-                 const struct draft_upstream *draft, struct conf_upstream *out);
+/* The credentials of an upstream, whose section has been read into *draft: credential.c. */
+void build_credentials(struct load *load, const struct raw_section *section,
+                       const struct draft_upstream *draft, struct conf_upstream *out);
+
+/*
+ * Reads the secret that a section names into *out, or says why there is none. owner is what the secret
+ * is for, as messages name it.
+ */
+void secret_load(struct load *load, const struct raw_section *section, const char *owner,
+                 const struct draft_secret *from, struct conf_credential *out);
 
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
 struct str path_from(struct load *load, struct place at, struct str path);

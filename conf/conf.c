@@ -37,9 +37,12 @@ conf_free(struct conf **conf)
         return;
     *conf = NULL;
     for (size_t i = 0; i < ended->upstream_count; i++)
-        if (ended->upstreams[i].secret.len > 0)
-            explicit_bzero((void *)(uintptr_t)ended->upstreams[i].secret.ptr,
-                           ended->upstreams[i].secret.len);
+        for (size_t k = 0; k < ended->upstreams[i].credential_count; k++) {
+            struct str secret = ended->upstreams[i].credentials[k].secret;
+
+            if (secret.len > 0)
+                explicit_bzero((void *)(uintptr_t)secret.ptr, secret.len);
+        }
     arena_end(&ended->memory->arena);
     free(ended->memory);
     free(ended);

@@ -19,6 +19,8 @@
 #include "base/zone.h"
 
 #define CONF_UPSTREAM_COUNT_MAX 1024
+#define CONF_CREDENTIAL_COUNT_MAX 64         /* of one upstream */
+#define CONF_CREDENTIAL_TOTAL_COUNT_MAX 1024 /* of all */
 #define CONF_MODEL_COUNT_MAX 4096
 #define CONF_CHANNEL_COUNT_MAX 256
 #define CONF_AUTO_COUNT_MAX 64
@@ -79,6 +81,25 @@ struct conf_rename {
     struct str model_sent; /* what this upstream calls it */
 };
 
+/*
+ * One of the keys that an upstream knows us by, with the limits that the provider keeps for it. An
+ * upstream without credential sections has one, of its own keys of routes.conf.
+ */
+struct conf_credential {
+    struct str name; /* STR_NONE: the upstream's own */
+    /*
+     * What goes into the auth header. STR_NONE when the file names no source for it: then no
+     * auth header is sent. Never log it, never put it into an error text.
+     */
+    struct str secret;
+    /* Why no call may go here (its secret is named but cannot be read), or NULL. Holds no secret. */
+    const char *disabled_reason;
+    uint32_t rpm;         /* calls a minute, 0: no limit */
+    uint32_t tpm;         /* tokens a minute, all kinds; likewise */
+    uint32_t concurrency; /* calls at a time; likewise */
+    uint32_t weight;      /* among those of its upstream; 0: only when the others are down */
+};
+
 struct conf_upstream {
     struct str name;
     unsigned protocols; /* CONF_PROTOCOL_BIT()s, at least one */
@@ -89,13 +110,11 @@ struct conf_upstream {
     struct str base_path; /* "" or "/v1": starts with a slash, never ends in one */
     struct str authority; /* the Host header: host, with :port unless it is the scheme's own */
     bool local;           /* may be dialled at loopback and private addresses */
+    const struct conf_credential *credentials;
+    size_t credential_count; /* at least 1 */
+    size_t credential_first; /* the first one's number over all upstreams */
     /*
-     * What goes into the auth header. STR_NONE when the file names no source for it: then no
-     * auth header is sent. Never log it, never put it into an error text.
-     */
-    struct str secret;
-    /*
-     * Why no call may go here (its secret is named but cannot be read), or NULL. Holds no
+     * Why no call may go here (no secret of its credentials can be read), or NULL. Holds no
      * secret. Such an upstream stands in the arrays like any other; route/ leaves it out.
      */
     const char *disabled_reason;
@@ -106,7 +125,6 @@ struct conf_upstream {
     uint32_t first_byte_ms;
     uint32_t idle_ms;
     uint32_t connections_max; /* over all workers */
-    uint32_t rpm;             /* calls a minute, 0: no limit */
     uint32_t probe_ms;        /* between active probes, 0: none */
     struct str probe_model;   /* as the upstream calls it; "": the list of models is asked for */
     bool check_model;         /* an answer by another model than the one asked for is a failure */
@@ -223,6 +241,8 @@ struct conf_limits {
     uint32_t event_bytes;          /* one event of a stream */
     uint32_t call_ms;              /* a call in all */
     uint32_t attempts;             /* upstreams that one call may try */
+    uint32_t queue_count;          /* calls that wait for room in providers' limits, a worker */
+    uint32_t queue_ms;             /* for so long at most */
     uint32_t commit_bytes;         /* of a stream's beginning that are held back */
     uint32_t commit_ms;            /* for so long */
     uint32_t affinity_ms; /* a conversation goes where it went last for so long; 0: it does not */
@@ -258,6 +278,7 @@ struct conf_memory;
 struct conf {
     const struct conf_upstream *upstreams;
     size_t upstream_count;
+    size_t credential_count; /* of all upstreams */
     const struct conf_model *models;
     size_t model_count;
     const struct conf_channel *channels;

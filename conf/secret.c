@@ -1,8 +1,8 @@
 /*
  * Secrets of upstreams: read once, while loading, into the snapshot's memory, which is wiped when
  * it goes. They come from the environment, from a file that nobody else may read, or from a
- * credential of systemd's. A secret that is not there does not make the file wrong: the upstream
- * is set aside and said to be, so that one file serves machines that hold different keys.
+ * credential of systemd's. A secret that is not there does not make the file wrong: the
+ * credential is set aside and said to be, so that one file serves machines that hold different keys.
  *
  * Nothing here puts a byte of a secret into a message.
  */
@@ -27,8 +27,14 @@ struct secret_source {
     bool private; /* must be readable by its owner alone */
 };
 
+/* What a secret is read into, and what messages call that. */
+struct target {
+    struct conf_credential *out;
+    const char *owner;
+};
+
 static void PRINTF_LIKE(4, 5)
-    disable(struct load *load, struct place at, struct conf_upstream *out, const char *fmt, ...)
+    disable(struct load *load, struct place at, const struct target *to, const char *fmt, ...)
 {
     char text[512];
     va_list args;
@@ -36,8 +42,8 @@ static void PRINTF_LIKE(4, 5)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    out->disabled_reason = load_copy(load, str_from(text)).ptr;
-    load_warning(load, at, "upstream \"%.*s\" is disabled: %s", STR_ARGS(out->name), text);
+    to->out->disabled_reason = load_copy(load, str_from(text)).ptr;
+    load_warning(load, at, "%s is disabled: %s", to->owner, text);
 }
 
 /* It goes into a header: visible bytes only. */
@@ -56,14 +62,14 @@ secret_fault(struct str secret)
 
 static void
 secret_keep(struct load *load, struct place at, const char *what, struct str secret,
-            struct conf_upstream *out)
+            const struct target *to)
 {
     const char *fault = secret_fault(secret);
 
     if (fault != NULL)
-        disable(load, at, out, "%s %s", what, fault);
+        disable(load, at, to, "%s %s", what, fault);
     else
-        out->secret = load_copy(load, secret);
+        to->out->secret = load_copy(load, secret);
 }
 
 static struct str
@@ -78,14 +84,14 @@ newline_cut(struct str text)
 
 static void
 secret_read(struct load *load, struct place at, const struct secret_source *source, int fd,
-            struct conf_upstream *out)
+            const struct target *to)
 {
     char text[SECRET_LEN_MAX + 3];
     struct stat st;
     ssize_t got;
 
     if (fstat(fd, &st) != 0) {
-        disable(load, at, out, "%s: %s", source->path.ptr, strerror(errno));
+        disable(load, at, to, "%s: %s", source->path.ptr, strerror(errno));
         return;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -99,15 +105,15 @@ secret_read(struct load *load, struct place at, const struct secret_source *sour
     }
     got = read(fd, text, sizeof(text)); /* a regular file: all of it, or all that fits */
     if (got < 0)
-        disable(load, at, out, "%s: %s", source->path.ptr, strerror(errno));
+        disable(load, at, to, "%s: %s", source->path.ptr, strerror(errno));
     else
-        secret_keep(load, at, source->path.ptr, newline_cut((struct str){text, (size_t)got}), out);
+        secret_keep(load, at, source->path.ptr, newline_cut((struct str){text, (size_t)got}), to);
     explicit_bzero(text, sizeof(text));
 }
 
 static void
 secret_open(struct load *load, struct place at, const struct secret_source *source,
-            struct conf_upstream *out)
+            const struct target *to)
 {
     int fd;
 
@@ -115,53 +121,54 @@ secret_open(struct load *load, struct place at, const struct secret_source *sour
         return;
     fd = open(source->path.ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
-        disable(load, at, out, "%s: %s", source->path.ptr, strerror(errno));
+        disable(load, at, to, "%s: %s", source->path.ptr, strerror(errno));
         return;
     }
-    secret_read(load, at, source, fd, out);
+    secret_read(load, at, source, fd, to);
     close(fd);
 }
 
 static void
-secret_credential(struct load *load, struct place at, struct str name, struct conf_upstream *out)
+secret_credential(struct load *load, struct place at, struct str name, const struct target *to)
 {
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
     struct secret_source source = {.key = "key-credential"};
     char path[4096];
 
     if (dir == NULL || dir[0] != '/') {
-        disable(load, at, out,
+        disable(load, at, to,
                 "there are no systemd credentials, CREDENTIALS_DIRECTORY is not set");
         return;
     }
     if (snprintf(path, sizeof(path), "%s/%s", dir, name.ptr) >= (int)sizeof(path)) {
-        disable(load, at, out, "CREDENTIALS_DIRECTORY is too long");
+        disable(load, at, to, "CREDENTIALS_DIRECTORY is too long");
         return;
     }
     source.path = load_copy(load, str_from(path));
-    secret_open(load, at, &source, out);
+    secret_open(load, at, &source, to);
 }
 
 void
-secret_load(struct load *load, const struct raw_section *section,
-            const struct draft_upstream *draft, struct conf_upstream *out)
+secret_load(struct load *load, const struct raw_section *section, const char *owner,
+            const struct draft_secret *from, struct conf_credential *out)
 {
     struct secret_source file = {.key = "key-file", .private = true};
+    const struct target to = {out, owner};
     struct place at;
     const char *value;
 
-    if (draft->key_env.ptr != NULL) {
+    if (from->key_env.ptr != NULL) {
         at = raw_place(section, "key-env");
-        value = getenv(draft->key_env.ptr);
+        value = getenv(from->key_env.ptr);
         if (value == NULL)
-            disable(load, at, out, "the environment variable %s is not set", draft->key_env.ptr);
+            disable(load, at, &to, "the environment variable %s is not set", from->key_env.ptr);
         else
-            secret_keep(load, at, draft->key_env.ptr, str_from(value), out);
-    } else if (draft->key_file.ptr != NULL) {
+            secret_keep(load, at, from->key_env.ptr, str_from(value), &to);
+    } else if (from->key_file.ptr != NULL) {
         at = raw_place(section, "key-file");
-        file.path = path_from(load, at, draft->key_file);
-        secret_open(load, at, &file, out);
-    } else if (draft->key_credential.ptr != NULL) {
-        secret_credential(load, raw_place(section, "key-credential"), draft->key_credential, out);
+        file.path = path_from(load, at, from->key_file);
+        secret_open(load, at, &file, &to);
+    } else if (from->key_credential.ptr != NULL) {
+        secret_credential(load, raw_place(section, "key-credential"), from->key_credential, &to);
     }
 }

@@ -68,6 +68,9 @@ const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
 #define KEY_BITS(key, draft, field, list, ...)                                                     \
     ROW(key, CONF_T_BITS, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
 
+#define LIMIT_MAX 10000000u
+#define TOKEN_LIMIT_MAX 4000000000u
+
 #define UPSTREAM struct draft_upstream
 static const struct conf_key upstream_keys[] = {
     KEY_BITS("protocol", UPSTREAM, out.protocols, conf_protocol_name, .required = true,
@@ -79,12 +82,12 @@ static const struct conf_key upstream_keys[] = {
                       "not. Without user, query or fragment. Plain http only where local is true."),
     KEY_BOOL("local", UPSTREAM, out.local, .def = "false", .reload = CONF_RELOAD_CONNECTIONS,
              .doc = "Allows loopback and private addresses, and plain http."),
-    KEY_STRING("key-env", UPSTREAM, key_env, .min = 1, .max = 128,
+    KEY_STRING("key-env", UPSTREAM, from.key_env, .min = 1, .max = 128,
                .doc = "The environment variable that holds the provider's key."),
-    KEY_STRING("key-file", UPSTREAM, key_file, .min = 1, .max = 4095,
+    KEY_STRING("key-file", UPSTREAM, from.key_file, .min = 1, .max = 4095,
                .doc = "The file that holds the provider's key, readable by its owner alone; one "
                       "newline at its end is cut. Relative to the file that names it."),
-    KEY_STRING("key-credential", UPSTREAM, key_credential, .min = 1, .max = 255,
+    KEY_STRING("key-credential", UPSTREAM, from.key_credential, .min = 1, .max = 255,
                .doc = "The systemd credential that holds the provider's key."),
     KEY_STRINGS("models", UPSTREAM, out.models, .def = "*", .min = 1, .max = 255,
                 .doc = "Globs over the names of the models that it serves."),
@@ -101,8 +104,14 @@ static const struct conf_key upstream_keys[] = {
                         "count as progress."),
     KEY_UINT("max-connections", UPSTREAM, out.connections_max, .min = 1, .max = 65535, .def = "512",
              .doc = "Connections to this upstream, over all workers."),
-    KEY_UINT("rpm", UPSTREAM, out.rpm, .min = 0, .max = 10000000, .def = "0",
-             .doc = "The provider's own limit of calls a minute; 0 is none."),
+    KEY_UINT("rpm", UPSTREAM, own.rpm, .min = 0, .max = LIMIT_MAX, .def = "0",
+             .doc = "The provider's own limit of calls a minute, over all workers; 0 is none. With "
+                    "credential sections each of them has this limit, unless it states another; "
+                    "so it is with the next two."),
+    KEY_UINT("tpm", UPSTREAM, own.tpm, .min = 0, .max = TOKEN_LIMIT_MAX, .def = "0",
+             .doc = "The same of tokens a minute, input and output together."),
+    KEY_UINT("concurrency", UPSTREAM, own.concurrency, .min = 0, .max = LIMIT_MAX, .def = "0",
+             .doc = "The same of calls at a time."),
     KEY_DURATION("probe", UPSTREAM, out.probe_ms, .min = 0, .max = HOUR, .def = "0s",
                  .doc = "How often one of the workers asks it for its list of models, to see "
                         "whether it is well; 0 is never."),
@@ -116,6 +125,26 @@ static const struct conf_key upstream_keys[] = {
                .reload = CONF_RELOAD_CONNECTIONS,
                .doc = "Certificate authorities to trust instead of the system's, in PEM. Relative "
                       "to the file that names it."),
+};
+
+#define CREDENTIAL struct draft_credential
+static const struct conf_key credential_keys[] = {
+    KEY_STRING("key-env", CREDENTIAL, from.key_env, .min = 1, .max = 128,
+               .doc = "As in the upstream."),
+    KEY_STRING("key-file", CREDENTIAL, from.key_file, .min = 1, .max = 4095,
+               .doc = "As in the upstream."),
+    KEY_STRING("key-credential", CREDENTIAL, from.key_credential, .min = 1, .max = 255,
+               .doc = "As in the upstream."),
+    KEY_UINT("rpm", CREDENTIAL, out.rpm, .min = 0, .max = LIMIT_MAX,
+             .doc = "The provider's limit of calls a minute for this key; the upstream's when "
+                    "absent, 0 is none."),
+    KEY_UINT("tpm", CREDENTIAL, out.tpm, .min = 0, .max = TOKEN_LIMIT_MAX,
+             .doc = "The same of tokens a minute."),
+    KEY_UINT("concurrency", CREDENTIAL, out.concurrency, .min = 0, .max = LIMIT_MAX,
+             .doc = "The same of calls at a time."),
+    KEY_UINT("weight", CREDENTIAL, out.weight, .min = 0, .max = 1000, .def = "1",
+             .doc = "How often this key is used beside the upstream's others, in proportion; 0 only "
+                    "when all others are down."),
 };
 
 #define MODEL struct draft_model
@@ -287,6 +316,12 @@ static const struct conf_key limits_keys[] = {
                  .doc = "A call in all, from its request to the end of its answer."),
     KEY_UINT("attempts", LIMITS, attempts, .min = 1, .max = 6, .def = "6",
              .doc = "Upstreams that one call may try."),
+    KEY_UINT("queue", LIMITS, queue_count, .min = 0, .max = 16384, .def = "256",
+             .doc = "Calls that may wait at a time while all that could serve them is at its "
+                    "provider's limits, a worker. They take turns by tenant; when the queue is "
+                    "full the tenant that waits with most calls gives way. 0: none waits."),
+    KEY_DURATION("queue-time", LIMITS, queue_ms, .min = 1, .max = HOUR, .def = "10s",
+                 .doc = "How long a call may wait so; then its client gets a 429."),
     KEY_SIZE("commit-bytes", LIMITS, commit_bytes, .min = 0, .max = MIB, .def = "64k",
              .doc = "How much of a stream's beginning is held back until its first content, so "
                     "that another upstream can still be tried."),
@@ -309,6 +344,9 @@ static const struct conf_key limits_keys[] = {
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
     [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys, COUNT_OF(upstream_keys),
                          "One way to reach a provider."},
+    [CONF_S_CREDENTIAL] = {"credential", true, CONF_S_UPSTREAM, credential_keys,
+                           COUNT_OF(credential_keys),
+                           "One of several keys for the same upstream, with limits of its own."},
     [CONF_S_MODEL] = {"model", true, CONF_NONE, model_keys, COUNT_OF(model_keys),
                       "A name that callers ask for, and its list prices."},
     [CONF_S_TIER] = {"tier", true, CONF_S_MODEL, tier_keys, COUNT_OF(tier_keys),

@@ -54,6 +54,7 @@ struct conf_key {
 
 enum conf_section_kind {
     CONF_S_UPSTREAM = 0,
+    CONF_S_CREDENTIAL,
     CONF_S_MODEL,
     CONF_S_TIER,
     CONF_S_CHANNEL,

@@ -89,6 +89,7 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     jw_key_u64(jw, "status", rec->http_status);
     jw_key_cstr(jw, "outcome", record_outcome_name[rec->outcome]);
     jw_key_time(jw, "started", rec->start_wall_us);
+    jw_key_u64(jw, "queue_ms", rec->queue_us / 1000);
     jw_key(jw, "first_byte_ms");
     if (rec->first_byte_us != 0)
         jw_u64(jw, rec->first_byte_us / 1000);
@@ -123,6 +124,7 @@ query_write_attempts(struct command *command, const struct block_record *r)
         jw_object(jw);
         query_write_name(command, "upstream", r->attempt_upstream[i]);
         query_write_name(command, "channel", r->attempt_channel[i]);
+        jw_key_u64(jw, "credential", a->credential);
         jw_key_u64(jw, "status", a->status);
         jw_key_cstr(jw, "reason",
                     a->reason < REASON_COUNT ? record_reason_name[a->reason] : "unknown");

@@ -34,7 +34,7 @@ struct explain {
     struct route_ask ask;
     struct route_key key;
     struct route_names names;
-    struct route_health *health; /* by upstream index */
+    struct route_health *health; /* by credentials' numbers */
     struct health **lines;
     bool *told; /* by upstream: it is in the plan, or why not was said */
     struct route_plan plan;
@@ -318,9 +318,9 @@ write_prices(struct jw *jw, const struct price *price)
 }
 
 static void
-write_circuit(const struct explain *e, struct jw *jw, uint16_t upstream_idx)
+write_circuit(const struct explain *e, struct jw *jw, size_t credential_idx)
 {
-    struct health *line = e->lines[upstream_idx];
+    const struct health *line = e->lines[credential_idx];
     struct health_view view = {.state = HEALTH_STATE_CLOSED};
     const char *why = NULL;
 
@@ -341,13 +341,20 @@ static void
 write_candidate(const struct explain *e, struct jw *jw, size_t i)
 {
     const struct route_candidate *c = &e->plan.candidates[i];
-    const struct route_health *health = &e->health[c->upstream_idx];
+    const struct conf_upstream *upstream = &e->conf->upstreams[c->upstream_idx];
+    size_t credential_idx = upstream->credential_first + c->credential;
+    const struct route_health *health = &e->health[credential_idx];
+    struct str credential = upstream->credentials[c->credential].name;
 
     jw_object(jw);
     jw_key_u64(jw, "n", i + 1);
     jw_key_str(jw, "channel", e->conf->channels[c->channel_idx].name);
-    jw_key_str(jw, "upstream", e->conf->upstreams[c->upstream_idx].name);
-    jw_key_u64(jw, "credential", c->credential);
+    jw_key_str(jw, "upstream", upstream->name);
+    jw_key(jw, "credential");
+    if (credential.len > 0)
+        jw_str(jw, credential);
+    else
+        jw_null(jw);
     jw_key_str(jw, "model", e->conf->models[c->model_idx].name);
     jw_key_str(jw, "sent", c->model_sent);
     jw_key(jw, "price");
@@ -357,7 +364,7 @@ write_candidate(const struct explain *e, struct jw *jw, size_t i)
     jw_key_u64(jw, "score", c->score);
     jw_key_bool(jw, "down", c->down);
     jw_key_bool(jw, "full", health->used_ppm >= 1000000 || health->load_ppm >= 1000000);
-    write_circuit(e, jw, c->upstream_idx);
+    write_circuit(e, jw, credential_idx);
     jw_key_u64(jw, "first_byte_us", health->latency_us);
     jw_key_u64(jw, "token_us", health->us_per_token);
     jw_key_u64(jw, "error_ppm", health->error_ppm);
@@ -453,10 +460,16 @@ static void
 look_at_all(struct explain *e)
 {
     for (size_t i = 0; i < e->conf->upstream_count; i++) {
-        uint16_t id = name_find(e->region, e->conf->upstreams[i].name);
+        const struct conf_upstream *upstream = &e->conf->upstreams[i];
+        uint16_t id = name_find(e->region, upstream->name);
 
-        e->lines[i] = id == 0 ? NULL : health_at(e->region, id, 0);
-        route_look(e->region, &e->conf->upstreams[i], e->lines[i], e->mono_us, &e->health[i]);
+        for (size_t k = 0; k < upstream->credential_count; k++) {
+            size_t at = upstream->credential_first + k;
+
+            e->lines[at] = id == 0 ? NULL : health_at(e->region, id, (uint8_t)k);
+            route_look(e->region, upstream, &upstream->credentials[k], e->lines[at], e->mono_us,
+                       &e->health[at]);
+        }
     }
 }
 
@@ -524,6 +537,7 @@ route_explain(struct command *command)
     const struct key_now *key = command->state;
     struct ledger *ledger = command->ledger;
     size_t upstreams = ledger->conf != NULL ? MAX(ledger->conf->upstream_count, (size_t)1) : 1;
+    size_t credentials = ledger->conf != NULL ? MAX(ledger->conf->credential_count, (size_t)1) : 1;
     struct explain *e = arena_zalloc(&command->arena, sizeof(*e));
     uint32_t key_id;
     uint64_t seed;
@@ -533,8 +547,8 @@ route_explain(struct command *command)
     e->command = command;
     e->conf = ledger->conf;
     e->region = ledger->region;
-    e->health = arena_zalloc(&command->arena, upstreams * sizeof(*e->health));
-    e->lines = arena_zalloc(&command->arena, upstreams * sizeof(struct health *));
+    e->health = arena_zalloc(&command->arena, credentials * sizeof(*e->health));
+    e->lines = arena_zalloc(&command->arena, credentials * sizeof(struct health *));
     e->told = arena_zalloc(&command->arena, upstreams * sizeof(*e->told));
     e->mono_us = clock_mono_us();
     e->wall_us = ledger_wall_us(ledger);

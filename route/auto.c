@@ -71,7 +71,7 @@ expected_us(const struct route_table *table, const struct route_ask *ask,
 
     for (size_t i = 0; i < list->count && ask->health != NULL; i++) {
         const struct route_health *health =
-            &ask->health[table->entries[list->start + i].upstream_idx];
+            &ask->health[table->entries[list->start + i].credential_idx];
         uint64_t us = health->latency_us + (uint64_t)TIME_TOKENS * health->us_per_token;
 
         if (!health->down && health->latency_us > 0 && (best == 0 || us < best))

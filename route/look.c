@@ -16,11 +16,14 @@ steady(uint32_t before, uint32_t now)
 }
 
 static uint32_t
-used_ppm(const struct conf_upstream *upstream, struct health *health, uint64_t now_us)
+used_ppm(const struct conf_credential *credential, struct health *health, uint64_t now_us)
 {
-    return upstream->rpm > 0
-               ? rate_used_ppm(&health->rpm_tat, rate_per_minute(upstream->rpm), now_us * 1000)
-               : 0;
+    uint32_t calls =
+        rate_used_ppm(&health->rpm_tat, rate_per_minute(credential->rpm), now_us * 1000);
+    uint32_t tokens =
+        rate_used_ppm(&health->tpm_tat, rate_per_minute(credential->tpm), now_us * 1000);
+
+    return MAX(calls, tokens);
 }
 
 static uint64_t
@@ -55,8 +58,11 @@ error_ppm(const struct health *health, uint64_t now_ms)
 
 void
 route_look(const struct region *region, const struct conf_upstream *upstream,
-           struct health *health, uint64_t mono_us, struct route_health *out)
+           const struct conf_credential *credential, struct health *health, uint64_t mono_us,
+           struct route_health *out)
 {
+    uint32_t at_a_time =
+        credential->concurrency > 0 ? credential->concurrency : upstream->connections_max;
     uint64_t now_ms = mono_us / 1000;
     uint32_t load;
 
@@ -68,7 +74,7 @@ route_look(const struct region *region, const struct conf_upstream *upstream,
         out->down ? atomic_load_explicit(&health->failed_ms, memory_order_relaxed) : 0;
     look_at_times(health, now_ms, out);
     out->error_ppm = error_ppm(health, now_ms);
-    out->load_ppm = (uint32_t)MIN((uint64_t)load * PPM / MAX(upstream->connections_max, 1u),
+    out->load_ppm = (uint32_t)MIN((uint64_t)load * PPM / MAX(at_a_time, 1u),
                                   (uint64_t)PPM);
-    out->used_ppm = used_ppm(upstream, health, mono_us);
+    out->used_ppm = used_ppm(credential, health, mono_us);
 }

@@ -1,5 +1,5 @@
 /*
- * From what all workers keep of an upstream (shm/health.h) to what a choice goes by.
+ * From what all workers keep of an upstream's credential (shm/health.h) to what a choice goes by.
  */
 #ifndef ROUTE_LOOK_H
 #define ROUTE_LOOK_H
@@ -13,6 +13,7 @@
  * health may be NULL: nothing is known.
  */
 void route_look(const struct region *region, const struct conf_upstream *upstream,
-                struct health *health, uint64_t mono_us, struct route_health *out);
+                const struct conf_credential *credential, struct health *health, uint64_t mono_us,
+                struct route_health *out);
 
 #endif

@@ -8,6 +8,9 @@
  * twice: nearly none, but never none, since one draw in EXPLORE_ONE_IN is not compared. Without these
  * nobody would learn that it does well again. Before all of these comes the upstream that served the
  * conversation last.
+ *
+ * Those that are at a limit of their provider's come after all that are not: a call goes past them, or
+ * waits for the first that has room.
  */
 #include <string.h>
 
@@ -26,18 +29,24 @@
 static bool
 is_down(const struct route_ask *ask, const struct route_entry *entry)
 {
-    return ask->health != NULL && ask->health[entry->upstream_idx].down;
+    return ask->health != NULL && ask->health[entry->credential_idx].down;
 }
 
-bool
-is_full_or_down(const struct route_ask *ask, const struct route_entry *entry)
+static bool
+is_full(const struct route_ask *ask, const struct route_entry *entry)
 {
     const struct route_health *health;
 
     if (ask->health == NULL)
         return false;
-    health = &ask->health[entry->upstream_idx];
-    return health->down || health->used_ppm >= USED_UP_PPM || health->load_ppm >= USED_UP_PPM;
+    health = &ask->health[entry->credential_idx];
+    return health->used_ppm >= USED_UP_PPM || health->load_ppm >= USED_UP_PPM;
+}
+
+bool
+is_full_or_down(const struct route_ask *ask, const struct route_entry *entry)
+{
+    return is_down(ask, entry) || is_full(ask, entry);
 }
 
 bool
@@ -77,7 +86,8 @@ mark(struct order *order, int i, bool taken)
 static bool
 may_take(const struct order *order, size_t i)
 {
-    return !is_taken(order, i) && !is_down(order->ask, &order->entries[i]);
+    return !is_taken(order, i) && !is_down(order->ask, &order->entries[i]) &&
+           (order->full_too || !is_full(order->ask, &order->entries[i]));
 }
 
 /* The entry that a number below the list's whole weight falls on. */
@@ -141,9 +151,9 @@ draw_weighted(const struct order *order)
 static struct route_merit
 merit_of(const struct order *order, int i)
 {
-    return (struct route_merit){.health = &order->ask->health[order->entries[i].upstream_idx],
+    return (struct route_merit){.health = &order->ask->health[order->entries[i].credential_idx],
                                 .price_ppm = ROUTE_PRICE_SAME,
-                                .weight = order->entries[i].weight};
+                                .weight = order->entries[i].use_weight};
 }
 
 /* Of two that were drawn the better one; CONF_NONE when none of a weight is left. */
@@ -175,6 +185,14 @@ take_rest(const struct order *order)
     return CONF_NONE;
 }
 
+static int
+take_up(struct order *order)
+{
+    int taken = take_weighted(order);
+
+    return taken != CONF_NONE ? taken : take_rest(order);
+}
+
 /* Of those that are down, the one that failed longest ago. */
 static int
 take_down(const struct order *order)
@@ -187,7 +205,7 @@ take_down(const struct order *order)
 
         if (is_taken(order, i) || !is_down(order->ask, &order->entries[i]))
             continue;
-        failed_ms = order->ask->health[order->entries[i].upstream_idx].failed_at_ms;
+        failed_ms = order->ask->health[order->entries[i].credential_idx].failed_at_ms;
         if (best == CONF_NONE || failed_ms < best_failed_ms) {
             best = (int)i;
             best_failed_ms = failed_ms;
@@ -207,7 +225,8 @@ find_affine(const struct order *order)
     if (affinity == NULL || order->down)
         return CONF_NONE;
     for (size_t i = 0; i < order->count; i++)
-        if (order->entries[i].upstream_idx == affinity->upstream_idx)
+        if (order->entries[i].upstream_idx == affinity->upstream_idx &&
+            order->entries[i].credential == affinity->credential)
             return order->entries[i].weight == 0 || is_full_or_down(order->ask, &order->entries[i])
                        ? CONF_NONE
                        : (int)i;
@@ -218,11 +237,12 @@ void
 order_begin(struct order *order, const struct route_table *table, const struct route_ask *ask,
             const struct route_list *list, bool down)
 {
-    ASSERT(list->count > 0 && list->count <= CONF_UPSTREAM_COUNT_MAX);
+    ASSERT(list->count > 0 && list->count <= CONF_CREDENTIAL_TOTAL_COUNT_MAX);
     order->ask = ask;
     order->entries = &table->entries[list->start];
     order->count = list->count;
     order->down = down;
+    order->full_too = false;
     order->given = 0;
     order->affine = find_affine(order);
     memset(order->taken, 0, (list->count + 63) / 64 * sizeof(order->taken[0]));
@@ -235,9 +255,11 @@ order_next(struct order *order)
 
     order->affine = CONF_NONE;
     if (taken == CONF_NONE)
-        taken = order->down ? take_down(order) : take_weighted(order);
-    if (taken == CONF_NONE && !order->down)
-        taken = take_rest(order);
+        taken = order->down ? take_down(order) : take_up(order);
+    if (taken == CONF_NONE && !order->down && !order->full_too) {
+        order->full_too = true;
+        taken = take_up(order);
+    }
     if (taken != CONF_NONE)
         mark(order, taken, true);
     order->given++;
@@ -248,9 +270,9 @@ uint64_t
 order_score(const struct order *order, int taken)
 {
     struct route_merit merit = {.price_ppm = ROUTE_PRICE_SAME,
-                                .weight = order->entries[taken].weight};
+                                .weight = order->entries[taken].use_weight};
 
     if (order->ask->health != NULL)
-        merit.health = &order->ask->health[order->entries[taken].upstream_idx];
+        merit.health = &order->ask->health[order->entries[taken].credential_idx];
     return route_score(&merit);
 }

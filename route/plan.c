@@ -179,11 +179,12 @@ tell_left_out(const struct collect *c, const struct place *place)
 }
 
 static bool
-is_planned(const struct route_plan *plan, uint16_t model_idx, uint16_t upstream_idx)
+is_planned(const struct route_plan *plan, uint16_t model_idx, const struct route_entry *entry)
 {
     for (size_t i = 0; i < plan->candidate_count; i++)
         if (plan->candidates[i].model_idx == model_idx &&
-            plan->candidates[i].upstream_idx == upstream_idx)
+            plan->candidates[i].upstream_idx == entry->upstream_idx &&
+            plan->candidates[i].credential == entry->credential)
             return true;
     return false;
 }
@@ -209,7 +210,7 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
         if (taken == CONF_NONE)
             break;
         entry = &order.entries[taken];
-        if (is_planned(plan, place->model_idx, entry->upstream_idx)) {
+        if (is_planned(plan, place->model_idx, entry)) {
             tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_REPEATED);
             continue;
         }
@@ -222,6 +223,7 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
             (struct route_candidate){.upstream_idx = entry->upstream_idx,
                                      .channel_idx = place->channel_idx,
                                      .model_idx = place->model_idx,
+                                     .credential = entry->credential,
                                      .down = down,
                                      .price = price,
                                      .score = c->ask->trace != NULL ? order_score(&order, taken) : 0,

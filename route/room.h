@@ -1,7 +1,7 @@
 /*
  * What the files of this room share. Nobody outside route/ includes it.
  *
- *     table.c   the table: a list of upstreams for every channel, model and protocol
+ *     table.c   the table: a list of upstreams' credentials for every channel, model and protocol
  *     plan.c    from what was asked for to the plan
  *     key.c     what a key may use, from its slot in the region
  *     rights.c  the same, as it is asked about
@@ -22,9 +22,13 @@ struct route_name {
     struct str json;
 };
 
+/* A credential of an upstream, for a model in a channel. */
 struct route_entry {
     uint16_t upstream_idx;
-    uint32_t weight;
+    uint16_t credential_idx; /* over all upstreams */
+    uint8_t credential;      /* of the upstream's */
+    uint32_t weight;         /* in draws: a credential's share of its upstream's */
+    uint32_t use_weight;     /* the upstream's in the channel, as the file has it */
     uint32_t name_idx;
     uint64_t weight_end; /* sum of the weights in its list up to and with this one */
 };
@@ -97,10 +101,11 @@ struct order {
     const struct route_ask *ask;
     const struct route_entry *entries;
     size_t count;
-    bool down;                                    /* over those that are, else over the others */
-    unsigned given;                               /* places in the order that are taken */
-    int affine;                                   /* the entry that comes first; CONF_NONE */
-    uint64_t taken[CONF_UPSTREAM_COUNT_MAX / 64]; /* a bit an entry */
+    bool down;      /* over those that are, else over the others */
+    bool full_too;  /* of those only such as are at a limit are left */
+    unsigned given; /* places in the order that are taken */
+    int affine;     /* the entry that comes first; CONF_NONE */
+    uint64_t taken[CONF_CREDENTIAL_TOTAL_COUNT_MAX / 64]; /* a bit an entry */
 };
 
 static inline void

@@ -11,7 +11,8 @@
  * or other channels in its place, but never what the key may not use. The plan then has the upstreams
  * that are usable, channel by channel in the key's order, each for its channel's price; where the key
  * allows that, those for siblings of the model that the rule lists; and at the end the same that are
- * down. An upstream stands in a plan once: in the first channel that uses it.
+ * down. A credential of an
+ * upstream stands in a plan once: in the first channel that uses it.
  *
  *     route.h   this
  *     price.h   what tokens cost
@@ -28,14 +29,14 @@
 
 struct route_table;
 
-/* What is known of one upstream. All zero is "usable, never failed, nothing else known". */
+/* What is known of one credential of an upstream. All zero is "usable, never failed, nothing else known". */
 struct route_health {
     bool down;             /* its circuit is open: try others first */
     uint64_t failed_at_ms; /* last failure, on any clock that is the same for all; 0 never */
     uint32_t latency_us;   /* to the first byte; 0 unknown */
     uint32_t us_per_token; /* of output; 0 unknown */
     uint32_t error_ppm;    /* attempts that fail */
-    uint32_t load_ppm;     /* calls under way, of those that it takes at a time */
+    uint32_t load_ppm;     /* calls under way, of those that it takes at a time: at 1000000 full */
     uint32_t used_ppm;     /* of the provider's own limits; at 1000000 the next call is refused */
 };
 
@@ -79,7 +80,7 @@ struct route_ask {
     int64_t wall_us;                     /* likewise */
     const struct route_weights *weights; /* of the key's project; NULL: the auto's own */
     const struct route_affinity *affinity; /* NULL: none */
-    const struct route_health *health;   /* by upstream index; NULL: all are usable */
+    const struct route_health *health;   /* by credentials' numbers; NULL: all are usable */
     uint64_t *rng_state;                 /* of rng_next(): the same state, the same plan */
     const struct route_trace *trace;     /* told what is considered, and why; may be NULL */
 };

@@ -1,5 +1,5 @@
 /*
- * The table is a list of upstreams for every channel, model and protocol, so that a call's choice
+ * The table is a list of upstreams' credentials for every channel, model and protocol, so that a call's choice
  * is a look-up and a draw. Lists hold indexes only; the names that upstreams know a model by stand
  * once each, ready as JSON.
  */
@@ -96,6 +96,49 @@ served_make(const struct conf *conf)
     return served;
 }
 
+/* So that shares of a weight come out even enough: that of a whole upstream. Weights are at most
+ * 1,000,000, so their products fit. */
+#define SHARES 4096u
+
+static uint32_t
+share_of(uint32_t use_weight, uint32_t weight, uint64_t total)
+{
+    if (use_weight == 0 || weight == 0)
+        return 0;
+    return (uint32_t)MAX((uint64_t)use_weight * SHARES * weight / total, UINT64_C(1));
+}
+
+/* The credentials of an upstream that can be used share its weight in the channel. */
+static void
+add_upstream(struct route_table *table, struct route_list *list, const struct conf_use *use,
+             uint32_t name_idx, uint64_t *weight_end)
+{
+    const struct conf_upstream *upstream = &table->conf->upstreams[use->upstream_idx];
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < upstream->credential_count; i++)
+        if (upstream->credentials[i].disabled_reason == NULL)
+            total += upstream->credentials[i].weight;
+    for (size_t i = 0; i < upstream->credential_count; i++) {
+        uint32_t share = share_of(use->weight, upstream->credentials[i].weight, total);
+
+        if (upstream->credentials[i].disabled_reason != NULL)
+            continue;
+        *weight_end += share;
+        if (table->entries != NULL)
+            table->entries[table->entry_count] =
+                (struct route_entry){.upstream_idx = use->upstream_idx,
+                                     .credential_idx = (uint16_t)(upstream->credential_first + i),
+                                     .credential = (uint8_t)i,
+                                     .weight = share,
+                                     .use_weight = use->weight,
+                                     .name_idx = name_idx,
+                                     .weight_end = *weight_end};
+        table->entry_count++;
+        list->count++;
+    }
+}
+
 /* One channel and model: into entries when they are there, else only counted. */
 static void
 lists_fill(struct route_table *table, const bool *served, size_t channel_idx, size_t model_idx)
@@ -114,15 +157,8 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
             if (!served[upstream_idx * conf->model_count + model_idx] ||
                 speaks_out(&conf->upstreams[upstream_idx], protocol) != ROUTE_IN)
                 continue;
-            weight_end += channel->uses[i].weight;
-            if (table->entries != NULL)
-                table->entries[table->entry_count] =
-                    (struct route_entry){.upstream_idx = upstream_idx,
-                                         .weight = channel->uses[i].weight,
-                                         .name_idx = name_for(conf, upstream_idx, model_idx),
-                                         .weight_end = weight_end};
-            table->entry_count++;
-            list->count++;
+            add_upstream(table, list, &channel->uses[i], name_for(conf, upstream_idx, model_idx),
+                         &weight_end);
         }
     }
 }

@@ -459,8 +459,13 @@ health_loads_clear(struct region *region, uint32_t table_idx)
 {
     _Atomic uint32_t *loads = loads_of(region, table_idx);
 
-    for (uint32_t i = 0; loads != NULL && i < region->header->geometry.health_max; i++)
+    for (uint32_t i = 0; loads != NULL && i < region->header->geometry.health_max; i++) {
+        struct health *line = &((struct health *)region_part(region, REGION_HEALTH))[i];
+
         atomic_store_explicit(&loads[i], 0, memory_order_relaxed);
+        if (atomic_load_explicit(&line->waiting, memory_order_relaxed) != 0)
+            health_wait(line, table_idx, false);
+    }
 }
 
 uint32_t
@@ -507,4 +512,35 @@ health_leave(struct region *region, uint32_t table_idx, const struct health *hea
 
     ASSERT(mine > 0);
     atomic_store_explicit(load, mine - 1, memory_order_relaxed);
+}
+
+/* ---- calls that wait ---- */
+
+void
+health_wait(struct health *health, uint32_t table_idx, bool waiting)
+{
+    uint64_t bit = UINT64_C(1) << table_idx;
+
+    if (waiting)
+        atomic_fetch_or_explicit(&health->waiting, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&health->waiting, ~bit, memory_order_relaxed);
+}
+
+uint32_t
+health_others_waiting(const struct region *region, const struct health *health, uint32_t table_idx)
+{
+    uint64_t waiting = atomic_load_explicit(&health->waiting, memory_order_relaxed) &
+                       ~(UINT64_C(1) << table_idx);
+    uint32_t count = 0;
+
+    for (; waiting != 0; waiting &= waiting - 1) {
+        uint32_t other = (uint32_t)__builtin_ctzll(waiting);
+
+        /* A worker that died leaves its bit. */
+        count += other < region->header->geometry.table_max &&
+                 atomic_load_explicit(&region->header->table[other].state,
+                                      memory_order_relaxed) == TABLE_LIVE;
+    }
+    return count;
 }

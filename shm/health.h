@@ -63,6 +63,8 @@ struct health {
     _Atomic uint64_t measured_ms;                /* when first_byte_us was last added to */
 
     _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat; /* the provider's own limits: shm/rate.h */
+    _Atomic uint64_t tpm_tat;
+    _Atomic uint64_t waiting; /* a bit a table: its worker has calls that wait for room here */
 
     _Alignas(CACHE_LINE) _Atomic uint32_t failed[HEALTH_CLASS_COUNT]; /* in all */
     _Atomic uint32_t probes;
@@ -129,6 +131,15 @@ bool health_enter(struct region *region, uint32_t table_idx, const struct health
                   uint32_t max) MUST_CHECK;
 void health_leave(struct region *region, uint32_t table_idx, const struct health *health);
 uint32_t health_load(const struct region *region, const struct health *health);
+
+/*
+ * A worker says that calls of its own wait for room here, or wait no more. Others then do not go past
+ * them: what is free is for whoever looks next, and all look equally often.
+ */
+void health_wait(struct health *health, uint32_t table_idx, bool waiting);
+/* How many other workers, of those that live, have calls that wait here. */
+uint32_t health_others_waiting(const struct region *region, const struct health *health,
+                               uint32_t table_idx);
 
 /* ---- to look at ---- */
 

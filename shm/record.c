@@ -60,5 +60,6 @@ const char *const record_reason_name[] = {
     [REASON_NO_CONNECTION] = "no-connection",
     [REASON_EMPTY] = "empty-answer",
     [REASON_MODEL_MISMATCH] = "model-mismatch",
+    [REASON_AT_LIMIT] = "at-limit",
 };
 _Static_assert(COUNT_OF(record_reason_name) == REASON_COUNT, "a new reason needs a name");

@@ -49,6 +49,7 @@ enum record_reason {
     REASON_NO_CONNECTION, /* at max-connections */
     REASON_EMPTY,          /* an answer with nothing in it */
     REASON_MODEL_MISMATCH, /* another model answered */
+    REASON_AT_LIMIT,       /* not tried: at its provider's limits */
     REASON_COUNT
 };
 extern const char *const record_reason_name[];

@@ -5,6 +5,7 @@
 const char *const stat_name[] = {
     [STAT_CONNECTIONS] = "connections",
     [STAT_CALLS_OPEN] = "calls_open",
+    [STAT_CALLS_WAITING] = "calls_waiting",
     [STAT_CONNECTIONS_TOTAL] = "connections_total",
     [STAT_REQUESTS] = "requests",
     [STAT_CALLS] = "calls",
@@ -29,6 +30,7 @@ const char *const stat_name[] = {
     [STAT_TLS_RESUMED] = "tls_resumed",
     [STAT_USAGE_FLAGGED] = "usage_flagged",
     [STAT_MODEL_MISMATCH] = "model_mismatch",
+    [STAT_CALLS_WAITED] = "calls_waited",
     [STAT_OPERATOR_UCR] = "operator_ucr",
 };
 _Static_assert(COUNT_OF(stat_name) == STAT_COUNT, "a new counter needs a name");

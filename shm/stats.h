@@ -13,6 +13,7 @@
 enum stat_counter {
     STAT_CONNECTIONS = 0, /* gauge: client connections open */
     STAT_CALLS_OPEN,      /* gauge: calls between admission and settlement */
+    STAT_CALLS_WAITING,   /* gauge: of those, that wait for room in providers' limits */
     STAT_CONNECTIONS_TOTAL,
     STAT_REQUESTS,     /* HTTP requests parsed */
     STAT_CALLS,        /* admitted */
@@ -37,6 +38,7 @@ enum stat_counter {
     STAT_TLS_RESUMED,
     STAT_USAGE_FLAGGED,
     STAT_MODEL_MISMATCH, /* tries and answers by another model than the one asked for */
+    STAT_CALLS_WAITED,   /* that had to wait for room in providers' limits */
     STAT_OPERATOR_UCR,   /* what failed tries may have cost the operator, at list price */
     STAT_COUNT
 };

@@ -13,6 +13,7 @@
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/idem.h"
+#include "worker/queue.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/stream_wait.h"
@@ -29,14 +30,17 @@
 
 #define TO(s) (1u << (s))
 static const unsigned call_may_become[CALL_STATE_COUNT] = {
-    [CALL_ADMITTED] = TO(CALL_HOLD_WAIT) | TO(CALL_ANNOUNCED) | TO(CALL_DIALLING) | TO(CALL_SENT) |
-                      TO(CALL_OVER),
-    [CALL_HOLD_WAIT] = TO(CALL_ANNOUNCED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
-    [CALL_ANNOUNCED] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
-    [CALL_DIALLING] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
-    [CALL_SENT] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_WHOLE) | TO(CALL_STREAM) |
-                  TO(CALL_EXTEND_WAIT) | TO(CALL_OVER),
-    [CALL_WHOLE] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_ADMITTED] = TO(CALL_HOLD_WAIT) | TO(CALL_ANNOUNCED) | TO(CALL_QUEUED) |
+                      TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_HOLD_WAIT] = TO(CALL_ANNOUNCED) | TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) |
+                       TO(CALL_OVER),
+    [CALL_ANNOUNCED] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_QUEUED] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_DIALLING] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_SENT] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_WHOLE) |
+                  TO(CALL_STREAM) | TO(CALL_EXTEND_WAIT) | TO(CALL_OVER),
+    [CALL_WHOLE] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) |
+                   TO(CALL_OVER),
     [CALL_STREAM] = TO(CALL_EXTEND_WAIT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
     [CALL_EXTEND_WAIT] = TO(CALL_SENT) | TO(CALL_STREAM) | TO(CALL_OVER),
     [CALL_COMMIT_WAIT] = TO(CALL_OVER),
@@ -48,6 +52,8 @@ call_set_state(struct call *call, enum call_state next)
 {
     ASSERT(call_may_become[call->state] & TO(next));
     call->state = (uint8_t)next;
+    if (next == CALL_COMMIT_WAIT)
+        feed_over(call); /* the upstream is done with it */
 }
 
 const struct conf_upstream *
@@ -60,6 +66,14 @@ struct pool *
 call_pool(const struct call *call)
 {
     return &call->worker->pools[call->plan.candidates[call->candidate].upstream_idx];
+}
+
+struct credential *
+call_credential(const struct call *call, uint8_t candidate)
+{
+    const struct route_candidate *c = &call->plan.candidates[candidate];
+
+    return &call->worker->pools[c->upstream_idx].credentials[c->credential];
 }
 
 const struct price *
@@ -85,6 +99,8 @@ call_on_timer(struct wheel_timer *timer)
 
     if (call->state == CALL_HOLD_WAIT)
         forward_begin(call);
+    else if (call->state == CALL_QUEUED)
+        queue_timed_out(call);
     else if (call->state == CALL_EXTEND_WAIT && call->hold_busy && !over)
         stream_wait_again(call);
     else
@@ -134,6 +150,7 @@ call_end(struct call *call)
     call_set_state(call, CALL_OVER);
     if (call->uconn)
         uconn_cancel(call->uconn);
+    queue_leave(call);
     feed_over(call);
     if (call->inflight)
         key_leave(call->key);
@@ -203,6 +220,7 @@ void
 call_client_gone(struct call *call)
 {
     (void)call_detach_client(call);
+    queue_leave(call);
     stat_add(call->worker->stats, STAT_CLIENT_GONE, 1);
     if (call->held)
         relay_settle_gone(call);

@@ -56,6 +56,8 @@ void call_set_timer(struct call *call, uint64_t ms);
 
 const struct conf_upstream *call_upstream(const struct call *call);
 struct pool *call_pool(const struct call *call);
+/* Of a candidate of the plan. */
+struct credential *call_credential(const struct call *call, uint8_t candidate);
 /* What the candidate that the call is at costs, and in which channel. */
 const struct price *call_price(const struct call *call);
 const struct conf_channel *call_channel(const struct call *call);

@@ -7,8 +7,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "route/look.h"
-#include "shm/rate.h"
+#include "shm/names.h"
 #include "worker/call.h"
+#include "worker/limit.h"
+#include "worker/queue.h"
 
 #define LOOK_MS 10u
 #define TICKET_GRACE_MS 1000u
@@ -18,15 +20,14 @@
 /* ---- lines ---- */
 
 static uint32_t
-secret_mark(const struct pool *pool)
+secret_mark(const struct worker *w, struct str secret)
 {
-    struct str secret = pool->conf->secret;
     uint8_t hash[HASH_LEN];
     uint32_t mark;
 
     if (secret.len == 0)
         return 0;
-    hash_keyed(pool->worker->region->header->key_hash_key, secret.ptr, secret.len, hash);
+    hash_keyed(w->region->header->key_hash_key, secret.ptr, secret.len, hash);
     memcpy(&mark, hash, sizeof mark);
     return mark;
 }
@@ -35,21 +36,34 @@ void
 feed_introduce(struct pool *pool)
 {
     const struct worker *w = pool->worker;
+    uint32_t generation = atomic_load_explicit(&w->table->generation, memory_order_relaxed);
 
-    pool->health = pool->name_id ? health_at(w->region, pool->name_id, 0) : NULL;
-    if (pool->health != NULL)
-        health_introduce(pool->health,
-                         atomic_load_explicit(&w->table->generation, memory_order_relaxed), 0,
-                         secret_mark(pool), pool->conf->disabled_reason != NULL);
-}
+    for (size_t i = 0; i < pool->conf->credential_count; i++) {
+        struct credential *credential = &pool->credentials[i];
+        const struct conf_credential *conf = &pool->conf->credentials[i];
 
-static struct health *
-line_of(const struct call *call)
-{
-    return call_pool(call)->health;
+        credential->conf = conf;
+        credential->health =
+            pool->name_id ? health_at(w->region, pool->name_id, (uint8_t)i) : NULL;
+        if (credential->health != NULL)
+            health_introduce(credential->health, generation,
+                             conf->name.len > 0 ? name_intern(w->region, conf->name) : 0,
+                             secret_mark(w, conf->secret), conf->disabled_reason != NULL);
+    }
 }
 
 /* ---- the snapshot ---- */
+
+static void
+look_at(struct worker *w, const struct conf_upstream *upstream)
+{
+    for (size_t i = 0; i < upstream->credential_count; i++) {
+        struct credential *credential = &w->credentials[upstream->credential_first + i];
+
+        route_look(w->region, upstream, credential->conf, credential->health, worker_mono_us(w),
+                   &w->health[upstream->credential_first + i]);
+    }
+}
 
 const struct route_health *
 feed_look(struct worker *w)
@@ -59,8 +73,7 @@ feed_look(struct worker *w)
     if (now_ms - w->health_ms >= LOOK_MS) {
         w->health_ms = now_ms;
         for (size_t i = 0; i < w->conf->upstream_count; i++)
-            route_look(w->region, &w->conf->upstreams[i], w->pools[i].health, worker_mono_us(w),
-                       &w->health[i]);
+            look_at(w, &w->conf->upstreams[i]);
     }
     return w->health;
 }
@@ -131,6 +144,7 @@ feed_blames(enum record_reason reason, unsigned status, enum health_class *why)
     case REASON_NONE:
     case REASON_CLIENT_GONE:
     case REASON_NO_CONNECTION:
+    case REASON_AT_LIMIT:
     case REASON_COUNT:
         break;
     }
@@ -162,36 +176,39 @@ feed_log(const struct pool *pool, const struct health *health, enum health_chang
                  STR_ARGS(name), health_credential(health), health_class_name[view.why], for_ms);
 }
 
-bool
-feed_begin(struct call *call, bool must)
+enum feed_pass
+feed_begin(struct call *call, uint8_t candidate, bool must)
 {
     struct worker *w = call->worker;
-    struct health *health = line_of(call);
+    struct credential *credential = call_credential(call, candidate);
     uint64_t now_ms = worker_now_ms(w);
     uint64_t left_ms = call->deadline_ms > now_ms ? call->deadline_ms - now_ms : 0;
 
     ASSERT(call->entered == NULL);
     call->wait_s = 0;
-    if (health == NULL)
-        return true;
-    call->pass = (uint8_t)health_begin(w->region, health, w->inherit->table_idx, now_ms,
-                                       left_ms + TICKET_GRACE_MS);
+    if (credential->health == NULL)
+        return FEED_GO;
+    call->pass = (uint8_t)health_begin(w->region, credential->health, w->inherit->table_idx,
+                                       now_ms, left_ms + TICKET_GRACE_MS);
     if (call->pass == HEALTH_OUT && !must)
-        return false;
-    if (!health_enter(w->region, w->inherit->table_idx, health, 0))
-        return false;
-    call->entered = health;
-    return true;
+        return FEED_OUT;
+    if (!limit_enter(call, credential)) {
+        health_dropped(credential->health, (enum health_pass)call->pass, now_ms);
+        return FEED_FULL;
+    }
+    call->entered = credential;
+    return FEED_GO;
 }
 
 /* first_byte_us 0: nothing is known of that. */
 static void
 attempt_ok(struct call *call, uint64_t first_byte_us)
 {
-    struct health *health = call->entered;
+    struct health *health;
 
-    if (health == NULL)
+    if (call->entered == NULL)
         return;
+    health = call->entered->health;
     feed_log(call_pool(call), health,
              health_ok(health, (enum health_pass)call->pass, worker_now_ms(call->worker),
                        (uint32_t)MIN(first_byte_us, (uint64_t)UINT32_MAX)));
@@ -217,7 +234,7 @@ feed_ok_whole(struct call *call, uint64_t output_tokens)
     uint64_t token_us = 0;
 
     if (call->entered != NULL)
-        token_us = atomic_load_explicit(&call->entered->us_per_token, memory_order_relaxed);
+        token_us = atomic_load_explicit(&call->entered->health->us_per_token, memory_order_relaxed);
     took_us -= MIN(token_us * MIN(output_tokens, (uint64_t)UINT32_MAX), took_us / 4 * 3);
     attempt_ok(call, MAX(took_us, UINT64_C(1)));
 }
@@ -228,7 +245,7 @@ feed_streamed(struct call *call, uint64_t output_tokens)
     uint64_t took_us = worker_mono_us(call->worker) - call->first_byte_us;
 
     if (call->entered != NULL && output_tokens >= TOKENS_MIN)
-        health_token_time(call->entered,
+        health_token_time(call->entered->health,
                           (uint32_t)MIN(took_us / output_tokens, (uint64_t)UINT32_MAX));
 }
 
@@ -236,12 +253,13 @@ void
 feed_failed(struct call *call, enum record_reason reason, unsigned status)
 {
     uint64_t now_ms = worker_now_ms(call->worker);
-    struct health *health = call->entered;
+    struct health *health;
     enum health_class why;
 
     call->tried = true;
-    if (health == NULL)
+    if (call->entered == NULL)
         return;
+    health = call->entered->health;
     if (feed_blames(reason, status, &why)) {
         uint64_t wait_ms = (uint64_t)call->wait_s * 1000;
 
@@ -260,11 +278,14 @@ void
 feed_over(struct call *call)
 {
     struct worker *w = call->worker;
+    struct credential *credential = call->entered;
 
-    if (call->entered == NULL)
+    if (credential == NULL)
         return;
-    health_dropped(call->entered, (enum health_pass)call->pass, worker_now_ms(w));
-    health_leave(w->region, w->inherit->table_idx, call->entered);
+    health_dropped(credential->health, (enum health_pass)call->pass, worker_now_ms(w));
+    limit_leave(call, credential);
     call->entered = NULL;
     call->pass = HEALTH_GO;
+    if (credential->waiting > 0)
+        queue_room_left(w);
 }

@@ -21,8 +21,13 @@ const struct route_health *feed_look(struct worker *w);
 /* Says that a circuit opened or closed: once a change, not once a failure. */
 void feed_log(const struct pool *pool, const struct health *health, enum health_change change);
 
-/* May the candidate that the call is at be tried? Also when its circuit is open if `must`. */
-bool feed_begin(struct call *call, bool must) MUST_CHECK;
+enum feed_pass {
+    FEED_GO = 0,
+    FEED_OUT,  /* its circuit is open */
+    FEED_FULL, /* at a limit of its provider's, see worker/limit.h */
+};
+/* May this candidate of the plan be tried? Also when its circuit is open if `must`. */
+enum feed_pass feed_begin(struct call *call, uint8_t candidate, bool must) MUST_CHECK;
 /* Its answer has begun. */
 void feed_ok(struct call *call);
 /* The same for an answer that came whole, with so many tokens of output. */

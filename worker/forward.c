@@ -7,11 +7,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "proto/headers.h"
-#include "shm/health.h"
-#include "shm/rate.h"
 #include "worker/call.h"
 #include "worker/commit.h"
 #include "worker/feed.h"
+#include "worker/queue.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/uconn.h"
@@ -42,10 +41,9 @@ bool
 forward_may_go_on(const struct call *call)
 {
     const struct worker *w = call->worker;
-    const struct record *r = hold_record(&w->holds, call->slot);
 
     return call->candidate + 1u < call->plan.candidate_count &&
-           r->attempt_count < w->limits->attempts && worker_now_ms(w) < call->deadline_ms;
+           call->try_count < w->limits->attempts && worker_now_ms(w) < call->deadline_ms;
 }
 
 /* Was it in the middle of its answer that it failed? */
@@ -115,24 +113,40 @@ no_connection(struct call *call, const char *why)
     forward_failed(call, REASON_NO_CONNECTION, &error, true);
 }
 
-/* From the candidate that the call is at, the first whose circuit lets it through. If there is none,
- * and none was tried before, the first one all the same: a refusal would help nobody. */
-static bool
+static void
+choose_candidate(struct call *call, uint8_t candidate)
+{
+    if (candidate != call->candidate)
+        call_set_candidate(call, candidate);
+}
+
+/*
+ * From the candidate that the call is at, the first that its circuit lets through and that is not at
+ * its provider's limits. If there is none, it waits for those that are at their limits. If there are
+ * none of those either, and none was tried before, the first one all the same: a refusal would help
+ * nobody.
+ */
+static enum feed_pass
 find_candidate(struct call *call)
 {
-    uint8_t first = call->candidate;
+    enum feed_pass found = FEED_OUT;
 
-    while (!feed_begin(call, false)) {
-        if (call->candidate + 1u < call->plan.candidate_count) {
-            call_set_candidate(call, (uint8_t)(call->candidate + 1));
-            continue;
+    for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
+        switch (feed_begin(call, i, false)) {
+        case FEED_GO:
+            choose_candidate(call, i);
+            return FEED_GO;
+        case FEED_FULL:
+            settle_skipped(call, i);
+            found = FEED_FULL;
+            break;
+        case FEED_OUT:
+            break;
         }
-        if (call->tried)
-            return false;
-        call_set_candidate(call, first);
-        return feed_begin(call, true);
     }
-    return true;
+    if (found == FEED_FULL || call->tried)
+        return found;
+    return feed_begin(call, call->candidate, true);
 }
 
 /* Also once more, on a new connection, as the same attempt. */
@@ -140,17 +154,9 @@ static void
 forward_dial(struct call *call)
 {
     const struct conf_upstream *upstream = call_upstream(call);
-    struct pool *pool = call_pool(call);
-    uint64_t retry_ns;
 
     call->attempt_us = worker_mono_us(call->worker);
-    if (upstream->rpm > 0 && pool->health != NULL &&
-        !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1,
-                    worker_mono_us(call->worker) * 1000, &retry_ns)) {
-        no_connection(call, "is at its limit of requests a minute");
-        return;
-    }
-    switch (uconn_take(pool, call)) {
+    switch (uconn_take(call_pool(call), call)) {
     case UCONN_TOOK_IDLE:
         forward_connected(call);
         return;
@@ -169,10 +175,28 @@ forward_dial(struct call *call)
 void
 forward_next(struct call *call)
 {
-    if (find_candidate(call))
+    switch (find_candidate(call)) {
+    case FEED_GO:
         forward_dial(call);
-    else
+        return;
+    case FEED_FULL:
+        queue_join(call);
+        return;
+    case FEED_OUT:
         give_up(call);
+        return;
+    }
+}
+
+void
+forward_from_queue(struct call *call, uint8_t candidate)
+{
+    if (call->entered == NULL) { /* nobody is up any more */
+        forward_next(call);
+        return;
+    }
+    choose_candidate(call, candidate);
+    forward_dial(call);
 }
 
 void
@@ -210,7 +234,7 @@ forward_conn_failed(struct call *call, const struct conn_error *e)
 static void
 write_auth(const struct call *call, struct h1_out *out)
 {
-    struct str secret = call_upstream(call)->secret;
+    struct str secret = call_credential(call, call->candidate)->conf->secret;
 
     if (secret.len == 0)
         return;

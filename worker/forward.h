@@ -12,6 +12,9 @@
 void forward_begin(struct call *call);
 /* Tries the present candidate. May end the call. */
 void forward_next(struct call *call);
+/* The call has waited, and entered this candidate; or none of its candidates is up any more. May end
+ * the call. */
+void forward_from_queue(struct call *call, uint8_t candidate);
 /* The connection stands: sends the request on it. May end the call. */
 void forward_connected(struct call *call);
 /*

@@ -11,7 +11,7 @@
 static bool
 is_gauge(enum stat_counter stat)
 {
-    return stat == STAT_CONNECTIONS || stat == STAT_CALLS_OPEN;
+    return stat == STAT_CONNECTIONS || stat == STAT_CALLS_OPEN || stat == STAT_CALLS_WAITING;
 }
 
 /* Over all tables that were ever used: a worker's counters outlive it, so the sums never fall. */

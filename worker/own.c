@@ -53,10 +53,10 @@ not_ready(const struct worker *w)
         return "the ledger is not ready";
     if (atomic_load_explicit(&header->stop_taking, memory_order_relaxed))
         return "the store cannot take records";
-    for (size_t i = 0; i < w->conf->upstream_count && !usable; i++)
-        usable = w->conf->upstreams[i].disabled_reason == NULL &&
-                 (w->pools[i].health == NULL ||
-                  health_usable(w->region, w->pools[i].health, worker_now_ms(w)));
+    for (size_t i = 0; i < w->conf->credential_count && !usable; i++)
+        usable = w->credentials[i].conf->disabled_reason == NULL &&
+                 (w->credentials[i].health == NULL ||
+                  health_usable(w->region, w->credentials[i].health, worker_now_ms(w)));
     return usable ? NULL : "no healthy upstream";
 }
 

@@ -29,6 +29,7 @@ struct probe {
     struct h1_res res;
     struct wheel_timer timer;
     struct pool *pool;
+    struct credential *credential; /* of the pool's: whose turn it is */
     enum proto_endpoint endpoint; /* of a probe with a model; ENDPOINT_MODELS_LIST without */
     enum health_pass pass;
     uint8_t state; /* enum probe_state */
@@ -80,8 +81,8 @@ probe_well(struct probe *probe)
 {
     struct worker *w = worker_of(probe);
 
-    feed_log(probe->pool, probe->pool->health,
-             health_ok(probe->pool->health, probe->pass, worker_now_ms(w), 0));
+    feed_log(probe->pool, probe->credential->health,
+             health_ok(probe->credential->health, probe->pass, worker_now_ms(w), 0));
     probe_close(probe);
 }
 
@@ -100,8 +101,8 @@ probe_failed(struct probe *probe, enum record_reason reason)
              STR_ARGS(probe->pool->conf->name), record_reason_name[reason], probe->status);
     if (why != HEALTH_RATE && why != HEALTH_OVERLOAD)
         probe->wait_s = 0;
-    feed_log(probe->pool, probe->pool->health,
-             health_failed(probe->pool->health, probe->pass, why, worker_now_ms(w),
+    feed_log(probe->pool, probe->credential->health,
+             health_failed(probe->credential->health, probe->pass, why, worker_now_ms(w),
                            (uint64_t)probe->wait_s * 1000));
     probe_close(probe);
 }
@@ -145,7 +146,7 @@ write_body(const struct probe *probe, struct buf *body)
 static void
 write_auth(const struct probe *probe, bool anthropic, struct h1_out *out)
 {
-    struct str secret = probe->pool->conf->secret;
+    struct str secret = probe->credential->conf->secret;
 
     if (anthropic)
         h1_out_own(out, "anthropic-version: ", STR("2023-06-01"));
@@ -327,6 +328,8 @@ probe_start(struct probe *probe, uint64_t now_ms)
     struct pool *pool = probe->pool;
     struct worker *w = pool->worker;
     const struct conf_upstream *upstream = pool->conf;
+    struct health *health = probe->credential->health;
+    uint32_t rpm = probe->credential->conf->rpm;
     struct dial_target target = {.host = upstream->host,
                                  .port = upstream->port,
                                  .local = upstream->local,
@@ -334,17 +337,16 @@ probe_start(struct probe *probe, uint64_t now_ms)
                                  .connect_ms = upstream->connect_ms};
     uint64_t retry_ns;
 
-    probe->pass = health_begin(w->region, pool->health, w->inherit->table_idx, now_ms,
+    probe->pass = health_begin(w->region, health, w->inherit->table_idx, now_ms,
                                (uint64_t)upstream->connect_ms + upstream->first_byte_ms +
                                    2 * GRACE_MS);
     if (probe->pass == HEALTH_OUT)
         return;
     /* It counts against the provider's limit like any call, and calls go first. */
-    if ((upstream->rpm > 0 &&
-         !rate_admit(&pool->health->rpm_tat, rate_per_minute(upstream->rpm), 1,
-                     worker_mono_us(w) * 1000, &retry_ns)) ||
+    if ((rpm > 0 && !rate_admit(&health->rpm_tat, rate_per_minute(rpm), 1,
+                                worker_mono_us(w) * 1000, &retry_ns)) ||
         net_dial(&w->net, &probe->conn, &probe_events, &target) < 0) {
-        health_dropped(pool->health, probe->pass, now_ms);
+        health_dropped(health, probe->pass, now_ms);
         return;
     }
     probe->state = PROBE_DIALLING;
@@ -355,7 +357,27 @@ probe_start(struct probe *probe, uint64_t now_ms)
     h1_res_init(&probe->res, &w->answer_limits, &w->answer_head);
     wheel_set(&w->net.wheel, &probe->timer, (uint64_t)upstream->connect_ms + GRACE_MS,
               probe_on_timer);
-    atomic_fetch_add_explicit(&pool->health->probes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&health->probes, 1, memory_order_relaxed);
+}
+
+/* The credential whose probe is due; one after the other, when it is more than one. */
+static bool
+find_due(struct probe *probe, uint64_t now_ms)
+{
+    const struct pool *pool = probe->pool;
+
+    for (size_t i = 0; i < pool->conf->credential_count; i++) {
+        struct credential *credential = &pool->credentials[i];
+
+        /* What is out is not probed, until it is half open: then the probe may be its trial. */
+        if (credential->health == NULL || credential->conf->disabled_reason != NULL ||
+            !health_usable(pool->worker->region, credential->health, now_ms) ||
+            !health_probe_due(credential->health, now_ms, pool->conf->probe_ms))
+            continue;
+        probe->credential = credential;
+        return true;
+    }
+    return false;
 }
 
 void
@@ -366,10 +388,8 @@ probe_tick(struct worker *w)
     for (size_t i = 0; i < w->conf->upstream_count && !w->draining; i++) {
         struct pool *pool = &w->pools[i];
 
-        /* What is out is not probed, until it is half open: then the probe may be its trial. */
-        if (pool->probe != NULL && pool->health != NULL && pool->probe->state == PROBE_IDLE &&
-            health_usable(w->region, pool->health, now_ms) &&
-            health_probe_due(pool->health, now_ms, pool->conf->probe_ms))
+        if (pool->probe != NULL && pool->probe->state == PROBE_IDLE &&
+            find_due(pool->probe, now_ms))
             probe_start(pool->probe, now_ms);
     }
 }
@@ -382,7 +402,7 @@ probe_stop(struct worker *w)
 
         if (probe == NULL || probe->state == PROBE_IDLE || probe->state == PROBE_CLOSING)
             continue;
-        health_dropped(probe->pool->health, probe->pass, worker_now_ms(w));
+        health_dropped(probe->credential->health, probe->pass, worker_now_ms(w));
         probe_close(probe);
     }
 }

@@ -24,7 +24,7 @@
 struct error_secrets
 relay_secrets(const struct call *call, struct str list[2])
 {
-    list[0] = call_upstream(call)->secret;
+    list[0] = call_credential(call, call->candidate)->conf->secret;
     list[1] = call_upstream(call)->authority;
     return (struct error_secrets){list, 2};
 }

@@ -39,6 +39,7 @@
 #include "shm/idem.h"
 #include "shm/key.h"
 #include "shm/stats.h"
+#include "worker/turns.h"
 #include "worker/worker.h"
 
 #define CALL_EXTENSIONS_MAX 6
@@ -50,12 +51,21 @@ struct health;
 struct own_query;
 struct probe;
 
+/* A credential of an upstream as this worker has it. */
+struct credential {
+    const struct conf_credential *conf;
+    struct health *health; /* shared; NULL when there is no room for its line */
+    uint32_t waiting;      /* calls in this worker's queue that it could serve */
+    uint32_t full_run;     /* the look at the queue that found it at its limits */
+    uint64_t room_us;      /* monotonic, when time makes room again, as it was found last */
+};
+
 /* An upstream as this worker has it: the pool of its connections. */
 struct pool {
     struct worker *worker;
     const struct conf_upstream *conf;
     struct tls_client *tls;  /* NULL: plain */
-    struct health *health;   /* shared; may be NULL */
+    struct credential *credentials; /* as many as conf has */
     uint16_t name_id;
     struct list idle;        /* most recently used first */
     uint32_t idle_count, open_count;
@@ -63,6 +73,15 @@ struct pool {
      * was killed had open. */
     uint32_t open_max;
     struct probe *probe; /* NULL: it is not probed */
+};
+
+/* queue.c's own. */
+struct queue {
+    struct turns turns;
+    struct wheel_timer timer;
+    uint32_t run;     /* counts looks */
+    bool handed_over; /* the look is because a call of our own left room */
+    uint64_t wait_us; /* until something may have room again, as the last look found */
 };
 
 struct worker {
@@ -81,8 +100,10 @@ struct worker {
     struct slab clients_slab, uconns_slab, calls_slab;
     struct list clients, calls;
     struct list waiting; /* calls that wait for the ledger process */
+    struct queue queue;  /* calls that wait for room in the providers' limits */
     struct pool *pools;  /* by upstream index */
-    struct route_health *health; /* by upstream index; as of health_ms */
+    struct credential *credentials; /* by their numbers over all upstreams */
+    struct route_health *health;    /* likewise; as of health_ms */
     uint64_t health_ms;
     /* Name ids by index of the configuration, and the way back for channels. */
     uint16_t *model_name, *family_name, *channel_name, *rule_name;
@@ -161,6 +182,7 @@ enum call_state {
     CALL_ADMITTED = 0, /* parsed and allowed; no hold yet, or waiting for one */
     CALL_HOLD_WAIT,    /* a recount froze the account: tried again on a timer */
     CALL_ANNOUNCED,    /* mode reserve: waits until the hold is durable */
+    CALL_QUEUED,       /* waits for room in the limits of those that could serve it */
     CALL_DIALLING,     /* waits for a connection */
     CALL_SENT,         /* the request is out; a stream's beginning is held back */
     CALL_WHOLE,        /* reads an answer that is sent on when it is complete */
@@ -182,6 +204,7 @@ enum stream_then {
 struct call {
     struct list node;         /* worker->calls */
     struct list waiting_node; /* worker->waiting */
+    struct turns_node turn;   /* worker->queue */
     struct worker *worker;
     struct client *client;    /* NULL once it is gone */
     struct uconn *uconn;
@@ -199,6 +222,8 @@ struct call {
     bool tried;               /* a candidate was tried, and failed */
     bool dispatched;          /* the attempt's request is out: the provider may bill it */
     uint8_t pass;             /* enum health_pass of the attempt */
+    uint8_t try_count;        /* attempts that were made */
+    uint8_t skipped;          /* a bit a candidate: was at its limits, and the trace says so */
     uint8_t hold_tries;
     bool hold_busy;           /* a further hold could not be taken at the moment */
     uint8_t then;             /* enum stream_then, in CALL_EXTEND_WAIT */
@@ -232,7 +257,11 @@ struct call {
     uint64_t start_us;        /* monotonic */
     uint64_t attempt_us;      /* monotonic, when the attempt under way began */
     uint64_t first_byte_us;   /* monotonic, when its stream did; feed.c's */
-    struct health *entered;   /* where the attempt counts as under way, or NULL; feed.c's */
+    struct credential *entered; /* where the attempt counts as under way, or NULL; feed.c's */
+    uint64_t limit_taken_ns;  /* what the guess of its tokens took of the credential's minute */
+    uint64_t queued_us;       /* monotonic, when it began to wait; 0: it does not */
+    uint64_t queue_due_ms;    /* when it has waited long enough; 0: it never waited */
+    uint8_t queue_choice;     /* the candidate that has room for it, once it has its turn */
     uint32_t wait_s;          /* what the upstream said to wait before the next call; 0 nothing */
     uint64_t deadline_ms;     /* of the whole call, in net_now_ms() */
     uint64_t commit_due_ms;   /* likewise, to hold a stream's beginning back; 0: it has not begun */

@@ -10,6 +10,7 @@
 #include "worker/call.h"
 #include "worker/stay.h"
 #include "worker/idem.h"
+#include "worker/limit.h"
 
 static int64_t
 input_cost(const struct call *call)
@@ -277,11 +278,17 @@ correct_tpm(struct call *call, const struct settle_end *end)
 {
     const struct usage *usage = &end->usage;
 
-    if (end->by == SETTLE_NOTHING)
+    uint64_t tokens = (uint64_t)usage->input + usage->cache_read + usage->cache_write_5m +
+                      usage->cache_write_1h + usage->output;
+
+    if (end->by == SETTLE_NOTHING) {
         settle_tokens(call, 0);
-    else if (usage->state == USAGE_PRESENT)
-        settle_tokens(call, (uint64_t)usage->input + usage->cache_read + usage->cache_write_5m +
-                                usage->cache_write_1h + usage->output);
+    } else if (usage->state == USAGE_PRESENT) {
+        settle_tokens(call, tokens);
+        limit_tokens(call, tokens);
+    } else {
+        limit_keep_guess(call);
+    }
     call->tpm_taken_ns = 0; /* where nothing better is known the guess stands */
 }
 
@@ -365,6 +372,53 @@ settle_call(struct call *call, const struct settle_end *end)
     return charge_ucr;
 }
 
+/* Those that were only passed over make room for what happened. */
+static bool
+drop_skipped(struct record *r)
+{
+    for (unsigned i = 0; i < r->attempt_count; i++) {
+        if (r->attempt[i].reason != REASON_AT_LIMIT)
+            continue;
+        r->attempt_count--;
+        memmove(&r->attempt[i], &r->attempt[i + 1],
+                (r->attempt_count - i) * sizeof(r->attempt[0]));
+        return true;
+    }
+    return false;
+}
+
+static struct record_attempt *
+attempt_add(const struct call *call, uint8_t candidate)
+{
+    const struct worker *w = call->worker;
+    const struct route_candidate *c = &call->plan.candidates[candidate];
+    struct record *r = hold_record(&w->holds, call->slot);
+    struct record_attempt *a;
+
+    if (r->attempt_count == RECORD_ATTEMPTS_MAX && !drop_skipped(r))
+        return NULL;
+    a = &r->attempt[r->attempt_count];
+    *a = (struct record_attempt){.upstream = w->pools[c->upstream_idx].name_id,
+                                 .channel = w->channel_name[c->channel_idx],
+                                 .credential = c->credential};
+    r->attempt_count++;
+    return a;
+}
+
+void
+settle_skipped(struct call *call, uint8_t candidate)
+{
+    const struct record *r = hold_record(&call->worker->holds, call->slot);
+    struct record_attempt *a;
+
+    if ((call->skipped >> candidate & 1) != 0 || r->attempt_count == RECORD_ATTEMPTS_MAX ||
+        (a = attempt_add(call, candidate)) == NULL)
+        return;
+    call->skipped |= (uint8_t)(1u << candidate);
+    a->reason = REASON_AT_LIMIT;
+    a->start_ms = (uint32_t)((worker_mono_us(call->worker) - call->start_us) / 1000);
+}
+
 void
 settle_attempt(struct call *call, enum record_reason reason, unsigned status)
 {
@@ -380,11 +434,10 @@ settle_attempt(struct call *call, enum record_reason reason, unsigned status)
         stat_add(call->worker->stats, STAT_ATTEMPTS_FAILED, 1);
     }
     stat_add(call->worker->stats, STAT_ATTEMPTS, 1);
-    if (r->attempt_count == RECORD_ATTEMPTS_MAX)
+    call->try_count++;
+    a = attempt_add(call, call->candidate);
+    if (a == NULL)
         return;
-    a = &r->attempt[r->attempt_count++];
-    a->upstream = call_pool(call)->name_id;
-    a->channel = r->channel;
     a->status = (uint16_t)status;
     a->reason = (uint8_t)reason;
     a->start_ms = (uint32_t)((call->attempt_us - call->start_us) / 1000);

@@ -52,6 +52,7 @@ pool_init(struct pool *pool, struct worker *w, size_t upstream_idx, struct tls_c
 
     pool->worker = w;
     pool->conf = conf;
+    pool->credentials = &w->credentials[conf->credential_first];
     pool->tls = tls;
     pool->name_id = name_intern(w->region, conf->name);
     feed_introduce(pool);

@@ -18,6 +18,7 @@
 #include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/probe.h"
+#include "worker/queue.h"
 #include "worker/room.h"
 #include "worker/uconn.h"
 
@@ -73,6 +74,7 @@ worker_drain(struct worker *w, const char *why)
     log_info("worker.draining", "why=%s calls=%zu connections=%zu", why, w->calls_slab.count,
              w->clients_slab.count);
     w->draining = true;
+    queue_drain(w);
     for (unsigned i = 0; i < w->inherit->listener_count; i++)
         listener_stop(&w->listeners[i]);
     node = w->clients.next;
@@ -246,10 +248,11 @@ make_tables(struct worker *w)
 {
     const struct conf *conf = w->conf;
     size_t upstreams = MAX(conf->upstream_count, 1u), models = MAX(conf->model_count, 1u);
-    size_t channels = MAX(conf->channel_count, 1u);
+    size_t channels = MAX(conf->channel_count, 1u), credentials = MAX(conf->credential_count, 1u);
 
     w->pools = calloc(upstreams, sizeof *w->pools);
-    w->health = calloc(upstreams, sizeof *w->health);
+    w->credentials = calloc(credentials, sizeof *w->credentials);
+    w->health = calloc(credentials, sizeof *w->health);
     w->tls_clients = calloc(upstreams, sizeof *w->tls_clients);
     w->tls_client_ca = calloc(upstreams, sizeof *w->tls_client_ca);
     w->model_name = calloc(models, sizeof *w->model_name);
@@ -258,8 +261,9 @@ make_tables(struct worker *w)
     w->rule_name = calloc(MAX(conf->rule_count, 1u), sizeof *w->rule_name);
     w->head_buf = malloc(HEAD_BYTES_MAX);
     w->routes = route_table_make(conf);
-    if (!w->pools || !w->health || !w->tls_clients || !w->tls_client_ca || !w->model_name ||
-        !w->family_name || !w->channel_name || !w->rule_name || !w->head_buf || !w->routes ||
+    if (!w->pools || !w->credentials || !w->health || !w->tls_clients || !w->tls_client_ca ||
+        !w->model_name || !w->family_name || !w->channel_name || !w->rule_name || !w->head_buf ||
+        !w->routes || queue_init(w) < 0 ||
         !route_names_make(conf, w->region, &w->channel_names))
         return -ENOMEM;
     for (size_t i = 0; i < conf->upstream_count; i++)

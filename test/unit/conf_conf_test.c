@@ -81,7 +81,7 @@ test_upstreams(void **state)
     assert_str(u->authority, "api.anthropic.com");
     assert_str(u->base_path, "");
     assert_int_equal(u->port, 443);
-    assert_null(u->secret.ptr);
+    assert_null(u->credentials[0].secret.ptr);
     assert_null(u->disabled_reason); /* secrets are not looked for in a text */
     assert_int_equal(u->models.count, 1);
     assert_str(u->models.at[0], "claude-*");
@@ -94,7 +94,7 @@ test_upstreams(void **state)
     assert_int_equal(u->first_byte_ms, 60000);
     assert_int_equal(u->idle_ms, 1500);
     assert_int_equal(u->connections_max, 16);
-    assert_int_equal(u->rpm, 4000);
+    assert_int_equal(u->credentials[0].rpm, 4000);
     assert_null(u->ca_file.ptr);
 
     u = &conf->upstreams[1];
@@ -109,7 +109,7 @@ test_upstreams(void **state)
     assert_int_equal(u->first_byte_ms, 120000);
     assert_int_equal(u->idle_ms, 300000);
     assert_int_equal(u->connections_max, 512);
-    assert_int_equal(u->rpm, 0);
+    assert_int_equal(u->credentials[0].rpm, 0);
     assert_true(conf_upstream_serves(u, &conf->models[2]));
     assert_false(conf_upstream_serves(&conf->upstreams[0], &conf->models[2]));
     assert_str(conf_upstream_model_name(u, &conf->models[0]), "claude-sonnet-4.5");

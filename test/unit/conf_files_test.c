@@ -155,7 +155,7 @@ test_key_env(void **state)
     conf = load_says(U "key-env = TEST_KEY }\n" M C, "main.conf:1: upstream \"u\" is disabled: the "
                                                      "environment variable TEST_KEY is not set\n");
     assert_non_null(conf->upstreams[0].disabled_reason);
-    assert_null(conf->upstreams[0].secret.ptr);
+    assert_null(conf->upstreams[0].credentials[0].secret.ptr);
     conf_free(&conf);
     setenv("TEST_KEY", "", 1);
     conf = load_says(U "key-env = TEST_KEY }\n" M C,
@@ -170,7 +170,7 @@ test_key_env(void **state)
     conf_free(&conf);
     setenv("TEST_KEY", "sk-good", 1);
     conf = load_says(U "key-env = \"TEST_KEY\" }\n" M C, "");
-    assert_str(conf->upstreams[0].secret, "sk-good");
+    assert_str(conf->upstreams[0].credentials[0].secret, "sk-good");
     assert_null(conf->upstreams[0].disabled_reason);
     conf_free(&conf);
     unsetenv("TEST_KEY");
@@ -188,12 +188,12 @@ test_key_file(void **state)
     conf_free(&conf);
     put("key", "sk-one\n", 0600);
     conf = load_says(text, "");
-    assert_str(conf->upstreams[0].secret, "sk-one");
+    assert_str(conf->upstreams[0].credentials[0].secret, "sk-one");
     conf_free(&conf);
     put("key", "sk-two\r\n", 0400);
     chmod(path("key"), 0400);
     conf = load_says(text, "");
-    assert_str(conf->upstreams[0].secret, "sk-two");
+    assert_str(conf->upstreams[0].credentials[0].secret, "sk-two");
     conf_free(&conf);
     unlink(path("key"));
     put("key", "sk-three\n\n", 0600);
@@ -226,7 +226,7 @@ test_key_length(void **state)
     key[8193] = '\0';
     put("key", key, 0600);
     conf = load_says(text, "");
-    assert_int_equal(conf->upstreams[0].secret.len, 8192);
+    assert_int_equal(conf->upstreams[0].credentials[0].secret.len, 8192);
     conf_free(&conf);
     key[8192] = 'k';
     put("key", key, 0600);
@@ -252,7 +252,7 @@ test_key_credential(void **state)
     conf_free(&conf);
     put("cred", "sk-cred", 0440); /* systemd's own modes are none of ours */
     conf = load_says(text, "");
-    assert_str(conf->upstreams[0].secret, "sk-cred");
+    assert_str(conf->upstreams[0].credentials[0].secret, "sk-cred");
     conf_free(&conf);
     unsetenv("CREDENTIALS_DIRECTORY");
 }
