@@ -95,6 +95,26 @@ hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr)
     (void)progress_ucr;
 }
 
+void
+hold_progress_of(struct hold_table *table, uint32_t slot, int64_t progress_ucr,
+                 const struct record_tally *tally)
+{
+    (void)table;
+    (void)slot;
+    (void)progress_ucr;
+    (void)tally;
+}
+
+void
+hold_tally(struct hold_table *table, uint32_t slot, int64_t charge_ucr,
+           const struct record_tally *tally)
+{
+    (void)table;
+    (void)slot;
+    (void)charge_ucr;
+    (void)tally;
+}
+
 int64_t
 hold_progress_ucr(const struct hold_table *table, uint32_t slot)
 {
@@ -157,6 +177,35 @@ void
 settle_candidate(struct call *call)
 {
     (void)call;
+}
+
+struct price_count
+settle_estimate(const struct call *call, uint64_t output_tokens)
+{
+    (void)call;
+    (void)output_tokens;
+    return (struct price_count){.n = {0}};
+}
+
+struct price_count
+settle_count(const struct usage *usage)
+{
+    (void)usage;
+    return (struct price_count){.n = {0}};
+}
+
+struct price_count
+settle_so_far(struct call *call)
+{
+    (void)call;
+    return (struct price_count){.n = {0}};
+}
+
+struct usage
+settle_judge(const struct call *call, struct usage usage)
+{
+    (void)call;
+    return usage;
 }
 
 enum settle_paid

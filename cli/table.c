@@ -237,6 +237,8 @@ show_call(struct js_value result)
         {"asked", "asked for", false},
         {"rule", "rule", false},
         {"model", "model", false},
+        {"asked", "asked for", false},
+        {"rule", "by the rule", false},
         {"model_reported", "reported as", false},
         {"channel", "channel", false},
         {"upstream", "upstream", false},
@@ -258,6 +260,16 @@ show_call(struct js_value result)
         {"charge", "charge", false},
         {"uncollected", "uncollected", false},
         {"operator_cost", "operator's cost", false},
+        {"tokens_reported.input", "input reported", false},
+        {"tokens_reported.output", "output reported", false},
+        {"price.basis", "charged by", false},
+        {"price.tier", "tier", false},
+        {"price.service", "service", false},
+        {"price.discount", "discount", false},
+        {"price.currency", "list prices in", false},
+        {"price.multiplier", "multiplier", false},
+        {"price.sum", "exact sum", false},
+        {"price.rounding", "rounded up by", false},
         {"price_version", "prices", false},
         {"flags", "flags", false},
         END,
@@ -268,8 +280,14 @@ show_call(struct js_value result)
         {"reason", "REASON", false},     {"start_ms", "AT MS", true},
         {"took_ms", "TOOK MS", true},    END,
     };
+    static const struct print_column lines[] = {
+        {"class", "CLASS", false}, {"count", "COUNT", true},   {"list", "LIST PRICE", true},
+        {"per", "PER", false},     {"factor", "FACTOR", true}, {"amount", "CREDITS", true}, END,
+    };
 
     print_fields(result, fields);
+    printf("\n");
+    print_table(js_path(result, "price", "lines", NULL), lines, "nothing was counted");
     printf("\n");
     print_table(js_get(result, STR("attempts")), columns, "no upstream was tried");
 }
@@ -362,11 +380,14 @@ show_audit(struct js_value result)
         {"journal_lag", "journal lag", false},
         {"open_holds", "open holds", false},
         {"records", "records", false},
+        {"replayed", "charges replayed", false},
+        {"differing", "of them differing", false},
         END,
     };
     static const struct print_column faults[] = {
         {"what", "FAULT", false},
         {"id", "OF", true},
+        {"call", "CALL", false},
         {"expected", "EXPECTED", true},
         {"found", "FOUND", true},
         END,
@@ -457,6 +478,7 @@ static const struct cli_option calls_options[] = {
 };
 static const struct cli_option audit_options[] = {
     {"--accounts", NULL, "accounts", CLI_FLAG, "each tenant's sums as well"},
+    {"--replay", NULL, "replay", CLI_FLAG, "compute every charge again, from its record and prices"},
     NO_OPTION,
 };
 static const struct cli_option models_options[] = {

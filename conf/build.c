@@ -8,8 +8,6 @@
 #include "conf/url.h"
 #include "conf/value.h"
 
-#define MODEL_NAME_ALSO ":/@+"
-
 /* ---- a section by its rows ----------------------------------------------------------------- */
 
 static void
@@ -125,7 +123,7 @@ build_fill(struct load *load, const struct raw_section *section, void *draft)
         const struct conf_key *key = &kind->keys[i];
         const struct raw_option *option = raw_option(section, key->name);
 
-        if (key->type == CONF_T_PRICE)
+        if (key->type == CONF_T_PRICE || key->type == CONF_T_EACH)
             number_store(key, draft, (uint64_t)CONF_PRICE_ABSENT);
         if (option != NULL)
             fill_given(load, option, draft);
@@ -237,112 +235,6 @@ build_upstream(struct load *load, struct raw_section *section, void *slot)
     upstream_url(load, section, out);
     build_credentials(load, section, &draft, out);
     upstream_ca(load, section, draft.ca_file, out);
-}
-
-/* ---- models -------------------------------------------------------------------------------- */
-
-static uint64_t
-tier_start(const struct conf_tier *tier)
-{
-    return tier->above_tokens + !tier->inclusive;
-}
-
-static int
-tier_order(const void *a, const void *b)
-{
-    uint64_t x = tier_start(a), y = tier_start(b);
-
-    return x < y ? -1 : x > y;
-}
-
-static void
-build_tier(struct load *load, const struct raw_section *section, const struct conf_model *model,
-           struct conf_tier *out)
-{
-    struct draft_tier draft = {0};
-    bool any = false;
-
-    build_fill(load, section, &draft);
-    *out = draft.out;
-    out->title = section->title;
-    for (int class = 0; class < CONF_CLASS_COUNT; class ++) {
-        if (out->rates.u_per_mtok[class] != CONF_PRICE_ABSENT)
-            any = true;
-        else
-            out->rates.u_per_mtok[class] = model->rates.u_per_mtok[class];
-    }
-    if (!any)
-        load_fault(load, section->at, "%s: states no price", section_label(section));
-}
-
-static void
-build_tiers(struct load *load, const struct raw_section *section, struct conf_model *model)
-{
-    struct conf_tier tiers[CONF_TIER_COUNT_MAX], *kept;
-    const struct raw_section *child;
-    size_t count = 0;
-
-    for (child = section->children; child != NULL; child = child->next) {
-        if (count == COUNT_OF(tiers)) {
-            load_fault(load, child->at, "%s: too many tiers: at most %d", section_label(section),
-                       CONF_TIER_COUNT_MAX);
-            break;
-        }
-        build_tier(load, child, model, &tiers[count]);
-        for (size_t i = 0; i < count; i++)
-            if (tier_start(&tiers[i]) == tier_start(&tiers[count]))
-                load_fault(load, child->at, "%s: starts where tier \"%.*s\" does",
-                           section_label(child), STR_ARGS(tiers[i].title));
-        count++;
-    }
-    kept = load_alloc(load, count * sizeof(*kept));
-    if (kept == NULL || count == 0)
-        return;
-    memcpy(kept, tiers, count * sizeof(*kept));
-    qsort(kept, count, sizeof(*kept), tier_order);
-    model->tiers = kept;
-    model->tier_count = count;
-}
-
-/* What is left out of a model costs what it is a kind of. */
-static void
-model_prices(struct conf_model *model)
-{
-    int64_t *price = model->rates.u_per_mtok;
-
-    if (price[CONF_CACHE_READ] == CONF_PRICE_ABSENT)
-        price[CONF_CACHE_READ] = price[CONF_INPUT];
-    if (price[CONF_CACHE_WRITE_5M] == CONF_PRICE_ABSENT)
-        price[CONF_CACHE_WRITE_5M] = price[CONF_INPUT];
-    if (price[CONF_CACHE_WRITE_1H] == CONF_PRICE_ABSENT)
-        price[CONF_CACHE_WRITE_1H] = price[CONF_CACHE_WRITE_5M];
-}
-
-static void
-build_model(struct load *load, struct raw_section *section, void *slot)
-{
-    struct draft_model draft = {0};
-    struct conf_model *out = slot;
-    const struct raw_option *alias;
-    struct value_why why;
-
-    build_fill(load, section, &draft);
-    *out = draft.out;
-    out->name = section->title;
-    if (out->family.ptr == NULL)
-        out->family = out->name;
-    model_prices(out);
-    build_tiers(load, section, out);
-    if (out->context_tokens > 0 && out->output_tokens_max > out->context_tokens)
-        load_fault(load, raw_place(section, "max-output"),
-                   "max-output: %llu is more than the context of %llu",
-                   (unsigned long long)out->output_tokens_max,
-                   (unsigned long long)out->context_tokens);
-    alias = raw_option(section, "alias");
-    for (const struct raw_value *value = alias != NULL ? alias->values : NULL; value != NULL;
-         value = value->next)
-        if (!value_name(value->text, CONF_MODEL_NAME_LEN_MAX, MODEL_NAME_ALSO, &why))
-            load_fault(load, value->at, "alias: %s", why.text);
 }
 
 /* ---- channels, autos, limits --------------------------------------------------------------- */

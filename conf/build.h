@@ -37,6 +37,17 @@ struct draft_tier {
     struct conf_tier out;
 };
 
+struct draft_change {
+    struct conf_change out;
+};
+
+struct draft_discount {
+    struct conf_change out;
+    struct str from;
+    struct str to;
+    struct str zone;
+};
+
 struct draft_channel {
     struct conf_channel out;
     struct conf_strs use;
@@ -55,6 +66,29 @@ struct draft_rule {
 
 /* Fills *draft, zeroed before, by the section's rows: what the file states, else the default. */
 void build_fill(struct load *load, const struct raw_section *section, void *draft);
+
+/* conf/model.c: a model with what stands inside of it. */
+void build_model(struct load *load, struct raw_section *section, void *slot);
+#define MODEL_NAME_ALSO ":/@+" /* bytes that a model's name may have besides the usual */
+
+/*
+ * conf/terms.c: fills in the prices that are left out and says (CONF_CLASS_BIT()s) which were not. With
+ * a model, they are those of a tier of it.
+ */
+uint32_t rates_fill(struct conf_rates *rates, const struct conf_model *model);
+
+/*
+ * conf/terms.c: fills model->terms. False when out of memory, or when *why says which number it
+ * cannot be exact in.
+ */
+bool terms_make(struct arena *arena, struct conf_model *model, const char **why) MUST_CHECK;
+/* Is any call of at most CONF_COUNT_MAX of each class payable at this multiplier? */
+bool terms_payable(const struct conf_model *model, int64_t multiplier_u) MUST_CHECK;
+
+/* conf/zone.c: the zone that the section's key "zone" names; in a text that opens no file, UTC. A fault
+ * when the machine knows none of that name. */
+void zone_of(struct load *load, const struct raw_section *section, struct str name,
+             struct zone *out);
 
 /* Everything: load->sections become load->conf. Faults are added as they are found. */
 void build_conf(struct load *load);

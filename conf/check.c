@@ -333,6 +333,29 @@ check_idle(struct load *load)
         check_unserved(load, used, file);
 }
 
+/* Whatever a call may report of it can be said in credits: no price fails once a file is loaded. */
+static void
+check_payable(struct load *load, const struct raw_section *section, const struct conf_model *model)
+{
+    const struct conf *conf = load->conf;
+    const struct conf_channel *dearest = NULL;
+
+    for (size_t i = 0; i < conf->channel_count; i++)
+        if (dearest == NULL || conf->channels[i].multiplier_u[model->currency] >
+                                   dearest->multiplier_u[model->currency])
+            dearest = &conf->channels[i];
+    if (terms_payable(model,
+                      dearest != NULL ? dearest->multiplier_u[model->currency] : CONF_MICRO))
+        return;
+    if (dearest == NULL)
+        load_fault(load, section->at, "%s: its prices are too large to be charged",
+                   section_label(section));
+    else
+        load_fault(load, section->at,
+                   "%s: its prices are too large to be charged at the multiplier of channel \"%.*s\"",
+                   section_label(section), STR_ARGS(dearest->name));
+}
+
 /* The snapshot's arrays are const to all the world but the loader, which still makes them. */
 static void *
 made(const void *array, size_t index, size_t bytes)
@@ -356,6 +379,11 @@ check_conf(struct load *load)
             check_origin(load, s, &conf->models[s->index]);
     }
     check_rules(load);
+    if (load->faults->fault_count > 0)
+        return;
+    for (const struct raw_section *s = load->sections; s != NULL; s = s->next)
+        if (s->kind == CONF_S_MODEL)
+            check_payable(load, s, &conf->models[s->index]);
     if (load->faults->fault_count == 0)
         check_idle(load);
 }

@@ -12,7 +12,7 @@
 #define MEMORY_BYTES_MAX ((size_t)512 << 20)
 #define PRICES_BYTES_MAX ((size_t)64 << 20)
 
-static struct conf *
+struct conf *
 conf_new(void)
 {
     struct conf *conf = calloc(1, sizeof(*conf));

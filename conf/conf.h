@@ -28,12 +28,20 @@
 #define CONF_NAME_LEN_MAX 64       /* of upstreams, channels, families */
 #define CONF_MODEL_NAME_LEN_MAX 92 /* of models, their aliases, autos */
 #define CONF_TIER_COUNT_MAX 8
+#define CONF_SERVICE_COUNT_MAX 8
+#define CONF_SERVICE_NAME_LEN_MAX 31
+#define CONF_DISCOUNT_COUNT_MAX 8
 #define CONF_NONE (-1)
 
 /* Micro-units: millionths of one USD or CNY, of a multiplier, of a weight. */
 #define CONF_MICRO 1000000
 /* Bounds that keep every product of tokens, price and multiplier within 128 bits. */
 #define CONF_PRICE_MAX_U_PER_MTOK (INT64_C(1000000) * CONF_MICRO)
+#define CONF_PRICE_MAX_U_PER_MUNIT (INT64_C(1000) * CONF_MICRO * CONF_MICRO)
+#define CONF_PRICE_ABSENT (-1)
+#define CONF_FACTOR_MAX_U (1000 * CONF_MICRO)
+/* Of each class in one call. What a file prices is payable up to this. */
+#define CONF_COUNT_MAX UINT32_C(1000000000)
 #define CONF_MULTIPLIER_MAX_U (INT64_C(1000000) * CONF_MICRO)
 
 enum conf_protocol {
@@ -60,15 +68,31 @@ enum conf_can {
 };
 extern const char *const conf_can_name[CONF_CAN_COUNT];
 
-/* What tokens are counted as: disjoint classes. Reasoning is within output. */
+/*
+ * What is counted and priced: classes that do not overlap. Reasoning, audio and images are not
+ * within output, nor audio and images within input. Tokens first, those that went in before those
+ * that came out.
+ */
 enum conf_class {
     CONF_INPUT = 0,
     CONF_CACHE_READ,
     CONF_CACHE_WRITE_5M,
     CONF_CACHE_WRITE_1H,
+    CONF_AUDIO_INPUT,
+    CONF_IMAGE_INPUT,
     CONF_OUTPUT,
+    CONF_REASONING,
+    CONF_AUDIO_OUTPUT,
+    CONF_IMAGE_OUTPUT,
+    CONF_IMAGES,     /* pictures made */
+    CONF_SECONDS,    /* of sound */
+    CONF_CHARACTERS, /* of text */
+    CONF_REQUESTS,   /* answers */
+    CONF_SEARCHES,   /* of the web */
     CONF_CLASS_COUNT
 };
+#define CONF_INPUT_CLASS_COUNT CONF_OUTPUT /* these are the context */
+#define CONF_TOKEN_CLASS_COUNT CONF_IMAGES
 extern const char *const conf_class_name[CONF_CLASS_COUNT]; /* "cache-write" is the 5 minutes' */
 
 struct conf_strs {
@@ -132,29 +156,72 @@ struct conf_upstream {
 };
 
 /*
- * List prices in micro-units of the model's currency per million tokens. A price that the file
- * leaves out is already filled in: in a model cache-read and cache-write are the input price and
- * cache-write-1h is the cache-write price; in a tier each is the model's own.
+ * List prices in micro-units of the model's currency per million tokens, or per million of whatever
+ * the class counts. In a model and its tiers a price that the file leaves out is already filled in:
+ * in a tier it is the model's own; where that states none either, what is a kind of input or output
+ * costs as that, cache-write-1h as cache-write, and what is not tokens nothing.
  */
 struct conf_rates {
     int64_t u_per_mtok[CONF_CLASS_COUNT];
 };
+#define CONF_CLASS_BIT(class) (1u << (class))
+/* What such a class costs as when nobody states a price for it; itself when it is of no kind. */
+enum conf_class conf_kind_of(enum conf_class class);
 
 /* The whole call is priced at these rates when its context (all input classes) is larger. */
 struct conf_tier {
     struct str title;
     uint64_t above_tokens;
     bool inclusive; /* also when the context is exactly above_tokens */
+    uint32_t stated; /* CONF_CLASS_BIT()s */
     struct conf_rates rates;
+};
+
+/* What other prices stand for some calls. */
+struct conf_change {
+    struct conf_rates rates; /* CONF_PRICE_ABSENT where it states none */
+    /* Millionths; what prices of tokens are multiplied by where it states none of its own. */
+    uint64_t factor_u;
+};
+
+/* A service tier of the provider's, by the name that its answers report. */
+struct conf_service {
+    struct str name;
+    struct conf_change change;
+};
+
+/* Some hours of the day. */
+struct conf_discount {
+    struct str title;
+    struct zone_hours hours; /* never the whole day */
+    struct str zone_name;
+    struct zone zone; /* without changes in tables read from the store: not for choosing by */
+    struct conf_change change;
+};
+
+/*
+ * The rates of a tier, service and discount taken together, as whole numbers: a count costs
+ * count * rate / den, in micro-units per million. den divides 10^12.
+ */
+struct conf_terms {
+    int64_t rate[CONF_CLASS_COUNT];
+    int64_t input_max, output_max; /* the dearest of the classes in and out */
+    uint64_t den;
 };
 
 struct conf_model {
     struct str name;
     struct str family; /* the model's own name when not stated */
     enum conf_currency currency;
+    uint32_t stated; /* CONF_CLASS_BIT()s */
     struct conf_rates rates;
     const struct conf_tier *tiers; /* by the context they start at, lowest first */
     size_t tier_count;
+    const struct conf_service *services;
+    size_t service_count;
+    const struct conf_discount *discounts; /* no two at a time */
+    size_t discount_count;
+    const struct conf_terms *terms; /* conf_terms_at() */
     uint64_t context_tokens;    /* 0: not stated */
     uint64_t output_tokens_max; /* 0: not stated */
     unsigned can;               /* 1u << enum conf_can */
@@ -289,7 +356,8 @@ struct conf {
     size_t rule_count;
     struct conf_limits limits;
     /*
-     * A hash of conf_prices_json(): equal for equal prices, whatever else the file says. Never 0.
+     * A hash of conf_prices_json(): equal where equal prices are stated, whatever else the file
+     * says. Never 0.
      */
     uint64_t price_version;
     struct conf_memory *memory; /* all that the pointers above point at; conf/'s own */
@@ -326,11 +394,37 @@ bool conf_upstream_serves(const struct conf_upstream *upstream, const struct con
 struct str
 conf_upstream_model_name(const struct conf_upstream *upstream, const struct conf_model *model);
 
+/* Of a tier, service and discount by their numbers, each from 1 with 0 for none. */
+const struct conf_terms *conf_terms_at(const struct conf_model *model, unsigned tier,
+                                       unsigned service, unsigned discount);
+
+/* Is this what a provider calls the service that the model's own prices are for? */
+bool conf_service_is_plain(struct str name);
+
 /*
- * Appends everything price-relevant as one JSON object: models with currency, prices and tiers,
- * and the channels' multipliers, as integers of micro-units; in the order of names, so that the
+ * How a price of those terms came about: a list price as it is stated somewhere, and what it is
+ * multiplied by, in units of 10^-12. Their product is exact.
+ */
+#define CONF_WEIGHT_ONE UINT64_C(1000000000000)
+struct conf_rate {
+    int64_t u_per_mtok;
+    uint64_t weight;
+};
+struct conf_rate conf_rate_of(const struct conf_model *model, unsigned tier, unsigned service,
+                              unsigned discount, enum conf_class class);
+
+/*
+ * Appends everything price-relevant as one JSON object: models with currency, prices, tiers,
+ * services and discounts, and the channels' multipliers, as integers of micro-units; in the order of names, so that the
  * order in the file does not matter. For the ledger to keep under price_version.
  */
 void conf_prices_json(const struct conf *conf, struct buf *out);
+
+/*
+ * The way back, from what conf_prices_json() wrote: models with all that prices them, and channels
+ * with their multipliers, to be found by name; nothing else. NULL when it is not such a text or out
+ * of memory. For any thread.
+ */
+struct conf *conf_prices_read(struct str json) MUST_CHECK;
 
 #endif

@@ -24,6 +24,13 @@ struct conf_memory {
     struct conf_map upstreams;
 };
 
+/* A time zone that was read. */
+struct load_zone {
+    struct load_zone *next;
+    struct str name;
+    struct zone zone;
+};
+
 struct place {
     uint32_t file_idx;
     uint32_t line;
@@ -68,10 +75,14 @@ struct load {
     size_t file_count;
     struct raw_section *sections; /* in file order */
     struct raw_section *sections_last;
+    struct load_zone *zones;
 };
 
 void load_fault(struct load *load, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void load_warning(struct load *load, struct place at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* An empty snapshot; NULL when out of memory. */
+struct conf *conf_new(void) MUST_CHECK;
 
 /* From the snapshot's arena, zeroed; NULL sets no_memory. */
 void *load_alloc(struct load *load, size_t len) MUST_CHECK;

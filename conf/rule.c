@@ -7,36 +7,9 @@
  */
 #include "conf/build.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/str.h"
-
-static void
-rule_zone(struct load *load, const struct raw_section *section, struct str name,
-          struct conf_rule *out)
-{
-    static struct zone_change changes[ZONE_CHANGES_MAX];
-    struct zone_change *kept;
-    int count;
-
-    out->zone = zone_utc;
-    if (str_eq(name, STR("UTC")) || load->from_text)
-        return; /* text opens no file */
-    count = zone_load(name, changes);
-    if (count < 0) {
-        load_fault(load, raw_place(section, "zone"),
-                   "zone: no time zone \"%.*s\"; a name such as Asia/Shanghai, from the tz database "
-                   "(package tzdata)",
-                   STR_ARGS(name));
-        return;
-    }
-    kept = load_alloc(load, (size_t)count * sizeof(*kept));
-    if (kept == NULL)
-        return;
-    memcpy(kept, changes, (size_t)count * sizeof(*kept));
-    out->zone = (struct zone){kept, (size_t)count};
-}
 
 static void
 rule_hours(struct load *load, const struct raw_section *section, const struct draft_rule *draft,
@@ -58,7 +31,7 @@ rule_hours(struct load *load, const struct raw_section *section, const struct dr
     else if (out->hours.from_min == out->hours.to_min)
         load_fault(load, raw_place(section, "hours"),
                    "hours: begin and end are the same; leave hours out for the whole day");
-    rule_zone(load, section, draft->zone, out);
+    zone_of(load, section, draft->zone, &out->zone);
 }
 
 void

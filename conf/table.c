@@ -25,7 +25,17 @@ const char *const conf_class_name[CONF_CLASS_COUNT] = {
     [CONF_CACHE_READ] = "cache-read",
     [CONF_CACHE_WRITE_5M] = "cache-write",
     [CONF_CACHE_WRITE_1H] = "cache-write-1h",
+    [CONF_AUDIO_INPUT] = "audio-input",
+    [CONF_IMAGE_INPUT] = "image-input",
     [CONF_OUTPUT] = "output",
+    [CONF_REASONING] = "reasoning",
+    [CONF_AUDIO_OUTPUT] = "audio-output",
+    [CONF_IMAGE_OUTPUT] = "image-output",
+    [CONF_IMAGES] = "per-image",
+    [CONF_SECONDS] = "per-second",
+    [CONF_CHARACTERS] = "per-million-characters",
+    [CONF_REQUESTS] = "per-request",
+    [CONF_SEARCHES] = "per-search",
 };
 
 const char *const conf_type_name[CONF_TYPE_COUNT] = {
@@ -33,7 +43,8 @@ const char *const conf_type_name[CONF_TYPE_COUNT] = {
     [CONF_T_BOOL] = "true or false", [CONF_T_UINT] = "number",
     [CONF_T_SIZE] = "size",          [CONF_T_DURATION] = "duration",
     [CONF_T_DECIMAL] = "decimal",    [CONF_T_PRICE] = "price",
-    [CONF_T_WORD] = "word",          [CONF_T_BITS] = "list of words",
+    [CONF_T_EACH] = "price of one",  [CONF_T_WORD] = "word",
+    [CONF_T_BITS] = "list of words",
 };
 
 const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
@@ -63,6 +74,26 @@ const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
 #define KEY_PRICE(key, draft, class, ...)                                                          \
     ROW(key, CONF_T_PRICE, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MTOK,   \
         __VA_ARGS__)
+#define KEY_EACH(key, draft, class, ...)                                                           \
+    ROW(key, CONF_T_EACH, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MUNIT,   \
+        __VA_ARGS__)
+/* All prices, where they are other than a model's. */
+#define KEYS_PRICES(draft, text)                                                                   \
+    KEY_PRICE("input", draft, CONF_INPUT, .doc = (text)),                                          \
+        KEY_PRICE("output", draft, CONF_OUTPUT, .doc = (text)),                                    \
+        KEY_PRICE("cache-read", draft, CONF_CACHE_READ, .doc = (text)),                            \
+        KEY_PRICE("cache-write", draft, CONF_CACHE_WRITE_5M, .doc = (text)),                       \
+        KEY_PRICE("cache-write-1h", draft, CONF_CACHE_WRITE_1H, .doc = (text)),                    \
+        KEY_PRICE("reasoning", draft, CONF_REASONING, .doc = (text)),                              \
+        KEY_PRICE("audio-input", draft, CONF_AUDIO_INPUT, .doc = (text)),                          \
+        KEY_PRICE("audio-output", draft, CONF_AUDIO_OUTPUT, .doc = (text)),                        \
+        KEY_PRICE("image-input", draft, CONF_IMAGE_INPUT, .doc = (text)),                          \
+        KEY_PRICE("image-output", draft, CONF_IMAGE_OUTPUT, .doc = (text)),                        \
+        KEY_EACH("per-image", draft, CONF_IMAGES, .doc = (text)),                                  \
+        KEY_EACH("per-second", draft, CONF_SECONDS, .doc = (text)),                                \
+        KEY_PRICE("per-million-characters", draft, CONF_CHARACTERS, .doc = (text)),                \
+        KEY_EACH("per-request", draft, CONF_REQUESTS, .doc = (text)),                              \
+        KEY_EACH("per-search", draft, CONF_SEARCHES, .doc = (text))
 #define KEY_WORD(key, draft, field, list, ...)                                                     \
     ROW(key, CONF_T_WORD, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
 #define KEY_BITS(key, draft, field, list, ...)                                                     \
@@ -157,9 +188,7 @@ static const struct conf_key model_keys[] = {
     KEY_PRICE("input", MODEL, CONF_INPUT, .required = true,
               .doc = "List price of 1,000,000 tokens of input. Must be stated; 0 is free."),
     KEY_PRICE("output", MODEL, CONF_OUTPUT, .required = true,
-              .doc =
-                  "List price of 1,000,000 tokens of output, reasoning included. Must be stated; "
-                  "0 is free."),
+              .doc = "List price of 1,000,000 tokens of output. Must be stated; 0 is free."),
     KEY_PRICE("cache-read", MODEL, CONF_CACHE_READ,
               .doc = "List price of 1,000,000 tokens of input read from the provider's cache; the "
                      "price of input when absent."),
@@ -168,6 +197,27 @@ static const struct conf_key model_keys[] = {
                      "five minutes; the price of input when absent."),
     KEY_PRICE("cache-write-1h", MODEL, CONF_CACHE_WRITE_1H,
               .doc = "The same for one hour; the price of cache-write when absent."),
+    KEY_PRICE("reasoning", MODEL, CONF_REASONING,
+              .doc = "List price of 1,000,000 tokens of reasoning; the price of output when absent."),
+    KEY_PRICE("audio-input", MODEL, CONF_AUDIO_INPUT,
+              .doc = "List price of 1,000,000 tokens of sound that went in; the price of input when "
+                     "absent."),
+    KEY_PRICE("audio-output", MODEL, CONF_AUDIO_OUTPUT,
+              .doc = "List price of 1,000,000 tokens of sound that came out; the price of output "
+                     "when absent."),
+    KEY_PRICE("image-input", MODEL, CONF_IMAGE_INPUT,
+              .doc = "List price of 1,000,000 tokens of pictures that went in; the price of input "
+                     "when absent."),
+    KEY_PRICE("image-output", MODEL, CONF_IMAGE_OUTPUT,
+              .doc = "List price of 1,000,000 tokens of pictures that came out; the price of output "
+                     "when absent."),
+    KEY_EACH("per-image", MODEL, CONF_IMAGES, .doc = "List price of one picture made."),
+    KEY_EACH("per-second", MODEL, CONF_SECONDS, .doc = "List price of one second of sound."),
+    KEY_PRICE("per-million-characters", MODEL, CONF_CHARACTERS,
+              .doc = "List price of 1,000,000 characters of text."),
+    KEY_EACH("per-request", MODEL, CONF_REQUESTS, .doc = "List price of one answer."),
+    KEY_EACH("per-search", MODEL, CONF_SEARCHES,
+             .doc = "List price of one search of the web by the provider's own tool."),
     KEY_UINT("context", MODEL, out.context_tokens, .min = 1, .max = 1000000000,
              .doc = "The context window, in tokens."),
     KEY_UINT("max-output", MODEL, out.output_tokens_max, .min = 1, .max = 1000000000,
@@ -194,14 +244,30 @@ static const struct conf_key tier_keys[] = {
                  "than this. The whole call is then priced by it."),
     KEY_BOOL("inclusive", TIER, out.inclusive, .def = "false",
              .doc = "The tier holds also when the context is exactly that large."),
-    KEY_PRICE("input", TIER, CONF_INPUT, .doc = "As in the model; the model's own when absent."),
-    KEY_PRICE("output", TIER, CONF_OUTPUT, .doc = "As in the model; the model's own when absent."),
-    KEY_PRICE("cache-read", TIER, CONF_CACHE_READ,
-              .doc = "As in the model; the model's own when absent."),
-    KEY_PRICE("cache-write", TIER, CONF_CACHE_WRITE_5M,
-              .doc = "As in the model; the model's own when absent."),
-    KEY_PRICE("cache-write-1h", TIER, CONF_CACHE_WRITE_1H,
-              .doc = "As in the model; the model's own when absent."),
+    KEYS_PRICES(TIER, "As in the model; the model's own when absent."),
+};
+
+#define SERVICE struct draft_change
+static const struct conf_key service_keys[] = {
+    KEY_DECIMAL("factor", SERVICE, out.factor_u, .min = 1, .max = CONF_FACTOR_MAX_U, .def = "1",
+                .doc = "What the prices of tokens are multiplied by that are not stated here."),
+    KEYS_PRICES(SERVICE, "As in the model, and instead of any tier's."),
+};
+
+#define DISCOUNT struct draft_discount
+static const struct conf_key discount_keys[] = {
+    KEY_STRING("from", DISCOUNT, from, .required = true, .min = 1, .max = 16,
+               .doc = "The time of day at which it begins, such as 16:30."),
+    KEY_STRING("to", DISCOUNT, to, .required = true, .min = 1, .max = 16,
+               .doc = "The time of day at which it is over; the next day's when that is not later "
+                      "than from."),
+    KEY_STRING("zone", DISCOUNT, zone, .def = "UTC", .min = 1,
+               .max = ZONE_NAME_LEN_MAX,
+               .doc = "The zone of these times, by its name in the system's time zone database, such "
+                      "as Asia/Shanghai."),
+    KEY_DECIMAL("factor", DISCOUNT, out.factor_u, .min = 1, .max = CONF_FACTOR_MAX_U, .def = "1",
+                .doc = "What the prices of tokens are multiplied by that are not stated here."),
+    KEYS_PRICES(DISCOUNT, "As in the model, and instead of any tier's or service's."),
 };
 
 #define CHANNEL struct draft_channel
@@ -351,6 +417,10 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                       "A name that callers ask for, and its list prices."},
     [CONF_S_TIER] = {"tier", true, CONF_S_MODEL, tier_keys, COUNT_OF(tier_keys),
                      "Other prices of its model for calls with a large context."},
+    [CONF_S_SERVICE] = {"service", true, CONF_S_MODEL, service_keys, COUNT_OF(service_keys),
+                        "Other prices of its model for a service tier of the provider's."},
+    [CONF_S_DISCOUNT] = {"discount", true, CONF_S_MODEL, discount_keys, COUNT_OF(discount_keys),
+                         "Other prices of its model for some hours of the day."},
     [CONF_S_CHANNEL] = {"channel", true, CONF_NONE, channel_keys, COUNT_OF(channel_keys),
                         "A service tier: upstreams and what they cost."},
     [CONF_S_AUTO] = {"auto", true, CONF_NONE, auto_keys, COUNT_OF(auto_keys),

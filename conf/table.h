@@ -19,13 +19,12 @@ enum conf_type {
     CONF_T_DURATION, /* digits, then ms s m h */
     CONF_T_DECIMAL,  /* up to six decimals, kept in millionths */
     CONF_T_PRICE,    /* the same, per million tokens; CONF_PRICE_ABSENT when not stated */
+    CONF_T_EACH,     /* a price of one: up to twelve decimals, kept in millionths per million */
     CONF_T_WORD,     /* one of words */
     CONF_T_BITS,     /* a list of words */
     CONF_TYPE_COUNT
 };
 extern const char *const conf_type_name[CONF_TYPE_COUNT]; /* for messages and the manual */
-
-#define CONF_PRICE_ABSENT (-1)
 
 /* What a reload does with a changed value. */
 enum conf_reload {
@@ -57,6 +56,8 @@ enum conf_section_kind {
     CONF_S_CREDENTIAL,
     CONF_S_MODEL,
     CONF_S_TIER,
+    CONF_S_SERVICE,
+    CONF_S_DISCOUNT,
     CONF_S_CHANNEL,
     CONF_S_AUTO,
     CONF_S_RULE,

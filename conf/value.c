@@ -95,12 +95,14 @@ with_unit(const struct conf_key *key, struct str text, const struct unit *units,
                   form);
 }
 
-/* Millionths. */
+/* Units of 10^-decimals, in which its bounds are, too. */
 static bool
-decimal(const struct conf_key *key, struct str text, uint64_t *out, struct value_why *why)
+decimal(const struct conf_key *key, unsigned decimals, struct str text, uint64_t *out,
+        struct value_why *why)
 {
     struct str rest, whole = digits_of(text, &rest), fraction = STR_NONE;
-    uint64_t number, part = 0;
+    const char *most = decimals == 6 ? "six" : "twelve";
+    uint64_t number, part = 0, unit = 1;
 
     if (is_negative(text))
         return refuse(why, "%.*s is negative", SHOWN(text));
@@ -108,14 +110,16 @@ decimal(const struct conf_key *key, struct str text, uint64_t *out, struct value
         fraction = digits_of((struct str){rest.ptr + 1, rest.len - 1}, &rest);
     if (whole.len == 0 || rest.len > 0)
         return refuse(why,
-                      "\"%.*s\" is not a %s; write digits with at most six decimals, "
+                      "\"%.*s\" is not a %s; write digits with at most %s decimals, "
                       "such as 3.75",
-                      SHOWN(text), conf_type_name[key->type]);
-    if (fraction.len > 6)
-        return refuse(why, "%.*s is too precise: at most six decimals", SHOWN(text));
-    for (size_t i = 0; i < 6; i++)
+                      SHOWN(text), conf_type_name[key->type], most);
+    if (fraction.len > decimals)
+        return refuse(why, "%.*s is too precise: at most %s decimals", SHOWN(text), most);
+    for (size_t i = 0; i < decimals; i++) {
         part = part * 10 + (i < fraction.len ? (uint64_t)(fraction.ptr[i] - '0') : 0);
-    if (!str_to_u64(whole, &number) || __builtin_mul_overflow(number, CONF_MICRO, &number) ||
+        unit *= 10;
+    }
+    if (!str_to_u64(whole, &number) || __builtin_mul_overflow(number, unit, &number) ||
         __builtin_add_overflow(number, part, &number))
         number = UINT64_MAX;
     *out = number;
@@ -182,7 +186,8 @@ value_number(const struct conf_key *key, struct str text, uint64_t *out, struct 
         return with_unit(key, text, duration_units, COUNT_OF(duration_units),
                          "digits and ms, s, m or h, such as 30s", out, why);
     case CONF_T_DECIMAL:
-    case CONF_T_PRICE: return decimal(key, text, out, why);
+    case CONF_T_PRICE: return decimal(key, 6, text, out, why);
+    case CONF_T_EACH: return decimal(key, 12, text, out, why);
     case CONF_T_WORD:
     case CONF_T_BITS: return word(key, text, out, why);
     case CONF_T_STRING:
@@ -240,11 +245,24 @@ value_name(struct str text, size_t len_max, const char *also, struct value_why *
     return true;
 }
 
+static void
+decimal_text(uint64_t number, int decimals, struct value_why *text)
+{
+    uint64_t unit = decimals == 6 ? CONF_MICRO : CONF_WEIGHT_ONE;
+    size_t len = (size_t)snprintf(text->text, sizeof(text->text), "%" PRIu64 ".%0*" PRIu64,
+                                  number / unit, decimals, number % unit);
+
+    while (text->text[len - 1] == '0')
+        text->text[--len] = '\0';
+    if (text->text[len - 1] == '.')
+        text->text[--len] = '\0';
+}
+
 const char *
 value_text(const struct conf_key *key, uint64_t number, struct value_why *text)
 {
     const struct unit *units = key->type == CONF_T_SIZE ? size_units : duration_units;
-    size_t unit = 0, len;
+    size_t unit = 0;
 
     switch (key->type) {
     case CONF_T_SIZE:
@@ -256,14 +274,8 @@ value_text(const struct conf_key *key, uint64_t number, struct value_why *text)
                  units[unit].name);
         break;
     case CONF_T_DECIMAL:
-    case CONF_T_PRICE:
-        len = (size_t)snprintf(text->text, sizeof(text->text), "%" PRIu64 ".%06" PRIu64,
-                               number / CONF_MICRO, number % CONF_MICRO);
-        while (text->text[len - 1] == '0')
-            text->text[--len] = '\0';
-        if (text->text[len - 1] == '.')
-            text->text[--len] = '\0';
-        break;
+    case CONF_T_PRICE: decimal_text(number, 6, text); break;
+    case CONF_T_EACH: decimal_text(number, 12, text); break;
     case CONF_T_STRING:
     case CONF_T_STRINGS:
     case CONF_T_BOOL:

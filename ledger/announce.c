@@ -17,6 +17,10 @@ ledger_open_hold_key(const struct ledger *ledger, const struct slot_ref *ref)
     return key;
 }
 
+_Static_assert(sizeof(((struct db_open_hold *)NULL)->count) ==
+                   RECORD_CLASS_COUNT * sizeof(uint32_t),
+               "one count a class");
+
 static void
 open_hold_fill(const struct block_record *r, const struct hold_slot *hot, struct db_open_hold *open)
 {
@@ -39,12 +43,20 @@ open_hold_fill(const struct block_record *r, const struct hold_slot *hot, struct
         .endpoint = r->rec.endpoint,
         .extension = (r->rec.flags & RECORD_EXTENSION) != 0,
     };
+    const struct record_tally *tally = record_tally_of(&r->rec, open->progress_ucr);
+
     memcpy(open->call_id, r->rec.call_id, sizeof(open->call_id));
     for (unsigned k = 0; k < BUDGET_KIND_COUNT; k++) {
         open->budget_id[k] = r->budget_id[k];
         open->budget_window[k] = r->budget_window[k];
     }
     open->progress_ucr = MAX(MIN(open->progress_ucr, open->amount_ucr), 0);
+    if (tally == NULL)
+        return;
+    memcpy(open->count, tally->count, sizeof(open->count));
+    open->tier = tally->tier;
+    open->service = tally->service;
+    open->discount = tally->discount;
 }
 
 static int

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "shm/call_id.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ audit_fault(struct audit *audit, const char *what, uint64_t id, int64_t expected
         audit->faults_unlisted++;
         return;
     }
-    audit->faults[audit->fault_count++] = (struct audit_fault){what, id, expected_ucr, found_ucr};
+    audit->faults[audit->fault_count++] = (struct audit_fault){
+        .what = what, .id = id, .expected_ucr = expected_ucr, .found_ucr = found_ucr};
 }
 
 /* ---- memory ---- */
@@ -49,7 +51,8 @@ on_differs(void *arg, const char *what, uint64_t id, int64_t expected_ucr, int64
     log_error("audit.differs", "what=%s id=%llu expected_ucr=%lld found_ucr=%lld", what,
               (unsigned long long)id, (long long)expected_ucr, (long long)found_ucr);
     if (differs->count < COUNT_OF(differs->first))
-        differs->first[differs->count] = (struct audit_fault){what, id, expected_ucr, found_ucr};
+        differs->first[differs->count] = (struct audit_fault){
+            .what = what, .id = id, .expected_ucr = expected_ucr, .found_ucr = found_ucr};
     differs->count++;
     differs->ledger->stats.audit_faults++;
     if (differs->audit != NULL)
@@ -157,9 +160,15 @@ audit_all_accounts(struct ledger *ledger, uint64_t *differing)
 static void
 write_fault(struct jw *jw, const struct audit_fault *fault)
 {
+    char call[CALL_ID_LEN + 1];
+
     jw_object(jw);
     jw_key_cstr(jw, "what", fault->what);
     jw_key_u64(jw, "id", fault->id);
+    if (fault->has_call) {
+        call_id_text(fault->call_id, call);
+        jw_key_cstr(jw, "call", call);
+    }
     if (fault->expected_ucr != fault->found_ucr) {
         jw_key_ucr(jw, "expected", fault->expected_ucr);
         jw_key_ucr(jw, "found", fault->found_ucr);
@@ -205,8 +214,10 @@ audit_run(struct command *command)
     struct audit *audit = command->state;
     struct jw *jw = &command->jw;
     uint64_t records = 0;
-    int rc = audit_store(&command->txn, audit, &records);
+    int rc;
 
+    audit->replay = js_bool(js_get(command->args, STR("replay")), false);
+    rc = audit_store(&command->txn, audit, &records);
     if (rc == -EILSEQ || rc == -EOVERFLOW)
         audit_fault(audit, "a record of the store cannot be read", 0, 0, 0);
     else if (rc < 0)
@@ -224,6 +235,10 @@ audit_run(struct command *command)
     jw_key_u64(jw, "open_holds", audit->open_holds);
     jw_key_u64(jw, "tenants", audit->sum.accounts);
     jw_key_u64(jw, "records", records);
+    if (audit->replay) {
+        jw_key_u64(jw, "replayed", audit->replayed);
+        jw_key_u64(jw, "differing", audit->differing);
+    }
     jw_key(jw, "faults");
     jw_array(jw);
     for (uint32_t i = 0; i < audit->fault_count; i++)

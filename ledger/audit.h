@@ -9,6 +9,8 @@
 struct audit_fault {
     const char *what; /* static text */
     uint64_t id;      /* tenant, budget or block, as `what` says; 0 none */
+    bool has_call;
+    uint8_t call_id[16]; /* of the call that it is about */
     int64_t expected_ucr, found_ucr;
 };
 
@@ -18,6 +20,8 @@ struct audit {
     uint32_t fault_count;
     uint64_t faults_unlisted;
     uint64_t open_holds, settled, quarantined;
+    bool replay; /* asked for: every charge is computed again */
+    uint64_t replayed, differing;
 };
 
 void audit_fault(struct audit *audit, const char *what, uint64_t id, int64_t expected_ucr,

@@ -2,9 +2,10 @@
  * The audit of the store, in one snapshot on any thread: the blocks' hashes and their chain; the
  * records' charges per tenant are the wallets' spent totals, and the rollups'; per budget and window
  * they are the budgets' totals; the transfers' chain, and their sums per tenant are the wallets'
- * deposits; all accounts sum to zero.
+ * deposits; all accounts sum to zero. And when it is asked for, every charge is computed again.
  */
 #include "ledger/audit.h"
+#include "ledger/charge.h"
 #include "ledger/credit.h"
 #include "ledger/rollup.h"
 
@@ -66,6 +67,7 @@ struct books { /* what the records and transfers say, to be compared with the to
     struct window_sum *windows;
     size_t window_count, window_cap;
     uint64_t records;
+    struct charge_book *charges; /* NULL: not computed again */
 };
 
 static int
@@ -115,6 +117,35 @@ window_add(struct books *books, const struct block_record *r, unsigned kind)
     return 0;
 }
 
+/* The charge once more. */
+static int
+replay(struct books *books, const struct block_record *record)
+{
+    struct audit *audit = books->audit;
+    const char *what = NULL;
+    int64_t expected_ucr;
+    int rc = charge_again(books->charges, record, &expected_ucr);
+
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    audit->replayed++;
+    if (rc == -ENOENT)
+        what = "charge without its prices";
+    else if (expected_ucr != record->charge_ucr)
+        what = "charge against its record";
+    if (what == NULL)
+        return 0;
+    audit->differing++;
+    audit_fault(audit, what, record->tenant_id, expected_ucr, record->charge_ucr);
+    if (audit->faults_unlisted == 0) {
+        struct audit_fault *fault = &audit->faults[audit->fault_count - 1];
+
+        fault->has_call = true;
+        memcpy(fault->call_id, record->rec.call_id, sizeof(fault->call_id));
+    }
+    return 0;
+}
+
 static int
 read_block(struct books *books, const struct block *block)
 {
@@ -129,6 +160,8 @@ read_block(struct books *books, const struct block *block)
         for (unsigned k = 0; rc == 0 && k < BUDGET_KIND_COUNT; k++)
             if (record.budget_id[k] != 0 && record.charge_ucr != 0)
                 rc = window_add(books, &record, k);
+        if (rc == 0 && books->charges != NULL)
+            rc = replay(books, &record);
         add(&sum_ucr, record.charge_ucr);
     }
     books->records += count;
@@ -329,7 +362,8 @@ compare_budgets(struct db_txn *txn, struct books *books)
 int
 audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
 {
-    struct books books = {.audit = audit};
+    struct charge_book charges = {.txn = txn};
+    struct books books = {.audit = audit, .charges = audit->replay ? &charges : NULL};
     struct str value;
     int rc = db_meta_get(txn, "tail", &value);
 
@@ -348,6 +382,7 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
     if (rc == 0)
         rc = compare_budgets(txn, &books);
     *records = books.records;
+    charge_book_free(&charges);
     free(books.charge.at);
     free(books.hours.at);
     free(books.days.at);

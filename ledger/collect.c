@@ -88,16 +88,14 @@ record_tally_take(struct block_record *r)
 {
     struct record *rec = &r->rec;
     const struct record_tally *tally = &rec->tally[rec->tally_idx % COUNT_OF(rec->tally)];
+    static const struct record_tally nothing;
 
     if (rec->flags & RECORD_SWEPT) {
         rec->basis = BASIS_SWEPT;
         tally = record_tally_of(rec, r->charge_ucr);
     }
-    if (tally == NULL) { /* there was no progress: it used nothing */
-        memset(r->count, 0, sizeof(r->count)); /* a batch's items are used again */
-        r->tier = r->service = r->discount = 0;
-        return;
-    }
+    if (tally == NULL) /* there was no progress: it used nothing */
+        tally = &nothing;
     memcpy(r->count, tally->count, sizeof(r->count));
     r->tier = tally->tier;
     r->service = tally->service;

@@ -12,7 +12,7 @@
 #include "base/base.h"
 #include "base/hash.h"
 
-#define DB_SCHEMA_VERSION 1u
+#define DB_SCHEMA_VERSION 2u
 
 enum db_table {
     DB_META = 0,     /* text -> bytes */
@@ -188,10 +188,12 @@ struct db_open_hold { /* a hold made durable before its dispatch, or before what
     uint32_t model, channel; /* name ids of the store */
     uint32_t table_idx, slot;
     uint64_t generation;
-    uint8_t protocol, endpoint;
+    /* What progress_ucr was computed from, as in struct block_record. */
+    uint32_t count[15];
+    uint8_t protocol, endpoint, tier, service, discount;
     uint8_t extension; /* 1: a further hold of its call, taken while it ran */
-    uint8_t pad[5];
+    uint8_t pad[6];
 };
-_Static_assert(sizeof(struct db_open_hold) == 136, "the store's form");
+_Static_assert(sizeof(struct db_open_hold) == 200, "the store's form");
 
 #endif

@@ -111,8 +111,9 @@ call_show(struct command *command)
     if (receipt->found) {
         query_write_record(command, &receipt->record, receipt->held_ucr, receipt->charge_ucr,
                            receipt->uncollected_ucr);
+        rc = query_write_price(command, &receipt->record);
         query_write_attempts(command, &receipt->record);
-        return 0;
+        return rc;
     }
     /* Perhaps it was settled a moment ago: the caller commits and asks again, once. */
     if (before == NULL) {

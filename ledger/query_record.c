@@ -46,6 +46,17 @@ write_flags(struct jw *jw, uint32_t flags)
     jw_array_end(jw);
 }
 
+/* Said only where there are any. */
+static const struct {
+    enum record_class class;
+    const char *key;
+} rare[] = {
+    {RECORD_AUDIO_INPUT, "audio_input"},   {RECORD_IMAGE_INPUT, "image_input"},
+    {RECORD_AUDIO_OUTPUT, "audio_output"}, {RECORD_IMAGE_OUTPUT, "image_output"},
+    {RECORD_IMAGES, "images"},             {RECORD_SECONDS, "seconds"},
+    {RECORD_CHARACTERS, "characters"},     {RECORD_SEARCHES, "searches"},
+};
+
 static void
 write_tokens(struct jw *jw, const uint32_t count[RECORD_CLASS_COUNT])
 {
@@ -59,6 +70,9 @@ write_tokens(struct jw *jw, const uint32_t count[RECORD_CLASS_COUNT])
     jw_key_u64(jw, "cache_write_1h", count[RECORD_CACHE_WRITE_1H]);
     jw_key_u64(jw, "output", record_tokens_out(count));
     jw_key_u64(jw, "reasoning", count[RECORD_REASONING]);
+    for (size_t i = 0; i < COUNT_OF(rare); i++)
+        if (count[rare[i].class] != 0)
+            jw_key_u64(jw, rare[i].key, count[rare[i].class]);
     jw_object_end(jw);
 }
 
@@ -79,6 +93,9 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     query_write_name(command, "asked", r->asked != 0 ? r->asked : r->model);
     query_write_name(command, "rule", r->rule);
     query_write_name(command, "model", r->model);
+    query_write_name(command, "asked", r->asked != 0 ? r->asked : r->model);
+    if (r->rule != 0)
+        query_write_name(command, "rule", r->rule);
     jw_key_str(jw, "model_reported",
                (struct str){rec->model_reported, strnlen(rec->model_reported, RECORD_MODEL_BYTES)});
     query_write_name(command, "channel", r->channel);
@@ -101,6 +118,13 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     else
         jw_null(jw);
     write_tokens(jw, r->count);
+    if (rec->flags & RECORD_USAGE_ABSURD) {
+        jw_key(jw, "tokens_reported");
+        jw_object(jw);
+        jw_key_u64(jw, "input", rec->reported_in);
+        jw_key_u64(jw, "output", rec->reported_out);
+        jw_object_end(jw);
+    }
     jw_key_ucr(jw, "held", held_ucr);
     jw_key_ucr(jw, "charge", charge_ucr);
     jw_key_ucr(jw, "uncollected", uncollected_ucr);
@@ -123,6 +147,7 @@ query_write_attempts(struct command *command, const struct block_record *r)
 
         jw_object(jw);
         query_write_name(command, "upstream", r->attempt_upstream[i]);
+        jw_key_u64(jw, "credential", a->credential);
         query_write_name(command, "channel", r->attempt_channel[i]);
         jw_key_u64(jw, "credential", a->credential);
         jw_key_u64(jw, "status", a->status);

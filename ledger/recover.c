@@ -245,6 +245,13 @@ unresolved_charge(const struct ledger *ledger, const struct db_open_hold *open)
     return 0;
 }
 
+static const enum record_basis unresolved_basis[] = {
+    [LEDGER_VOID] = BASIS_NOTHING,
+    [LEDGER_INPUT] = BASIS_PROGRESS,
+    [LEDGER_FULL] = BASIS_HOLD,
+};
+_Static_assert(COUNT_OF(unresolved_basis) == LEDGER_UNRESOLVED_COUNT, "each rule has one");
+
 static bool
 open_hold_sane(const struct db_open_hold *open)
 {
@@ -280,6 +287,11 @@ unresolved_add(struct ledger *ledger, const struct db_open_hold *open)
     r->rec.price_version = open->price_version;
     r->rec.start_wall_us = open->start_wall_us;
     r->rec.total_charge_ucr = r->charge_ucr;
+    r->rec.basis = (uint8_t)unresolved_basis[ledger->unresolved];
+    memcpy(r->count, open->count, sizeof(r->count));
+    r->tier = open->tier;
+    r->service = open->service;
+    r->discount = open->discount;
     for (unsigned k = 0; k < BUDGET_KIND_COUNT; k++) {
         r->budget_id[k] = open->budget_id[k];
         r->budget_window[k] = open->budget_window[k];

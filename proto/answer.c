@@ -64,7 +64,7 @@ choices_len(struct js_value choices)
 /* The members that matter: what all answers have, and the one that makes an answer of each
  * endpoint. JS_NONE when absent. */
 struct members {
-    struct js_value model, id, usage, error, content, end;
+    struct js_value model, id, usage, error, content, end, service;
 };
 
 static struct str
@@ -105,6 +105,8 @@ place_of(struct members *m, struct str content, struct str name)
     }
     if (str_eq(name, content))
         return &m->content;
+    if (str_eq(name, STR("service_tier")))
+        return &m->service;
     return str_eq(name, STR("status")) || str_eq(name, STR("stop_reason")) ? &m->end : NULL;
 }
 
@@ -122,11 +124,19 @@ pick_member(struct members *m, struct str content, const struct js_value *key,
 }
 
 static struct usage
+with_searches(struct usage usage, struct js_value items)
+{
+    if (usage.state == USAGE_PRESENT)
+        usage.searches = MAX(usage.searches, usage_searches_in(items));
+    return usage;
+}
+
+static struct usage
 usage_of(enum proto_endpoint endpoint, const struct members *m, struct js_value document)
 {
     switch (endpoint) {
     case ENDPOINT_EMBEDDINGS: return usage_from_embeddings(m->usage);
-    case ENDPOINT_RESPONSES: return usage_from_responses(m->usage);
+    case ENDPOINT_RESPONSES: return with_searches(usage_from_responses(m->usage), m->content);
     case ENDPOINT_MESSAGES: return usage_from_anthropic(m->usage);
     case ENDPOINT_COUNT_TOKENS: return usage_from_count_tokens(document);
     default: return usage_from_openai(marks_openai_usage(m->usage, m->content));
@@ -159,6 +169,10 @@ answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
     out->usage = usage_of(endpoint, &m, document);
     out->model = marks_reported(m.model, NAME_LEN_MAX);
     out->id = marks_reported(m.id, NAME_LEN_MAX);
+    out->service = marks_reported(endpoint == ENDPOINT_MESSAGES
+                                      ? js_get(m.usage, STR("service_tier"))
+                                      : m.service,
+                                  NAME_LEN_MAX);
     out->content = m.content;
     out->end = m.end;
 }

@@ -24,6 +24,7 @@ struct answer {
     /* As the upstream reported them; raw bytes between the quotes, STR_NONE when absent, too long
      * (over 128 bytes), with escapes or not printable ASCII. They point into the body. */
     struct str model, id;
+    struct str service; /* the service tier that served it; likewise */
     /* What holds all that was generated: the member that makes it an answer of its endpoint. */
     enum proto_endpoint endpoint;
     struct js_value content;

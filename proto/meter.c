@@ -29,12 +29,13 @@ count_output(struct meter *meter, struct str data)
 }
 
 /* The members that every protocol has, of the object that has them. */
-enum { NAME_MODEL, NAME_USAGE, NAME_ERROR, NAME_CHOICES, NAME_COUNT };
+enum { NAME_MODEL, NAME_USAGE, NAME_ERROR, NAME_CHOICES, NAME_SERVICE, NAME_COUNT };
 static const struct str names[NAME_COUNT] = {
     [NAME_MODEL] = PICK_NAME("model"),
     [NAME_USAGE] = PICK_NAME("usage"),
     [NAME_ERROR] = PICK_NAME("error"),
     [NAME_CHOICES] = PICK_NAME("choices"),
+    [NAME_SERVICE] = PICK_NAME("service_tier"),
 };
 
 static void
@@ -44,6 +45,15 @@ keep_model(struct meter *meter, struct js_value value)
 
     if (reported.ptr != NULL)
         str_copy(reported, meter->model, sizeof(meter->model));
+}
+
+static void
+keep_service(struct meter *meter, struct js_value value)
+{
+    struct str reported = marks_reported(value, sizeof(meter->service) - 1);
+
+    if (reported.ptr != NULL)
+        str_copy(reported, meter->service, sizeof(meter->service));
 }
 
 static void
@@ -206,6 +216,16 @@ is_last(struct str type)
            str_eq(type, STR("response.failed"));
 }
 
+static struct usage
+response_usage(struct js_value response, struct js_value reported)
+{
+    struct usage usage = usage_from_responses(reported);
+
+    if (usage.state == USAGE_PRESENT)
+        usage.searches = MAX(usage.searches, usage_searches_in(js_get(response, STR("output"))));
+    return usage;
+}
+
 static enum meter_verdict
 read_response(struct meter *meter, struct str data, struct str type)
 {
@@ -223,7 +243,8 @@ read_response(struct meter *meter, struct str data, struct str type)
     meter->answered = meter->answered || content_in_response_event(type, document);
     pick_members(response, names, NAME_COUNT, values);
     keep_model(meter, values[NAME_MODEL]);
-    keep_usage(meter, usage_from_responses(values[NAME_USAGE]));
+    keep_service(meter, values[NAME_SERVICE]);
+    keep_usage(meter, response_usage(response, values[NAME_USAGE]));
     pass(meter);
     if (!is_last(type))
         return METER_PASS;
@@ -256,6 +277,13 @@ responses_event(struct meter *meter, const struct sse_event *event)
 
 /* ---- Anthropic Messages -------------------------------------------------------------------- */
 
+static void
+message_usage(struct meter *meter, struct js_value usage, bool is_delta)
+{
+    usage_anthropic_merge(&meter->partial, usage, is_delta);
+    keep_service(meter, js_get(usage, STR("service_tier")));
+}
+
 static enum meter_verdict
 read_message_start(struct meter *meter, struct str data)
 {
@@ -270,7 +298,7 @@ read_message_start(struct meter *meter, struct str data)
     meter->answered = meter->answered || content_in_blocks(js_get(message, STR("content")));
     pick_members(message, names, NAME_COUNT, values);
     keep_model(meter, values[NAME_MODEL]);
-    usage_anthropic_merge(&meter->partial, values[NAME_USAGE], false);
+    message_usage(meter, values[NAME_USAGE], false);
     return pass(meter);
 }
 
@@ -282,7 +310,7 @@ read_message_delta(struct meter *meter, struct str data)
     if (!parse(data, &document))
         return METER_BAD;
     ends(meter, content_end(js_path(document, "delta", "stop_reason", NULL)));
-    usage_anthropic_merge(&meter->partial, js_get(document, STR("usage")), true);
+    message_usage(meter, js_get(document, STR("usage")), true);
     return pass(meter);
 }
 

@@ -36,6 +36,7 @@ enum meter_verdict {
 };
 
 #define METER_MODEL_CAP 128
+#define METER_SERVICE_CAP 32
 
 struct meter {
     enum proto_endpoint endpoint;
@@ -55,6 +56,7 @@ struct meter {
     struct usage usage;             /* OpenAI, Responses: the last usable report */
     struct usage_anthropic partial; /* Anthropic: reports so far */
     char model[METER_MODEL_CAP];    /* as reported last; "" when not */
+    char service[METER_SERVICE_CAP]; /* service tier, as reported last; "" when not */
 };
 
 void meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked);

@@ -41,47 +41,165 @@ read_required(struct js_value value, uint32_t *out)
     return true;
 }
 
+/* The same for what may be a fraction: every one that has begun counts. */
+static bool
+read_rounded_up(struct js_value value, uint32_t *out)
+{
+    struct str fraction = STR_NONE, whole = STR_NONE;
+    uint64_t n;
+
+    if (value.type == JS_NUMBER)
+        whole = str_split(value.raw, '.', &fraction);
+    if (fraction.ptr == NULL)
+        return read_optional(value, out);
+    for (size_t i = 0; i < fraction.len; i++)
+        if (fraction.ptr[i] < '0' || fraction.ptr[i] > '9')
+            return false;
+    if (!str_to_count(whole, USAGE_COUNT_MAX - 1, &n))
+        return false;
+    *out = (uint32_t)n;
+    for (size_t i = 0; i < fraction.len; i++)
+        if (fraction.ptr[i] != '0') {
+            *out = (uint32_t)n + 1;
+            break;
+        }
+    return true;
+}
+
 static struct usage
 finished(struct usage usage)
 {
     uint64_t sum = (uint64_t)usage.input + usage.cache_read + usage.cache_write_5m +
-                   usage.cache_write_1h + usage.output;
+                   usage.cache_write_1h + usage.output + usage.images + usage.seconds +
+                   usage.characters + usage.searches;
 
-    if (usage.reasoning > usage.output)
+    if ((uint64_t)usage.reasoning + usage.audio_output + usage.image_output > usage.output)
         return usage_bad;
     usage.state = sum == 0 ? USAGE_ZERO : USAGE_PRESENT;
     return usage;
 }
 
 /* Where one protocol keeps its counts. All prompts here include what was cached. */
-enum { NAME_INPUT, NAME_OUTPUT, NAME_INPUT_DETAILS, NAME_OUTPUT_DETAILS, NAME_COUNT };
+enum {
+    NAME_INPUT,
+    NAME_OUTPUT,
+    NAME_TOTAL,
+    NAME_INPUT_DETAILS,
+    NAME_OUTPUT_DETAILS,
+    NAME_SERVER_TOOLS,
+    NAME_SEARCH_QUERIES,
+    NAME_IMAGES,
+    NAME_SECONDS,
+    NAME_CHARACTERS,
+    NAME_COUNT
+};
+
+/* What is not tokens, in whichever way a server says it. */
+static bool
+read_units(const struct js_value values[NAME_COUNT], struct usage *usage)
+{
+    uint32_t queries, requests;
+
+    if (!read_optional(values[NAME_SEARCH_QUERIES], &queries) ||
+        !read_optional(js_get(values[NAME_SERVER_TOOLS], STR("web_search_requests")), &requests))
+        return false;
+    usage->searches = MAX(queries, requests);
+    return read_optional(values[NAME_IMAGES], &usage->images) &&
+           read_rounded_up(values[NAME_SECONDS], &usage->seconds) &&
+           read_optional(values[NAME_CHARACTERS], &usage->characters);
+}
+
+static bool
+read_input_details(struct js_value details, uint32_t prompt, struct usage *usage)
+{
+    enum { CACHED, WRITTEN, AUDIO, IMAGE, COUNT };
+    static const struct str detail_names[COUNT] = {
+        [CACHED] = PICK_NAME("cached_tokens"),
+        [WRITTEN] = PICK_NAME("cache_write_tokens"),
+        [AUDIO] = PICK_NAME("audio_tokens"),
+        [IMAGE] = PICK_NAME("image_tokens"),
+    };
+    struct js_value values[COUNT];
+    uint64_t cached;
+
+    pick_members(details, detail_names, COUNT, values);
+    if (!read_optional(values[CACHED], &usage->cache_read) ||
+        !read_optional(values[WRITTEN], &usage->cache_write_5m) ||
+        !read_optional(values[AUDIO], &usage->audio_input) ||
+        !read_optional(values[IMAGE], &usage->image_input))
+        return false;
+    cached = (uint64_t)usage->cache_read + usage->cache_write_5m;
+    if (cached > prompt || usage->audio_input > prompt || usage->image_input > prompt)
+        return false;
+    usage->input = prompt - (uint32_t)cached;
+    /* Of what was cached nobody says whether it was sound or pictures. */
+    usage->audio_input = MIN(usage->audio_input, usage->input);
+    usage->image_input = MIN(usage->image_input, usage->input - usage->audio_input);
+    return true;
+}
+
+static bool
+read_output_details(struct js_value details, struct usage *usage)
+{
+    enum { REASONING, AUDIO, IMAGE, COUNT };
+    static const struct str detail_names[COUNT] = {
+        [REASONING] = PICK_NAME("reasoning_tokens"),
+        [AUDIO] = PICK_NAME("audio_tokens"),
+        [IMAGE] = PICK_NAME("image_tokens"),
+    };
+    struct js_value values[COUNT];
+
+    pick_members(details, detail_names, COUNT, values);
+    return read_optional(values[REASONING], &usage->reasoning) &&
+           read_optional(values[AUDIO], &usage->audio_output) &&
+           read_optional(values[IMAGE], &usage->image_output);
+}
+
+/* A total that is left out says nothing. What it has beyond both may be the reasoning, which then
+ * was not within the output. It may be off by little: some count a frame around the messages. */
+static bool
+total_fits(struct js_value value, uint32_t prompt, struct usage *usage)
+{
+    uint64_t sum = (uint64_t)prompt + usage->output;
+    uint64_t total;
+
+    if (value.type == JS_NONE || value.type == JS_NULL)
+        return true;
+    if (!js_count(value, UINT32_MAX, &total))
+        return false;
+    if (total == sum)
+        return true;
+    if (usage->reasoning > 0 && total == sum + usage->reasoning) {
+        usage->output += usage->reasoning;
+        return usage->output <= USAGE_COUNT_MAX;
+    }
+    return (total > sum ? total - sum : sum - total) <= sum / 8 + 64;
+}
 
 static struct usage
 read_inclusive(struct js_value value, const struct str names[NAME_COUNT])
 {
-    static const struct str detail_names[] = {PICK_NAME("cached_tokens"),
-                                              PICK_NAME("cache_write_tokens")};
-    struct js_value values[NAME_COUNT], details[2];
+    struct js_value values[NAME_COUNT];
     struct usage usage = {.state = USAGE_ABSENT};
-    uint32_t prompt, cached, written;
+    uint32_t prompt;
 
     if (value.type == JS_NONE || value.type == JS_NULL)
         return usage_absent;
     pick_members(value, names, NAME_COUNT, values);
-    pick_members(values[NAME_INPUT_DETAILS], detail_names, 2, details);
     if (!read_required(values[NAME_INPUT], &prompt) ||
-        !read_required(values[NAME_OUTPUT], &usage.output) || !read_optional(details[0], &cached) ||
-        !read_optional(details[1], &written) ||
-        !read_optional(js_get(values[NAME_OUTPUT_DETAILS], STR("reasoning_tokens")),
-                       &usage.reasoning))
+        !read_required(values[NAME_OUTPUT], &usage.output) ||
+        !read_input_details(values[NAME_INPUT_DETAILS], prompt, &usage) ||
+        !read_output_details(values[NAME_OUTPUT_DETAILS], &usage) ||
+        !total_fits(values[NAME_TOTAL], prompt, &usage) || !read_units(values, &usage))
         return usage_bad;
-    if ((uint64_t)cached + written > prompt)
-        return usage_bad;
-    usage.input = prompt - cached - written;
-    usage.cache_read = cached;
-    usage.cache_write_5m = written;
     return finished(usage);
 }
+
+#define COMMON_NAMES                                                                               \
+    [NAME_TOTAL] = PICK_NAME("total_tokens"),                                                      \
+    [NAME_SERVER_TOOLS] = PICK_NAME("server_tool_use"),                                            \
+    [NAME_SEARCH_QUERIES] = PICK_NAME("num_search_queries"), [NAME_IMAGES] = PICK_NAME("images"),  \
+    [NAME_SECONDS] = PICK_NAME("seconds"), [NAME_CHARACTERS] = PICK_NAME("characters")
 
 struct usage
 usage_from_openai(struct js_value value)
@@ -91,6 +209,7 @@ usage_from_openai(struct js_value value)
         [NAME_OUTPUT] = PICK_NAME("completion_tokens"),
         [NAME_INPUT_DETAILS] = PICK_NAME("prompt_tokens_details"),
         [NAME_OUTPUT_DETAILS] = PICK_NAME("completion_tokens_details"),
+        COMMON_NAMES,
     };
 
     return read_inclusive(value, names);
@@ -104,6 +223,7 @@ usage_from_responses(struct js_value value)
         [NAME_OUTPUT] = PICK_NAME("output_tokens"),
         [NAME_INPUT_DETAILS] = PICK_NAME("input_tokens_details"),
         [NAME_OUTPUT_DETAILS] = PICK_NAME("output_tokens_details"),
+        COMMON_NAMES,
     };
 
     return read_inclusive(value, names);
@@ -143,6 +263,7 @@ enum {
     SEEN_WRITE_1H = 1u << 4,
     SEEN_OUTPUT = 1u << 5,
     SEEN_REASONING = 1u << 6,
+    SEEN_SEARCHES = 1u << 7,
 };
 
 static void
@@ -163,7 +284,7 @@ merge_count(struct usage_anthropic *usage, struct js_value value, uint8_t bit, u
 void
 usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value, bool is_delta)
 {
-    enum { INPUT, READ, WRITE, OUTPUT, SPLIT, DETAILS, COUNT };
+    enum { INPUT, READ, WRITE, OUTPUT, SPLIT, DETAILS, TOOLS, COUNT };
     static const struct str names[COUNT] = {
         [INPUT] = PICK_NAME("input_tokens"),
         [READ] = PICK_NAME("cache_read_input_tokens"),
@@ -171,6 +292,7 @@ usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value, bool
         [OUTPUT] = PICK_NAME("output_tokens"),
         [SPLIT] = PICK_NAME("cache_creation"),
         [DETAILS] = PICK_NAME("output_tokens_details"),
+        [TOOLS] = PICK_NAME("server_tool_use"),
     };
     static const struct str split_names[2] = {PICK_NAME("ephemeral_5m_input_tokens"),
                                               PICK_NAME("ephemeral_1h_input_tokens")};
@@ -191,6 +313,8 @@ usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value, bool
     merge_count(usage, split[1], SEEN_WRITE_1H, &usage->write_1h);
     merge_count(usage, js_get(values[DETAILS], STR("thinking_tokens")), SEEN_REASONING,
                 &usage->reasoning);
+    merge_count(usage, js_get(values[TOOLS], STR("web_search_requests")), SEEN_SEARCHES,
+                &usage->searches);
     merge_count(usage, values[OUTPUT], SEEN_OUTPUT, &usage->output);
     if (is_delta && values[OUTPUT].type == JS_NUMBER)
         usage->final = true;
@@ -206,6 +330,7 @@ usage_anthropic_sum(const struct usage_anthropic *usage)
         .cache_write_1h = usage->write_1h,
         .output = usage->output,
         .reasoning = usage->reasoning,
+        .searches = usage->searches,
     };
     uint64_t split = (uint64_t)usage->write_5m + usage->write_1h;
 
@@ -232,4 +357,32 @@ usage_from_anthropic(struct js_value value)
     memset(&whole, 0, sizeof(whole));
     usage_anthropic_merge(&whole, value, true);
     return usage_anthropic_sum(&whole);
+}
+
+/* Of the tool's actions only a search is one: opening a page that it found, or looking within it, is
+ * not. */
+static bool
+is_search(struct js_value item)
+{
+    struct js_value action;
+
+    if (!js_str_eq(js_get(item, STR("type")), STR("web_search_call")) ||
+        js_str_eq(js_get(item, STR("status")), STR("failed")))
+        return false;
+    action = js_get(js_get(item, STR("action")), STR("type"));
+    return action.type != JS_STRING || js_str_eq(action, STR("search"));
+}
+
+uint32_t
+usage_searches_in(struct js_value items)
+{
+    struct js_value key, item;
+    struct js_iter it;
+    uint32_t count = 0;
+
+    if (items.type != JS_ARRAY || !str_contains(items.raw, STR("web_search_call")))
+        return 0;
+    for (js_iter_init(&it, items); js_next(&it, &key, &item);)
+        count += is_search(item);
+    return count;
 }

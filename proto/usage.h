@@ -1,14 +1,17 @@
 /*
- * Tokens used, as upstreams report them, in classes that do not overlap: their sum is all
- * there is to pay for, whichever protocol reported them.
+ * What was used, as upstreams report it, in classes that do not overlap unless it says so below:
+ * all there is to pay for, whichever protocol reported it.
  *
  *     OpenAI, Responses: prompt/input tokens include cached and cache-written ones;
  *                        these are taken out of input.
  *     Anthropic:         input_tokens excludes both; cache writes are split by lifetime,
  *                        those without a split count as 5 minutes.
  *
- * A report that is partial, negative, a fraction, a string, above the cap, or inconsistent
- * (more cached than prompt tokens) is BAD, and for money the same as absent.
+ * Some servers leave reasoning out of the completion's tokens; their total says so.
+ *
+ * A report that is partial, negative, a fraction, a string, above the cap, or does not add up
+ * (more cached than prompt tokens, a total that is far off) is BAD, and for money the same as
+ * absent.
  */
 #ifndef PROTO_USAGE_H
 #define PROTO_USAGE_H
@@ -31,11 +34,13 @@ extern const char *const usage_state_name[USAGE_STATE_COUNT];
 struct usage {
     enum usage_state state;
     uint32_t input;
+    uint32_t audio_input, image_input; /* within input */
     uint32_t cache_read;
     uint32_t cache_write_5m;
     uint32_t cache_write_1h;
     uint32_t output;
-    uint32_t reasoning; /* within output */
+    uint32_t reasoning, audio_output, image_output; /* within output */
+    uint32_t images, seconds, characters, searches; /* these are not tokens */
 };
 
 /* value is the usage object itself. JS_NONE and null give ABSENT, any other type BAD. */
@@ -52,7 +57,7 @@ struct usage usage_from_count_tokens(struct js_value value);
  * since a later report may have the total of cache writes without its split.
  */
 struct usage_anthropic {
-    uint32_t input, cache_read, cache_write, write_5m, write_1h, output, reasoning;
+    uint32_t input, cache_read, cache_write, write_5m, write_1h, output, reasoning, searches;
     uint8_t seen; /* bit a field, in the order above */
     bool bad;
     bool final; /* a message_delta reported the output */
@@ -61,5 +66,8 @@ void usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value,
 /* What the reports amount to. Input and output must both be known; before a message_delta only
  * usable for progress. */
 struct usage usage_anthropic_sum(const struct usage_anthropic *usage);
+
+/* Searches of the web among the items of a response's "output". */
+uint32_t usage_searches_in(struct js_value items);
 
 #endif

@@ -201,6 +201,8 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
     struct route_plan *plan = c->plan;
     struct order order;
 
+    if (price.model->discount_count > 0)
+        price.discount = price_discount_at(price.model, c->ask->wall_us);
     order_begin(&order, c->table, c->ask, list, down);
     while (plan->candidate_count < room || c->ask->trace != NULL) {
         int taken = order_next(&order);

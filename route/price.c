@@ -1,36 +1,38 @@
 #include "route/price.h"
 
-/* From micro-units of currency per million tokens times millionths of a credit to micro-credits:
- * 10^6 for the million tokens, 10^6 for the multiplier. */
+#include <stdio.h>
+
+#include "base/str.h"
+
+/* From micro-units of currency per million times millionths of a credit to micro-credits: 10^6 for
+ * the million, 10^6 for the multiplier. */
 #define PRICE_SCALE 1000000000000u
 
-/* Sums count * price into *sum. False when that passes 128 bits. */
-static bool
-sum_add(unsigned __int128 *sum, uint64_t token_count, int64_t u_per_mtok)
+struct price
+price_of(const struct conf_model *model, const struct conf_channel *channel)
 {
-    unsigned __int128 part;
-
-    ASSERT(u_per_mtok >= 0 && u_per_mtok <= CONF_PRICE_MAX_U_PER_MTOK);
-    /* 64 bits times 40 bits. */
-    part = (unsigned __int128)token_count * (uint64_t)u_per_mtok;
-    return !__builtin_add_overflow(*sum, part, sum);
+    return (struct price){.model = model, .multiplier_u = channel->multiplier_u[model->currency]};
 }
 
-/* The multiplier and the one rounding, up. */
-static bool
-sum_price(const struct price *price, unsigned __int128 sum, int64_t *cost_ucr)
+uint8_t
+price_discount_at(const struct conf_model *model, int64_t wall_us)
 {
-    unsigned __int128 product;
-
-    ASSERT(price->multiplier_u >= 0 && price->multiplier_u <= CONF_MULTIPLIER_MAX_U);
-    if (__builtin_mul_overflow(sum, (unsigned __int128)(uint64_t)price->multiplier_u, &product))
-        return false;
-    product = product / PRICE_SCALE + (product % PRICE_SCALE != 0);
-    if (product > INT64_MAX)
-        return false;
-    *cost_ucr = (int64_t)product;
-    return true;
+    for (size_t i = 0; i < model->discount_count; i++)
+        if (zone_hours_hold(&model->discounts[i].zone, model->discounts[i].hours, wall_us))
+            return (uint8_t)(i + 1);
+    return 0;
 }
+
+uint8_t
+price_service_of(const struct conf_model *model, struct str name)
+{
+    for (size_t i = 0; i < model->service_count; i++)
+        if (str_eq(model->services[i].name, name))
+            return (uint8_t)(i + 1);
+    return 0;
+}
+
+/* ---- tiers --------------------------------------------------------------------------------- */
 
 static uint64_t
 tier_start(const struct conf_tier *tier)
@@ -39,107 +41,232 @@ tier_start(const struct conf_tier *tier)
 }
 
 /* Tiers stand in the order of their starts. */
-static const struct conf_rates *
-rates_at(const struct conf_model *model, uint64_t context_tokens)
+unsigned
+price_tier(const struct price *price, const struct price_count *count)
 {
-    size_t i = model->tier_count;
+    const struct conf_model *model = price->model;
+    size_t tier = model->tier_count;
+    uint64_t context = 0;
 
-    while (i > 0 && context_tokens < tier_start(&model->tiers[i - 1]))
-        i--;
-    return i > 0 ? &model->tiers[i - 1].rates : &model->rates;
+    if (tier == 0)
+        return 0;
+    for (int class = 0; class < CONF_INPUT_CLASS_COUNT; class ++)
+        context += count->n[class];
+    while (tier > 0 && context < tier_start(&model->tiers[tier - 1]))
+        tier--;
+    return (unsigned)tier;
 }
 
-struct price
-price_of(const struct conf_model *model, const struct conf_channel *channel)
+/* ---- sums ---------------------------------------------------------------------------------- */
+
+/* Sums count * rate into *sum. False when that passes 128 bits. */
+static bool
+sum_add(unsigned __int128 *sum, uint64_t count, int64_t rate)
 {
-    return (struct price){.model = model, .multiplier_u = channel->multiplier_u[model->currency]};
+    unsigned __int128 part;
+
+    ASSERT(rate >= 0);
+    part = (unsigned __int128)count * (uint64_t)rate; /* 64 bits times 63 */
+    return !__builtin_add_overflow(*sum, part, sum);
+}
+
+static bool
+sum_multiply(const struct price *price, unsigned __int128 sum, unsigned __int128 *product)
+{
+    ASSERT(price->multiplier_u >= 0 && price->multiplier_u <= CONF_MULTIPLIER_MAX_U);
+    return !__builtin_mul_overflow(sum, (unsigned __int128)(uint64_t)price->multiplier_u, product);
+}
+
+/* The multiplier and the one rounding, up. */
+static bool
+sum_price(const struct price *price, unsigned __int128 sum, uint64_t den, int64_t *cost_ucr)
+{
+    unsigned __int128 product, scale = (unsigned __int128)den * PRICE_SCALE;
+
+    ASSERT(den >= 1 && den <= CONF_WEIGHT_ONE);
+    if (!sum_multiply(price, sum, &product))
+        return false;
+    /* Both fit in 64 bits for most calls, where a division costs a fraction. */
+    if (product <= UINT64_MAX && scale <= UINT64_MAX) {
+        uint64_t n = (uint64_t)product, by = (uint64_t)scale;
+
+        product = n / by + (n % by != 0);
+    } else {
+        product = product / scale + (product % scale != 0);
+    }
+    if (product > INT64_MAX)
+        return false;
+    *cost_ucr = (int64_t)product;
+    return true;
+}
+
+static const struct conf_terms *
+terms_of(const struct price *price, const struct price_count *count)
+{
+    return conf_terms_at(price->model, price_tier(price, count), price->service, price->discount);
+}
+
+static bool
+count_sum(const struct conf_terms *terms, const struct price_count *count, unsigned __int128 *sum)
+{
+    *sum = 0;
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
+        if (count->n[class] != 0 && !sum_add(sum, count->n[class], terms->rate[class]))
+            return false;
+    return true;
 }
 
 bool
 price_cost(const struct price *price, const struct price_count *count, int64_t *cost_ucr)
 {
-    unsigned __int128 sum = 0;
-    const int64_t *rate;
-    uint64_t context;
+    const struct conf_terms *terms = terms_of(price, count);
+    unsigned __int128 sum;
 
-    if (__builtin_add_overflow(count->input, count->cache_read, &context) ||
-        __builtin_add_overflow(context, count->cache_write_5m, &context) ||
-        __builtin_add_overflow(context, count->cache_write_1h, &context))
-        return false;
-    rate = rates_at(price->model, context)->u_per_mtok;
-    return sum_add(&sum, count->input, rate[CONF_INPUT]) &&
-           sum_add(&sum, count->cache_read, rate[CONF_CACHE_READ]) &&
-           sum_add(&sum, count->cache_write_5m, rate[CONF_CACHE_WRITE_5M]) &&
-           sum_add(&sum, count->cache_write_1h, rate[CONF_CACHE_WRITE_1H]) &&
-           sum_add(&sum, count->output, rate[CONF_OUTPUT]) && sum_price(price, sum, cost_ucr);
+    return count_sum(terms, count, &sum) && sum_price(price, sum, terms->den, cost_ucr);
 }
 
-static int64_t
-dearest_input(const struct conf_rates *rates)
-{
-    int64_t dearest = rates->u_per_mtok[CONF_INPUT];
+/* ---- the worst ----------------------------------------------------------------------------- */
 
-    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
-        if (class != CONF_OUTPUT)
-            dearest = MAX(dearest, rates->u_per_mtok[class]);
-    return dearest;
-}
-
-/* Within one tier the most input tokens it can have, all of the dearest class. */
+/* All of the input as the dearest class of it, and of the output. */
 static bool
-worst_in(const struct conf_rates *rates, uint64_t input_tokens, uint64_t output_tokens,
-         unsigned __int128 *worst)
+worst_in(const struct price *price, const struct conf_terms *terms, uint64_t input_tokens,
+         const struct price_bounds *bounds, int64_t *worst_ucr)
 {
     unsigned __int128 sum = 0;
+    int64_t cost_ucr;
 
-    if (!sum_add(&sum, input_tokens, dearest_input(rates)) ||
-        !sum_add(&sum, output_tokens, rates->u_per_mtok[CONF_OUTPUT]))
+    if (!sum_add(&sum, input_tokens, terms->input_max) ||
+        !sum_add(&sum, bounds->output, terms->output_max) ||
+        !sum_add(&sum, bounds->images, terms->rate[CONF_IMAGES]) ||
+        !sum_add(&sum, bounds->seconds, terms->rate[CONF_SECONDS]) ||
+        !sum_add(&sum, bounds->characters, terms->rate[CONF_CHARACTERS]) ||
+        !sum_add(&sum, bounds->requests, terms->rate[CONF_REQUESTS]) ||
+        !sum_add(&sum, bounds->searches, terms->rate[CONF_SEARCHES]) ||
+        !sum_price(price, sum, terms->den, &cost_ucr))
         return false;
-    *worst = MAX(*worst, sum);
+    *worst_ucr = MAX(*worst_ucr, cost_ucr);
     return true;
 }
 
 bool
-price_worst(const struct price *price, uint64_t input_tokens_max, uint64_t output_tokens_max,
-            int64_t *cost_ucr)
+price_worst(const struct price *price, const struct price_bounds *bounds, int64_t *cost_ucr)
 {
     const struct conf_model *model = price->model;
-    const struct conf_rates *rates = &model->rates;
-    unsigned __int128 worst = 0;
+    int64_t worst_ucr = 0;
 
     /* Each tier reaches up to where the next one starts; a tier may be cheaper than the one below
      * it, so all that can be reached count. */
-    for (size_t i = 0; i <= model->tier_count; i++) {
-        bool last = i == model->tier_count || input_tokens_max < tier_start(&model->tiers[i]);
-        uint64_t most = last ? input_tokens_max : tier_start(&model->tiers[i]) - 1;
+    for (unsigned tier = 0; tier <= model->tier_count; tier++) {
+        bool last = tier == model->tier_count || bounds->input < tier_start(&model->tiers[tier]);
+        uint64_t most = last ? bounds->input : tier_start(&model->tiers[tier]) - 1;
 
-        if (!worst_in(rates, most, output_tokens_max, &worst))
-            return false;
+        for (unsigned service = 0; service <= model->service_count; service++)
+            if (!worst_in(price, conf_terms_at(model, tier, service, price->discount), most, bounds,
+                          &worst_ucr))
+                return false;
         if (last)
             break;
-        rates = &model->tiers[i].rates;
     }
-    return sum_price(price, worst, cost_ucr);
+    *cost_ucr = worst_ucr;
+    return true;
 }
 
 bool
-price_output_for(const struct price *price, uint64_t input_tokens_max, int64_t budget_ucr,
+price_output_for(const struct price *price, const struct price_bounds *bounds, int64_t budget_ucr,
                  uint64_t *output_tokens)
 {
     uint64_t fits = 0, too_many = (uint64_t)UINT32_MAX + 1;
+    struct price_bounds tried = *bounds;
     int64_t cost;
 
-    if (!price_worst(price, input_tokens_max, 0, &cost) || cost > budget_ucr)
+    tried.output = 0;
+    if (!price_worst(price, &tried, &cost) || cost > budget_ucr)
         return false;
     /* The price never falls with more output. */
     while (too_many - fits > 1) {
-        uint64_t middle = fits + (too_many - fits) / 2;
-
-        if (price_worst(price, input_tokens_max, middle, &cost) && cost <= budget_ucr)
-            fits = middle;
+        tried.output = fits + (too_many - fits) / 2;
+        if (price_worst(price, &tried, &cost) && cost <= budget_ucr)
+            fits = tried.output;
         else
-            too_many = middle;
+            too_many = tried.output;
     }
     *output_tokens = fits;
+    return true;
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+/* As decimal text: the scale divides a power of ten, so it ends; and a tenfold rest fits. */
+static void
+quotient_text(unsigned __int128 product, unsigned __int128 scale, char *text)
+{
+    unsigned __int128 whole = product / scale;
+    char digits[40];
+    size_t count = 0, len = 0;
+
+    for (; count == 0 || whole > 0; whole /= 10)
+        digits[count++] = (char)('0' + (int)(whole % 10));
+    while (count > 0)
+        text[len++] = digits[--count];
+    product %= scale;
+    if (product > 0)
+        text[len++] = '.';
+    for (; product > 0; product %= scale) {
+        product *= 10;
+        ASSERT(len < PRICE_TEXT_LEN);
+        text[len++] = (char)('0' + (int)(product / scale));
+    }
+    text[len] = '\0';
+}
+
+/* Of what sum_price() divides by, which is in micro-credits, to credits. */
+static unsigned __int128
+text_scale(uint64_t den)
+{
+    return (unsigned __int128)den * PRICE_SCALE * CONF_MICRO;
+}
+
+static bool
+sum_text(const struct price *price, unsigned __int128 sum, uint64_t den, char *text)
+{
+    unsigned __int128 product;
+
+    if (!sum_multiply(price, sum, &product))
+        return false;
+    quotient_text(product, text_scale(den), text);
+    return true;
+}
+
+bool
+price_line(const struct price *price, const struct price_count *count, enum conf_class class,
+           char text[PRICE_TEXT_LEN + 1])
+{
+    const struct conf_terms *terms = terms_of(price, count);
+    unsigned __int128 sum = 0;
+
+    return sum_add(&sum, count->n[class], terms->rate[class]) &&
+           sum_text(price, sum, terms->den, text);
+}
+
+bool
+price_sum(const struct price *price, const struct price_count *count,
+          char text[PRICE_TEXT_LEN + 1])
+{
+    const struct conf_terms *terms = terms_of(price, count);
+    unsigned __int128 sum;
+
+    return count_sum(terms, count, &sum) && sum_text(price, sum, terms->den, text);
+}
+
+bool
+price_rounding(const struct price *price, const struct price_count *count,
+               char text[PRICE_TEXT_LEN + 1])
+{
+    const struct conf_terms *terms = terms_of(price, count);
+    unsigned __int128 sum, product, step = (unsigned __int128)terms->den * PRICE_SCALE;
+
+    if (!count_sum(terms, count, &sum) || !sum_multiply(price, sum, &product))
+        return false;
+    quotient_text(product % step == 0 ? 0 : step - product % step, text_scale(terms->den), text);
     return true;
 }

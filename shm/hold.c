@@ -316,11 +316,57 @@ hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr)
     int64_t now_ucr = atomic_load_explicit(&held->progress_ucr, memory_order_relaxed); /* ours */
 
     progress_ucr = MIN(progress_ucr, held->amount_ucr);
-    /* Relaxed: read by others only when this process is gone, and then everything it stored is
-     * there. */
+    /* Read by others only when this process is gone, and then everything that it stored before is
+     * there: release keeps the compiler to that order (hold_progress_of()). */
     if (progress_ucr > now_ucr)
-        atomic_store_explicit(&held->progress_ucr, progress_ucr, memory_order_relaxed);
+        atomic_store_explicit(&held->progress_ucr, progress_ucr, memory_order_release);
     SHM_STEP("hold_progress: stored");
+}
+
+/* Not the one that the present progress was computed from; what it was of is less by now. */
+static void
+tally_write(struct record *record, const struct record_tally *tally, int64_t cost_ucr)
+{
+    struct record_tally *to;
+
+    ASSERT(record->tally_idx < COUNT_OF(record->tally));
+    to = &record->tally[record->tally_idx ^ 1];
+    memcpy(to->count, tally->count, sizeof(to->count));
+    to->model = tally->model;
+    to->channel = tally->channel;
+    to->tier = tally->tier;
+    to->service = tally->service;
+    to->discount = tally->discount;
+    SHM_STEP("tally: counts written");
+    to->cost_ucr = cost_ucr;
+    SHM_STEP("tally: written");
+}
+
+void
+hold_progress_of(struct hold_table *table, uint32_t slot, int64_t progress_ucr,
+                 const struct record_tally *tally)
+{
+    struct hold_slot *held = slot_held(table, slot);
+    struct record *record = &table->records[slot];
+
+    progress_ucr = MIN(progress_ucr, held->amount_ucr);
+    if (progress_ucr <= atomic_load_explicit(&held->progress_ucr, memory_order_relaxed)) /* ours */
+        return;
+    tally_write(record, tally, progress_ucr);
+    hold_progress(table, slot, progress_ucr);
+    record->tally_idx ^= 1;
+}
+
+/* Who dies before it has settled is charged the progress, by the tally of that: it is left alone. */
+void
+hold_tally(struct hold_table *table, uint32_t slot, int64_t charge_ucr,
+           const struct record_tally *tally)
+{
+    struct record *record = &table->records[slot];
+
+    ASSERT(charge_ucr >= 0 && charge_ucr <= slot_held(table, slot)->amount_ucr);
+    tally_write(record, tally, charge_ucr);
+    record->tally_idx ^= 1;
 }
 
 int64_t

@@ -118,6 +118,12 @@ struct record *hold_record(const struct hold_table *table, uint32_t slot);
 int64_t hold_amount_ucr(const struct hold_table *table, uint32_t slot);
 /* Raises progress; lower values are ignored, higher than the amount are cut to it. */
 void hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr);
+/* The same, with what it was computed from (its cost_ucr does not matter). */
+void hold_progress_of(struct hold_table *table, uint32_t slot, int64_t progress_ucr,
+                      const struct record_tally *tally);
+/* What the charge is computed from, before hold_settle(). */
+void hold_tally(struct hold_table *table, uint32_t slot, int64_t charge_ucr,
+                const struct record_tally *tally);
 int64_t hold_progress_ucr(const struct hold_table *table, uint32_t slot);
 /*
  * 0 <= charge <= amount. The record must be complete. One release store and a doorbell; after it

@@ -27,6 +27,7 @@
 #define HOLD_TRY_SLOW_MS 50u
 #define HOLD_TRIES 56u
 /* A prompt's tokens are never more than its bytes; as a guess they are a quarter. */
+#define SEARCHES_HELD 10 /* for a request that offers them */
 
 #define TO(s) (1u << (s))
 static const unsigned call_may_become[CALL_STATE_COUNT] = {
@@ -342,6 +343,7 @@ call_set_candidate(struct call *call, uint8_t candidate)
     /* What the one before was sent is not this one's price. The slot's own mark stays where it is: it
      * is what a worker that is killed leaves, and never falls. */
     call->progress_ucr = 0;
+    memset(&call->tally, 0, sizeof call->tally);
     bound_tokens(call);
     settle_candidate(call);
 }
@@ -395,6 +397,19 @@ hold_error(enum hold_result result, const struct hold_ask *ask, struct proto_err
     error->retry_after_s = 1;
 }
 
+/* What is not tokens. Searches are held for where the request offers the tool; what an answer has of
+ * them beyond that, and seconds of sound, whose number nobody can know, at its end. */
+static void
+bound_units(const struct call *call, const struct conf_model *model, struct price_bounds *bounds)
+{
+    const struct str body = call->ask.body;
+
+    bounds->characters = (uint32_t)MIN(body.len, (size_t)CONF_COUNT_MAX);
+    if (model->rates.u_per_mtok[CONF_SEARCHES] > 0 &&
+        memmem(body.ptr, body.len, "web_search", strlen("web_search")) != NULL)
+        bounds->searches = SEARCHES_HELD;
+}
+
 /*
  * The worst that any of the candidates can come to. Output for which nobody stated a cap counts as
  * `uncapped` tokens; with at_most, what only the model caps does, too. False when that is no amount.
@@ -407,17 +422,18 @@ worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *wo
     *worst_ucr = 0;
     for (size_t i = 0; i < call->plan.candidate_count; i++) {
         const struct route_candidate *candidate = &call->plan.candidates[i];
-        uint64_t input, output;
+        struct price_bounds bounds = {.images = call->ask.choice_count, .requests = 1};
         int64_t cost_ucr;
 
         if (last != NULL && last->channel_idx == candidate->channel_idx &&
             last->model_idx == candidate->model_idx)
             continue;
         last = candidate;
-        bound_model(call, candidate->price.model, &input, &output);
-        if (at_most || output == UINT64_MAX)
-            output = MIN(output, uncapped);
-        if (!price_worst(&candidate->price, input, output, &cost_ucr))
+        bound_model(call, candidate->price.model, &bounds.input, &bounds.output);
+        if (at_most || bounds.output == UINT64_MAX)
+            bounds.output = MIN(bounds.output, uncapped);
+        bound_units(call, candidate->price.model, &bounds);
+        if (!price_worst(&candidate->price, &bounds, &cost_ucr))
             return false;
         *worst_ucr = MAX(*worst_ucr, cost_ucr);
     }

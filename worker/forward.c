@@ -58,12 +58,12 @@ broke_off(enum record_reason reason)
 static void
 note_cost(struct call *call, enum record_reason reason)
 {
-    struct price_count count = stream_count(call);
+    struct price_count count = settle_so_far(call);
 
     if (reason == REASON_STATUS)
         return;
     if (!call->ask.stream && broke_off(reason)) /* of a whole answer that is not whole */
-        count.output = MIN(call->body.len / OUTPUT_BYTES_PER_TOKEN, call->output_max);
+        count = settle_estimate(call, call->body.len / OUTPUT_BYTES_PER_TOKEN);
     commit_operator_cost(call, &count);
 }
 

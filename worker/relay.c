@@ -154,9 +154,7 @@ relay_settle_gone(struct call *call)
                call->upstream_status < 300) {
         /* The upstream works, and bills, already; unless it is just saying no. */
         end.by = SETTLE_PROGRESS;
-        if (call->endpoint != ENDPOINT_COUNT_TOKENS)
-            end.usage = (struct usage){.state = USAGE_PRESENT,
-                                       .input = (uint32_t)call->input_estimate};
+        end.so_far = settle_estimate(call, 0);
     }
     if (call->uconn && !call->head_sent) /* a stream's is noted already */
         settle_attempt(call, REASON_CLIENT_GONE, 0);
@@ -166,7 +164,7 @@ relay_settle_gone(struct call *call)
 void
 relay_sent(struct call *call)
 {
-    struct price_count count = {.input = call->input_estimate};
+    struct price_count count = settle_estimate(call, 0);
 
     call->dispatched = true;
     /* Also for another attempt: progress never falls, and a hold covers its own input. */
@@ -294,11 +292,11 @@ write_whole_head(struct call *call, struct client *client, struct h1_out *out, i
 /* What was generated is looked at for an answer without usage, and where the usage may be so far
  * below it that settling doubts it; else the walk over the answer is saved. */
 static struct answer_output
-output_of(const struct call *call, const struct answer *answer)
+output_of(const struct call *call, const struct answer *answer, const struct usage *usage)
 {
-    uint64_t doubted_above = (uint64_t)answer->usage.output * call->worker->limits->usage_band;
+    uint64_t doubted_above = (uint64_t)usage->output * call->worker->limits->usage_band;
 
-    if (answer->usage.state == USAGE_PRESENT && answer_output_max(answer) <= doubted_above)
+    if (usage->state == USAGE_PRESENT && answer_output_max(answer) <= doubted_above)
         return (struct answer_output){.any = false};
     return answer_output(answer);
 }
@@ -306,11 +304,14 @@ output_of(const struct call *call, const struct answer *answer)
 static void
 whole_ok(struct call *call, const struct answer *answer, struct str body)
 {
-    struct answer_output output = output_of(call, answer);
+    struct usage usage = settle_judge(call, answer->usage);
+    struct answer_output output = output_of(call, answer, &usage);
     struct settle_end end = {
         .outcome = OUTCOME_OK,
         .by = SETTLE_USAGE,
-        .usage = answer->usage,
+        .usage = usage,
+        .so_far = settle_estimate(call, output.estimate),
+        .service = answer->service,
         .output_estimate = output.estimate,
         .has_output = output.any,
         .http_status = 200,
@@ -321,19 +322,8 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
     int64_t charge_ucr;
 
     settle_attempt(call, REASON_NONE, 200);
-    feed_ok_whole(call, answer->usage.state == USAGE_PRESENT ? answer->usage.output
-                                                             : output.estimate);
+    feed_ok_whole(call, usage.state == USAGE_PRESENT ? usage.output : output.estimate);
     call->response_bytes = body.len;
-    if (end.usage.state != USAGE_PRESENT && end.usage.state != USAGE_ZERO) {
-        struct price_count count = {.input = call->input_estimate,
-                                    .output = MIN(output.estimate, call->output_max)};
-
-        end.outcome = OUTCOME_NO_USAGE;
-        end.by = SETTLE_PROGRESS;
-        settle_progress_end(call, &count);
-        end.usage = (struct usage){.state = USAGE_PRESENT, .input = (uint32_t)count.input,
-                                   .output = (uint32_t)count.output};
-    }
     charge_ucr = settle_call(call, &end);
     if (call->uconn)
         uconn_release(call->uconn);

@@ -246,7 +246,8 @@ struct call {
     uint32_t extension[CALL_EXTENSIONS_MAX];
     uint64_t extension_generation[CALL_EXTENSIONS_MAX]; /* for hold_committed() */
     int64_t held_ucr;         /* over all slots */
-    int64_t progress_ucr;     /* of the whole call */
+    int64_t progress_ucr;     /* of the whole call, with this candidate */
+    struct record_tally tally; /* what it was computed from */
     uint64_t slot_generation; /* for hold_committed() */
     struct idem_claim idem;   /* the Idempotency-Key's; entry NULL: none */
     uint64_t input_estimate;  /* tokens, before any report */

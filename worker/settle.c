@@ -12,15 +12,28 @@
 #include "worker/idem.h"
 #include "worker/limit.h"
 
-static int64_t
-input_cost(const struct call *call)
-{
-    struct price_count count = {.input = call->input_estimate};
-    int64_t cost_ucr;
+/* The rooms that know of classes may not know each other. */
+_Static_assert((int)RECORD_CLASS_COUNT == (int)CONF_CLASS_COUNT &&
+                   (int)RECORD_CACHE_WRITE_1H == (int)CONF_CACHE_WRITE_1H &&
+                   (int)RECORD_AUDIO_INPUT == (int)CONF_AUDIO_INPUT &&
+                   (int)RECORD_OUTPUT == (int)CONF_OUTPUT &&
+                   (int)RECORD_REASONING == (int)CONF_REASONING &&
+                   (int)RECORD_IMAGES == (int)CONF_IMAGES &&
+                   (int)RECORD_SECONDS == (int)CONF_SECONDS &&
+                   (int)RECORD_CHARACTERS == (int)CONF_CHARACTERS &&
+                   (int)RECORD_REQUESTS == (int)CONF_REQUESTS &&
+                   (int)RECORD_SEARCHES == (int)CONF_SEARCHES,
+               "one order of classes");
 
-    if (!price_cost(call_price(call), &count, &cost_ucr))
-        cost_ucr = call->held_ucr;
-    return MIN(cost_ucr, call->held_ucr);
+/* What its input alone costs, which is kept with a hold that is made durable. */
+static void
+note_input_cost(struct call *call, struct record *r)
+{
+    struct price_count count = settle_estimate(call, 0);
+
+    r->total_charge_ucr = MIN(settle_cost(call, &count), call->held_ucr);
+    r->tally[0] = settle_tally(call, &count);
+    r->tally[0].cost_ucr = r->total_charge_ucr;
 }
 
 void
@@ -64,202 +77,148 @@ settle_begin(struct call *call)
     r->start_wall_us = call->start_wall_us;
     r->request_bytes = (uint32_t)MIN(call->ask.body.len, (size_t)UINT32_MAX);
     if (w->inherit->durability == DURABILITY_RESERVE)
-        r->total_charge_ucr = input_cost(call);
+        note_input_cost(call, r);
     settle_candidate(call);
 }
 
-/* One more slot for the same call. */
-static enum hold_result
-extend(struct call *call, int64_t missing_ucr, bool announce)
-{
-    struct hold_table *holds = &call->worker->holds;
-    struct hold_ask ask;
-    struct record *r;
-    uint32_t slot;
-    int64_t step_ucr = missing_ucr, more_ucr;
-    enum hold_result result;
+/* ---- what is charged ---- */
 
-    if (call->extension_count == CALL_EXTENSIONS_MAX)
-        return HOLD_NO_CREDIT;
-    /* A good piece at once, or else the bare need. */
-    if (price_worst(call_price(call), 0, call->worker->limits->hold_output_tokens, &more_ucr))
-        step_ucr = MAX(missing_ucr, MIN(more_ucr, ACCOUNT_UCR_MAX >> CALL_EXTENSIONS_MAX)
-                                        << call->extension_count);
-    ask = call_hold_ask(call, step_ucr);
-    if (hold_take(holds, &ask, &slot) != HOLD_OK) {
-        ask = call_hold_ask(call, missing_ucr);
-        result = hold_take(holds, &ask, &slot);
-        if (result != HOLD_OK)
-            return result;
-    }
-    r = hold_record(holds, slot);
-    *r = *hold_record(holds, call->slot);
-    r->flags |= RECORD_EXTENSION;
-    r->flags &= ~(uint32_t)(RECORD_INFLIGHT | RECORD_EXTENDED);
-    r->total_charge_ucr = 0; /* the first slot has the input's cost */
-    atomic_store_explicit(&r->announced, 0, memory_order_relaxed); /* that was the first slot's */
-    hold_record(holds, call->slot)->flags |= RECORD_EXTENDED;
-    call->extension[call->extension_count++] = slot;
-    call->held_ucr += hold_amount_ucr(holds, slot);
-    if (announce && hold_announce(holds, slot))
-        worker_wake_ledger(call->worker);
-    return HOLD_OK;
-}
+/* How an end comes out: what was counted, how, and to what it comes. */
+struct verdict {
+    struct price_count count;
+    enum record_basis basis;
+    int64_t charge_ucr;
+};
 
-/* What is held by slots that are on the disk; the first was before the call was sent on. */
-static int64_t
-durable_ucr(const struct call *call)
-{
-    const struct hold_table *holds = &call->worker->holds;
-    int64_t sum_ucr = hold_amount_ucr(holds, call->slot);
-
-    for (unsigned i = 0; i < call->extension_count; i++)
-        if (hold_announced(holds, call->extension[i]))
-            sum_ucr += hold_amount_ucr(holds, call->extension[i]);
-    return sum_ucr;
-}
-
-bool
-settle_durable(const struct call *call)
-{
-    return durable_ucr(call) == call->held_ucr;
-}
-
-/* The call's progress, over its slots in their order. */
+/* Takes what is beyond the cap from the text first. */
 static void
-store_progress(struct call *call, int64_t progress_ucr)
+cap_output(struct price_count *count, uint64_t output_max)
 {
-    struct hold_table *holds = &call->worker->holds;
-    int64_t left_ucr = progress_ucr;
+    static const uint8_t classes[] = {CONF_OUTPUT, CONF_REASONING, CONF_AUDIO_OUTPUT,
+                                      CONF_IMAGE_OUTPUT};
+    uint64_t output = 0;
 
-    call->progress_ucr = progress_ucr;
-    hold_progress(holds, call->slot, MIN(left_ucr, hold_amount_ucr(holds, call->slot)));
-    left_ucr -= MIN(left_ucr, hold_amount_ucr(holds, call->slot));
-    for (unsigned i = 0; i < call->extension_count && left_ucr > 0; i++) {
-        int64_t part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extension[i]));
+    for (size_t i = 0; i < COUNT_OF(classes); i++)
+        output += count->n[classes[i]];
+    for (size_t i = 0; i < COUNT_OF(classes) && output > output_max; i++) {
+        uint64_t cut = MIN((uint64_t)count->n[classes[i]], output - output_max);
 
-        hold_progress(holds, call->extension[i], part_ucr);
-        left_ucr -= part_ucr;
+        count->n[classes[i]] -= (uint32_t)cut;
+        output -= cut;
     }
-}
-
-static int64_t
-cost_of(const struct call *call, const struct price_count *count)
-{
-    int64_t cost_ucr;
-
-    ASSERT(call->held);
-    return price_cost(call_price(call), count, &cost_ucr) ? cost_ucr : ACCOUNT_UCR_MAX;
-}
-
-enum settle_paid
-settle_progress(struct call *call, const struct price_count *count)
-{
-    bool reserve = call->worker->inherit->durability == DURABILITY_RESERVE;
-    int64_t cost_ucr = cost_of(call, count);
-    enum hold_result result = HOLD_OK;
-
-    if (cost_ucr <= call->progress_ucr)
-        return SETTLE_PAID;
-    if (cost_ucr > call->held_ucr)
-        result = extend(call, cost_ucr - call->held_ucr, reserve);
-    /* Its account is being counted, or the ledger process is behind: neither is out of credits. */
-    call->hold_busy = result == HOLD_BUSY || result == HOLD_NO_SLOT;
-    if (call->hold_busy)
-        return SETTLE_PAID_SOON;
-    if (result != HOLD_OK) {
-        store_progress(call, reserve ? durable_ucr(call) : call->held_ucr);
-        return SETTLE_UNPAID;
-    }
-    if (reserve && cost_ucr > durable_ucr(call))
-        return SETTLE_PAID_SOON;
-    store_progress(call, MIN(cost_ucr, call->held_ucr));
-    return SETTLE_PAID;
-}
-
-void
-settle_progress_end(struct call *call, const struct price_count *count)
-{
-    int64_t cost_ucr = cost_of(call, count);
-
-    if (cost_ucr <= call->progress_ucr)
-        return;
-    if (cost_ucr > call->held_ucr)
-        (void)extend(call, cost_ucr - call->held_ucr, false);
-    store_progress(call, MIN(cost_ucr, call->held_ucr));
 }
 
 /*
- * How far the hold may grow for what was reported. Input may come to more than its bytes promised:
- * pictures are named by a link. Output beyond the cap that was held for cannot have been generated;
- * an upstream that says so is not believed at the caller's cost.
+ * A report that costs more than is held. How far the hold may grow for it: input may come to more
+ * than its bytes promised, since pictures are named by a link. Output beyond the cap that was held
+ * for cannot have been generated; an upstream that says so is not believed at the caller's cost.
  */
-static int64_t
-believed_ucr(const struct call *call, struct price_count count)
+static void
+charge_over_hold(struct call *call, struct verdict *v, struct record *r)
 {
-    int64_t cost_ucr;
+    struct price_count capped = v->count;
+    int64_t cost_ucr = v->charge_ucr, most_ucr;
 
-    count.output = MIN(count.output, call->output_max);
-    return price_cost(call_price(call), &count, &cost_ucr) ? cost_ucr : ACCOUNT_UCR_MAX;
+    cap_output(&capped, call->output_max);
+    most_ucr = MAX(MIN(cost_ucr, settle_cost(call, &capped)), call->held_ucr);
+    if (most_ucr > call->held_ucr &&
+        settle_extend(call, most_ucr - call->held_ucr, false) != HOLD_OK)
+        most_ucr = call->held_ucr;
+    if (cost_ucr <= most_ucr)
+        return;
+    r->flags |= RECORD_USAGE_OVER_HOLD;
+    r->uncollected_ucr = cost_ucr - most_ucr;
+    v->charge_ucr = most_ucr;
+    /* All that is held is the dearest part of the report; less than that is what was believed. */
+    if (most_ucr < call->held_ucr)
+        v->count = capped;
 }
 
-/* What is charged, and what of the reported cost could not be. */
-static int64_t
-charge_of(struct call *call, const struct settle_end *end, struct record *r)
+static void
+charge_by_usage(struct call *call, const struct settle_end *end, struct verdict *v,
+                struct record *r)
 {
-    struct price_count count = settle_count(&end->usage);
-    int64_t cost_ucr;
-
-    if (end->by == SETTLE_NOTHING || call->endpoint == ENDPOINT_COUNT_TOKENS)
-        return 0;
-    if (end->by == SETTLE_USAGE && end->usage.state == USAGE_ZERO) {
+    v->basis = BASIS_USAGE;
+    v->count = settle_count(&end->usage);
+    v->charge_ucr = settle_cost(call, &v->count);
+    if (end->usage.state == USAGE_ZERO) {
         if (end->has_output)
             r->flags |= RECORD_USAGE_ZERO_OUTPUT;
-        return 0;
-    }
-    if (end->by == SETTLE_PROGRESS || end->usage.state != USAGE_PRESENT) {
-        r->flags |= RECORD_USAGE_ESTIMATED;
-        return call->progress_ucr;
-    }
-    if (!price_cost(call_price(call), &count, &cost_ucr))
-        cost_ucr = ACCOUNT_UCR_MAX;
-    if (cost_ucr > call->held_ucr) {
-        int64_t most_ucr = MAX(MIN(cost_ucr, believed_ucr(call, count)), call->held_ucr);
-
-        if (most_ucr > call->held_ucr && extend(call, most_ucr - call->held_ucr, false) != HOLD_OK)
-            most_ucr = call->held_ucr;
-        if (cost_ucr > most_ucr) {
-            r->flags |= RECORD_USAGE_OVER_HOLD;
-            r->uncollected_ucr = cost_ucr - most_ucr;
-            return most_ucr;
-        }
-    }
-    if (end->output_estimate > (uint64_t)end->usage.output * call->worker->limits->usage_band)
+    } else if (end->output_estimate >
+               (uint64_t)end->usage.output * call->worker->limits->usage_band) {
         r->flags |= RECORD_USAGE_FAR_BELOW;
-    return cost_ucr;
+    }
+    if (v->charge_ucr > call->held_ucr)
+        charge_over_hold(call, v, r);
+}
+
+static void
+charge_by_progress(struct call *call, const struct settle_end *end, struct verdict *v,
+                   struct record *r)
+{
+    if (end->usage.state == USAGE_BAD) {
+        r->flags |= RECORD_USAGE_ABSURD;
+        r->reported_in = (uint32_t)MIN((uint64_t)end->usage.input + end->usage.cache_read +
+                                           end->usage.cache_write_5m + end->usage.cache_write_1h,
+                                       (uint64_t)UINT32_MAX);
+        r->reported_out = end->usage.output;
+    }
+    settle_progress_end(call, &end->so_far);
+    r->flags |= RECORD_USAGE_ESTIMATED;
+    v->basis = BASIS_PROGRESS;
+    v->charge_ucr = call->progress_ucr;
+    if (v->charge_ucr > 0)
+        memcpy(v->count.n, call->tally.count, sizeof v->count.n);
+    else
+        v->count = end->so_far; /* free of charge */
+}
+
+/* A service that is not priced is served at the standard price, and said so. */
+static void
+note_service(struct call *call, const struct settle_end *end, struct record *r)
+{
+    struct price *price = &call->plan.candidates[call->candidate].price;
+
+    price->service = 0;
+    if (end->service.len == 0 || conf_service_is_plain(end->service))
+        return;
+    price->service = price_service_of(price->model, end->service);
+    if (price->service == 0)
+        r->flags |= RECORD_SERVICE_UNKNOWN;
+}
+
+static struct verdict
+judge_end(struct call *call, const struct settle_end *end, struct record *r)
+{
+    struct verdict v = {.basis = BASIS_NOTHING};
+    bool usable = end->usage.state == USAGE_PRESENT || end->usage.state == USAGE_ZERO;
+
+    if (end->by == SETTLE_NOTHING)
+        return v;
+    if (call->endpoint == ENDPOINT_COUNT_TOKENS) {
+        if (usable)
+            v.count.n[CONF_INPUT] = end->usage.input;
+        return v;
+    }
+    note_service(call, end, r);
+    if (end->by == SETTLE_USAGE && usable)
+        charge_by_usage(call, end, &v, r);
+    else
+        charge_by_progress(call, end, &v, r);
+    return v;
 }
 
 static void
 fill_record(const struct call *call, const struct settle_end *end, struct record *r,
             uint64_t end_us)
 {
-    r->outcome = (uint8_t)end->outcome;
     r->http_status = (uint16_t)end->http_status;
     r->end_us = end_us - call->start_us;
     r->response_bytes = (uint32_t)MIN(call->response_bytes, (uint64_t)UINT32_MAX);
     str_copy(end->model_reported, r->model_reported, sizeof r->model_reported);
-    if (end->usage.state != USAGE_PRESENT)
-        return;
-
-    uint32_t *count = r->tally[r->tally_idx].count;
-
-    count[RECORD_INPUT] = end->usage.input;
-    count[RECORD_CACHE_READ] = end->usage.cache_read;
-    count[RECORD_CACHE_WRITE_5M] = end->usage.cache_write_5m;
-    count[RECORD_CACHE_WRITE_1H] = end->usage.cache_write_1h;
-    count[RECORD_OUTPUT] = end->usage.output - end->usage.reasoning;
-    count[RECORD_REASONING] = end->usage.reasoning;
 }
+
+/* ---- tokens a minute, counters ---- */
 
 void
 settle_tokens(struct call *call, uint64_t tokens)
@@ -272,65 +231,84 @@ settle_tokens(struct call *call, uint64_t tokens)
                  worker_mono_us(call->worker) * 1000);
 }
 
+static uint64_t
+tokens_of(const struct price_count *count, int from, int until)
+{
+    uint64_t tokens = 0;
+
+    for (int class = from; class < until; class ++)
+        tokens += count->n[class];
+    return tokens;
+}
+
 /* Tokens per minute were counted by an estimate; now they are known, or known better. */
 static void
-correct_tpm(struct call *call, const struct settle_end *end)
+correct_tpm(struct call *call, const struct settle_end *end, const struct verdict *v)
 {
-    const struct usage *usage = &end->usage;
+    uint64_t tokens = tokens_of(&v->count, 0, CONF_TOKEN_CLASS_COUNT);
 
-    uint64_t tokens = (uint64_t)usage->input + usage->cache_read + usage->cache_write_5m +
-                      usage->cache_write_1h + usage->output;
-
-    if (end->by == SETTLE_NOTHING) {
-        settle_tokens(call, 0);
-    } else if (usage->state == USAGE_PRESENT) {
+    if (end->by == SETTLE_NOTHING || tokens > 0)
         settle_tokens(call, tokens);
+    if (v->basis == BASIS_USAGE)
         limit_tokens(call, tokens);
-    } else {
+    else if (end->by != SETTLE_NOTHING)
         limit_keep_guess(call);
-    }
     call->tpm_taken_ns = 0; /* where nothing better is known the guess stands */
 }
 
 static void
-count_stats(const struct call *call, const struct settle_end *end, const struct record *r,
-            int64_t charge_ucr)
+count_stats(const struct call *call, const struct verdict *v, const struct record *r)
 {
     _Atomic uint64_t *stats = call->worker->stats;
 
     stat_add(stats, STAT_CALLS_OPEN, (uint64_t)-1);
-    stat_add(stats, STAT_SPENT_UCR, (uint64_t)charge_ucr);
+    stat_add(stats, STAT_SPENT_UCR, (uint64_t)v->charge_ucr);
     if (r->uncollected_ucr > 0)
         stat_add(stats, STAT_UNCOLLECTED_UCR, (uint64_t)r->uncollected_ucr);
-    if (r->flags & (RECORD_USAGE_ZERO_OUTPUT | RECORD_USAGE_FAR_BELOW | RECORD_USAGE_OVER_HOLD))
+    if (r->flags & (RECORD_USAGE_ZERO_OUTPUT | RECORD_USAGE_FAR_BELOW | RECORD_USAGE_OVER_HOLD |
+                    RECORD_USAGE_ABSURD))
         stat_add(stats, STAT_USAGE_FLAGGED, 1);
-    if (end->usage.state == USAGE_PRESENT) {
-        stat_add(stats, STAT_TOKENS_IN,
-                 (uint64_t)end->usage.input + end->usage.cache_read + end->usage.cache_write_5m +
-                     end->usage.cache_write_1h);
-        stat_add(stats, STAT_TOKENS_OUT, end->usage.output);
-    }
+    stat_add(stats, STAT_TOKENS_IN, tokens_of(&v->count, 0, CONF_INPUT_CLASS_COUNT));
+    stat_add(stats, STAT_TOKENS_OUT,
+             tokens_of(&v->count, CONF_INPUT_CLASS_COUNT, CONF_TOKEN_CLASS_COUNT));
+}
+
+/* ---- the end ---- */
+
+/* One slot with its part of the charge and what that was computed from. True: ring. */
+static bool
+settle_slot(struct call *call, uint32_t slot, int64_t *left_ucr, const struct verdict *v,
+            const struct record_tally *tally)
+{
+    struct hold_table *holds = &call->worker->holds;
+    int64_t part_ucr = MIN(*left_ucr, hold_amount_ucr(holds, slot));
+
+    *left_ucr -= part_ucr;
+    hold_record(holds, slot)->basis = (uint8_t)v->basis;
+    hold_tally(holds, slot, part_ucr, tally);
+    return hold_settle(holds, slot, part_ucr);
 }
 
 /* Hands all slots over, the extensions first: the record is in the first slot. */
 static void
-hand_over(struct call *call, int64_t charge_ucr)
+hand_over(struct call *call, const struct verdict *v)
 {
     struct hold_table *holds = &call->worker->holds;
-    int64_t first_ucr = MIN(charge_ucr, hold_amount_ucr(holds, call->slot));
-    int64_t left_ucr = charge_ucr - first_ucr;
+    struct record_tally tally = settle_tally(call, &v->count);
+    int64_t first_ucr = MIN(v->charge_ucr, hold_amount_ucr(holds, call->slot));
+    int64_t left_ucr = v->charge_ucr - first_ucr;
     bool wake = false;
 
+    if (v->basis == BASIS_PROGRESS && call->progress_ucr > 0)
+        tally = call->tally; /* by the service that it was thought to be by then */
     for (unsigned i = 0; i < call->extension_count; i++) {
-        int64_t part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extension[i]));
-
-        left_ucr -= part_ucr;
         call->extension_generation[i] = hold_generation(holds, call->extension[i]);
-        wake |= hold_settle(holds, call->extension[i], part_ucr);
+        wake |= settle_slot(call, call->extension[i], &left_ucr, v, &tally);
     }
     ASSERT(left_ucr == 0);
     call->slot_generation = hold_generation(holds, call->slot);
-    wake |= hold_settle(holds, call->slot, first_ucr);
+    wake |= settle_slot(call, call->slot, &first_ucr, v, &tally);
+    ASSERT(first_ucr == 0);
     call->held = false;
     if (wake)
         worker_wake_ledger(call->worker);
@@ -351,25 +329,29 @@ int64_t
 settle_call(struct call *call, const struct settle_end *end)
 {
     struct record *r = hold_record(&call->worker->holds, call->slot);
-    int64_t charge_ucr;
+    enum record_outcome outcome = end->outcome;
+    struct verdict v;
 
     ASSERT(call->held);
-    charge_ucr = charge_of(call, end, r);
-    ASSERT(charge_ucr >= 0 && charge_ucr <= call->held_ucr);
+    v = judge_end(call, end, r);
+    ASSERT(v.charge_ucr >= 0 && v.charge_ucr <= call->held_ucr);
+    if (outcome == OUTCOME_OK && v.basis == BASIS_PROGRESS)
+        outcome = OUTCOME_NO_USAGE;
+    r->outcome = (uint8_t)outcome;
+    r->total_charge_ucr = v.charge_ucr;
     fill_record(call, end, r, worker_mono_us(call->worker));
-    r->total_charge_ucr = charge_ucr;
-    correct_tpm(call, end);
-    count_stats(call, end, r, charge_ucr);
+    correct_tpm(call, end, &v);
+    count_stats(call, &v, r);
     if (call->inflight) {
         key_leave(call->key);
         call->inflight = false;
     }
     if (call->thread != 0)
         stay_keep(call, end);
-    hand_over(call, charge_ucr);
+    hand_over(call, &v);
     if (call->idem.entry != NULL)
-        idem_settled(call, end->outcome, charge_ucr);
-    return charge_ucr;
+        idem_settled(call, outcome, v.charge_ucr);
+    return v.charge_ucr;
 }
 
 /* Those that were only passed over make room for what happened. */

@@ -10,18 +10,20 @@ void settle_begin(struct call *call);
 /* The call goes to another candidate: the record names its model and channel. */
 void settle_candidate(struct call *call);
 
-/* A report's tokens, as they are priced. */
-static inline struct price_count
-settle_count(const struct usage *usage)
-{
-    return (struct price_count){
-        .input = usage->input,
-        .cache_read = usage->cache_read,
-        .cache_write_5m = usage->cache_write_5m,
-        .cache_write_1h = usage->cache_write_1h,
-        .output = usage->output,
-    };
-}
+/* What a call has used before anything was reported: its input, and so many tokens of output. */
+struct price_count settle_estimate(const struct call *call, uint64_t output_tokens);
+/* The same of a stream: as it reported where that can be believed, and for the rest by the size of
+ * what flowed. Takes note of the service that it says serves it. */
+struct price_count settle_so_far(struct call *call);
+/*
+ * The usage that an upstream reported, as BAD when it is more than can be: beyond the context of
+ * the model by a margin. Its counts then stay, to be recorded.
+ */
+struct usage settle_judge(const struct call *call, struct usage usage);
+/* A report's counts, as they are priced: what overlaps is taken apart. */
+struct price_count settle_count(const struct usage *usage);
+/* The price, as much as anybody has when it cannot be said. */
+int64_t settle_cost(const struct call *call, const struct price_count *count);
 
 enum settle_paid {
     SETTLE_PAID = 0,
@@ -31,10 +33,14 @@ enum settle_paid {
     SETTLE_UNPAID, /* there is no further hold to be had: the stream must be stopped */
     SETTLE_PAID_COUNT
 };
-/* Raises progress to what these tokens cost. Takes a further hold where it would pass the present one. */
+/* Raises progress to what these counts cost. Takes a further hold where it would pass the present one. */
 enum settle_paid settle_progress(struct call *call, const struct price_count *count) MUST_CHECK;
 /* The same when the call is about to be settled: what is charged now needs no durable hold first. */
 void settle_progress_end(struct call *call, const struct price_count *count);
+/* One more slot for the same call, of at least so much; with announce, to be made durable. */
+enum hold_result settle_extend(struct call *call, int64_t missing_ucr, bool announce) MUST_CHECK;
+/* These counts with the prices of the candidate that the call is at, as a record keeps them. */
+struct record_tally settle_tally(const struct call *call, const struct price_count *count);
 
 /* Mode reserve: every hold of the call is on the disk. */
 bool settle_durable(const struct call *call);
@@ -50,10 +56,12 @@ enum settle_by {
 struct settle_end {
     enum record_outcome outcome;
     enum settle_by by;
-    struct usage usage;
-    uint64_t output_estimate; /* tokens, of what was relayed: for plausibility; 0 none */
-    bool has_output;          /* something was relayed */
-    unsigned http_status;     /* that the client got; 0 none */
+    struct usage usage;         /* as settle_judge() has it */
+    struct price_count so_far;  /* what progress is raised to when the usage does not count */
+    struct str service;         /* the service tier that served, as reported; "" when not */
+    uint64_t output_estimate;   /* tokens, of what was relayed: for plausibility; 0 none */
+    bool has_output;            /* something was relayed */
+    unsigned http_status;       /* that the client got; 0 none */
     struct str model_reported;
 };
 

@@ -77,51 +77,18 @@ stream_flush(struct call *call, struct gather *g)
 
 /* ---- what was used ---- */
 
-struct price_count
-stream_count(const struct call *call)
-{
-    struct meter_progress p = meter_progress(&call->meter);
-    struct price_count count = {
-        .input = p.has_input ? p.usage.input : call->input_estimate,
-        .cache_read = p.usage.cache_read,
-        .cache_write_5m = p.usage.cache_write_5m,
-        .cache_write_1h = p.usage.cache_write_1h,
-        .output = p.usage.output,
-    };
-
-    /* An estimate by size may overshoot; what the caller capped cannot. */
-    count.output = MIN(count.output, call->output_max);
-    return count;
-}
-
 void
 stream_used(struct call *call, struct settle_end *end)
 {
     commit_flag_model(call);
-    end->usage = meter_usage(&call->meter);
+    end->usage = settle_judge(call, meter_usage(&call->meter));
+    end->so_far = settle_so_far(call);
     end->by = SETTLE_USAGE;
+    end->service = str_from(call->meter.service);
     end->output_estimate = call->meter.output_estimate;
     end->has_output = call->meter.output_event_count > 0;
     end->http_status = 200;
     end->model_reported = str_from(call->meter.model);
-    if (end->usage.state == USAGE_PRESENT || end->usage.state == USAGE_ZERO)
-        return;
-    {
-        struct price_count count = stream_count(call);
-
-        settle_progress_end(call, &count);
-        end->by = SETTLE_PROGRESS;
-        end->usage = (struct usage){
-            .state = USAGE_PRESENT,
-            .input = (uint32_t)count.input,
-            .cache_read = (uint32_t)count.cache_read,
-            .cache_write_5m = (uint32_t)count.cache_write_5m,
-            .cache_write_1h = (uint32_t)count.cache_write_1h,
-            .output = (uint32_t)count.output,
-        };
-    }
-    if (end->outcome == OUTCOME_OK)
-        end->outcome = OUTCOME_NO_USAGE;
 }
 
 /* ---- ends ---- */
@@ -244,12 +211,8 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     stream_used(call, &end);
     /* A report that came before the cut is not the whole: progress has the larger of both, once it
      * knows of the events that came in one piece with the cut. */
-    if (end.outcome == OUTCOME_CUT && end.by == SETTLE_USAGE && !call->meter.finish_seen) {
-        struct price_count count = stream_count(call);
-
-        settle_progress_end(call, &count);
+    if (end.outcome == OUTCOME_CUT && !call->meter.finish_seen)
         end.by = SETTLE_PROGRESS;
-    }
     (void)settle_call(call, &end);
     if (call->uconn)
         uconn_cancel(call->uconn);
@@ -417,7 +380,7 @@ stream_fed(struct call *call, struct gather *g)
     if (call->meter.event_count != call->progress_events) {
         call->progress_events = call->meter.event_count;
         call_set_timer(call, commit_wait_ms(call));
-        count = stream_count(call);
+        count = settle_so_far(call);
         /* Before the commit nothing is the caller's to pay: another may serve the call. */
         if ((call->head_sent || call->meter.answered) &&
             settle_progress(call, &count) == SETTLE_UNPAID) {

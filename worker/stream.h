@@ -34,9 +34,6 @@ void stream_broken(struct call *call, enum record_reason reason, const struct pr
 /* Its proper end; last is the final piece, perhaps with a mark of ours. May end the call. */
 void stream_complete(struct call *call, struct gather *gather, struct str last, struct str mark);
 
-/* What was used up to now, as far as it is known. */
-struct price_count stream_count(const struct call *call);
-
 struct settle_end;
 /* Usage as it shall be recorded and charged: the report if there is a good one, else progress. */
 void stream_used(struct call *call, struct settle_end *end);

@@ -14,7 +14,7 @@ stream_unpaid(struct call *call)
         return false;
     if (!call->head_sent && !call->meter.answered) /* nothing of it is the caller's to pay yet */
         return false;
-    count = stream_count(call);
+    count = settle_so_far(call);
     return settle_progress(call, &count) != SETTLE_PAID &&
            (call->hold_busy || !settle_durable(call));
 }

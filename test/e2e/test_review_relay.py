@@ -203,9 +203,10 @@ def test_cut_in_one_piece_is_charged_for_what_was_relayed(start, scripted):
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_output_beyond_the_callers_cap_is_never_charged(start, scripted, stream):
+@pytest.mark.parametrize("tokens", [150000, 3000000], ids=["in-context", "absurd"])
+def test_output_beyond_the_callers_cap_is_never_charged(start, scripted, tokens, stream):
     """An upstream that reports more than the caller allowed cannot empty the caller's account."""
-    usage = {"prompt_tokens": 7, "completion_tokens": 3000000, "total_tokens": 3000007}
+    usage = {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": tokens + 7}
 
     def lie(connection):
         if stream:
@@ -224,7 +225,12 @@ def test_output_beyond_the_callers_cap_is_never_charged(start, scripted, stream)
     body = len(rig.encode(rig.chat_body(None, max_tokens=20, stream=stream)))
     worst = rig.cost({"cache_write_1h": body, "output": 20}, PRICES)
     assert rig.ucr(receipt["charge"]) <= worst, receipt
-    assert rig.ucr(receipt["uncollected"]) > 0 and "usage-over-hold" in receipt["flags"], receipt
+    if tokens == 150000:
+        assert rig.ucr(receipt["uncollected"]) > 0, receipt
+        assert "usage-over-hold" in receipt["flags"], receipt
+    else:
+        assert "usage-absurd" in receipt["flags"], receipt
+        assert receipt["tokens_reported"] == {"input": 7, "output": tokens}
     server.settled_audit()
 
 

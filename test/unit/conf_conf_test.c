@@ -45,8 +45,8 @@ static const char whole[] =
     "    can        = {tools, vision, thinking, json}\n"
     "    quality    = 90\n"
     "    alias      = {\"claude-sonnet-4-5\"}\n"
-    "    tier \"above-500k\" { above = 500000  inclusive = yes  cache-read = 9 }\n"
     "    tier \"above-200k\" { above = 200000  input = 6.00  output = 22.50 }\n"
+    "    tier \"above-500k\" { above = 500000  inclusive = yes  cache-read = 9 }\n"
     "}\n"
     "model \"claude-x\" { input = 2 output = 0 cache-write = 3 currency = CNY }\n"
     "model \"plain\" { input = 0.000001 output = 1000000 }\n"
@@ -312,6 +312,10 @@ test_price_version(void **state)
         "model \"a\" { input = 1 output = 2 currency = CNY }\n" M_B,
         "model \"a\" { input = 1 output = 2 cache-read = 0.5 }\n" M_B,
         "model \"a\" { input = 1 output = 2 tier \"t\" { above = 1 input = 1 } }\n" M_B,
+        "model \"a\" { input = 1 output = 2 per-request = 0.000000000001 }\n" M_B,
+        "model \"a\" { input = 1 output = 2 service \"s\" { factor = 2 } }\n" M_B,
+        "model \"a\" { input = 1 output = 2 discount \"d\" { from = 01:00 to = 02:00 factor = 2 } }\n"
+        M_B,
         "model \"a\" { input = 1 output = 2 }\n",
         "",
     };
@@ -321,7 +325,7 @@ test_price_version(void **state)
     /* Order, titles, and what has no price do not count. */
     assert_true(version == version_of(M_B "model \"a\" { output = 2.0 input = 01 }\n"));
     assert_true(version ==
-                version_of("model \"a\" { input = 1 output = 2 cache-read = 1 quality = 3 "
+                version_of("model \"a\" { input = 1 output = 2 quality = 3 "
                            "alias = {\"x\"} context = 5 family = f }\n" M_B
                            "limits { body = 1m }"));
     for (size_t i = 0; i < COUNT_OF(other); i++)
@@ -351,15 +355,11 @@ test_prices_json(void **state)
         "{\"models\":[{\"name\":\"claude-sonnet-4.5\",\"currency\":\"USD\",\"input\":3000000,"
         "\"cache-read\":300000,\"cache-write\":3750000,\"cache-write-1h\":6000000,"
         "\"output\":15000000,\"tiers\":[{\"above\":200000,\"inclusive\":false,"
-        "\"input\":6000000,\"cache-read\":300000,\"cache-write\":3750000,"
-        "\"cache-write-1h\":6000000,\"output\":22500000},{\"above\":500000,"
-        "\"inclusive\":true,\"input\":3000000,\"cache-read\":9000000,"
-        "\"cache-write\":3750000,\"cache-write-1h\":6000000,\"output\":15000000}]},"
+        "\"title\":\"above-200k\",\"input\":6000000,\"output\":22500000},{\"above\":500000,"
+        "\"inclusive\":true,\"title\":\"above-500k\",\"cache-read\":9000000}]},"
         "{\"name\":\"claude-x\",\"currency\":\"CNY\",\"input\":2000000,"
-        "\"cache-read\":2000000,\"cache-write\":3000000,\"cache-write-1h\":3000000,"
-        "\"output\":0,\"tiers\":[]},{\"name\":\"plain\",\"currency\":\"USD\",\"input\":1,"
-        "\"cache-read\":1,\"cache-write\":1,\"cache-write-1h\":1,"
-        "\"output\":1000000000000,\"tiers\":[]}],\"channels\":[{\"name\":\"second\","
+        "\"cache-write\":3000000,\"output\":0},{\"name\":\"plain\",\"currency\":\"USD\","
+        "\"input\":1,\"output\":1000000000000}],\"channels\":[{\"name\":\"second\","
         "\"multiplier\":1000000,\"multiplier-cny\":1000000},{\"name\":\"smart\","
         "\"multiplier\":1500000,\"multiplier-cny\":1}]}");
     buf_free(&out);

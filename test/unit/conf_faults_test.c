@@ -139,6 +139,62 @@ test_types(void **state)
     CHECK_ALL(cases);
 }
 
+/* Prices that a model has besides its own, and such as could not be charged. */
+static void
+test_prices(void **state)
+{
+    static const struct faulty cases[] = {
+        {U C "model \"m\" { input = 1 output = 2 per-image = 0.0000000000001 per-second = -1\n"
+             " per-request = 1000.1 per-search = x }\n",
+         "3: per-image: 0.0000000000001 is too precise: at most twelve decimals\n"
+         "3: per-second: -1 is negative\n"
+         "4: per-request: 1000.1 is too large: at most 1000\n"
+         "4: per-search: \"x\" is not a price of one; write digits with at most twelve decimals, "
+         "such as 3.75\n"},
+        {U M "channel \"c\" { use = u multiplier = 0 multiplier-cny = -2 }\n",
+         "3: multiplier: 0 is too small: at least 0.000001\n"
+         "3: multiplier-cny: -2 is negative\n"},
+        {U C "model \"m\" { input = 1 output = 2\n service \"flex\" { }\n"
+             " service \"flex\" { factor = 0.5 }\n service \"default\" { factor = 2 }\n"
+             " service \"a b\" { factor = 0 }\n service \"big\" { factor = 1001 } }\n",
+         "4: service \"flex\": states neither a factor nor a price\n"
+         "5: service \"flex\" is there twice\n"
+         "6: service \"default\": that is no other service: its prices are the model's\n"
+         "7: factor: 0 is too small: at least 0.000001\n"
+         "7: service \"a b\": a name has letters, digits and . _ - only\n"
+         "8: factor: 1001 is too large: at most 1000\n"},
+        {U C "model \"m\" { input = 1 output = 2\n discount \"a\" { to = 04:00 factor = 0.5 }\n"
+             " discount \"b\" { from = 4:00 to = 25:00 factor = 0.5 }\n"
+             " discount \"c\" { from = 05:00 to = 05:00 factor = 0.5 }\n"
+             " discount \"d\" { from = 06:00 to = 07:00 }\n}\n",
+         "4: discount \"a\": from is not stated\n"
+         "5: from: \"4:00\" is not a time of day; write one such as 16:30\n"
+         "5: to: \"25:00\" is not a time of day; write one such as 16:30\n"
+         "6: to: the same as from; for the whole day change the model's own prices\n"
+         "7: discount \"d\": states neither a factor nor a price\n"},
+        {U C "model \"m\" { input = 1 output = 2\n"
+             " discount \"a\" { from = 22:00 to = 06:00 factor = 0.5 }\n"
+             " discount \"b\" { from = 06:00 to = 07:00 factor = 0.5 }\n"
+             " discount \"c\" { from = 05:59 to = 06:00 factor = 0.5 }\n"
+             " discount \"a\" { from = 12:00 to = 13:00 factor = 0.5 }\n}\n",
+         "6: discount \"c\": holds in hours that discount \"a\" does\n"
+         "7: discount \"a\" is there twice\n"},
+        {U C "model \"m\" { input = 1 output = 999.999999 per-second = 999.999999999999\n"
+             " service \"a\" { factor = 0.999999 }\n"
+             " discount \"b\" { from = 01:00 to = 02:00 factor = 0.999999 } }\n",
+         "3: model \"m\": a price times its factors has too many digits; write fewer decimals\n"},
+        {U M "model \"x\" { input = 1000000 output = 0 currency = CNY }\n"
+             "channel \"a\" { use = u multiplier-cny = 1 }\n"
+             "channel \"b\" { use = u multiplier-cny = 10000 }\n",
+         "3: model \"x\": its prices are too large to be charged at the multiplier of channel "
+         "\"b\"\n"},
+        {U C "service \"s\" { factor = 2 }\n", "3: unknown section \"service\"\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
 static void
 test_missing(void **state)
 {
@@ -157,6 +213,8 @@ test_missing(void **state)
          "3: max-output: 11 is more than the context of 10\n"
          "4: tier \"a\": above is not stated\n"
          "5: tier \"b\": states no price\n"
+         "6: tier \"c\": starts before tier \"b\", which stands above it; write tiers from the "
+         "smallest context to the largest\n"
          "7: tier \"d\": starts where tier \"c\" does\n"},
         {U M "channel \"c\" { use = {} weights = {} }\nmodel \"x\" { input = 0 output = 0\n"
              " can = {} alias = {} }\nauto \"a\" { models = {} }\n",
@@ -484,6 +542,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_probes),    cmocka_unit_test(test_types),
+        cmocka_unit_test(test_prices),
         cmocka_unit_test(test_missing),  cmocka_unit_test(test_references),
         cmocka_unit_test(test_urls),     cmocka_unit_test(test_keys),
         cmocka_unit_test(test_grammar),  cmocka_unit_test(test_hostile_text),

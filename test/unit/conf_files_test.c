@@ -311,10 +311,48 @@ remove_dir(void **state)
     return system(command);
 }
 
+/* Zones come from the system's database: with daylight saving, and discounts of two of them that only
+ * meet in one half of the year. */
+static void
+test_zones(void **state)
+{
+#define MODEL(from, to, zone)                                                                      \
+    U "}\n" C "model \"m\" { input = 1 output = 2\n"                                               \
+      " discount \"a\" { from = \"16:30\" to = \"20:30\" zone = \"Europe/Berlin\" factor = 0.5 }\n" \
+      " discount \"b\" { from = " from " to = " to " zone = " zone " factor = 0.5 } }\n"
+    struct conf *conf = load_says(MODEL("22:00", "22:30", "Asia/Shanghai"), "");
+
+    (void)state;
+    /* 2026-01-15 and 2026-07-15: 15:30 and 14:30 UTC. */
+    assert_true(zone_hours_hold(&conf->models[0].discounts[0].zone,
+                                conf->models[0].discounts[0].hours,
+                                INT64_C(1768491000) * 1000000));
+    assert_false(zone_hours_hold(&conf->models[0].discounts[0].zone,
+                                 conf->models[0].discounts[0].hours,
+                                 INT64_C(1768490999) * 1000000));
+    assert_true(zone_hours_hold(&conf->models[0].discounts[0].zone,
+                                conf->models[0].discounts[0].hours,
+                                INT64_C(1784125800) * 1000000));
+    conf_free(&conf);
+    /* Shanghai's evening ends when Berlin's begins, but for the summer. */
+    conf = load_says(MODEL("22:30", "23:30", "Asia/Shanghai"),
+                     "main.conf:5: discount \"b\": holds in hours that discount \"a\" does\n");
+    assert_null(conf);
+    conf = load_says(MODEL("22:30", "23:30", "Asia/Shangai"),
+                     "main.conf:5: zone: no time zone \"Asia/Shangai\"; write a name such as "
+                     "Asia/Shanghai, from the tz database (package tzdata)\n");
+    assert_null(conf);
+    conf = load_says(MODEL("22:30", "23:30", "'../../etc/passwd'"),
+                     "main.conf:5: zone: no time zone \"../../etc/passwd\"; write a name such as "
+                     "Asia/Shanghai, from the tz database (package tzdata)\n");
+    assert_null(conf);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_zones),
         cmocka_unit_test(test_include),        cmocka_unit_test(test_include_faults),
         cmocka_unit_test(test_no_file),        cmocka_unit_test(test_key_env),
         cmocka_unit_test(test_key_file),       cmocka_unit_test(test_key_length),

@@ -14,7 +14,7 @@ static bool
 has_number(const struct conf_key *key)
 {
     return key->type == CONF_T_UINT || key->type == CONF_T_SIZE || key->type == CONF_T_DURATION ||
-           key->type == CONF_T_DECIMAL || key->type == CONF_T_PRICE;
+           key->type == CONF_T_DECIMAL || key->type == CONF_T_PRICE || key->type == CONF_T_EACH;
 }
 
 static void
@@ -109,7 +109,7 @@ check_item(const struct conf_section *section, const struct conf_key *key, const
         if (strstr(words.ptr, wanted) == NULL)
             fail_msg(MANUAL ": %s: %s: does not say \"%s\"", section->name, key->name, wanted);
     }
-    if (has_number(key) && key->type != CONF_T_PRICE) {
+    if (has_number(key) && key->type != CONF_T_PRICE && key->type != CONF_T_EACH) {
         snprintf(low, sizeof(low), "%s", value_text(key, key->min, &text));
         snprintf(high, sizeof(high), "%s", value_text(key, key->max, &text));
         snprintf(wanted, sizeof(wanted), "From %.64s to %.64s.", low, high);

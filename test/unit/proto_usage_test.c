@@ -53,10 +53,99 @@ test_openai(void **state)
           USAGE_PRESENT, 1000000000, 0, 0, 0, 1000000000, 0);
 }
 
+/* Each dimension, in whichever protocol has it. */
+static void
+test_dimensions(void **state)
+{
+    struct usage u = usage_from_openai(
+        parsed("{\"prompt_tokens\":100,\"completion_tokens\":60,\"total_tokens\":160,"
+               "\"prompt_tokens_details\":{\"cached_tokens\":30,\"audio_tokens\":20,"
+               "\"image_tokens\":10},\"completion_tokens_details\":{\"reasoning_tokens\":15,"
+               "\"audio_tokens\":25,\"image_tokens\":5},\"images\":2,\"seconds\":7.25,"
+               "\"characters\":900,\"num_search_queries\":3}"));
+
+    (void)state;
+    assert_int_equal(u.state, USAGE_PRESENT);
+    assert_int_equal(u.input, 70);
+    assert_int_equal(u.audio_input, 20);
+    assert_int_equal(u.image_input, 10);
+    assert_int_equal(u.cache_read, 30);
+    assert_int_equal(u.output, 60);
+    assert_int_equal(u.reasoning, 15);
+    assert_int_equal(u.audio_output, 25);
+    assert_int_equal(u.image_output, 5);
+    assert_int_equal(u.images, 2);
+    assert_int_equal(u.seconds, 8); /* a part of one counts as one */
+    assert_int_equal(u.characters, 900);
+    assert_int_equal(u.searches, 3);
+    u = usage_from_openai(parsed("{\"prompt_tokens\":10,\"completion_tokens\":1,\"seconds\":7.0,"
+                                 "\"prompt_tokens_details\":{\"cached_tokens\":8,"
+                                 "\"audio_tokens\":6}}"));
+    assert_int_equal(u.seconds, 7);
+    assert_int_equal(u.audio_input, 2); /* the others are among the cached */
+    assert_int_equal(u.input, 2);
+    u = usage_from_anthropic(parsed("{\"input_tokens\":1,\"output_tokens\":2,"
+                                    "\"server_tool_use\":{\"web_search_requests\":4}}"));
+    assert_int_equal(u.searches, 4);
+    /* No tokens, but something all the same. */
+    u = usage_from_openai(parsed("{\"prompt_tokens\":0,\"completion_tokens\":0,\"seconds\":9}"));
+    assert_int_equal(u.state, USAGE_PRESENT);
+}
+
+/* Some leave reasoning out of the completion: their total tells. */
+static void
+test_total(void **state)
+{
+    (void)state;
+    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":10,\"completion_tokens\":5,"
+                                   "\"total_tokens\":35,\"completion_tokens_details\":"
+                                   "{\"reasoning_tokens\":20}}")),
+          USAGE_PRESENT, 10, 0, 0, 0, 25, 20);
+    CHECK(usage_from_openai(parsed("{\"prompt_tokens\":10,\"completion_tokens\":25,"
+                                   "\"total_tokens\":35,\"completion_tokens_details\":"
+                                   "{\"reasoning_tokens\":20}}")),
+          USAGE_PRESENT, 10, 0, 0, 0, 25, 20);
+    /* Off by little is a frame that nobody counts; by much, something is wrong. */
+    CHECK(usage_from_openai(
+              parsed("{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":17}")),
+          USAGE_PRESENT, 10, 0, 0, 0, 5, 0);
+    CHECK(usage_from_openai(
+              parsed("{\"prompt_tokens\":1000,\"completion_tokens\":5,\"total_tokens\":1195}")),
+          USAGE_BAD, 0);
+    CHECK(usage_from_responses(
+              parsed("{\"input_tokens\":1000,\"output_tokens\":5,\"total_tokens\":5}")),
+          USAGE_BAD, 0);
+}
+
+static void
+test_searches(void **state)
+{
+    (void)state;
+    assert_int_equal(usage_searches_in(parsed("[]")), 0);
+    assert_int_equal(usage_searches_in(parsed("{\"type\":\"web_search_call\"}")), 0);
+    assert_int_equal(
+        usage_searches_in(parsed(
+            "[{\"type\":\"web_search_call\",\"status\":\"completed\"},"
+            "{\"type\":\"web_search_call\",\"action\":{\"type\":\"search\"}},"
+            "{\"type\":\"web_search_call\",\"action\":{\"type\":\"open_page\"}},"
+            "{\"type\":\"web_search_call\",\"status\":\"failed\"},"
+            "{\"type\":\"message\",\"content\":\"web_search_call\"},7,null]")),
+        2);
+}
+
 static void
 test_bad(void **state)
 {
     static const char *const bad[] = {
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,\"seconds\":-1.5}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,\"seconds\":1.5e3}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,\"images\":1.5}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,\"total_tokens\":-10}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,\"num_search_queries\":\"3\"}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,"
+        "\"prompt_tokens_details\":{\"audio_tokens\":6}}",
+        "{\"prompt_tokens\":5,\"completion_tokens\":5,"
+        "\"completion_tokens_details\":{\"reasoning_tokens\":3,\"audio_tokens\":3}}",
         "{}",
         "[]",
         "5",
@@ -324,7 +413,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_openai),
+        cmocka_unit_test(test_dimensions), cmocka_unit_test(test_total),
+        cmocka_unit_test(test_searches), cmocka_unit_test(test_openai),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_anthropic),

@@ -1,4 +1,4 @@
-/* Prices against a reference that adds and multiplies decimal digits, one at a time. */
+/* Prices by hand; at random they are compared with exact fractions in route_price_model_test.c. */
 #include "route/price.h"
 
 #include "base/rng.h"
@@ -7,260 +7,300 @@
 
 #define MICRO CONF_MICRO
 
-/* ---- the reference: numbers of 80 decimal digits, lowest first ----------------------------- */
-
-#define DIGITS 80
-
-struct big {
-    uint8_t digit[DIGITS];
-};
-
-static struct big
-big_of(uint64_t n)
+static struct conf *
+load(const char *text)
 {
-    struct big big = {{0}};
+    struct conf_faults faults;
+    struct conf *conf = conf_load_text(str_from(text), "t", &faults);
 
-    for (int i = 0; n > 0; i++, n /= 10)
-        big.digit[i] = (uint8_t)(n % 10);
-    return big;
+    for (size_t i = 0; i < faults.count && conf == NULL; i++)
+        print_error("%u: %s\n", faults.at[i].line, faults.at[i].message);
+    assert_non_null(conf);
+    conf_faults_free(&faults);
+    return conf;
 }
 
-static struct big
-big_add(struct big a, struct big b)
-{
-    unsigned carry = 0;
+#define SONNET                                                                                     \
+    "model \"sonnet\" { input = 3 cache-read = 0.3 cache-write = 3.75 cache-write-1h = 6 "         \
+    "output = 15\n"                                                                                \
+    " tier \"200k\" { above = 200000 input = 6 cache-read = 0.6 cache-write = 7.5 "                \
+    "cache-write-1h = 12 output = 22.5 }\n"                                                        \
+    " tier \"500k\" { above = 500000 inclusive = true input = 7 cache-read = 0.000007 "            \
+    "cache-write = 0.000008 cache-write-1h = 0.000009 output = 0.00001 } }\n"
 
-    for (int i = 0; i < DIGITS; i++) {
-        unsigned sum = a.digit[i] + b.digit[i] + carry;
-
-        a.digit[i] = (uint8_t)(sum % 10);
-        carry = sum / 10;
-    }
-    assert_int_equal(carry, 0);
-    return a;
-}
-
-static struct big
-big_mul(struct big a, uint64_t n)
-{
-    struct big factor = big_of(n), product = {{0}};
-
-    for (int place = 0; place < 20; place++) {
-        struct big shifted = {{0}};
-
-        for (int i = 0; i + place < DIGITS; i++)
-            shifted.digit[i + place] = a.digit[i];
-        for (int times = 0; times < factor.digit[place]; times++)
-            product = big_add(product, shifted);
-    }
-    return product;
-}
-
-/* Divided by 10^12, rounded up. False when more than 63 bits. */
-static bool
-big_price(struct big product, int64_t *cost)
-{
-    bool up = false;
-    unsigned __int128 whole = 0;
-
-    for (int i = 0; i < 12; i++)
-        up = up || product.digit[i] != 0;
-    for (int i = DIGITS - 1; i >= 12; i--) {
-        whole = whole * 10 + product.digit[i];
-        if (whole > (unsigned __int128)UINT64_MAX)
-            return false;
-    }
-    whole += up;
-    if (whole > INT64_MAX)
-        return false;
-    *cost = (int64_t)whole;
-    return true;
-}
-
-static const struct conf_rates *
-reference_rates(const struct conf_model *model, unsigned __int128 context)
-{
-    const struct conf_rates *rates = &model->rates;
-
-    for (size_t i = 0; i < model->tier_count; i++) {
-        const struct conf_tier *tier = &model->tiers[i];
-
-        if (context > tier->above_tokens || (tier->inclusive && context == tier->above_tokens))
-            rates = &tier->rates;
-    }
-    return rates;
-}
-
-static bool
-reference_cost(const struct price *price, const struct price_count *count, int64_t *cost)
-{
-    unsigned __int128 context = (unsigned __int128)count->input + count->cache_read +
-                                count->cache_write_5m + count->cache_write_1h;
-    const int64_t *rate = reference_rates(price->model, context)->u_per_mtok;
-    struct big sum = big_mul(big_of((uint64_t)rate[CONF_INPUT]), count->input);
-
-    sum = big_add(sum, big_mul(big_of((uint64_t)rate[CONF_CACHE_READ]), count->cache_read));
-    sum = big_add(sum, big_mul(big_of((uint64_t)rate[CONF_CACHE_WRITE_5M]), count->cache_write_5m));
-    sum = big_add(sum, big_mul(big_of((uint64_t)rate[CONF_CACHE_WRITE_1H]), count->cache_write_1h));
-    sum = big_add(sum, big_mul(big_of((uint64_t)rate[CONF_OUTPUT]), count->output));
-    return big_price(big_mul(sum, (uint64_t)price->multiplier_u), cost);
-}
-
-/* ---- by hand ------------------------------------------------------------------------------- */
-
-static const struct conf_tier two_tiers[] = {
-    {.above_tokens = 200000, .rates = {{6 * MICRO, 600000, 7500000, 12 * MICRO, 22500000}}},
-    {.above_tokens = 500000, .inclusive = true, .rates = {{7 * MICRO, 7, 8, 9, 10}}},
-};
-static const struct conf_model sonnet = {
-    .rates = {{3 * MICRO, 300000, 3750000, 6 * MICRO, 15 * MICRO}},
-    .tiers = two_tiers,
-    .tier_count = 2,
-};
+#define COUNT(...) ((struct price_count){.n = {__VA_ARGS__}})
 
 static int64_t
-cost_of(const struct conf_model *model, int64_t multiplier_u, struct price_count count)
+cost_at(const struct price *price, struct price_count count)
 {
-    struct price price = {.model = model, .multiplier_u = multiplier_u};
     int64_t cost = -1;
 
-    assert_true(price_cost(&price, &count, &cost));
+    assert_true(price_cost(price, &count, &cost));
     return cost;
+}
+
+static int64_t
+cost_of(const struct conf *conf, int64_t multiplier_u, struct price_count count)
+{
+    return cost_at(&(struct price){.model = &conf->models[0], .multiplier_u = multiplier_u}, count);
 }
 
 static void
 test_by_hand(void **state)
 {
-    const struct conf_model cheap = {.rates = {{1, 1, 1, 1, 1}}};
-    const struct conf_model gratis = {.currency = CONF_CNY};
+    struct conf *sonnet = load(SONNET);
+    struct conf *cheap = load("model \"m\" { input = 0.000001 output = 0.000001 }");
+    struct conf *gratis = load("model \"m\" { input = 0 output = 0 currency = CNY }");
 
     (void)state;
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){0}), 0);
+    assert_int_equal(cost_of(sonnet, MICRO, COUNT(0)), 0);
     /* A million of each class in turn: the list price in micro-credits. The context decides. */
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.output = 1000000}), 15000000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 100000}), 300000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_read = 100000}), 30000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_5m = 100000}),
-                     375000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.cache_write_1h = 100000}),
-                     600000);
+    assert_int_equal(cost_of(sonnet, MICRO, COUNT([CONF_OUTPUT] = 1000000)), 15000000);
+    assert_int_equal(cost_of(sonnet, MICRO, COUNT([CONF_INPUT] = 100000)), 300000);
+    assert_int_equal(cost_of(sonnet, MICRO, COUNT([CONF_CACHE_READ] = 100000)), 30000);
+    assert_int_equal(cost_of(sonnet, MICRO, COUNT([CONF_CACHE_WRITE_5M] = 100000)), 375000);
+    assert_int_equal(cost_of(sonnet, MICRO, COUNT([CONF_CACHE_WRITE_1H] = 100000)), 600000);
     /* 0.6 credits a dollar: 1000 * 3 + 500 * 15 = 10500 micro-dollars. */
-    assert_int_equal(cost_of(&sonnet, 600000, (struct price_count){.input = 1000, .output = 500}),
+    assert_int_equal(cost_of(sonnet, 600000, COUNT([CONF_INPUT] = 1000, [CONF_OUTPUT] = 500)),
                      6300);
     /* One rounding, up: 1 token at 10^-6 a million is 10^-12. */
-    assert_int_equal(cost_of(&cheap, MICRO, (struct price_count){.input = 1}), 1);
-    assert_int_equal(
-        cost_of(&cheap, MICRO, (struct price_count){.input = 500000, .output = 500000}), 1);
-    assert_int_equal(
-        cost_of(&cheap, MICRO, (struct price_count){.input = 500001, .output = 500000}), 2);
-    assert_int_equal(cost_of(&cheap, 1, (struct price_count){.input = 1}), 1);
-    assert_int_equal(cost_of(&cheap, 0, (struct price_count){.input = UINT32_MAX}), 0);
-    assert_int_equal(cost_of(&gratis, MICRO, (struct price_count){.input = UINT64_MAX}), 0);
+    assert_int_equal(cost_of(cheap, MICRO, COUNT([CONF_INPUT] = 1)), 1);
+    assert_int_equal(cost_of(cheap, MICRO, COUNT([CONF_INPUT] = 500000, [CONF_OUTPUT] = 500000)),
+                     1);
+    assert_int_equal(cost_of(cheap, MICRO, COUNT([CONF_INPUT] = 500001, [CONF_OUTPUT] = 500000)),
+                     2);
+    assert_int_equal(cost_of(cheap, 1, COUNT([CONF_INPUT] = 1)), 1);
+    assert_int_equal(cost_of(gratis, MICRO, COUNT([CONF_INPUT] = UINT32_MAX)), 0);
+    conf_free(&sonnet);
+    conf_free(&cheap);
+    conf_free(&gratis);
+}
+
+/* One of each class, at prices that tell them apart. */
+static void
+test_each_class(void **state)
+{
+    struct conf *conf = load(
+        "model \"m\" { input = 1 cache-read = 2 cache-write = 3 cache-write-1h = 4 audio-input = 5\n"
+        " image-input = 6 output = 7 reasoning = 8 audio-output = 9 image-output = 10\n"
+        " per-image = 0.04 per-second = 0.000100000001 per-million-characters = 15\n"
+        " per-request = 0.01 per-search = 0.025 }");
+    static const int64_t want[CONF_CLASS_COUNT] = {1, 2, 3, 4,  5,     6,   7,  8,
+                                                   9, 10, 40000, 101, 15, 10000, 25000};
+    char text[PRICE_TEXT_LEN + 1];
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
+
+    (void)state;
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++) {
+        struct price_count count = {.n = {0}};
+
+        count.n[class] = 1;
+        assert_int_equal(cost_of(conf, MICRO, count), want[class]);
+    }
+    assert_true(price_line(&price, &COUNT([CONF_SECONDS] = 3), CONF_SECONDS, text));
+    assert_string_equal(text, "0.000300000003");
+    assert_true(price_line(&price, &COUNT([CONF_INPUT] = 10, [CONF_OUTPUT] = 1), CONF_INPUT, text));
+    assert_string_equal(text, "0.00001");
+    assert_true(price_line(&price, &COUNT([CONF_REQUESTS] = 200), CONF_REQUESTS, text));
+    assert_string_equal(text, "2");
+    assert_true(price_sum(&price, &COUNT(0), text));
+    assert_string_equal(text, "0");
+    conf_free(&conf);
+}
+
+/* What nobody states costs as what it is a kind of, wherever that is stated. */
+static void
+test_kinds(void **state)
+{
+    struct conf *conf = load("model \"m\" { input = 1 output = 10\n"
+                             " tier \"t\" { above = 1000 input = 2 cache-write = 3 }\n"
+                             " service \"s\" { output = 40 } }");
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
+
+    (void)state;
+    assert_int_equal(cost_at(&price, COUNT([CONF_CACHE_READ] = 1000)), 1000);
+    assert_int_equal(cost_at(&price, COUNT([CONF_IMAGE_INPUT] = 1001)), 2002);
+    assert_int_equal(cost_at(&price, COUNT([CONF_CACHE_WRITE_1H] = 1001)), 3003);
+    assert_int_equal(cost_at(&price, COUNT([CONF_REASONING] = 5)), 50);
+    assert_int_equal(cost_at(&price, COUNT([CONF_SEARCHES] = 5)), 0);
+    price.service = 1;
+    assert_int_equal(cost_at(&price, COUNT([CONF_REASONING] = 5, [CONF_AUDIO_OUTPUT] = 5)), 400);
+    conf_free(&conf);
+}
+
+static void
+test_layers(void **state)
+{
+    struct conf *conf = load(
+        "model \"m\" { input = 4 output = 20 reasoning = 30 per-request = 0.5\n"
+        " tier \"t\" { above = 100 input = 8 }\n"
+        " service \"flex\" { factor = 0.5 }\n"
+        " service \"priority\" { factor = 1.5 output = 100 per-request = 1 }\n"
+        " discount \"night\" { from = 22:00 to = 06:00 factor = 0.25 }\n"
+        " discount \"noon\" { from = 12:00 to = 13:00 input = 1 } }");
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
+    struct price_count one = COUNT([CONF_INPUT] = 100, [CONF_OUTPUT] = 10, [CONF_REASONING] = 1,
+                                   [CONF_REQUESTS] = 1);
+
+    (void)state;
+    assert_int_equal(cost_at(&price, one), 400 + 200 + 30 + 500000);
+    price.service = price_service_of(price.model, STR("flex"));
+    assert_int_equal(cost_at(&price, one), 200 + 100 + 15 + 500000); /* of tokens only */
+    price.service = price_service_of(price.model, STR("priority"));
+    assert_int_equal(cost_at(&price, one), 600 + 1000 + 45 + 1000000); /* its own, not its factor */
+    assert_int_equal(price_service_of(price.model, STR("scale")), 0);
+    /* 02:00 */
+    price.discount = price_discount_at(price.model, INT64_C(7200) * 1000000);
+    assert_int_equal(price.discount, 1);
+    assert_int_equal(cost_at(&price, one), 150 + 250 + 12 + 1000000); /* 11.25 in exact */
+    price.service = 1;
+    one.n[CONF_INPUT] = 101; /* the next tier: 808 / 8 */
+    assert_int_equal(cost_at(&price, one), 101 + 25 + 4 + 500000);
+    price.discount = 2; /* hides the tier and the factor of flex for input */
+    assert_int_equal(cost_at(&price, one), 101 + 100 + 15 + 500000);
+    conf_free(&conf);
+}
+
+/* From the first minute inclusive to the last exclusive, over midnight. */
+static void
+test_hours(void **state)
+{
+    struct conf *conf =
+        load("model \"m\" { input = 4 output = 20\n"
+             " discount \"night\" { from = \"16:30\" to = \"00:30\" factor = 0.5 }\n"
+             " discount \"day\" { from = \"00:30\" to = \"16:30\" factor = 0.75 } }");
+    static const struct {
+        int64_t at_s;
+        int discount;
+    } cases[] = {{0, 1},     {1799, 1},  {1800, 2},           {59399, 2},
+                 {59400, 1}, {86399, 1}, {86400 + 59399, 2},  {1795000000 / 86400 * 86400 + 59400, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(price_discount_at(&conf->models[0], cases[i].at_s * 1000000 + 999999),
+                         cases[i].discount);
+    conf_free(&conf);
 }
 
 static void
 test_tiers(void **state)
 {
+    struct conf *conf = load(SONNET);
+
     (void)state;
     /* The whole call, output too, by the tier; cached input counts as context. */
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 200000}), 600000);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 200001}), 1200006);
+    assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 200000)), 600000);
+    assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 200001)), 1200006);
     assert_int_equal(
-        cost_of(&sonnet, MICRO, (struct price_count){.input = 100000, .cache_read = 100001}),
+        cost_of(conf, MICRO, COUNT([CONF_INPUT] = 100000, [CONF_CACHE_READ] = 100001)),
         600000 + 60001);
-    assert_int_equal(cost_of(&sonnet, MICRO,
-                             (struct price_count){
-                                 .cache_write_5m = 100000, .cache_write_1h = 100001, .output = 2}),
+    assert_int_equal(
+        cost_of(conf, MICRO, COUNT([CONF_INPUT] = 100000, [CONF_AUDIO_INPUT] = 100001)), 1200006);
+    assert_int_equal(cost_of(conf, MICRO,
+                             COUNT([CONF_CACHE_WRITE_5M] = 100000, [CONF_CACHE_WRITE_1H] = 100001,
+                                   [CONF_OUTPUT] = 2)),
                      750000 + 1200012 + 45);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 499999}), 2999994);
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 500000}), 3500000);
+    assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 499999)), 2999994);
+    assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 500000)), 3500000);
     /* Output is no context. */
-    assert_int_equal(cost_of(&sonnet, MICRO, (struct price_count){.input = 1, .output = 1000000}),
+    assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 1, [CONF_OUTPUT] = 1000000)),
                      15000003);
+    conf_free(&conf);
 }
 
+/* The dearest that a file can state, and what does not fit. */
 static void
 test_bounds(void **state)
 {
-    const struct conf_model dearest = {
-        .rates = {{CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK,
-                   CONF_PRICE_MAX_U_PER_MTOK, CONF_PRICE_MAX_U_PER_MTOK}}};
-    const struct conf_model one = {.rates = {{MICRO, MICRO, MICRO, MICRO, MICRO}}};
-    struct price price = {.model = &one, .multiplier_u = MICRO};
+    struct conf *conf = load("model \"m\" { input = 1000000 output = 1000000 }");
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
+    struct price_bounds most = {.input = UINT64_MAX, .output = UINT64_MAX};
     int64_t cost = -7;
 
     (void)state;
-    assert_int_equal(cost_of(&one, MICRO, (struct price_count){.input = INT64_MAX}), INT64_MAX);
-    assert_false(
-        price_cost(&price, &(struct price_count){.input = (uint64_t)INT64_MAX + 1}, &cost));
-    assert_false(price_cost(&price, &(struct price_count){.input = INT64_MAX, .output = 1}, &cost));
-    /* The context itself does not fit. */
-    assert_false(
-        price_cost(&price, &(struct price_count){.input = UINT64_MAX, .cache_read = 1}, &cost));
-    price = (struct price){.model = &dearest, .multiplier_u = CONF_MULTIPLIER_MAX_U};
-    assert_false(price_cost(
-        &price, &(struct price_count){.input = UINT64_MAX, .output = UINT64_MAX}, &cost));
-    assert_false(price_cost(&price, &(struct price_count){.output = UINT64_MAX}, &cost));
-    assert_false(price_worst(&price, UINT64_MAX, UINT64_MAX, &cost));
+    assert_int_equal(cost_at(&price, COUNT([CONF_OUTPUT] = CONF_COUNT_MAX)),
+                     INT64_C(1000000000000000));
+    price.multiplier_u = CONF_MULTIPLIER_MAX_U;
+    assert_true(price_cost(&price, &COUNT([CONF_OUTPUT] = 9223372), &cost));
+    assert_int_equal(cost, INT64_C(9223372000000000000));
+    cost = -7;
+    assert_false(price_cost(&price, &COUNT([CONF_OUTPUT] = 9223373), &cost));
+    assert_false(price_worst(&price, &most, &cost));
     assert_int_equal(cost, -7);
-    /* Ten digits of tokens at the dearest: 10^10 tokens * 1 USD a token * 10^6 * 10^6 is too much,
-     */
-    assert_false(price_cost(&price, &(struct price_count){.output = 9999999999}, &cost));
-    /* and 9223372 of them is the last that is not. */
-    assert_true(price_cost(&price, &(struct price_count){.output = 9223372}, &cost));
-    assert_int_equal(cost, 9223372000000000000);
-    assert_false(price_cost(&price, &(struct price_count){.output = 9223373}, &cost));
+    conf_free(&conf);
 }
 
 static void
 test_worst(void **state)
 {
-    struct price price = {.model = &sonnet, .multiplier_u = MICRO};
+    struct conf *conf = load(SONNET);
+    struct conf *units = load("model \"m\" { input = 1 output = 1 per-request = 1 per-search = 2\n"
+                              " per-image = 4 service \"x\" { factor = 3 per-search = 1 } }");
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
     int64_t cost;
 
     (void)state;
-    assert_true(price_worst(&price, 0, 0, &cost));
+    assert_true(price_worst(&price, &(struct price_bounds){0}, &cost));
     assert_int_equal(cost, 0);
     /* The dearest input is the cache write of one hour. */
-    assert_true(price_worst(&price, 1000, 10, &cost));
+    assert_true(price_worst(&price, &(struct price_bounds){.input = 1000, .output = 10}, &cost));
     assert_int_equal(cost, 6000 + 150);
-    assert_true(price_worst(&price, 200000, 0, &cost));
+    assert_true(price_worst(&price, &(struct price_bounds){.input = 200000}, &cost));
     assert_int_equal(cost, 1200000);
-    assert_true(price_worst(&price, 200001, 100, &cost));
+    assert_true(
+        price_worst(&price, &(struct price_bounds){.input = 200001, .output = 100}, &cost));
     assert_int_equal(cost, 2400012 + 2250);
     /* The next tier is cheaper: the dearest call stays below it, at 499999 tokens. */
-    assert_true(price_worst(&price, 600000, 1000, &cost));
+    assert_true(
+        price_worst(&price, &(struct price_bounds){.input = 600000, .output = 1000}, &cost));
     assert_int_equal(cost, 499999 * 12 + 22500);
+    /* The service that serves is known only afterwards: whichever is dearest. */
+    price.model = &units->models[0];
+    assert_true(price_worst(
+        &price, &(struct price_bounds){.input = 100, .images = 1, .requests = 1, .searches = 2},
+        &cost));
+    assert_int_equal(cost, 100 + 9000000);
+    assert_true(price_worst(&price, &(struct price_bounds){.input = 1000000, .output = 1000000},
+                            &cost));
+    assert_int_equal(cost, 6000000);
+    conf_free(&conf);
+    conf_free(&units);
 }
 
 static void
 test_output_for(void **state)
 {
-    struct price price = {.model = &sonnet, .multiplier_u = MICRO};
-    const struct conf_model gratis = {.currency = CONF_USD};
+    struct conf *conf = load(SONNET "model \"gratis\" { input = 0 output = 0 }");
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
+    struct price_bounds bounds = {.input = 1000, .output = 77};
     uint64_t tokens = 0;
     int64_t cost;
 
     (void)state;
-    assert_false(price_output_for(&price, 1000, 5999, &tokens));
-    assert_true(price_output_for(&price, 1000, 6000, &tokens));
+    assert_false(price_output_for(&price, &bounds, 5999, &tokens));
+    assert_true(price_output_for(&price, &bounds, 6000, &tokens));
     assert_int_equal(tokens, 0);
-    assert_true(price_output_for(&price, 1000, 6014, &tokens));
+    assert_true(price_output_for(&price, &bounds, 6014, &tokens));
     assert_int_equal(tokens, 0);
-    assert_true(price_output_for(&price, 1000, 6015, &tokens));
+    assert_true(price_output_for(&price, &bounds, 6015, &tokens));
     assert_int_equal(tokens, 1);
-    assert_true(price_output_for(&price, 250000, INT64_MAX, &tokens));
+    bounds.input = 250000;
+    assert_true(price_output_for(&price, &bounds, INT64_MAX, &tokens));
     assert_int_equal(tokens, UINT32_MAX);
-    assert_false(price_output_for(&price, 0, -1, &tokens));
-    price.model = &gratis;
-    assert_true(price_output_for(&price, UINT64_MAX, 0, &tokens));
+    assert_false(price_output_for(&price, &bounds, -1, &tokens));
+    price.model = &conf->models[1];
+    assert_true(price_output_for(&price, &bounds, 0, &tokens));
     assert_int_equal(tokens, UINT32_MAX);
-    price = (struct price){.model = &sonnet, .multiplier_u = 1234567};
+    price = (struct price){.model = &conf->models[0], .multiplier_u = 1234567};
+    bounds.input = 777;
     for (int64_t budget = 7000; budget < 200000; budget += 977) {
-        assert_true(price_output_for(&price, 777, budget, &tokens));
-        assert_true(price_worst(&price, 777, tokens, &cost) && cost <= budget);
-        assert_true(price_worst(&price, 777, tokens + 1, &cost) && cost > budget);
+        assert_true(price_output_for(&price, &bounds, budget, &tokens));
+        bounds.output = tokens;
+        assert_true(price_worst(&price, &bounds, &cost) && cost <= budget);
+        bounds.output = tokens + 1;
+        assert_true(price_worst(&price, &bounds, &cost) && cost > budget);
     }
+    conf_free(&conf);
 }
 
 static void
@@ -276,164 +316,52 @@ test_currency(void **state)
     assert_ptr_equal(price_of(&model, &channel).model, &model);
 }
 
-/* ---- at random ----------------------------------------------------------------------------- */
-
-/* Mostly small, sometimes huge, often on a boundary. */
-static uint64_t
-random_number(uint64_t *rng, uint64_t max)
-{
-    uint64_t bits = rng_next(rng) % 64, n = rng_next(rng) >> bits;
-
-    switch (rng_next(rng) % 8) {
-    case 0: return 0;
-    case 1: return max;
-    case 2: return MIN(max, (uint64_t)MICRO);
-    default: return max == UINT64_MAX ? n : n % (max + 1);
-    }
-}
-
-static void
-random_rates(uint64_t *rng, struct conf_rates *rates)
-{
-    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
-        rates->u_per_mtok[class] = (int64_t)random_number(rng, CONF_PRICE_MAX_U_PER_MTOK);
-}
-
-static void
-random_model(uint64_t *rng, struct conf_model *model, struct conf_tier *tiers)
-{
-    uint64_t above = 0;
-
-    *model = (struct conf_model){.tiers = tiers, .tier_count = rng_next(rng) % 4};
-    random_rates(rng, &model->rates);
-    for (size_t i = 0; i < model->tier_count; i++) {
-        above += 1 + rng_next(rng) % 50;
-        tiers[i] = (struct conf_tier){.above_tokens = above, .inclusive = rng_next(rng) % 2 != 0};
-        above += 1; /* so that an inclusive one does not start where the last did */
-        random_rates(rng, &tiers[i].rates);
-    }
-}
-
-static void
-test_random_cost(void **state)
-{
-    uint64_t rng = test_seed();
-    struct conf_tier tiers[4];
-    struct conf_model model;
-    size_t refused = 0;
-
-    (void)state;
-    for (int round = 0; round < 20000; round++) {
-        bool small = rng_next(&rng) % 2 != 0;
-        uint64_t max = small ? 100 : UINT64_MAX;
-        struct price_count count = {
-            .input = random_number(&rng, max),
-            .cache_read = random_number(&rng, small ? 100 : max >> rng_next(&rng) % 64),
-            .cache_write_5m = random_number(&rng, small ? 100 : max >> rng_next(&rng) % 64),
-            .cache_write_1h = random_number(&rng, small ? 100 : max >> rng_next(&rng) % 64),
-            .output = random_number(&rng, max)};
-        struct price price;
-        int64_t cost = -1, wanted = -2;
-        bool fits;
-
-        random_model(&rng, &model, tiers);
-        price = (struct price){.model = &model,
-                               .multiplier_u = (int64_t)random_number(&rng, CONF_MULTIPLIER_MAX_U)};
-        fits = price_cost(&price, &count, &cost);
-        if (fits) {
-            assert_true(reference_cost(&price, &count, &wanted));
-            assert_int_equal(cost, wanted);
-            continue;
-        }
-        /* Refused only when the result, or the context, is too large to say. */
-        refused++;
-        assert_true(!reference_cost(&price, &count, &wanted) ||
-                    (unsigned __int128)count.input + count.cache_read + count.cache_write_5m +
-                            count.cache_write_1h >
-                        UINT64_MAX);
-    }
-    assert_true(refused > 0);
-}
-
-/* Every split of the tokens into classes costs at most the worst, and some split all of it. */
+/* More tokens allowed never make the worst case cheaper, and every split into classes is within it. */
 static void
 test_random_worst(void **state)
 {
+    struct conf *conf = load("model \"m\" { input = 1 cache-read = 5 output = 2 reasoning = 3\n"
+                             " tier \"a\" { above = 20 cache-read = 1 input = 2 }\n"
+                             " tier \"b\" { above = 90 cache-write = 9 output = 0.5 }\n"
+                             " service \"s\" { factor = 0.7 reasoning = 4 } }");
     uint64_t rng = test_seed();
-    struct conf_tier tiers[4];
-    struct conf_model model;
+    struct price price = {.model = &conf->models[0], .multiplier_u = 1234567};
+    int64_t last = 0;
 
     (void)state;
-    for (int round = 0; round < 3000; round++) {
-        uint64_t input_max = rng_next(&rng) % 200, output_max = rng_next(&rng) % 200;
-        int64_t worst, cost, dearest = 0;
-        struct price price;
+    for (uint64_t input = 0; input < 250; input++) {
+        struct price_bounds bounds = {.input = input, .output = rng_next(&rng) % 100};
+        int64_t worst, cost;
 
-        random_model(&rng, &model, tiers);
-        price = (struct price){.model = &model,
-                               .multiplier_u = (int64_t)random_number(&rng, 100 * MICRO)};
-        assert_true(price_worst(&price, input_max, output_max, &worst));
-        for (int class = 0; class < 4; class ++)
-            for (uint64_t input = 0; input <= input_max; input++) {
-                struct price_count count = {.output = output_max};
-                uint64_t *const in[] = {&count.input, &count.cache_read, &count.cache_write_5m,
-                                        &count.cache_write_1h};
+        for (int i = 0; i < 100; i++) {
+            struct price_count count = {.n = {0}};
+            uint64_t in = rng_next(&rng) % (input + 1), out = rng_next(&rng) % (bounds.output + 1);
 
-                *in[class] = input;
-                assert_true(price_cost(&price, &count, &cost));
-                assert_true(cost <= worst);
-                dearest = MAX(dearest, cost);
-            }
-        assert_int_equal(dearest, worst);
-        for (int i = 0; i < 50; i++) {
-            uint64_t left = input_max;
-            struct price_count count;
-
-            count.input = rng_next(&rng) % (left + 1);
-            left -= count.input;
-            count.cache_read = rng_next(&rng) % (left + 1);
-            left -= count.cache_read;
-            count.cache_write_5m = rng_next(&rng) % (left + 1);
-            left -= count.cache_write_5m;
-            count.cache_write_1h = rng_next(&rng) % (left + 1);
-            count.output = rng_next(&rng) % (output_max + 1);
+            count.n[rng_next(&rng) % CONF_INPUT_CLASS_COUNT] = (uint32_t)in;
+            count.n[CONF_OUTPUT + rng_next(&rng) % 4] = (uint32_t)out;
+            price.service = (uint8_t)(rng_next(&rng) % 2);
+            assert_true(price_worst(&price, &bounds, &worst));
             assert_true(price_cost(&price, &count, &cost));
             assert_true(cost <= worst);
         }
+        bounds.output = 0;
+        assert_true(price_worst(&price, &bounds, &worst));
+        assert_true(worst >= last);
+        last = worst;
     }
-}
-
-/* More tokens allowed never make the worst case cheaper. */
-static void
-test_worst_grows(void **state)
-{
-    uint64_t rng = test_seed();
-    struct conf_tier tiers[4];
-    struct conf_model model;
-
-    (void)state;
-    for (int round = 0; round < 500; round++) {
-        struct price price = {.model = &model, .multiplier_u = (int64_t)random_number(&rng, MICRO)};
-        int64_t last = 0, worst;
-
-        random_model(&rng, &model, tiers);
-        for (uint64_t input = 0; input < 250; input++) {
-            assert_true(price_worst(&price, input, 17, &worst));
-            assert_true(worst >= last);
-            last = worst;
-        }
-    }
+    conf_free(&conf);
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_tiers),
-        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_worst),
-        cmocka_unit_test(test_output_for),  cmocka_unit_test(test_currency),
-        cmocka_unit_test(test_random_cost), cmocka_unit_test(test_random_worst),
-        cmocka_unit_test(test_worst_grows),
+        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_each_class),
+        cmocka_unit_test(test_kinds),      cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_hours),      cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_bounds),     cmocka_unit_test(test_worst),
+        cmocka_unit_test(test_output_for), cmocka_unit_test(test_currency),
+        cmocka_unit_test(test_random_worst),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
