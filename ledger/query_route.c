@@ -506,15 +506,18 @@ static int
 route_prepare(struct command *command)
 {
     struct ledger *ledger = command->ledger;
-    struct key_now *key = arena_zalloc(&command->arena, sizeof(*key));
+    char *room = arena_zalloc(&command->arena, sizeof(struct key_now) + CACHE_LINE);
+    struct key_now *key;
     const struct key_extra *extra;
     const struct key_slot *slot;
     uint32_t key_id;
 
-    if (key == NULL) {
+    if (room == NULL) {
         command_refuse(command, COMMAND_FAILED, "out of memory");
         return 0;
     }
+    /* A slot's place is at the beginning of a cache line, wherever it is. */
+    key = (struct key_now *)(((uintptr_t)room + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1));
     command->state = key;
     if (!command_id(command, "key", true, &key_id))
         return 0;
