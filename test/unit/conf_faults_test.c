@@ -350,6 +350,75 @@ test_keys(void **state)
     CHECK_ALL(cases);
 }
 
+#define POOL(more) "upstream \"u\" { protocol = openai url = \"https://u.example\"\n" more "}\n" M C
+
+static void
+test_credentials(void **state)
+{
+    static const struct faulty cases[] = {
+        {POOL(" credential \"a\" { }\n credential \"b\" { rpm = 3 }\n"),
+         "2: credential \"a\" of upstream \"u\": names no key; add key-env, key-file or "
+         "key-credential\n"
+         "3: credential \"b\" of upstream \"u\": names no key; add key-env, key-file or "
+         "key-credential\n"},
+        {POOL(" key-env = A\n credential \"a\" { key-env = A\n key-file = \"a\" }\n"),
+         "2: key-env: upstream \"u\" has credential sections; the keys stand in these\n"
+         "4: key-file: the key comes from key-env already; name one source\n"},
+        {POOL(" credential \"a\" { key-env = A }\n credential \"b\" { key-env = B }\n"
+              " credential \"a\" { key-env = C }\n credential \"c d\" { key-env = D }\n"),
+         "4: credential \"a\" is there twice in its upstream\n"
+         "5: credential \"c d\": a name has letters, digits and . _ - only\n"},
+        {POOL(" credential \"a\" { key-env = \"sk-123\" key-credentials = x\n rpm = -1\n"
+              " concurency = 3\n weight = 1001 }\n"),
+         "2: unknown name \"key-credentials\" in credential \"a\"; did you mean "
+         "\"key-credential\"?\n"
+         "2: key-env: this is not the name of an environment variable; the key itself does not "
+         "belong in this file\n"
+         "3: rpm: -1 is negative\n"
+         "4: unknown name \"concurency\" in credential \"a\"; did you mean \"concurrency\"?\n"
+         "5: weight: 1001 is too large: at most 1000\n"},
+        {POOL(" rpm = 10000001\n tpm = 4000000001\n concurrency = many\n"),
+         "2: rpm: 10000001 is too large: at most 10000000\n"
+         "3: tpm: 4000000001 is too large: at most 4000000000\n"
+         "4: concurrency: \"many\" is not a number; write digits\n"},
+        {U M C "credential \"a\" { key-env = A }\n limits { queue = 16385\n queue-time = 2h }\n",
+         "4: unknown section \"credential\"\n"
+         "5: queue: 16385 is too large: at most 16384\n"
+         "6: queue-time: 2h is too large: at most 1h\n"},
+    };
+
+    (void)state;
+    CHECK_ALL(cases);
+}
+
+static void
+test_too_many_credentials(void **state)
+{
+    struct conf_faults faults;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 1 << 20);
+    buf_add_fmt(&text, "upstream \"u\" { protocol = openai url = \"https://u.example\"\n");
+    for (int i = 0; i < 65; i++)
+        buf_add_fmt(&text, "credential \"c%d\" { key-env = K%d }\n", i, i);
+    buf_add_fmt(&text, "}\n" M C);
+    for (int i = 0; i < 16; i++) {
+        buf_add_fmt(&text, "upstream \"u%d\" { protocol = openai url = \"https://u.example\"\n", i);
+        for (int k = 0; k < 64; k++)
+            buf_add_fmt(&text, "credential \"c%d\" { key-env = K%d }\n", k, k);
+        buf_add_fmt(&text, "}\n");
+    }
+    assert_null(conf_load_text(buf_str(&text), "t", &faults));
+    assert_int_equal(faults.fault_count, 2);
+    assert_string_equal(faults.at[0].message,
+                        "upstream \"u\": too many credentials: at most 64");
+    assert_string_equal(faults.at[1].message, "upstream \"u15\": too many credentials of all "
+                                              "upstreams: at most 1024");
+    conf_faults_free(&faults);
+    buf_free(&text);
+}
+
 static void
 test_grammar(void **state)
 {
@@ -545,6 +614,7 @@ main(void)
         cmocka_unit_test(test_prices),
         cmocka_unit_test(test_missing),  cmocka_unit_test(test_references),
         cmocka_unit_test(test_urls),     cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_credentials), cmocka_unit_test(test_too_many_credentials),
         cmocka_unit_test(test_grammar),  cmocka_unit_test(test_hostile_text),
         cmocka_unit_test(test_too_many), cmocka_unit_test(test_catalogue),
     };

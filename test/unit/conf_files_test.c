@@ -176,6 +176,58 @@ test_key_env(void **state)
     unsetenv("TEST_KEY");
 }
 
+/* Each credential for itself; an upstream is out when none is left. */
+static void
+test_credentials(void **state)
+{
+    static const char text[] = U "rpm = 5 tpm = 6\n"
+                                 "credential \"a\" { key-env = TEST_KEY_A rpm = 7 }\n"
+                                 "credential \"b\" { key-env = TEST_KEY_B tpm = 0 weight = 3 }\n"
+                                 "}\n"
+                                 "upstream \"v\" { protocol = openai url = \"https://v.example\" }\n"
+                                 M "channel \"c\" { use = {u, v} }\n";
+    const struct conf_upstream *u;
+    struct conf *conf;
+
+    (void)state;
+    unsetenv("TEST_KEY_A");
+    setenv("TEST_KEY_B", "sk-b", 1);
+    conf = load_says(text, "main.conf:2: credential \"a\" of upstream \"u\" is disabled: the "
+                           "environment variable TEST_KEY_A is not set\n");
+    u = &conf->upstreams[0];
+    assert_null(u->disabled_reason);
+    assert_int_equal(conf->credential_count, 3);
+    assert_int_equal(u->credential_count, 2);
+    assert_int_equal(u->credential_first, 0);
+    assert_non_null(u->credentials[0].disabled_reason);
+    assert_str(u->credentials[0].name, "a");
+    assert_int_equal(u->credentials[0].rpm, 7);
+    assert_int_equal(u->credentials[0].tpm, 6);
+    assert_int_equal(u->credentials[0].weight, 1);
+    assert_str(u->credentials[1].secret, "sk-b");
+    assert_int_equal(u->credentials[1].rpm, 5);
+    assert_int_equal(u->credentials[1].tpm, 0);
+    assert_int_equal(u->credentials[1].concurrency, 0);
+    assert_int_equal(u->credentials[1].weight, 3);
+    assert_int_equal(conf->upstreams[1].credential_first, 2);
+    assert_int_equal(conf->upstreams[1].credential_count, 1);
+    assert_null(conf->upstreams[1].credentials[0].name.ptr);
+    assert_null(conf->upstreams[1].credentials[0].secret.ptr);
+    conf_free(&conf);
+    setenv("TEST_KEY_A", "sk-b", 1);
+    conf = load_says(text, "main.conf:3: credential \"b\" has the same key as credential \"a\": the "
+                           "provider counts them together\n");
+    conf_free(&conf);
+    unsetenv("TEST_KEY_A");
+    unsetenv("TEST_KEY_B");
+    conf = load_says(text, "main.conf:2: credential \"a\" of upstream \"u\" is disabled: the "
+                           "environment variable TEST_KEY_A is not set\n"
+                           "main.conf:3: credential \"b\" of upstream \"u\" is disabled: the "
+                           "environment variable TEST_KEY_B is not set\n");
+    assert_non_null(conf->upstreams[0].disabled_reason);
+    conf_free(&conf);
+}
+
 static void
 test_key_file(void **state)
 {
@@ -355,6 +407,7 @@ main(void)
         cmocka_unit_test(test_zones),
         cmocka_unit_test(test_include),        cmocka_unit_test(test_include_faults),
         cmocka_unit_test(test_no_file),        cmocka_unit_test(test_key_env),
+        cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_key_file),       cmocka_unit_test(test_key_length),
         cmocka_unit_test(test_key_credential), cmocka_unit_test(test_ca_file),
         cmocka_unit_test(test_variables),

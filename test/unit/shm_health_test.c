@@ -383,6 +383,32 @@ test_loads(void **state)
     assert_int_equal(health_load(t.region, health), 0);
 }
 
+/* Workers that live and have calls waiting there, but for who asks. */
+static void
+test_waiting(void **state)
+{
+    (void)state;
+    assert_int_equal(health_others_waiting(t.region, health, 0), 0);
+    health_wait(health, 0, true);
+    health_wait(health, 0, true);
+    assert_int_equal(health_others_waiting(t.region, health, 0), 0);
+    assert_int_equal(health_others_waiting(t.region, health, 1), 1);
+    health_wait(health, 2, true);
+    assert_int_equal(health_others_waiting(t.region, health, 0), 1);
+    assert_int_equal(health_others_waiting(t.region, health, 1), 2);
+    /* One that died waits no more; nor does who comes after it. */
+    atomic_store(&t.region->header->table[2].state, TABLE_DEAD);
+    assert_int_equal(health_others_waiting(t.region, health, 1), 1);
+    health_loads_clear(t.region, 2);
+    atomic_store(&t.region->header->table[2].state, TABLE_LIVE);
+    assert_int_equal(health_others_waiting(t.region, health, 1), 1);
+    health_wait(health, 0, false);
+    assert_int_equal(health_others_waiting(t.region, health, 1), 0);
+    /* A bit of a table that there is not. */
+    health_wait(health, 63, true);
+    assert_int_equal(health_others_waiting(t.region, health, 1), 0);
+}
+
 /*
  * Whatever happens: a ticket is out for one at a time, an upstream that fails always is out soon, and
  * one that recovers is back.
@@ -481,6 +507,7 @@ main(void)
         TEST(test_averages),
         TEST(test_probe_due),
         TEST(test_loads),
+        TEST(test_waiting),
         TEST(test_random),
         TEST(test_stats),
         cmocka_unit_test(test_all_are_named),
