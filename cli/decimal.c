@@ -9,7 +9,7 @@ decimal_text(unsigned __int128 n, unsigned places, char *out)
     char digits[DECIMAL_TEXT_LEN];
     size_t at = sizeof(digits), len = 0;
 
-    ASSERT(places <= 12);
+    ASSERT(places <= 30);
     for (; places > 0 && n % 10 == 0; places--)
         n /= 10;
     for (unsigned i = 0; i < places; i++, n /= 10)

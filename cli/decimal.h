@@ -9,7 +9,7 @@
 
 #define DECIMAL_TEXT_LEN 48
 
-/* n / 10^places without trailing zeros, NUL-terminated: "0.75", "10", "0". places up to 12; out
+/* n / 10^places without trailing zeros, NUL-terminated: "0.75", "10", "0". places up to 30; out
  * has room for DECIMAL_TEXT_LEN. Gives out. */
 const char *decimal_text(unsigned __int128 n, unsigned places, char *out);
 

@@ -8,7 +8,6 @@
 #include "base/str.h"
 #include "cli/decimal.h"
 #include "conf/conf.h"
-#include "conf/table.h"
 
 /* What all files of a routes.conf together may have is 4 MiB. */
 #define TEXT_BYTES_MAX (3u << 20)
@@ -25,7 +24,12 @@ const char *const import_format_name[IMPORT_FORMAT_COUNT] = {
     [IMPORT_OPENROUTER] = "openrouter",
 };
 
-/* As conf/ names them. What it does not know of is not taken. */
+const char *const import_service_name[IMPORT_SERVICE_COUNT] = {
+    [IMPORT_FLEX] = "flex",
+    [IMPORT_PRIORITY] = "priority",
+};
+
+/* As conf/ names them. */
 static const struct {
     const char *key;
     int shift;
@@ -78,8 +82,7 @@ import_free(struct import *import)
     import->names = NULL;
 }
 
-/* ---- for the readers ---------------------------------------------------------------------------
- */
+/* ---- for the readers ------------------------------------------------------------------------- */
 
 struct str
 import_text(struct import *import, struct js_value value)
@@ -156,12 +159,6 @@ import_pass(struct import_entry *entry, struct str name, struct js_value value)
         import_untaken(entry, name);
 }
 
-static bool
-can_state(enum import_price price)
-{
-    return conf_key_find(&conf_sections[CONF_S_MODEL], str_from(prices[price].key)) != NULL;
-}
-
 bool
 import_take(struct import_entry *entry, struct import_prices *to, enum import_price price,
             struct str name, struct js_value value)
@@ -172,10 +169,6 @@ import_take(struct import_entry *entry, struct import_prices *to, enum import_pr
 
     if (js_is(value, JS_NULL))
         return true;
-    if (!can_state(price)) {
-        import_pass(entry, name, value);
-        return true;
-    }
     if (to->have & 1u << price)
         return import_refuse(entry, "%.*s is stated twice", name_len, name.ptr);
     switch (decimal_scale(digits, prices[price].shift, CONF_PRICE_MAX_U_PER_MTOK, &to->u[price])) {
@@ -218,8 +211,7 @@ import_count(struct import_entry *entry, const char *name, struct js_value value
     return (uint64_t)n;
 }
 
-/* ---- text of models.conf -----------------------------------------------------------------------
- */
+/* ---- text of models.conf --------------------------------------------------------------------- */
 
 static void
 prices_write(struct buf *out, const struct import_prices *stated, const char *indent)
@@ -263,31 +255,6 @@ can_write(struct buf *out, unsigned can)
         buf_add_fmt(out, "}\n");
 }
 
-/*
- * A tier has the model's own price of what it does not state. Where the model states none either,
- * such tokens cost what other input does, in the tier its own: which must be said there.
- */
-static void
-tier_fill(const struct import_prices *model, struct import_prices *tier)
-{
-    static const struct {
-        enum import_price price, as;
-    } falls_back[] = {
-        {IMPORT_CACHE_READ, IMPORT_INPUT},
-        {IMPORT_CACHE_WRITE, IMPORT_INPUT},
-        {IMPORT_CACHE_WRITE_1H, IMPORT_CACHE_WRITE},
-    };
-
-    for (size_t i = 0; i < COUNT_OF(falls_back); i++) {
-        unsigned price = 1u << falls_back[i].price, as = 1u << falls_back[i].as;
-
-        if (!((model->have | tier->have) & price) && (tier->have & as)) {
-            tier->u[falls_back[i].price] = tier->u[falls_back[i].as];
-            tier->have |= price;
-        }
-    }
-}
-
 static int
 tier_order(const void *a, const void *b)
 {
@@ -314,16 +281,21 @@ entry_write(struct buf *out, struct import_entry *entry)
     for (size_t i = 0; i < entry->tier_count; i++) {
         unsigned long long above = entry->tiers[i].above_tokens;
 
-        tier_fill(&entry->prices, &entry->tiers[i].prices);
         buf_add_fmt(out, "    tier \"above-%llu\" {\n        above = %llu\n", above, above);
         prices_write(out, &entry->tiers[i].prices, "        ");
+        buf_add_fmt(out, "    }\n");
+    }
+    for (int i = 0; i < IMPORT_SERVICE_COUNT; i++) {
+        if (entry->services[i].have == 0)
+            continue;
+        buf_add_fmt(out, "    service \"%s\" {\n", import_service_name[i]);
+        prices_write(out, &entry->services[i], "        ");
         buf_add_fmt(out, "    }\n");
     }
     buf_add_fmt(out, "}\n");
 }
 
-/* ---- what is taken -----------------------------------------------------------------------------
- */
+/* ---- what is taken --------------------------------------------------------------------------- */
 
 static void
 note(struct import *import, const struct import_entry *entry, bool taken, const char *why)
@@ -390,6 +362,12 @@ entry_trim(struct import_entry *entry)
         entry->output_tokens_max = 0;
         import_untaken(entry, STR("a cap of output beyond the context"));
     }
+    /* What a service states would stand for calls of any context. */
+    for (int i = 0; i < IMPORT_SERVICE_COUNT && entry->tier_count > 0; i++)
+        if (entry->services[i].have != 0) {
+            entry->services[i].have = 0;
+            import_untaken(entry, str_from(import_service_name[i]));
+        }
     if (entry->source.ptr != NULL &&
         (entry->source.len > 512 || !only_has(entry->source, ":/._~%?&=#+-") ||
          (!str_starts_with(entry->source, STR("https://")) &&
@@ -462,8 +440,7 @@ entry_keep(struct import *import, struct import_entry *entry)
     return keep_name(import, entry->name);
 }
 
-/* ---- the list ----------------------------------------------------------------------------------
- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 static enum import_format
 format_of(struct js_value list)

@@ -48,6 +48,10 @@ struct import_tier {
     struct import_prices prices;
 };
 
+/* Service tiers of a provider's that a list may price. */
+enum import_service { IMPORT_FLEX = 0, IMPORT_PRIORITY, IMPORT_SERVICE_COUNT };
+extern const char *const import_service_name[IMPORT_SERVICE_COUNT];
+
 #define IMPORT_WHY_LEN 256
 #define IMPORT_UNTAKEN_LEN 512
 
@@ -59,6 +63,7 @@ struct import_entry {
     struct import_prices prices;
     struct import_tier tiers[IMPORT_TIER_COUNT_MAX];
     size_t tier_count;
+    struct import_prices services[IMPORT_SERVICE_COUNT];
     uint64_t context_tokens;    /* 0: not stated */
     uint64_t output_tokens_max; /* 0: not stated */
     unsigned can;               /* 1u << enum conf_can */
@@ -91,8 +96,7 @@ void import_free(struct import *import);
  */
 const char *import_run(struct import *import, struct str json) MUST_CHECK;
 
-/* ---- inside of the importer --------------------------------------------------------------------
- */
+/* ---- inside of the importer ------------------------------------------------------------------ */
 
 /* The readers fill the entry, its key and name included; false: refused, entry->why says why. */
 bool import_litellm(struct import *import, struct js_value key, struct js_value value,
@@ -109,8 +113,7 @@ bool import_refuse(struct import_entry *entry, const char *fmt, ...) PRINTF_LIKE
 void import_untaken(struct import_entry *entry, struct str name);
 /*
  * Takes a price of that name in the list: dollars a token (or each, as the price is) as a number
- * or a string of one. False: it makes the entry refused. A price that models.conf cannot state is
- * noted as untaken, unless it is 0.
+ * or a string of one. False: it makes the entry refused.
  */
 bool import_take(struct import_entry *entry, struct import_prices *to, enum import_price price,
                  struct str name, struct js_value value) MUST_CHECK;

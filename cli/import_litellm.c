@@ -76,15 +76,36 @@ take_stem(struct import_entry *entry, struct import_prices *to, struct str stem,
     return true;
 }
 
+/* Cuts "_flex" off: where prices of that service go. NULL when there is none of that. */
+static struct import_prices *
+cut_service(struct import_entry *entry, struct str *name)
+{
+    for (int i = 0; i < IMPORT_SERVICE_COUNT; i++) {
+        struct str service = str_from(import_service_name[i]);
+
+        if (str_ends_with(*name, service) && name->len > service.len &&
+            name->ptr[name->len - service.len - 1] == '_') {
+            name->len -= service.len + 1;
+            return &entry->services[i];
+        }
+    }
+    return NULL;
+}
+
 static bool
 take_price(struct import_entry *entry, struct str name, struct js_value value)
 {
     struct str stem = name;
+    struct import_prices *service = cut_service(entry, &stem);
     uint64_t above_tokens = cut_above(&stem);
     struct import_tier *tier;
 
     if (above_tokens == 0)
-        return take_stem(entry, &entry->prices, stem, name, value);
+        return take_stem(entry, service != NULL ? service : &entry->prices, stem, name, value);
+    if (service != NULL) {
+        import_pass(entry, name, value);
+        return true;
+    }
     if (js_is(value, JS_NULL))
         return true;
     tier = import_tier(entry, above_tokens);

@@ -73,6 +73,8 @@ def test_the_sample_has_a_catalogue():
             "embeddings" in model["can"], name
     assert sum(m["context"] is not None for m in models) >= len(models) - 1
     assert sum(len(m["tiers"]) for m in models) >= 20
+    assert sum(len(m["services"]) for m in models) >= 5
+    assert sum(len(m["discounts"]) for m in models) >= 4
     free = [m["name"] for m in models if Decimal(m["list"]["input"]) == 0]
     assert free == ["glm-4.7-flash"]
 
@@ -101,6 +103,9 @@ model "usd-small" {
     source = "https://a.example/prices"  date = "2026-01-31"
     alias = {"usd-small-1"}
     tier "high" { above = 500  inclusive = true  input = 1  output = 20 }
+    service "flex" { factor = 0.333333 }
+    discount "night" { from = "23:00" to = "07:30" zone = "Asia/Shanghai" factor = 0.5 }
+    per-search = 0.01  audio-input = 7
 }
 model "cny-large" { family = f2  currency = CNY  input = 2  output = 8 }
 model "usd-idle" { family = f1  input = 0  output = 0 }
@@ -122,10 +127,21 @@ def test_prices_in_credits_are_exact(folder):
     assert first["credits"]["output"] == "3.4999965"
     assert second["credits"]["input"] == "0.000005"
     assert second["credits"]["cache_write_1h"] == "15"
-    assert second["tiers"] == [{"name": "high", "above": 500, "inclusive": True,
-                                "credits": {**second["tiers"][0]["credits"],
-                                            "input": "5", "output": "100", "cache_read": "0.5"}}]
+    tier = second["tiers"][0]
+    assert (tier["name"], tier["above"], tier["inclusive"]) == ("high", 500, True)
+    assert [tier["credits"][k] for k in ("input", "output", "cache_read")] == ["5", "100", "0.5"]
     assert usd["tiers"][0]["list"]["output"] == "20"
+    assert usd["list"]["per_search"] == "0.01" and usd["list"]["audio_input"] == "7"
+    assert "per_image" not in usd["list"] and "per_search" not in cny["list"]
+    flex, night = usd["services"][0], usd["discounts"][0]
+    assert (flex["name"], flex["list"]["input"]) == ("flex", "0.000000333333")
+    assert (flex["list"]["output"], flex["list"]["per_search"]) == ("3.4999965", "0.01")
+    assert [night[k] for k in ("name", "from", "to", "zone")] == \
+        ["night", "23:00", "07:30", "Asia/Shanghai"]
+    assert night["list"]["input"] == "0.0000005"
+    assert first["services"][0]["credits"]["input"] == "0.000000111110888889"
+    assert first["credits"]["per_search"] == "0.00333333"
+    assert second["discounts"][0]["credits"]["output"] == "26.25"
     assert (usd["context"], usd["max_output"], usd["can"]) == (1000, 100, ["tools", "json"])
     assert (usd["source"], usd["date"]) == ("https://a.example/prices", "2026-01-31")
     assert usd["aliases"] == ["usd-small-1"]
@@ -158,7 +174,9 @@ def test_models_as_text(folder):
         "usd-small", "f1", "1000", "100", "tools,json", "USD", "0.000001", "10.5", "0.1", "2",
         "first", "0.000000333333/3.4999965", "second", "0.000005/52.5"]
     assert lines[2].split()[:5] == ["context", "from", "500", "1", "20"]
-    assert lines[3].split()[-2:] == ["first", "0.000014/0.000056"]
+    assert lines[3].split()[:4] == ["service", "flex", "0.000000333333", "3.4999965"]
+    assert lines[4].split()[:4] == ["23:00-07:30", "Asia/Shanghai", "0.0000005", "5.25"]
+    assert lines[5].split()[-2:] == ["first", "0.000014/0.000056"]
     one = run("models", "-c", conf, "--channel", "second").stdout.splitlines()
     assert one[1].split()[-1] == "0.000005/52.5"
     assert run("models", "-c", conf, "--family", "f3").stdout == "no models\n"
@@ -169,7 +187,7 @@ def test_models_needs_a_conf_that_can_be_used(folder):
     missing = os.path.join(folder, "missing.conf")
     assert missing in run("models", "-c", missing, status=78).stderr
     bad = write(folder, "bad.conf", CONF + 'model "m" { input = -1 output = 0 }\n')
-    assert run("models", "-c", bad, status=78).stderr.startswith(f"{bad}:16: input: ")
+    assert run("models", "-c", bad, status=78).stderr.startswith(f"{bad}:19: input: ")
     assert run("models", "-c", conf, "--channel", "third", status=1).stderr == \
         "turnpike: third: there is no such channel; turnpike models shows all\n"
     run("models", "-c", status=2)
@@ -221,9 +239,6 @@ model "qwen-made" {
         above = 256000
         input = 0.25
         output = 2
-        cache-read = 0.25
-        cache-write = 0.25
-        cache-write-1h = 0.25
     }
 }
 model "text-embedding-made" {
@@ -243,6 +258,36 @@ model "per-pixel" {
     input = 1
     output = 2
 }
+model "every-price" {
+    family = "every"
+    input = 1
+    output = 2
+    cache-read = 0.1
+    reasoning = 3
+    audio-input = 4
+    audio-output = 5
+    image-input = 6
+    image-output = 7
+    per-request = 0.002
+    per-search = 0.01
+    service "flex" {
+        input = 0.5
+        output = 1
+    }
+    service "priority" {
+        input = 2
+        cache-read = 0.2
+    }
+}
+model "tiers-and-priority" {
+    family = "tiers"
+    input = 1
+    output = 2
+    tier "above-200000" {
+        above = 200000
+        input = 2
+    }
+}
 """
 LITELLM_NOTES = [
     "claude-made-4-5: taken without: input_cost_per_token_batches",
@@ -258,9 +303,10 @@ LITELLM_NOTES = [
     "pictures: mode image_generation is neither chat nor embedding",
     "no-mode: it states no mode",
     "per-pixel: taken without: input_cost_per_pixel",
+    "tiers-and-priority: taken without: input_cost_per_token_above_200k_tokens_priority, priority",
     'bad "name" }: a name has letters, digits and . _ - : / @ + only',
     "an-array: it is not an object",
-    "models import: 6 models taken, 11 not",
+    "models import: 8 models taken, 11 not",
 ]
 
 OPENROUTER_TEXT = """\
@@ -344,7 +390,7 @@ def test_import(folder, path, kind, text, notes):
     models = run_json("models", "-c", conf)["models"]
     assert [m["name"] for m in models] == re.findall(r'^model "(.*)"', text, re.M)
     for model in models:
-        section = text[text.index(f'model "{model["name"]}"'):].split("\n}\n")[0].split("tier")[0]
+        section = text[text.index(f'model "{model["name"]}"'):].split("\n}\n")[0]
         for key, value in re.findall(r"^    ([a-z0-9-]+) = ([0-9.]+)$", section, re.M):
             key = key.replace("-", "_")
             assert str(model.get(key, model["list"].get(key))) == value, model["name"]
