@@ -113,11 +113,24 @@ no_connection(struct call *call, const char *why)
     forward_failed(call, REASON_NO_CONNECTION, &error, true);
 }
 
+/* It comes to where the call is in the plan; those that were passed over come after it, and may have
+ * room by then. */
 static void
 choose_candidate(struct call *call, uint8_t candidate)
 {
-    if (candidate != call->candidate)
-        call_set_candidate(call, candidate);
+    struct route_candidate *at = &call->plan.candidates[call->candidate], chosen;
+    unsigned passed = candidate - call->candidate, low = (1u << call->candidate) - 1;
+    unsigned moved = call->skipped & ((1u << candidate) - 1) & ~low;
+    unsigned own = call->skipped >> candidate & 1;
+
+    if (passed == 0)
+        return;
+    chosen = at[passed];
+    memmove(at + 1, at, passed * sizeof(*at));
+    *at = chosen;
+    call->skipped = (uint8_t)((call->skipped & ~(moved | 1u << candidate)) | moved << 1 |
+                              own << call->candidate);
+    call_set_candidate(call, call->candidate);
 }
 
 /*

@@ -65,7 +65,7 @@ wait_us(const struct call *call)
 /* ---- a look ---- */
 
 static enum feed_pass
-try_candidate(struct call *call, uint8_t candidate)
+try_candidate(struct call *call, uint8_t candidate, bool must)
 {
     struct queue *queue = &call->worker->queue;
     struct credential *credential = call_credential(call, candidate);
@@ -74,7 +74,7 @@ try_candidate(struct call *call, uint8_t candidate)
     /* What was full for one before in this look is full for this one. */
     if (credential->full_run == queue->run)
         return FEED_FULL;
-    pass = feed_begin(call, candidate, false);
+    pass = feed_begin(call, candidate, must);
     if (pass == FEED_FULL) {
         credential->full_run = queue->run;
         queue->wait_us = MIN(queue->wait_us, limit_wait_us(call->worker, credential));
@@ -82,8 +82,11 @@ try_candidate(struct call *call, uint8_t candidate)
     return pass;
 }
 
-/* Has one of its candidates room? Then the call is in there. Also when all have gone out meanwhile:
- * then there is nothing to wait for. */
+/*
+ * Has one of its candidates room? Then the call is in there. Where all have gone out meanwhile there
+ * is nothing to wait for: one that has not tried any goes to the first all the same, if that has room,
+ * and others have to give up.
+ */
 static bool
 may_go(struct turns_node *node, void *arg)
 {
@@ -92,7 +95,7 @@ may_go(struct turns_node *node, void *arg)
 
     (void)arg;
     for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
-        enum feed_pass pass = try_candidate(call, i);
+        enum feed_pass pass = try_candidate(call, i, false);
 
         if (pass == FEED_GO) {
             call->queue_choice = i;
@@ -101,7 +104,9 @@ may_go(struct turns_node *node, void *arg)
         full |= pass == FEED_FULL;
     }
     call->queue_choice = call->candidate;
-    return !full;
+    if (full)
+        return false;
+    return call->tried || try_candidate(call, call->candidate, true) == FEED_GO;
 }
 
 /* It is no longer in turns. */

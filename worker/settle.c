@@ -249,7 +249,7 @@ correct_tpm(struct call *call, const struct settle_end *end, const struct verdic
 
     if (end->by == SETTLE_NOTHING || tokens > 0)
         settle_tokens(call, tokens);
-    if (v->basis == BASIS_USAGE)
+    if (end->by != SETTLE_NOTHING && tokens > 0)
         limit_tokens(call, tokens);
     else if (end->by != SETTLE_NOTHING)
         limit_keep_guess(call);

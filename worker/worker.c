@@ -373,6 +373,7 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     make_limits(w);
     atomic_store_explicit(&w->stats[STAT_CONNECTIONS], 0, memory_order_relaxed);
     atomic_store_explicit(&w->stats[STAT_CALLS_OPEN], 0, memory_order_relaxed);
+    atomic_store_explicit(&w->stats[STAT_CALLS_WAITING], 0, memory_order_relaxed);
     rc = region_lock_table(w->region, inherit->table_idx);
     if (rc == 0)
     {

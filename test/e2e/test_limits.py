@@ -231,6 +231,41 @@ def test_full_goes_to_the_next_upstream(start, sim, sims):
     assert shown["first"]["failed"] == 0 and shown["first"]["in_flight"] == 0
 
 
+def test_a_full_one_is_come_back_to(start, sim, sims):
+    """The spare fails, the other is full: so the call waits for that one after all."""
+    conf = MODELS + upstream_section("first", sim.port, more="concurrency = 1\n" +
+                                     credential("alpha"))
+    conf += upstream_section("spare", sims[0].port)
+    conf += ('channel "main" { public = true  use = {"first", "spare"}'
+             '  weights = {"first=1", "spare=0"} }\n')
+    turnpike = start(conf, workers=1, env=ENV)
+    key = turnpike.key()
+    sims[0].faults({"status": 500})
+    hog = Background(lambda: key.chat({"delay": 600}))
+    rig.wait_for(lambda: sim.stats()["open_calls"] == 1, what="the first call")
+    answer = key.chat()
+    assert answer.status == 200 and answer["x-turnpike-upstream"] == "first"
+    receipt = turnpike.receipt(answer.id)
+    assert {(a["upstream"], a["reason"], a["status"]) for a in receipt["attempts"][:2]} == {
+        ("first", "at-limit", 0), ("spare", "status", 500)}
+    assert receipt["attempts"][-1]["upstream"] == "first"
+    assert len(receipt["attempts"]) == 3 and receipt["queue_ms"] > 100
+    assert hog.result().status == 200
+
+
+def test_the_last_resort_has_limits_too(server, sim):
+    """It is out, and tried all the same since there is no other; but only within its limits."""
+    turnpike = server(credential("alpha"), more="concurrency = 1")
+    key = turnpike.key()
+    sim.faults({"status": 500}, next=5)
+    for _ in range(5):
+        assert key.chat().status >= 500
+    assert turnpike.cli("upstreams")["upstreams"][0]["state"] == "open"
+    answers = together(3, lambda: key.chat({"delay": 300}))
+    assert [a.status for a in answers] == [200] * 3
+    assert overlap(sim.calls()[5:]) == 1
+
+
 # ---- the queue ----
 
 
