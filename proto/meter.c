@@ -145,6 +145,7 @@ read_chunk(struct meter *meter, struct str data)
     meter->understood = true;
     meter->event_count++;
     keep_model(meter, values[NAME_MODEL]);
+    keep_service(meter, values[NAME_SERVICE]);
     keep_usage(meter, usage);
     if (has_choices) {
         meter->finish_seen = meter->finish_seen || some_choice_finished(choices);

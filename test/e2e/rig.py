@@ -376,8 +376,8 @@ class Turnpike:
     def status(self):
         return self.cli("status")
 
-    def audit(self):
-        done = self.run("audit", "--json")
+    def audit(self, *args):
+        done = self.run("audit", "--json", *args)
         assert done.returncode == 0, f"audit: {done.stdout}{done.stderr}"
         audit = json.loads(done.stdout)
         assert audit["ok"] is True and audit["faults"] == [], audit
@@ -451,14 +451,16 @@ class Turnpike:
         self.process = None
 
     def finish(self):
-        """The end of a test's server: the books balance, it stops well, they balance on disk."""
+        """The end of a test's server: the books balance, it stops well, they balance on disk, and
+        every charge of it comes out again."""
         try:
             if self.process is not None:
                 self.settled_audit()
                 status = self.stop()
                 assert status == 0, f"exit {status}:\n{self.log()[-6000:]}"
                 assert not os.listdir(self.runtime), "the memory file was left"
-                self.audit()
+                audit = self.audit("--replay")
+                assert audit["replayed"] == audit["records"] and audit["differing"] == 0, audit
             self.check_log()
         finally:
             self.destroy()

@@ -430,11 +430,11 @@ class Server:
         return self.cli("audit", *args)
 
     def quiet_audit(self, seconds=30):
-        """The audit once every call is committed."""
+        """The audit once every call is committed; every charge is computed again."""
 
         def probe():
             try:
-                books = self.audit("--accounts")
+                books = self.audit("--accounts", "--replay")
             except Refused:
                 return None
             assert books["ok"], books
@@ -444,6 +444,7 @@ class Server:
         books = wait_for("no hold is open", seconds, probe, 0.1)
         total = ucr(books["available"]) + ucr(books["held"]) + ucr(books["spent"])
         assert ucr(books["deposited"]) == total, books
+        assert books["replayed"] == books["records"] and books["differing"] == 0, books
         return books
 
     def tenant(self, name, credit, *args):

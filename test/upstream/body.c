@@ -92,7 +92,8 @@ chat_write(const struct call *call, struct buf *out)
         chat_choice_write(call, out, i);
     add(out, "]");
     usage_write(out, call);
-    add(out, ",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_sim\"}");
+    buf_add_fmt(out, ",\"service_tier\":\"%s\",\"system_fingerprint\":\"fp_sim\"}",
+                service_named(&call->faults, "default"));
 }
 
 static void
@@ -218,7 +219,16 @@ response_output_write(const struct call *call, struct buf *out)
     bool first = true;
 
     add(out, ",\"output\":[");
+    for (uint32_t i = 0; i < fault_get(&call->faults, F_SEARCHES, 0); i++) {
+        buf_add_fmt(out,
+                    "%s{\"id\":\"ws_sim%016llx_%u\",\"type\":\"web_search_call\","
+                    "\"status\":\"completed\",\"action\":{\"type\":\"search\","
+                    "\"query\":\"weather\"}}",
+                    first ? "" : ",", (unsigned long long)call->seq, i);
+        first = false;
+    }
     if (reasoning_shown(call) > 0) {
+        add(out, first ? "" : ",");
         response_item_write(call, out, ITEM_REASONING, 0, true);
         first = false;
     }
@@ -255,6 +265,9 @@ response_object_write(const struct call *call, struct buf *out, bool at_end)
              "\"reasoning\":{\"effort\":null,\"summary\":null},\"store\":false,\"temperature\":1,"
              "\"text\":{\"format\":{\"type\":\"text\"}},\"tool_choice\":\"auto\",\"tools\":[],"
              "\"top_p\":1,\"truncation\":\"disabled\"");
+    if (fault_set(&call->faults, F_SERVICE))
+        buf_add_fmt(out, ",\"service_tier\":\"%s\"",
+                    at_end ? service_named(&call->faults, "default") : "auto");
     if (at_end)
         usage_write(out, call);
     else

@@ -68,6 +68,11 @@ chat_close(const struct call *call, bool with_usage)
         usage_write(&event, call);
     else if (call->include_usage && !fault_on(&call->faults, F_NO_USAGE))
         add(",\"usage\":null");
+    if (fault_set(&call->faults, F_SERVICE)) {
+        add(",\"service_tier\":\"");
+        add(service_named(&call->faults, "default"));
+        add("\"");
+    }
     add("}");
 }
 

@@ -20,6 +20,9 @@ static const char *const garbage_choices[] = {"body", "head", NULL};
 static const char *const bad_choices[] = {"negative", "string", "fraction", "huge",
                                           "partial",  "object", NULL};
 
+const char *const service_names[] = {"default",  "standard", "flex", "priority",
+                                     "batch",    "scale",    NULL};
+
 static const struct fault_key keys[FAULT_COUNT] = {
     [F_WORDS] = {.name = "words", .plain = true},
     [F_PAD] = {.name = "pad", .plain = true},
@@ -33,6 +36,16 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_CACHE1H] = {.name = "cache1h", .plain = true},
     [F_REASONING] = {.name = "reasoning", .plain = true},
     [F_HIDE_REASONING] = {.name = "hide-reasoning", .plain = true},
+    [F_AUDIO_IN] = {.name = "audio-in", .plain = true},
+    [F_IMAGE_IN] = {.name = "image-in", .plain = true},
+    [F_AUDIO_OUT] = {.name = "audio-out", .plain = true},
+    [F_IMAGE_OUT] = {.name = "image-out", .plain = true},
+    [F_IMAGES] = {.name = "images", .plain = true},
+    [F_SECONDS] = {.name = "seconds", .plain = true},
+    [F_CHARACTERS] = {.name = "characters", .plain = true},
+    [F_SEARCHES] = {.name = "searches", .plain = true},
+    [F_SERVICE] = {.name = "service", .choices = service_names, .plain = true},
+    [F_TOTAL] = {.name = "total", .plain = true},
     [F_TOOLS] = {.name = "tools", .plain = true},
     [F_STAMP] = {.name = "stamp"},
     [F_CHUNKED] = {.name = "chunked"},

@@ -41,6 +41,16 @@ enum fault {
     F_CACHE1H,
     F_REASONING,
     F_HIDE_REASONING,
+    F_AUDIO_IN,
+    F_IMAGE_IN,
+    F_AUDIO_OUT,
+    F_IMAGE_OUT,
+    F_IMAGES,
+    F_SECONDS,
+    F_CHARACTERS,
+    F_SEARCHES,
+    F_SERVICE,
+    F_TOTAL,
     F_TOOLS,
     F_STAMP,
     F_CHUNKED,
@@ -150,6 +160,11 @@ fault_get(const struct faults *f, enum fault key, uint32_t otherwise)
 {
     return f->value[key] == FAULT_ABSENT ? otherwise : (uint32_t)f->value[key];
 }
+
+/* What F_SERVICE names, from 1. */
+extern const char *const service_names[];
+/* The service tier that an answer reports: that, or the protocol's own word for the usual one. */
+const char *service_named(const struct faults *f, const char *usual);
 
 /* ---- requests (http.c) ---- */
 

@@ -100,6 +100,23 @@ output_write(struct buf *out, const struct call *call, const char *name, uint64_
     buf_add_fmt(out, "\"%s\":%s", name, nonsense[bad]);
 }
 
+const char *
+service_named(const struct faults *f, const char *usual)
+{
+    uint32_t service = fault_get(f, F_SERVICE, 0);
+
+    return service == 0 ? usual : service_names[service - 1];
+}
+
+static void
+fault_write(struct buf *out, const struct call *call, enum fault fault, const char *name)
+{
+    if (!fault_set(&call->faults, fault))
+        return;
+    buf_add_char(out, ',');
+    count_write(out, name, fault_get(&call->faults, fault, 0));
+}
+
 static void
 usage_write_anthropic(struct buf *out, const struct call *call, const struct used *u)
 {
@@ -116,7 +133,10 @@ usage_write_anthropic(struct buf *out, const struct call *call, const struct use
     if (u->reasoning > 0)
         buf_add_fmt(out, ",\"output_tokens_details\":{\"thinking_tokens\":%llu}",
                     (unsigned long long)u->reasoning);
-    buf_add_str(out, STR(",\"service_tier\":\"standard\"}"));
+    if (fault_set(&call->faults, F_SEARCHES))
+        buf_add_fmt(out, ",\"server_tool_use\":{\"web_search_requests\":%u}",
+                    fault_get(&call->faults, F_SEARCHES, 0));
+    buf_add_fmt(out, ",\"service_tier\":\"%s\"}", service_named(&call->faults, "standard"));
 }
 
 static void
@@ -124,20 +144,35 @@ usage_write_openai(struct buf *out, const struct call *call, const struct used *
 {
     bool responses = call->endpoint == EP_RESPONSES;
     uint64_t writes = u->cache_write_5m + u->cache_write_1h;
-    uint64_t input = u->input + u->cache_read + writes;
+    uint64_t input = u->input + u->cache_read + writes + fault_get(&call->faults, F_AUDIO_IN, 0) +
+                     fault_get(&call->faults, F_IMAGE_IN, 0);
+    uint64_t output = u->output + fault_get(&call->faults, F_AUDIO_OUT, 0) +
+                      fault_get(&call->faults, F_IMAGE_OUT, 0);
 
     count_write(out, responses ? "input_tokens" : "prompt_tokens", input);
     if (call->endpoint != EP_EMBEDDINGS)
-        output_write(out, call, responses ? "output_tokens" : "completion_tokens", u->output);
+        output_write(out, call, responses ? "output_tokens" : "completion_tokens", output);
     buf_add_char(out, ',');
-    count_write(out, "total_tokens", input + u->output);
+    count_write(out, "total_tokens",
+                fault_set(&call->faults, F_TOTAL) ? fault_get(&call->faults, F_TOTAL, 0)
+                                                  : input + output);
+    fault_write(out, call, F_IMAGES, "images");
+    fault_write(out, call, F_SECONDS, "seconds");
+    fault_write(out, call, F_CHARACTERS, "characters");
+    if (!responses) /* there the items of the output say it */
+        fault_write(out, call, F_SEARCHES, "num_search_queries");
     if (call->endpoint == EP_CHAT || responses) {
         buf_add_fmt(out, ",\"%s_tokens_details\":{\"cached_tokens\":%llu",
                     responses ? "input" : "prompt", (unsigned long long)u->cache_read);
         if (writes > 0)
             buf_add_fmt(out, ",\"cache_write_tokens\":%llu", (unsigned long long)writes);
-        buf_add_fmt(out, "},\"%s_tokens_details\":{\"reasoning_tokens\":%llu}",
+        fault_write(out, call, F_AUDIO_IN, "audio_tokens");
+        fault_write(out, call, F_IMAGE_IN, "image_tokens");
+        buf_add_fmt(out, "},\"%s_tokens_details\":{\"reasoning_tokens\":%llu",
                     responses ? "output" : "completion", (unsigned long long)u->reasoning);
+        fault_write(out, call, F_AUDIO_OUT, "audio_tokens");
+        fault_write(out, call, F_IMAGE_OUT, "image_tokens");
+        buf_add_char(out, '}');
     }
     buf_add_char(out, '}');
 }
