@@ -49,7 +49,11 @@ check_upstreams(const struct conf *conf)
         ASSERT(u->host.len > 0 && u->host.len <= 253 && u->port > 0);
         ASSERT(u->base_path.len == 0 || u->base_path.ptr[0] == '/');
         ASSERT(!str_ends_with(u->base_path, STR("/")));
-        ASSERT(u->secret.ptr == NULL && u->disabled_reason == NULL);
+        ASSERT(u->disabled_reason == NULL && u->credential_count > 0);
+        ASSERT(u->credential_first + u->credential_count <= conf->credential_count);
+        for (size_t k = 0; k < u->credential_count; k++)
+            ASSERT(u->credentials[k].secret.ptr == NULL &&
+                   u->credentials[k].disabled_reason == NULL);
         ASSERT(u->connect_ms > 0 && u->connections_max > 0 && u->models.count > 0);
         for (const char *c = u->authority.ptr; *c != '\0'; c++)
             ASSERT((unsigned char)*c > ' ' && *c != 0x7f && *c != '/' && *c != '@');
