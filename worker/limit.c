@@ -8,6 +8,13 @@
 /* How often a worker looks whether another one's calls have left room, when it is not time alone that
  * makes it. The wheel's own step. */
 #define LOOK_US (WHEEL_TICK_MS * 1000u)
+/*
+ * Tenants with many calls waiting leave one place of so many free while another had few lately. It
+ * finds room when it comes, not when the next call ends; and calls that begin and end all together, as
+ * equal ones do that wait for each other, fall out of step by it.
+ */
+#define SPARE_OF 8u
+#define QUIET_US 5000000u
 
 static bool
 no_room_for(const struct call *call, struct credential *credential, uint64_t us)
@@ -69,6 +76,21 @@ limit_wait_us(const struct worker *w, const struct credential *credential)
 }
 
 bool
+limit_is_crowd(const struct call *call)
+{
+    return turns_beside(&call->turn) > 1;
+}
+
+static uint32_t
+places(const struct call *call, const struct credential *credential)
+{
+    uint32_t all = credential->conf->concurrency;
+    bool quiet = worker_mono_us(call->worker) < credential->quiet_us + QUIET_US;
+
+    return all >= SPARE_OF && quiet && limit_is_crowd(call) ? all - 1 : all;
+}
+
+bool
 limit_enter(struct call *call, struct credential *credential)
 {
     struct worker *w = call->worker;
@@ -77,10 +99,13 @@ limit_enter(struct call *call, struct credential *credential)
     ASSERT(call->limit_taken_ns == 0);
     if (limit_any(credential->conf) && yields(call, credential))
         return no_room_for(call, credential, limit_wait_us(w, credential));
-    if (!health_enter(w->region, table_idx, credential->health, credential->conf->concurrency))
+    if (!health_enter(w->region, table_idx, credential->health, places(call, credential)))
         return no_room_for(call, credential, LOOK_US);
-    if (take_rates(call, credential))
+    if (take_rates(call, credential)) {
+        if (turns_beside(&call->turn) == 1 && credential->waiting > 1)
+            credential->quiet_us = worker_mono_us(w);
         return true;
+    }
     health_leave(w->region, table_idx, credential->health);
     return false;
 }

@@ -20,6 +20,8 @@ limit_any(const struct conf_credential *conf)
  * stands in the queue passes those that wait with it.
  */
 bool limit_enter(struct call *call, struct credential *credential) MUST_CHECK;
+/* Is the call one of several of its tenant that wait? */
+bool limit_is_crowd(const struct call *call);
 /* How long until it is worth another look at one that was full. */
 uint64_t limit_wait_us(const struct worker *w, const struct credential *credential);
 /* It is over there. The guess of its tokens is taken back where they are not known to be used. */

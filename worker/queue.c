@@ -69,14 +69,18 @@ try_candidate(struct call *call, uint8_t candidate, bool must)
 {
     struct queue *queue = &call->worker->queue;
     struct credential *credential = call_credential(call, candidate);
+    bool crowd = limit_is_crowd(call);
     enum feed_pass pass;
 
     /* What was full for one before in this look is full for this one. */
-    if (credential->full_run == queue->run)
+    if (credential->full_run == queue->run || (crowd && credential->crowd_run == queue->run))
         return FEED_FULL;
     pass = feed_begin(call, candidate, must);
     if (pass == FEED_FULL) {
-        credential->full_run = queue->run;
+        if (crowd)
+            credential->crowd_run = queue->run;
+        else
+            credential->full_run = queue->run;
         queue->wait_us = MIN(queue->wait_us, limit_wait_us(call->worker, credential));
     }
     return pass;
@@ -233,7 +237,10 @@ queue_join(struct call *call)
     stat_add(w->stats, STAT_CALLS_WAITING, 1);
     stat_add(w->stats, STAT_CALLS_WAITED, 1);
     call_set_timer(call, call->queue_due_ms - now_ms);
-    look_within(w, wait_us(call));
+    if (limit_is_crowd(call) || w->queue.turns.count == 1)
+        look_within(w, wait_us(call));
+    else
+        queue_room_left(w); /* there may be a place that the crowd leaves free */
     if (gave_way != NULL) { /* last: the end of a call may be the beginning of another */
         stop_waiting(call_of(gave_way));
         no_room(call_of(gave_way));

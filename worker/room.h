@@ -57,7 +57,9 @@ struct credential {
     struct health *health; /* shared; NULL when there is no room for its line */
     uint32_t waiting;      /* calls in this worker's queue that it could serve */
     uint32_t full_run;     /* the look at the queue that found it at its limits */
+    uint32_t crowd_run;    /* the same, for calls of tenants with several waiting */
     uint64_t room_us;      /* monotonic, when time makes room again, as it was found last */
+    uint64_t quiet_us;     /* monotonic, when a tenant with one call waiting last came past others */
 };
 
 /* An upstream as this worker has it: the pool of its connections. */

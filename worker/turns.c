@@ -190,3 +190,9 @@ turns_first(const struct turns *turns)
         return NULL;
     return LIST_FIRST(&tenant_of(turns->rotation.next)->waiting, struct turns_node, node);
 }
+
+uint32_t
+turns_beside(const struct turns_node *node)
+{
+    return node->tenant != NULL ? node->tenant->count : 0;
+}

@@ -52,6 +52,8 @@ void turns_remove(struct turns *turns, struct turns_node *node);
  */
 struct turns_node *turns_next(struct turns *turns, bool (*may_go)(struct turns_node *, void *arg),
                               void *arg) MUST_CHECK;
+/* How many of its tenant wait, itself included; 0 when it does not wait. */
+uint32_t turns_beside(const struct turns_node *node);
 /* Anybody, or NULL. */
 struct turns_node *turns_first(const struct turns *turns);
 

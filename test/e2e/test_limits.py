@@ -424,6 +424,24 @@ def test_tenants_take_turns(server, sim):
     assert {c.result().status for c in crowd} == {200}
 
 
+def test_a_place_is_left_for_who_has_few(server, sim):
+    """Equal calls that began together would end together: who comes in between need not wait so long."""
+    turnpike = server(credential("alpha"), more="concurrency = 8", args=METRICS)
+    many, one = turnpike.key(), turnpike.key()
+    crowd = [Background(lambda: many.chat({"delay": 400})) for _ in range(60)]
+    waiting(turnpike, 52)
+    waits = []
+    for pause in (0.11, 0.23, 0.17, 0.29, 0.13):
+        time.sleep(pause)
+        answer = one.chat()
+        assert answer.status == 200
+        waits.append(turnpike.receipt(answer.id)["queue_ms"])
+    # The first waits like anybody; then there is a place.
+    assert all(wait < 100 for wait in waits[2:]), waits
+    assert {c.result().status for c in crowd} == {200}
+    assert overlap(sim.calls()) == 8
+
+
 def test_a_full_queue_still_takes_who_has_little_in_it(server, sim):
     """The tenant that fills the queue gives way."""
     turnpike = server(credential("alpha"), more="concurrency = 1", limits="queue = 6",

@@ -166,7 +166,10 @@ test_removal(void **state)
     for (uint32_t tenant = 1; tenant <= 4; tenant++)
         for (int i = 0; i < 2; i++)
             assert_int_equal(add(tenant), 0);
+    assert_int_equal(turns_beside(&waiters[0].node), 2);
     turns_remove(&turns, &waiters[0].node);
+    assert_int_equal(turns_beside(&waiters[0].node), 0);
+    assert_int_equal(turns_beside(&waiters[1].node), 1);
     turns_remove(&turns, &waiters[0].node);
     turns_remove(&turns, &waiters[1].node); /* a tenant's last */
     turns_remove(&turns, &waiters[2].node);
