@@ -2,6 +2,7 @@
 a time of each over all workers, and the queue in which calls wait when all are full."""
 
 import os
+import re
 import signal
 import statistics
 import threading
@@ -59,13 +60,14 @@ def overlap(calls):
     return most
 
 
-def waiting(turnpike, count):
-    """Until so many calls wait."""
+def waiting(turnpike, least, most=None):
+    """Until so many calls wait: exactly, or in a range where they do not stay for long."""
     def seen():
         with rig.Http(turnpike.metrics_port) as c:
             text = c.send("GET", "/metrics").read("GET").body.decode()
-        return f"\nturnpike_calls_waiting {count}\n" in text
-    rig.wait_for(seen, what=f"{count} calls to wait")
+        count = int(re.search(r"^turnpike_calls_waiting (\d+)$", text, re.M).group(1))
+        return least <= count <= (least if most is None else most)
+    rig.wait_for(seen, what=f"{least} calls to wait")
 
 
 METRICS = ("--metrics-listen", "127.0.0.1:0")
@@ -409,11 +411,11 @@ def test_waiting_of_a_killed_worker_heals(server, sim):
 
 
 def test_tenants_take_turns(server, sim):
-    """One has forty calls waiting, another comes: it is next."""
+    """One has dozens of calls waiting, another comes: it is next."""
     turnpike = server(credential("alpha"), more="concurrency = 2", args=METRICS)
     many, one = turnpike.key(), turnpike.key()
     crowd = [Background(lambda: many.chat({"delay": 100})) for _ in range(40)]
-    waiting(turnpike, 38)
+    waiting(turnpike, 25, 38)
     times = []
     for _ in range(5):
         begun = time.monotonic()
@@ -429,7 +431,7 @@ def test_a_place_is_left_for_who_has_few(server, sim):
     turnpike = server(credential("alpha"), more="concurrency = 8", args=METRICS)
     many, one = turnpike.key(), turnpike.key()
     crowd = [Background(lambda: many.chat({"delay": 400})) for _ in range(60)]
-    waiting(turnpike, 52)
+    waiting(turnpike, 40, 52)
     waits = []
     for pause in (0.11, 0.23, 0.17, 0.29, 0.13):
         time.sleep(pause)
@@ -447,11 +449,11 @@ def test_a_full_queue_still_takes_who_has_little_in_it(server, sim):
     turnpike = server(credential("alpha"), more="concurrency = 1", limits="queue = 6",
                       args=METRICS)
     many, one = turnpike.key(), turnpike.key()
-    crowd = [Background(lambda: many.chat({"delay": 250})) for _ in range(7)]
+    crowd = [Background(lambda: many.chat({"delay": 800})) for _ in range(7)]
     waiting(turnpike, 6)
     begun = time.monotonic()
     answer = one.chat()
-    assert answer.status == 200 and time.monotonic() - begun < 0.8
+    assert answer.status == 200 and time.monotonic() - begun < 2.3
     answers = [c.result() for c in crowd]
     assert sorted(a.status for a in answers) == [200] * 6 + [429]
     refused = next(a for a in answers if a.status == 429)
