@@ -184,7 +184,7 @@ test_manual_examples(void **state)
         conf_free(&conf);
         at = end;
     }
-    assert_int_equal(count, 4);
+    assert_int_equal(count, 5);
     free(manual);
 }
 
