@@ -4,8 +4,6 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "base/ucr.h"
-#include "shm/account.h"
 #include "shm/rate.h"
 #include "worker/callid.h"
 #include "worker/choose.h"
@@ -17,6 +15,7 @@
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/stream_wait.h"
+#include "worker/take.h"
 #include "worker/uconn.h"
 
 #define ARENA_BYTES_MAX (1u << 20)
@@ -26,8 +25,6 @@
 #define HOLD_TRIES_OFTEN 20u
 #define HOLD_TRY_SLOW_MS 50u
 #define HOLD_TRIES 56u
-/* A prompt's tokens are never more than its bytes; as a guess they are a quarter. */
-#define SEARCHES_HELD 10 /* for a request that offers them */
 
 #define TO(s) (1u << (s))
 static const unsigned call_may_become[CALL_STATE_COUNT] = {
@@ -306,35 +303,6 @@ admit_limits(struct call *call, struct proto_error *error)
     return true;
 }
 
-/* How many tokens it can come to when this model serves it. */
-static void
-bound_model(const struct call *call, const struct conf_model *model, uint64_t *input_max,
-            uint64_t *output_max)
-{
-    uint64_t context = model->context_tokens;
-    uint64_t cap = UINT64_MAX;
-
-    *input_max = call->ask.body.len;
-    if (call->ask.stored_input)
-        *input_max = MAX(context, *input_max);
-    if (context != 0)
-        *input_max = MIN(*input_max, context);
-    if (call->ask.has_output_cap)
-        cap = call->ask.output_cap;
-    if (model->output_tokens_max != 0)
-        cap = MIN(cap, model->output_tokens_max);
-    if (call->endpoint == ENDPOINT_EMBEDDINGS || call->endpoint == ENDPOINT_COUNT_TOKENS)
-        cap = 0;
-    *output_max = cap == UINT64_MAX ? cap : cap * call->ask.choice_count;
-}
-
-static void
-bound_tokens(struct call *call)
-{
-    bound_model(call, call_price(call)->model, &call->input_max, &call->output_max);
-    call->input_estimate = MIN(call->input_estimate, call->input_max);
-}
-
 void
 call_set_candidate(struct call *call, uint8_t candidate)
 {
@@ -344,124 +312,8 @@ call_set_candidate(struct call *call, uint8_t candidate)
      * is what a worker that is killed leaves, and never falls. */
     call->progress_ucr = 0;
     memset(&call->tally, 0, sizeof call->tally);
-    bound_tokens(call);
+    take_bounds(call);
     settle_candidate(call);
-}
-
-struct hold_ask
-call_hold_ask(const struct call *call, int64_t amount_ucr)
-{
-    const struct key_slot *key = call->key;
-    struct hold_ask ask = {
-        .account_idx = key->account_idx,
-        .account_generation = key->account_generation,
-        .amount_ucr = MIN(amount_ucr, ACCOUNT_UCR_MAX), /* more than anybody has */
-        .wall_us = worker_wall_us(call->worker),
-    };
-    const struct account *account = account_at(call->worker->region, key->account_idx);
-
-    for (unsigned i = 0; i < 3; i++)
-        ask.budget_idx[i] = atomic_load_explicit(&key->budget_idx[i], memory_order_relaxed);
-    ask.budget_idx[BUDGET_TENANT] =
-        atomic_load_explicit(&account->budget_idx, memory_order_relaxed);
-    return ask;
-}
-
-static void
-hold_error(enum hold_result result, const struct hold_ask *ask, struct proto_error *error)
-{
-    char text[UCR_TEXT_LEN + 1];
-
-    (void)ucr_text(ask->amount_ucr, text);
-    switch (result) {
-    case HOLD_NO_CREDIT:
-        error_set(error, ERROR_NO_CREDIT, NULL, NULL,
-                  "turnpike: out of credits: this call needs up to %s", text);
-        return;
-    case HOLD_NO_BUDGET:
-        error_set(error, ERROR_NO_CREDIT, NULL, "budget_exceeded",
-                  "turnpike: the budget of this %s is spent: this call needs up to %s",
-                  budget_kind_name[ask->refused], text);
-        return;
-    case HOLD_CLOSED:
-        error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: the account is closed");
-        return;
-    case HOLD_OK:
-    case HOLD_BUSY:
-    case HOLD_NO_SLOT:
-    case HOLD_RESULT_COUNT:
-        break;
-    }
-    error_set(error, ERROR_UNAVAILABLE, NULL, NULL,
-              "turnpike: the books are busy; nothing was charged");
-    error->retry_after_s = 1;
-}
-
-/* What is not tokens. Searches are held for where the request offers the tool; what an answer has of
- * them beyond that, and seconds of sound, whose number nobody can know, at its end. */
-static void
-bound_units(const struct call *call, const struct conf_model *model, struct price_bounds *bounds)
-{
-    const struct str body = call->ask.body;
-
-    bounds->characters = (uint32_t)MIN(body.len, (size_t)CONF_COUNT_MAX);
-    if (model->rates.u_per_mtok[CONF_SEARCHES] > 0 &&
-        memmem(body.ptr, body.len, "web_search", strlen("web_search")) != NULL)
-        bounds->searches = SEARCHES_HELD;
-}
-
-/*
- * The worst that any of the candidates can come to. Output for which nobody stated a cap counts as
- * `uncapped` tokens; with at_most, what only the model caps does, too. False when that is no amount.
- */
-static bool
-worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *worst_ucr)
-{
-    const struct route_candidate *last = NULL;
-
-    *worst_ucr = 0;
-    for (size_t i = 0; i < call->plan.candidate_count; i++) {
-        const struct route_candidate *candidate = &call->plan.candidates[i];
-        struct price_bounds bounds = {.images = call->ask.choice_count, .requests = 1};
-        int64_t cost_ucr;
-
-        if (last != NULL && last->channel_idx == candidate->channel_idx &&
-            last->model_idx == candidate->model_idx)
-            continue;
-        last = candidate;
-        bound_model(call, candidate->price.model, &bounds.input, &bounds.output);
-        if (at_most || bounds.output == UINT64_MAX)
-            bounds.output = MIN(bounds.output, uncapped);
-        bound_units(call, candidate->price.model, &bounds);
-        if (!price_worst(&candidate->price, &bounds, &cost_ucr))
-            return false;
-        *worst_ucr = MAX(*worst_ucr, cost_ucr);
-    }
-    return true;
-}
-
-/*
- * The worst case, before the first byte goes upstream: the dearest of the candidates. Where nobody
- * stated a cap of the output, or only the model did and the credit does not reach that far, the hold
- * is for the configured number of tokens and grows with the answer.
- */
-static enum hold_result
-take_hold(struct call *call, struct hold_ask *ask)
-{
-    struct worker *w = call->worker;
-    uint64_t modest = (uint64_t)w->limits->hold_output_tokens * call->ask.choice_count;
-    int64_t amount_ucr = 0, modest_ucr;
-    enum hold_result result;
-
-    if (call->endpoint != ENDPOINT_COUNT_TOKENS && !worst_cost(call, modest, false, &amount_ucr))
-        amount_ucr = ACCOUNT_UCR_MAX;
-    *ask = call_hold_ask(call, amount_ucr);
-    result = hold_take(&w->holds, ask, &call->slot);
-    if ((result != HOLD_NO_CREDIT && result != HOLD_NO_BUDGET) || call->ask.has_output_cap ||
-        !worst_cost(call, modest, true, &modest_ucr) || modest_ucr >= amount_ucr)
-        return result;
-    *ask = call_hold_ask(call, modest_ucr);
-    return hold_take(&w->holds, ask, &call->slot);
 }
 
 /* With a hold the call is bound to end in settle_call(). */
@@ -515,7 +367,7 @@ forward_begin(struct call *call)
             call_set_state(call, CALL_HOLD_WAIT);
         return;
     }
-    hold_error(result, &ask, &error);
+    take_error(result, &ask, &error);
     refuse(call, &error);
 }
 
@@ -587,7 +439,7 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
         refuse(call, &error);
         return;
     }
-    bound_tokens(call);
+    take_bounds(call);
     if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && endpoint != ENDPOINT_COUNT_TOKENS &&
         !idem_begin(call, &error)) {
         refuse(call, &error);

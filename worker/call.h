@@ -2,6 +2,7 @@
  * A call, from an authenticated request to its settled hold.
  *
  *     call.c     admission: body, limits, route, hold; the states; the end
+ *     take.c     the hold: how much, and taking it
  *     choose.c   what of routes.conf the call and its key ask for
  *     idem.c     what a request with an Idempotency-Key repeats
  *     settle.c   what it costs, and the record it leaves
@@ -44,9 +45,6 @@ void call_forget_request(struct call *call);
 void call_look_at_waiting(struct worker *w);
 /* Draining took too long: ends every stream with an error event. */
 void call_end_all(struct worker *w);
-
-/* A hold question for this call's chain. */
-struct hold_ask call_hold_ask(const struct call *call, int64_t amount_ucr);
 
 /* A hold could not be taken at the moment: sets the timer for another try. False after too many. */
 bool call_try_again(struct call *call) MUST_CHECK;
