@@ -415,8 +415,9 @@ struct conf_rate conf_rate_of(const struct conf_model *model, unsigned tier, uns
 
 /*
  * Appends everything price-relevant as one JSON object: models with currency, prices, tiers,
- * services and discounts, and the channels' multipliers, as integers of micro-units; in the order of names, so that the
- * order in the file does not matter. For the ledger to keep under price_version.
+ * services and discounts, and the channels' multipliers, as integers of micro-units; in the order
+ * of names, so that the order in the file does not matter. For the ledger to keep under
+ * price_version.
  */
 void conf_prices_json(const struct conf *conf, struct buf *out);
 

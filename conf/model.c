@@ -49,8 +49,7 @@ check_tier(struct load *load, const struct raw_section *section, const struct co
 /* ---- services and discounts ---------------------------------------------------------------- */
 
 static void
-check_change(struct load *load, const struct raw_section *section,
-             const struct conf_change *change)
+check_change(struct load *load, const struct raw_section *section, const struct conf_change *change)
 {
     for (int class = 0; class < CONF_CLASS_COUNT; class ++)
         if (change->rates.u_per_mtok[class] != CONF_PRICE_ABSENT)
@@ -87,8 +86,8 @@ hours_meet_with(const struct conf_discount *a, const struct conf_discount *b, in
     int64_t start_s[2], len_s[2], apart_s;
 
     for (unsigned i = 0; i < 2; i++) {
-        start_s[i] = (int64_t)both[i]->hours.from_min * 60 -
-                     zone_offset_s(&both[i]->zone, at_s * 1000000);
+        start_s[i] =
+            (int64_t)both[i]->hours.from_min * 60 - zone_offset_s(&both[i]->zone, at_s * 1000000);
         len_s[i] = ((int64_t)both[i]->hours.to_min - both[i]->hours.from_min) * 60;
         len_s[i] += len_s[i] <= 0 ? DAY_S : 0;
     }

@@ -1,12 +1,12 @@
 /*
- * Terms: the prices of a model as they stand for a call, after its context tier, the service tier it
- * was served by and the discount of the hour, each taken or not.
+ * Terms: the prices of a model as they stand for a call, after its context tier, the service tier
+ * it was served by and the discount of the hour, each taken or not.
  *
  * They lie over each other in that order. Where a layer states a price it hides what is below it,
- * factors too; where it states none, its factor multiplies the prices of tokens below it. So a price
- * is a stated one times at most two factors of six decimals, a whole number of 10^-18; and since all
- * of a model's terms are brought to whole numbers over one common denominator here, a call's price
- * is sums and products of integers with one division at the end.
+ * factors too; where it states none, its factor multiplies the prices of tokens below it. So a
+ * price is a stated one times at most two factors of six decimals, a whole number of 10^-18; and
+ * since all of a model's terms are brought to whole numbers over one common denominator here, a
+ * call's price is sums and products of integers with one division at the end.
  */
 #include "conf/build.h"
 
@@ -80,10 +80,10 @@ class_stated(const struct conf_model *model, unsigned tier, unsigned service, un
         stated |= model->tiers[tier - 1].stated;
     for (;;) {
         bool changed =
-            (service > 0 && model->services[service - 1].change.rates.u_per_mtok[class] !=
-                                CONF_PRICE_ABSENT) ||
-            (discount > 0 && model->discounts[discount - 1].change.rates.u_per_mtok[class] !=
-                                 CONF_PRICE_ABSENT);
+            (service > 0 &&
+             model->services[service - 1].change.rates.u_per_mtok[class] != CONF_PRICE_ABSENT) ||
+            (discount > 0 &&
+             model->discounts[discount - 1].change.rates.u_per_mtok[class] != CONF_PRICE_ABSENT);
 
         if (changed || (stated & CONF_CLASS_BIT(class)) || conf_kind_of(class) == class)
             return class;
@@ -162,8 +162,8 @@ terms_fill(const struct conf_model *model, unsigned tier, unsigned service, unsi
 bool
 terms_make(struct arena *arena, struct conf_model *model, const char **why)
 {
-    size_t count = (model->tier_count + 1) * (model->service_count + 1) *
-                   (model->discount_count + 1);
+    size_t count =
+        (model->tier_count + 1) * (model->service_count + 1) * (model->discount_count + 1);
     struct conf_terms *terms = arena_zalloc(arena, count * sizeof(*terms));
 
     *why = NULL;

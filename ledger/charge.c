@@ -115,8 +115,7 @@ charge_again(struct charge_book *book, const struct block_record *record, int64_
     *charge_ucr = 0;
     if (record->rec.basis == BASIS_HOLD)
         *charge_ucr = record->amount_ucr;
-    if (record->rec.basis == BASIS_HOLD || record->rec.basis == BASIS_NOTHING ||
-        is_nothing(record))
+    if (record->rec.basis == BASIS_HOLD || record->rec.basis == BASIS_NOTHING || is_nothing(record))
         return 0;
     rc = charge_price(book, record, &price);
     if (rc < 0)

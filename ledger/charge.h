@@ -25,8 +25,8 @@ struct charge_book {
 void charge_book_free(struct charge_book *book);
 
 /*
- * What the record was priced by; the counts as price_cost() takes them are charge_count(). -ENOENT when
- * there is no such table, or its model, channel, service or discount is not in it.
+ * What the record was priced by; the counts as price_cost() takes them are charge_count(). -ENOENT
+ * when there is no such table, or its model, channel, service or discount is not in it.
  */
 int charge_price(struct charge_book *book, const struct block_record *record,
                  struct price *out) MUST_CHECK;

@@ -1,4 +1,5 @@
-/* How a charge came about, for a receipt: exact decimals, and where it was rounded. On any thread. */
+/* How a charge came about, for a receipt: exact decimals, and where it was rounded. On any thread.
+ */
 #include "ledger/charge.h"
 #include "ledger/query.h"
 
@@ -26,8 +27,7 @@ write_decimal(struct jw *jw, const char *key, uint64_t number, unsigned decimals
     jw_key_str(jw, key, (struct str){text, len});
 }
 
-static const char *
-unit_of(enum conf_class class)
+static const char *unit_of(enum conf_class class)
 {
     switch (class) {
     case CONF_CHARACTERS: return "1M characters";

@@ -196,8 +196,7 @@ read_inclusive(struct js_value value, const struct str names[NAME_COUNT])
 }
 
 #define COMMON_NAMES                                                                               \
-    [NAME_TOTAL] = PICK_NAME("total_tokens"),                                                      \
-    [NAME_SERVER_TOOLS] = PICK_NAME("server_tool_use"),                                            \
+    [NAME_TOTAL] = PICK_NAME("total_tokens"), [NAME_SERVER_TOOLS] = PICK_NAME("server_tool_use"),  \
     [NAME_SEARCH_QUERIES] = PICK_NAME("num_search_queries"), [NAME_IMAGES] = PICK_NAME("images"),  \
     [NAME_SECONDS] = PICK_NAME("seconds"), [NAME_CHARACTERS] = PICK_NAME("characters")
 
@@ -359,8 +358,8 @@ usage_from_anthropic(struct js_value value)
     return usage_anthropic_sum(&whole);
 }
 
-/* Of the tool's actions only a search is one: opening a page that it found, or looking within it, is
- * not. */
+/* Of the tool's actions only a search is one: opening a page that it found, or looking within it,
+ * is not. */
 static bool
 is_search(struct js_value item)
 {

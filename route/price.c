@@ -249,8 +249,7 @@ price_line(const struct price *price, const struct price_count *count, enum conf
 }
 
 bool
-price_sum(const struct price *price, const struct price_count *count,
-          char text[PRICE_TEXT_LEN + 1])
+price_sum(const struct price *price, const struct price_count *count, char text[PRICE_TEXT_LEN + 1])
 {
     const struct conf_terms *terms = terms_of(price, count);
     unsigned __int128 sum;

@@ -357,7 +357,8 @@ hold_progress_of(struct hold_table *table, uint32_t slot, int64_t progress_ucr,
     record->tally_idx ^= 1;
 }
 
-/* Who dies before it has settled is charged the progress, by the tally of that: it is left alone. */
+/* Who dies before it has settled is charged the progress, by the tally of that: it is left alone.
+ */
 void
 hold_tally(struct hold_table *table, uint32_t slot, int64_t charge_ucr,
            const struct record_tally *tally)

@@ -55,9 +55,9 @@ enum record_reason {
 extern const char *const record_reason_name[];
 
 /*
- * What is counted, and priced each at its own rate. The classes do not overlap: reasoning, audio and
- * images are not within output, cached tokens not within input. The same order as enum conf_class,
- * which this room may not know; worker/settle.c compares them.
+ * What is counted, and priced each at its own rate. The classes do not overlap: reasoning, audio
+ * and images are not within output, cached tokens not within input. The same order as enum
+ * conf_class, which this room may not know; worker/settle.c compares them.
  */
 enum record_class {
     RECORD_INPUT = 0,
@@ -70,7 +70,7 @@ enum record_class {
     RECORD_REASONING,
     RECORD_AUDIO_OUTPUT,
     RECORD_IMAGE_OUTPUT,
-    RECORD_TOKEN_CLASS_COUNT, /* those before it are tokens */
+    RECORD_TOKEN_CLASS_COUNT,                 /* those before it are tokens */
     RECORD_IMAGES = RECORD_TOKEN_CLASS_COUNT, /* pictures made */
     RECORD_SECONDS,                           /* of sound */
     RECORD_CHARACTERS,                        /* of text to be spoken */
@@ -100,29 +100,30 @@ enum record_flag {
     RECORD_EXTENDED = 1u << 5,          /* the first slot of a call that has such */
     RECORD_INFLIGHT = 1u << 6,          /* counted in the key's inflight */
     RECORD_USAGE_ESTIMATED = 1u << 7,
-    RECORD_SWEPT = 1u << 8, /* set by the ledger: its worker died */
-    RECORD_MODEL_MISMATCH = 1u << 9,   /* the upstream reported another model */
-    RECORD_USAGE_ABSURD = 1u << 10,    /* more than can be, or does not add up: not believed */
-    RECORD_SIBLING = 1u << 11,         /* served by another model of the family */
-    RECORD_SERVICE_UNKNOWN = 1u << 12, /* a service tier that is not priced: at the standard price */
+    RECORD_SWEPT = 1u << 8,          /* set by the ledger: its worker died */
+    RECORD_MODEL_MISMATCH = 1u << 9, /* the upstream reported another model */
+    RECORD_USAGE_ABSURD = 1u << 10,  /* more than can be, or does not add up: not believed */
+    RECORD_SIBLING = 1u << 11,       /* served by another model of the family */
+    /* Served by a service tier that is not priced: at the standard price. */
+    RECORD_SERVICE_UNKNOWN = 1u << 12,
 };
 
 struct record_attempt {
-    uint16_t upstream; /* name id */
-    uint16_t status;   /* HTTP, 0 none */
-    uint16_t channel;  /* name id */
-    uint8_t reason;    /* enum record_reason */
+    uint16_t upstream;  /* name id */
+    uint16_t status;    /* HTTP, 0 none */
+    uint16_t channel;   /* name id */
+    uint8_t reason;     /* enum record_reason */
     uint8_t credential; /* number within the upstream */
-    uint32_t start_ms; /* after the call's start */
-    uint32_t took_ms;  /* to its failure, or to its first byte */
+    uint32_t start_ms;  /* after the call's start */
+    uint32_t took_ms;   /* to its failure, or to its first byte */
 };
 
 /*
- * Counts and the rates that they are priced at, and what came out: a slot's progress or charge can be
- * computed again from it. A record has two, used in turn. Before it raises the slot's progress the
- * worker writes the one that does not stand for the present progress, cost_ucr last; so that after a
- * death the one whose cost_ucr equals the slot's progress is whole, whenever it came. Progress 0
- * needs none. What is settled says by itself which one counts (record.tally_idx).
+ * Counts and the rates that they are priced at, and what came out: a slot's progress or charge can
+ * be computed again from it. A record has two, used in turn. Before it raises the slot's progress
+ * the worker writes the one that does not stand for the present progress, cost_ucr last; so that
+ * after a death the one whose cost_ucr equals the slot's progress is whole, whenever it came.
+ * Progress 0 needs none. What is settled says by itself which one counts (record.tally_idx).
  */
 struct record_tally {
     int64_t cost_ucr; /* of this slot alone: never falls from one tally to the next */
@@ -156,8 +157,8 @@ struct record {
      * auto, a suffix); the routing rule that decided. 0 none. */
     uint16_t asked, rule;
     uint16_t pad[2];
-    /* Over all slots of the call, for display. Until it is settled: what its input alone costs, which
-     * is kept with a hold that is made durable. */
+    /* Over all slots of the call, for display. Until it is settled: what its input alone costs,
+     * which is kept with a hold that is made durable. */
     int64_t total_charge_ucr;
     int64_t uncollected_ucr;
     /* What tries that failed may have cost the operator, at list price times one credit per unit of

@@ -18,24 +18,24 @@
 struct price_count
 settle_count(const struct usage *u)
 {
-    return (struct price_count){.n = {
-                                    [CONF_INPUT] = u->input - u->audio_input - u->image_input,
-                                    [CONF_CACHE_READ] = u->cache_read,
-                                    [CONF_CACHE_WRITE_5M] = u->cache_write_5m,
-                                    [CONF_CACHE_WRITE_1H] = u->cache_write_1h,
-                                    [CONF_AUDIO_INPUT] = u->audio_input,
-                                    [CONF_IMAGE_INPUT] = u->image_input,
-                                    [CONF_OUTPUT] = u->output - u->reasoning - u->audio_output -
-                                                    u->image_output,
-                                    [CONF_REASONING] = u->reasoning,
-                                    [CONF_AUDIO_OUTPUT] = u->audio_output,
-                                    [CONF_IMAGE_OUTPUT] = u->image_output,
-                                    [CONF_IMAGES] = u->images,
-                                    [CONF_SECONDS] = u->seconds,
-                                    [CONF_CHARACTERS] = u->characters,
-                                    [CONF_REQUESTS] = 1,
-                                    [CONF_SEARCHES] = u->searches,
-                                }};
+    return (struct price_count){
+        .n = {
+            [CONF_INPUT] = u->input - u->audio_input - u->image_input,
+            [CONF_CACHE_READ] = u->cache_read,
+            [CONF_CACHE_WRITE_5M] = u->cache_write_5m,
+            [CONF_CACHE_WRITE_1H] = u->cache_write_1h,
+            [CONF_AUDIO_INPUT] = u->audio_input,
+            [CONF_IMAGE_INPUT] = u->image_input,
+            [CONF_OUTPUT] = u->output - u->reasoning - u->audio_output - u->image_output,
+            [CONF_REASONING] = u->reasoning,
+            [CONF_AUDIO_OUTPUT] = u->audio_output,
+            [CONF_IMAGE_OUTPUT] = u->image_output,
+            [CONF_IMAGES] = u->images,
+            [CONF_SECONDS] = u->seconds,
+            [CONF_CHARACTERS] = u->characters,
+            [CONF_REQUESTS] = 1,
+            [CONF_SEARCHES] = u->searches,
+        }};
 }
 
 struct price_count

@@ -1,6 +1,7 @@
 /*
  * Prices against a model that counts in exact fractions: test/unit/price_model.py makes a file of
- * random prices and cases with what each must come to. Its seed is printed, and TEST_SEED repeats it.
+ * random prices and cases with what each must come to. Its seed is printed, and TEST_SEED repeats
+ * it.
  */
 #include <stdio.h>
 

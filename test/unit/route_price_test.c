@@ -80,12 +80,13 @@ test_by_hand(void **state)
 static void
 test_each_class(void **state)
 {
-    struct conf *conf = load(
-        "model \"m\" { input = 1 cache-read = 2 cache-write = 3 cache-write-1h = 4 audio-input = 5\n"
-        " image-input = 6 output = 7 reasoning = 8 audio-output = 9 image-output = 10\n"
-        " per-image = 0.04 per-second = 0.000100000001 per-million-characters = 15\n"
-        " per-request = 0.01 per-search = 0.025 }");
-    static const int64_t want[CONF_CLASS_COUNT] = {1, 2, 3, 4,  5,     6,   7,  8,
+    struct conf *conf =
+        load("model \"m\" { input = 1 cache-read = 2 cache-write = 3 cache-write-1h = 4 "
+             "audio-input = 5\n"
+             " image-input = 6 output = 7 reasoning = 8 audio-output = 9 image-output = 10\n"
+             " per-image = 0.04 per-second = 0.000100000001 per-million-characters = 15\n"
+             " per-request = 0.01 per-search = 0.025 }");
+    static const int64_t want[CONF_CLASS_COUNT] = {1, 2,  3,     4,   5,  6,     7,    8,
                                                    9, 10, 40000, 101, 15, 10000, 25000};
     char text[PRICE_TEXT_LEN + 1];
     struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
@@ -131,16 +132,16 @@ test_kinds(void **state)
 static void
 test_layers(void **state)
 {
-    struct conf *conf = load(
-        "model \"m\" { input = 4 output = 20 reasoning = 30 per-request = 0.5\n"
-        " tier \"t\" { above = 100 input = 8 }\n"
-        " service \"flex\" { factor = 0.5 }\n"
-        " service \"priority\" { factor = 1.5 output = 100 per-request = 1 }\n"
-        " discount \"night\" { from = 22:00 to = 06:00 factor = 0.25 }\n"
-        " discount \"noon\" { from = 12:00 to = 13:00 input = 1 } }");
+    struct conf *conf =
+        load("model \"m\" { input = 4 output = 20 reasoning = 30 per-request = 0.5\n"
+             " tier \"t\" { above = 100 input = 8 }\n"
+             " service \"flex\" { factor = 0.5 }\n"
+             " service \"priority\" { factor = 1.5 output = 100 per-request = 1 }\n"
+             " discount \"night\" { from = 22:00 to = 06:00 factor = 0.25 }\n"
+             " discount \"noon\" { from = 12:00 to = 13:00 input = 1 } }");
     struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
-    struct price_count one = COUNT([CONF_INPUT] = 100, [CONF_OUTPUT] = 10, [CONF_REASONING] = 1,
-                                   [CONF_REQUESTS] = 1);
+    struct price_count one =
+        COUNT([CONF_INPUT] = 100, [CONF_OUTPUT] = 10, [CONF_REASONING] = 1, [CONF_REQUESTS] = 1);
 
     (void)state;
     assert_int_equal(cost_at(&price, one), 400 + 200 + 30 + 500000);
@@ -172,8 +173,9 @@ test_hours(void **state)
     static const struct {
         int64_t at_s;
         int discount;
-    } cases[] = {{0, 1},     {1799, 1},  {1800, 2},           {59399, 2},
-                 {59400, 1}, {86399, 1}, {86400 + 59399, 2},  {1795000000 / 86400 * 86400 + 59400, 1}};
+    } cases[] = {
+        {0, 1},     {1799, 1},  {1800, 2},          {59399, 2},
+        {59400, 1}, {86399, 1}, {86400 + 59399, 2}, {1795000000 / 86400 * 86400 + 59400, 1}};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++)
@@ -191,9 +193,8 @@ test_tiers(void **state)
     /* The whole call, output too, by the tier; cached input counts as context. */
     assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 200000)), 600000);
     assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 200001)), 1200006);
-    assert_int_equal(
-        cost_of(conf, MICRO, COUNT([CONF_INPUT] = 100000, [CONF_CACHE_READ] = 100001)),
-        600000 + 60001);
+    assert_int_equal(cost_of(conf, MICRO, COUNT([CONF_INPUT] = 100000, [CONF_CACHE_READ] = 100001)),
+                     600000 + 60001);
     assert_int_equal(
         cost_of(conf, MICRO, COUNT([CONF_INPUT] = 100000, [CONF_AUDIO_INPUT] = 100001)), 1200006);
     assert_int_equal(cost_of(conf, MICRO,
@@ -247,8 +248,7 @@ test_worst(void **state)
     assert_int_equal(cost, 6000 + 150);
     assert_true(price_worst(&price, &(struct price_bounds){.input = 200000}, &cost));
     assert_int_equal(cost, 1200000);
-    assert_true(
-        price_worst(&price, &(struct price_bounds){.input = 200001, .output = 100}, &cost));
+    assert_true(price_worst(&price, &(struct price_bounds){.input = 200001, .output = 100}, &cost));
     assert_int_equal(cost, 2400012 + 2250);
     /* The next tier is cheaper: the dearest call stays below it, at 499999 tokens. */
     assert_true(
@@ -260,8 +260,8 @@ test_worst(void **state)
         &price, &(struct price_bounds){.input = 100, .images = 1, .requests = 1, .searches = 2},
         &cost));
     assert_int_equal(cost, 100 + 9000000);
-    assert_true(price_worst(&price, &(struct price_bounds){.input = 1000000, .output = 1000000},
-                            &cost));
+    assert_true(
+        price_worst(&price, &(struct price_bounds){.input = 1000000, .output = 1000000}, &cost));
     assert_int_equal(cost, 6000000);
     conf_free(&conf);
     conf_free(&units);
@@ -316,7 +316,8 @@ test_currency(void **state)
     assert_ptr_equal(price_of(&model, &channel).model, &model);
 }
 
-/* More tokens allowed never make the worst case cheaper, and every split into classes is within it. */
+/* More tokens allowed never make the worst case cheaper, and every split into classes is within it.
+ */
 static void
 test_random_worst(void **state)
 {
@@ -356,11 +357,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),    cmocka_unit_test(test_each_class),
-        cmocka_unit_test(test_kinds),      cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_hours),      cmocka_unit_test(test_tiers),
-        cmocka_unit_test(test_bounds),     cmocka_unit_test(test_worst),
-        cmocka_unit_test(test_output_for), cmocka_unit_test(test_currency),
+        cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_each_class),
+        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_hours),        cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_bounds),       cmocka_unit_test(test_worst),
+        cmocka_unit_test(test_output_for),   cmocka_unit_test(test_currency),
         cmocka_unit_test(test_random_worst),
     };
 

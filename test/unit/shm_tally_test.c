@@ -1,7 +1,8 @@
 /*
- * A worker is killed between any two stores of its progress and of what that was computed from: one of
- * both tallies is always that of the progress, and whole. The room's source is compiled into this
- * file with SHM_STEPS, so that at every such place the slot can be looked at as its sweeper would.
+ * A worker is killed between any two stores of its progress and of what that was computed from: one
+ * of both tallies is always that of the progress, and whole. The room's source is compiled into
+ * this file with SHM_STEPS, so that at every such place the slot can be looked at as its sweeper
+ * would.
  */
 #define SHM_STEPS
 #include "shm/hold.c"
