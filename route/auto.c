@@ -20,6 +20,7 @@
 #include "route/room.h"
 
 #define TIME_TOKENS 200u
+#define LOOKS_KEPT_MAX 128u /* models of an auto that are looked at once only */
 
 bool
 auto_has(const struct conf_auto *chooser, const struct conf_model *model)
@@ -187,36 +188,93 @@ nobody(struct contest *contest, enum route_out why)
         contest->result = result;
 }
 
-/* The first look finds the cheapest and the shortest, the second chooses and tells. */
+/* A model that was looked at. */
+struct looked {
+    struct contender contender; /* when out is ROUTE_IN */
+    enum route_out out;
+    unsigned missing;
+};
+
+/* What the first look, for the cheapest and the shortest, keeps for the second, which chooses. */
+struct looks {
+    size_t count;
+    size_t rest_idx; /* models from here on were not kept */
+    struct looked kept[LOOKS_KEPT_MAX];
+};
+
 static void
-contest_look(struct contest *contest, bool second)
+look(const struct contest *contest, size_t model_idx, struct looked *out)
+{
+    out->missing = 0;
+    out->contender.model_idx = model_idx;
+    out->out = contender_look(contest, model_idx, &out->contender, &out->missing);
+}
+
+static void
+measure(struct contest *contest, const struct looked *looked)
+{
+    const struct contender *contender = &looked->contender;
+
+    if (looked->out != ROUTE_IN)
+        return;
+    contest->cheapest = MIN(contest->cheapest, contender->price);
+    if (contender->time_us > 0 &&
+        (contest->shortest_us == 0 || contender->time_us < contest->shortest_us))
+        contest->shortest_us = contender->time_us;
+}
+
+static void
+look_at_all(struct contest *contest, struct looks *looks)
 {
     const struct conf *conf = contest->table->conf;
 
+    looks->count = 0;
+    looks->rest_idx = conf->model_count;
     for (size_t i = 0; i < conf->model_count; i++) {
-        struct route_event event = {.step = ROUTE_STEP_MODEL,
-                                    .rule_idx = CONF_NONE,
-                                    .model_idx = (int)i,
-                                    .channel_idx = CONF_NONE,
-                                    .upstream_idx = CONF_NONE};
-        struct contender contender;
+        struct looked other, *looked = &other;
 
         if (!auto_has(contest->chooser, &conf->models[i]))
             continue;
-        event.out = contender_look(contest, i, &contender, &event.missing);
-        if (event.out != ROUTE_IN) {
-            nobody(contest, event.out);
-        } else if (!second) {
-            contest->cheapest = MIN(contest->cheapest, contender.price);
-            if (contender.time_us > 0 && (contest->shortest_us == 0 ||
-                                          contender.time_us < contest->shortest_us))
-                contest->shortest_us = contender.time_us;
+        if (looks->count < LOOKS_KEPT_MAX)
+            looked = &looks->kept[looks->count++];
+        else
+            looks->rest_idx = MIN(looks->rest_idx, i);
+        look(contest, i, looked);
+        measure(contest, looked);
+    }
+}
+
+static void
+judge(struct contest *contest, const struct looked *looked)
+{
+    struct route_event event = {.step = ROUTE_STEP_MODEL,
+                                .out = looked->out,
+                                .missing = looked->missing,
+                                .rule_idx = CONF_NONE,
+                                .model_idx = (int)looked->contender.model_idx,
+                                .channel_idx = CONF_NONE,
+                                .upstream_idx = CONF_NONE};
+
+    if (looked->out == ROUTE_IN)
+        contend(contest, &looked->contender, score_of(contest, &looked->contender, &event));
+    else
+        nobody(contest, looked->out);
+    tell(contest->ask, &event);
+}
+
+static void
+judge_all(struct contest *contest, const struct looks *looks)
+{
+    const struct conf *conf = contest->table->conf;
+    struct looked looked;
+
+    for (size_t i = 0; i < looks->count; i++)
+        judge(contest, &looks->kept[i]);
+    for (size_t i = looks->rest_idx; i < conf->model_count; i++) {
+        if (!auto_has(contest->chooser, &conf->models[i]))
             continue;
-        } else {
-            contend(contest, &contender, score_of(contest, &contender, &event));
-        }
-        if (second)
-            tell(contest->ask, &event);
+        look(contest, i, &looked);
+        judge(contest, &looked);
     }
 }
 
@@ -267,9 +325,10 @@ auto_choose(const struct route_table *table, const struct route_ask *ask,
         .cheapest = UINT64_MAX,
         .result = ROUTE_MODEL_NOT_ALLOWED,
     };
+    struct looks looks;
 
-    contest_look(&contest, false);
-    contest_look(&contest, true);
+    look_at_all(&contest, &looks);
+    judge_all(&contest, &looks);
     stay(&contest);
     *model_idx = (uint16_t)contest.best.model_idx;
     return contest.result;
