@@ -89,16 +89,42 @@ batch_names(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail)
     return 0;
 }
 
+/* What records are ordered by, apart from them: a sort looks at each many times. */
+struct order_key {
+    int64_t start_us;
+    uint32_t tenant_id;
+    uint32_t idx; /* in the batch */
+};
+
 static int
-record_cmp(const void *a, const void *b)
+order_key_cmp(const void *a, const void *b)
 {
-    const struct block_record *x = *(const struct block_record *const *)a;
-    const struct block_record *y = *(const struct block_record *const *)b;
+    const struct order_key *x = a, *y = b;
 
     if (x->tenant_id != y->tenant_id)
         return x->tenant_id < y->tenant_id ? -1 : 1;
-    if (x->rec.start_wall_us != y->rec.start_wall_us)
-        return x->rec.start_wall_us < y->rec.start_wall_us ? -1 : 1;
+    if (x->start_us != y->start_us)
+        return x->start_us < y->start_us ? -1 : 1;
+    return x->idx < y->idx ? -1 : 1;
+}
+
+/* By tenant, then by start. */
+static int
+records_order(const struct ledger *ledger, const struct block_record **records, uint32_t count)
+{
+    struct order_key *keys = malloc(count * sizeof(*keys));
+
+    if (keys == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct block_record *r = &ledger->batch[i].record;
+
+        keys[i] = (struct order_key){r->rec.start_wall_us, r->tenant_id, i};
+    }
+    qsort(keys, count, sizeof(*keys), order_key_cmp);
+    for (uint32_t i = 0; i < count; i++)
+        records[i] = &ledger->batch[keys[i].idx].record;
+    free(keys);
     return 0;
 }
 
@@ -222,6 +248,8 @@ static int
 batch_open_holds(struct ledger *ledger, struct db_txn *txn,
                  const struct block_record *const *records, uint32_t count)
 {
+    if (db_is_empty(txn, DB_OPEN_HOLD)) /* as it is in all modes but reserve */
+        return 0;
     for (uint32_t i = 0; i < count; i++) {
         struct slot_ref ref = {records[i]->table_idx, records[i]->slot, records[i]->generation};
         struct db_key key = ledger_open_hold_key(ledger, &ref);
@@ -393,10 +421,9 @@ ledger_commit(struct ledger *ledger)
     if (records == NULL)
         return -ENOMEM;
     refused = records + count;
-    for (uint32_t i = 0; i < count; i++)
-        records[i] = &ledger->batch[i].record;
-    qsort(records, count, sizeof(*records), record_cmp);
-    rc = batch_write(ledger, &tail, records, &count, refused, &refused_count);
+    rc = records_order(ledger, records, count);
+    if (rc == 0)
+        rc = batch_write(ledger, &tail, records, &count, refused, &refused_count);
     if (rc == 0) {
         ledger->tail = tail;
         rc = ledger_point(ledger, POINT_COMMITTED);

@@ -64,10 +64,10 @@ is_journalled(const struct ledger *ledger, const struct slot_ref *ref)
 
 /* Metadata that is off is put right, not set aside: no money hangs on it. */
 static void
-record_mend(struct ledger *ledger, struct block_record *r)
+record_mend(const struct ledger *ledger, struct block_record *r)
 {
     struct record *rec = &r->rec;
-    int64_t now_us = ledger_wall_us(ledger);
+    int64_t now_us = ledger->collect_wall_us;
 
     rec->tenant_id = r->tenant_id;
     if (rec->start_wall_us < START_US_MIN || rec->start_wall_us > now_us + CALL_US_MAX)
@@ -215,6 +215,7 @@ ledger_collect(struct ledger *ledger, bool scan)
 {
     uint32_t slot;
 
+    ledger->collect_wall_us = ledger_wall_us(ledger);
     for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++) {
         struct hold_view *view = &ledger->view[t];
 
@@ -236,6 +237,7 @@ ledger_batch_add(struct ledger *ledger, const struct batch_item *item)
     ASSERT(item->record.charge_ucr >= 0 && item->record.charge_ucr <= item->record.amount_ucr);
     if (ledger->batch_count == LEDGER_BATCH_MAX)
         return -ENOSPC;
+    ledger->collect_wall_us = ledger_wall_us(ledger);
     ledger->batch[ledger->batch_count] = *item;
     record_mend(ledger, &ledger->batch[ledger->batch_count++].record);
     return 0;

@@ -114,6 +114,7 @@ struct ledger {
 
     struct batch_item *batch; /* LEDGER_BATCH_MAX */
     uint32_t batch_count;
+    int64_t collect_wall_us; /* when the batch was collected: what is later is wrong */
     struct slot_ref *announce; /* LEDGER_BATCH_MAX; holds to make durable (LEDGER_RESERVE) */
     uint32_t announce_count;
 

@@ -122,6 +122,7 @@ int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
                    uint64_t *block) MUST_CHECK; /* -ENOENT */
 /* The greatest pair below that one. -ENOENT when there is none. */
 int db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
+bool db_is_empty(struct db_txn *txn, enum db_table table); /* false when that cannot be told */
 /* The last entry of a table. -ENOENT when it is empty. */
 int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
 

@@ -209,6 +209,14 @@ db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block)
     return db_rc(rc);
 }
 
+bool
+db_is_empty(struct db_txn *txn, enum db_table table)
+{
+    MDB_stat stat;
+
+    return mdb_stat(txn->mdb, txn->db->dbi[table], &stat) == 0 && stat.ms_entries == 0;
+}
+
 int
 db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value)
 {
