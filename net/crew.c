@@ -21,7 +21,10 @@
 
 /* Virtual; a handshake takes some tens of KiB, sanitizers and a CA file's reading more. */
 #define STACK_BYTES ((size_t)1 << 20)
+#define SEATS_MAX (CREW_THREADS_MAX + 1)
 #define SLICE_NS 20000000u /* the kernel's own are 0.7 to 3 ms */
+
+static void crew_on_late(struct wheel_timer *timer);
 
 enum seat_state { SEAT_FREE = 0, SEAT_GIVEN, SEAT_DONE };
 
@@ -29,16 +32,20 @@ struct seat {
     pthread_t thread;
     sem_t given;
     atomic_int state;
+    bool late; /* only for jobs that waited late_ms */
+    int nice_add;
     struct crew_job *job; /* GIVEN, and NULL: the thread ends */
     struct crew *crew;
 };
 
 struct crew {
     struct net_watch watch; /* referenced by the loop while there is a job */
+    struct net *net;
     struct list line;
+    struct wheel_timer late; /* set while the late seat is free and jobs wait */
+    unsigned late_ms;
     unsigned busy_count;
     unsigned seat_count;
-    int nice_add;
     int done_fd;
     struct seat seats[];
 };
@@ -80,7 +87,7 @@ seat_main(void *arg)
     struct seat *seat = arg;
     const uint64_t one = 1;
 
-    thread_give_way(seat->crew->nice_add);
+    thread_give_way(seat->nice_add);
     for (;;) {
         while (sem_wait(&seat->given) != 0)
             ASSERT(errno == EINTR);
@@ -95,13 +102,16 @@ seat_main(void *arg)
 }
 
 static bool
-seat_start(struct crew *crew, struct seat *seat)
+seat_start(struct crew *crew, int nice_add, bool late)
 {
+    struct seat *seat = &crew->seats[crew->seat_count];
     pthread_attr_t attr;
     sigset_t all, before;
     int rc;
 
     seat->crew = crew;
+    seat->nice_add = nice_add;
+    seat->late = late;
     atomic_init(&seat->state, SEAT_FREE);
     if (sem_init(&seat->given, 0, 0) != 0)
         return false;
@@ -117,9 +127,12 @@ seat_start(struct crew *crew, struct seat *seat)
     rc = pthread_create(&seat->thread, &attr, seat_main, seat);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
-    if (rc != 0)
+    if (rc != 0) {
         (void)sem_destroy(&seat->given);
-    return rc == 0;
+        return false;
+    }
+    crew->seat_count++;
+    return true;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -132,28 +145,51 @@ seat_give(struct seat *seat, struct crew_job *job)
     (void)sem_post(&seat->given);
 }
 
+static bool
+seat_is_free(const struct seat *seat)
+{
+    return atomic_load_explicit(&seat->state, memory_order_relaxed) == SEAT_FREE;
+}
+
 /* The line moves up: jobs to free seats. */
 static void
 crew_seat_next(struct crew *crew)
 {
+    uint64_t now_ms = net_now_ms(crew->net);
+    uint64_t late_at_ms = 0;
+
     for (unsigned i = 0; i < crew->seat_count && !list_empty(&crew->line); i++) {
         struct seat *seat = &crew->seats[i];
         struct crew_job *job = LIST_FIRST(&crew->line, struct crew_job, node);
 
-        if (atomic_load_explicit(&seat->state, memory_order_relaxed) != SEAT_FREE)
+        if (!seat_is_free(seat))
             continue;
+        if (seat->late && now_ms < job->since_ms + crew->late_ms) {
+            late_at_ms = job->since_ms + crew->late_ms;
+            continue;
+        }
         list_remove(&job->node);
         if (crew->busy_count++ == 0)
             uv_ref((uv_handle_t *)&crew->watch.poll);
         seat_give(seat, job);
     }
+    if (late_at_ms != 0)
+        wheel_set(&crew->net->wheel, &crew->late, late_at_ms - now_ms, crew_on_late);
+    else
+        wheel_cancel(&crew->net->wheel, &crew->late);
+}
+
+static void
+crew_on_late(struct wheel_timer *timer)
+{
+    crew_seat_next(CONTAINER_OF(timer, struct crew, late));
 }
 
 static void
 crew_on_done(struct net_watch *watch)
 {
     struct crew *crew = CONTAINER_OF(watch, struct crew, watch);
-    struct crew_job *done[CREW_THREADS_MAX];
+    struct crew_job *done[SEATS_MAX];
     unsigned count = 0;
 
     for (unsigned i = 0; i < crew->seat_count; i++) {
@@ -175,40 +211,46 @@ crew_on_done(struct net_watch *watch)
 void
 crew_add(struct crew *crew, struct crew_job *job)
 {
+    job->since_ms = net_now_ms(crew->net);
     list_push_back(&crew->line, &job->node);
     crew_seat_next(crew);
 }
 
 bool
-crew_withdraw(struct crew_job *job)
+crew_withdraw(struct crew *crew, struct crew_job *job)
 {
     if (list_empty(&job->node))
         return false;
     list_remove(&job->node);
+    if (list_empty(&crew->line))
+        wheel_cancel(&crew->net->wheel, &crew->late);
     return true;
 }
 
 /* ---- the beginning and the end ------------------------------------------------------------ */
 
 struct crew *
-crew_new(struct net *net, unsigned thread_count, int nice_add)
+crew_new(struct net *net, const struct crew_options *options)
 {
     struct crew *crew;
 
-    ASSERT(thread_count > 0 && thread_count <= CREW_THREADS_MAX);
-    crew = calloc(1, sizeof(*crew) + thread_count * sizeof(crew->seats[0]));
+    ASSERT(options->threads > 0 && options->threads <= CREW_THREADS_MAX);
+    crew = calloc(1, sizeof(*crew) + SEATS_MAX * sizeof(crew->seats[0]));
     if (crew == NULL)
         return NULL;
+    crew->net = net;
+    crew->late_ms = options->late_ms;
     list_init(&crew->line);
-    crew->nice_add = nice_add;
     crew->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (crew->done_fd < 0)
         goto free_crew;
-    while (crew->seat_count < thread_count && seat_start(crew, &crew->seats[crew->seat_count]))
-        crew->seat_count++;
     /* Fewer than wanted will do. */
+    while (crew->seat_count < options->threads && seat_start(crew, options->nice_add, false))
+        continue;
     if (crew->seat_count == 0)
         goto free_crew;
+    if (options->late_ms != 0)
+        (void)seat_start(crew, options->late_nice_add, true);
     if (net_watch_eventfd(net, &crew->watch, crew->done_fd, crew_on_done) < 0)
         goto free_crew;
     uv_unref((uv_handle_t *)&crew->watch.poll);

@@ -24,15 +24,24 @@ struct crew_job {
     struct list node;                   /* in the line, while it waits */
     void (*work)(struct crew_job *job); /* on a thread; the loop does not touch it meanwhile */
     void (*done)(struct crew_job *job); /* on the loop, afterwards; may add jobs */
+    uint64_t since_ms;                  /* added; the crew's own */
 };
 
-/* With that many threads, 1 to CREW_THREADS_MAX, each with a nice value of nice_add above the
- * loop's. NULL: no memory, or no thread could be had. */
-struct crew *crew_new(struct net *net, unsigned thread_count, int nice_add);
+struct crew_options {
+    unsigned threads; /* 1 to CREW_THREADS_MAX */
+    int nice_add;     /* nice value above the loop's */
+    /* One thread more, for jobs that waited that long: a loop that takes a whole core leaves
+     * little to the others. 0: none. */
+    unsigned late_ms;
+    int late_nice_add;
+};
+
+/* NULL: no memory, or no thread could be had. */
+struct crew *crew_new(struct net *net, const struct crew_options *options);
 /* Begins now or when a thread is free, in the order of adding. The loop runs until it is done. */
 void crew_add(struct crew *crew, struct crew_job *job);
 /* Takes a job out of the line: work and done do not come. False when it is not in the line. */
-bool crew_withdraw(struct crew_job *job);
+bool crew_withdraw(struct crew *crew, struct crew_job *job);
 /* Jobs must be done. Lets go of the loop, which has to run once more before crew_free(). */
 void crew_end(struct crew *crew);
 void crew_free(struct crew *crew);

@@ -91,7 +91,7 @@ end(struct crew *crew)
 static void
 one_thread_keeps_the_order(void **state)
 {
-    struct crew *crew = crew_new(&net, 1, 0);
+    struct crew *crew = crew_new(&net, &(struct crew_options){.threads = 1});
     struct probe probes[100];
 
     (void)state;
@@ -113,7 +113,7 @@ one_thread_keeps_the_order(void **state)
 static void
 done_may_add(void **state)
 {
-    struct crew *crew = crew_new(&net, 2, 0);
+    struct crew *crew = crew_new(&net, &(struct crew_options){.threads = 2});
     struct probe probes[50];
 
     (void)state;
@@ -134,7 +134,7 @@ done_may_add(void **state)
 static void
 only_who_waits_can_leave(void **state)
 {
-    struct crew *crew = crew_new(&net, 2, 0);
+    struct crew *crew = crew_new(&net, &(struct crew_options){.threads = 2});
     struct probe probes[4];
     sem_t gate;
 
@@ -145,10 +145,10 @@ only_who_waits_can_leave(void **state)
         probes[i].wait = i < 2 ? &gate : NULL;
         crew_add(crew, &probes[i].job);
     }
-    assert_false(crew_withdraw(&probes[0].job));
-    assert_false(crew_withdraw(&probes[1].job));
-    assert_true(crew_withdraw(&probes[2].job));
-    assert_false(crew_withdraw(&probes[2].job));
+    assert_false(crew_withdraw(crew, &probes[0].job));
+    assert_false(crew_withdraw(crew, &probes[1].job));
+    assert_true(crew_withdraw(crew, &probes[2].job));
+    assert_false(crew_withdraw(crew, &probes[2].job));
     (void)sem_post(&gate);
     (void)sem_post(&gate);
     net_run(&net);
@@ -166,7 +166,7 @@ static void
 threads_give_way_and_take_no_signals(void **state)
 {
     int nice_own = getpriority(PRIO_PROCESS, 0);
-    struct crew *crew = crew_new(&net, 1, 10);
+    struct crew *crew = crew_new(&net, &(struct crew_options){.threads = 1, .nice_add = 10});
     struct probe probe;
 
     (void)state;
@@ -182,10 +182,51 @@ threads_give_way_and_take_no_signals(void **state)
     end(crew);
 }
 
+/* One thread is held up; who waits long gets the thread for that, one at a time and not before. */
+static void
+late_jobs_get_a_thread(void **state)
+{
+    struct crew_options options = {
+        .threads = 1, .nice_add = 10, .late_ms = 100, .late_nice_add = 3};
+    int nice_own = getpriority(PRIO_PROCESS, 0);
+    struct crew *crew = crew_new(&net, &options);
+    struct probe probes[4];
+    sem_t gate;
+    uint64_t begin_ms = net_now_ms(&net);
+
+    (void)state;
+    assert_int_equal(sem_init(&gate, 0, 0), 0);
+    for (unsigned i = 0; i < COUNT_OF(probes); i++) {
+        probe_init(&probes[i], crew);
+        probes[i].wait = i == 0 ? &gate : NULL;
+        crew_add(crew, &probes[i].job);
+    }
+    while (probes[3].done == 0)
+        (void)uv_run(&net.loop, UV_RUN_ONCE);
+    assert_true(net_now_ms(&net) - begin_ms >= options.late_ms);
+    assert_int_equal(probes[0].done, 0);
+    for (unsigned i = 1; i < COUNT_OF(probes); i++) {
+        assert_int_equal(probes[i].order, i - 1);
+        assert_int_equal(probes[i].nice, MIN(nice_own + 3, 19));
+    }
+    /* Nobody waits any more: the next one waits its time again, and can still leave. */
+    list_init(&probes[1].job.node);
+    crew_add(crew, &probes[1].job);
+    (void)uv_run(&net.loop, UV_RUN_NOWAIT);
+    assert_true(crew_withdraw(crew, &probes[1].job));
+    (void)sem_post(&gate);
+    net_run(&net);
+    assert_int_equal(probes[0].done, 1);
+    assert_int_equal(probes[0].nice, MIN(nice_own + 10, 19));
+    assert_int_equal(probes[1].done, 1);
+    end(crew);
+    assert_int_equal(sem_destroy(&gate), 0);
+}
+
 static void
 never_used(void **state)
 {
-    struct crew *crew = crew_new(&net, CREW_THREADS_MAX, 0);
+    struct crew *crew = crew_new(&net, &(struct crew_options){.threads = CREW_THREADS_MAX});
 
     (void)state;
     assert_non_null(crew);
@@ -201,6 +242,7 @@ main(void)
         cmocka_unit_test_setup(done_may_add, setup),
         cmocka_unit_test_setup(only_who_waits_can_leave, setup),
         cmocka_unit_test_setup(threads_give_way_and_take_no_signals, setup),
+        cmocka_unit_test_setup(late_jobs_get_a_thread, setup),
         cmocka_unit_test_setup(never_used, setup),
     };
 
