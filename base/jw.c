@@ -223,6 +223,41 @@ jw_raw(struct jw *jw, struct str json)
 }
 
 void
+jw_quoted(struct jw *jw, struct str inner)
+{
+    before_value(jw);
+    buf_add_char(jw->buf, '"');
+    if (inner.len > 0)
+        buf_add_str(jw->buf, inner);
+    buf_add_char(jw->buf, '"');
+}
+
+void
+jw_js(struct jw *jw, struct js_value value)
+{
+    if (value.type == JS_STRING)
+        jw_quoted(jw, value.raw);
+    else if (value.type == JS_NONE)
+        jw_null(jw);
+    else
+        jw_raw(jw, value.raw);
+}
+
+void
+jw_key_js(struct jw *jw, const char *name, struct js_value value)
+{
+    jw_key(jw, name);
+    jw_js(jw, value);
+}
+
+void
+jw_key_quoted(struct jw *jw, const char *name, struct str inner)
+{
+    jw_key(jw, name);
+    jw_quoted(jw, inner);
+}
+
+void
 jw_key_str(struct jw *jw, const char *name, struct str s)
 {
     jw_key(jw, name);

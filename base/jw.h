@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/js.h"
 
 struct jw {
     struct buf *buf;
@@ -32,9 +33,14 @@ void jw_null(struct jw *jw);
 void jw_ucr(struct jw *jw, int64_t ucr);        /* as a string of credits: "12.5" */
 void jw_time(struct jw *jw, int64_t wall_us);   /* as an RFC 3339 string; 0 writes null */
 void jw_raw(struct jw *jw, struct str json);    /* a value already in JSON */
+void jw_js(struct jw *jw, struct js_value value); /* likewise; a string with its quotes. NONE: null */
+/* A string whose bytes between the quotes are JSON already: nothing is escaped. */
+void jw_quoted(struct jw *jw, struct str inner);
 
 /* Key and value in one. */
 void jw_key_str(struct jw *jw, const char *name, struct str s);
+void jw_key_js(struct jw *jw, const char *name, struct js_value value);
+void jw_key_quoted(struct jw *jw, const char *name, struct str inner);
 void jw_key_cstr(struct jw *jw, const char *name, const char *c_string);
 void jw_key_u64(struct jw *jw, const char *name, uint64_t n);
 void jw_key_i64(struct jw *jw, const char *name, int64_t n);

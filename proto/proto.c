@@ -44,6 +44,12 @@ static const struct endpoint_row rows[ENDPOINT_COUNT] = {
     [ENDPOINT_BALANCE] = {"GET", PATH("/v1/balance"), false, PROTO_OPENAI, {NULL, 0}},
     [ENDPOINT_HEALTHZ] = {"GET", PATH("/healthz"), false, PROTO_OPENAI, {NULL, 0}},
     [ENDPOINT_READYZ] = {"GET", PATH("/readyz"), false, PROTO_OPENAI, {NULL, 0}},
+    /* The paths of these are gemini_of()'s and proto_gemini_path()'s. */
+    [ENDPOINT_GENERATE] = {"POST", PATH(""), false, PROTO_GEMINI, PATH("/v1beta/models/")},
+    [ENDPOINT_GEMINI_COUNT] = {"POST", PATH(""), false, PROTO_GEMINI, PATH("/v1beta/models/")},
+    [ENDPOINT_GEMINI_EMBED] = {"POST", PATH(""), false, PROTO_GEMINI, PATH("/v1beta/models/")},
+    [ENDPOINT_GEMINI_MODELS] = {"GET", PATH("/v1beta/models"), false, PROTO_GEMINI, {NULL, 0}},
+    [ENDPOINT_GEMINI_MODEL] = {"GET", PATH("/v1beta/models/"), true, PROTO_GEMINI, {NULL, 0}},
 };
 
 const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
@@ -59,6 +65,11 @@ const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
     [ENDPOINT_BALANCE] = "balance",
     [ENDPOINT_HEALTHZ] = "healthz",
     [ENDPOINT_READYZ] = "readyz",
+    [ENDPOINT_GENERATE] = "generate",
+    [ENDPOINT_GEMINI_COUNT] = "gemini_count",
+    [ENDPOINT_GEMINI_EMBED] = "gemini_embed",
+    [ENDPOINT_GEMINI_MODELS] = "gemini_models",
+    [ENDPOINT_GEMINI_MODEL] = "gemini_model",
 };
 
 bool
@@ -85,9 +96,104 @@ proto_of(enum proto_endpoint endpoint)
     return rows[endpoint].protocol;
 }
 
+/* ---- Gemini's paths: /v1beta/models/MODEL:ACTION ---- */
+
+struct action_row {
+    struct str name;
+    enum proto_endpoint endpoint;
+};
+static const struct action_row actions[] = {
+    {PATH("generateContent"), ENDPOINT_GENERATE},
+    {PATH("streamGenerateContent"), ENDPOINT_GENERATE},
+    {PATH("countTokens"), ENDPOINT_GEMINI_COUNT},
+    {PATH("embedContent"), ENDPOINT_GEMINI_EMBED},
+    {PATH("batchEmbedContents"), ENDPOINT_GEMINI_EMBED},
+};
+
+static bool
+cut_prefix(struct str *path, struct str prefix)
+{
+    if (!str_starts_with(*path, prefix))
+        return false;
+    *path = (struct str){path->ptr + prefix.len, path->len - prefix.len};
+    return true;
+}
+
+/* Any version's; what has no action behind a colon is OpenAI's under /v1. The colon comes encoded from
+ * some. */
+static bool
+gemini_of(struct str path, struct proto_what *out)
+{
+    size_t colon, behind;
+
+    if (!cut_prefix(&path, STR("/v1beta/")) && !cut_prefix(&path, STR("/v1alpha/")) &&
+        !cut_prefix(&path, STR("/v1/")))
+        return false;
+    if (!cut_prefix(&path, STR("models/")) && !cut_prefix(&path, STR("tunedModels/")))
+        return false;
+    for (colon = path.len; colon > 0; colon--)
+        if (path.ptr[colon - 1] == ':' ||
+            (path.len - colon >= 2 &&
+             str_eq_nocase((struct str){path.ptr + colon - 1, 3}, STR("%3a"))))
+            break;
+    if (colon < 2)
+        return false;
+    behind = path.ptr[colon - 1] == ':' ? colon : colon + 2;
+    out->id = (struct str){path.ptr, colon - 1};
+    out->action = (struct str){path.ptr + behind, path.len - behind};
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
+        if (str_eq(out->action, actions[i].name)) {
+            out->endpoint = actions[i].endpoint;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+proto_gemini_streams(struct str action)
+{
+    return str_eq(action, STR("streamGenerateContent"));
+}
+
+struct str
+proto_gemini_path(enum proto_endpoint endpoint, struct str model, bool stream, char *out,
+                  size_t out_cap)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    const struct str prefix = rows[endpoint].upstream_path;
+    struct str action = STR("batchEmbedContents");
+    size_t len = prefix.len;
+
+    if (endpoint == ENDPOINT_GENERATE)
+        action = stream ? STR("streamGenerateContent?alt=sse") : STR("generateContent");
+    else if (endpoint == ENDPOINT_GEMINI_COUNT)
+        action = STR("countTokens");
+    if (out_cap < prefix.len + 3 * model.len + 1 + action.len)
+        return STR_NONE;
+    memcpy(out, prefix.ptr, prefix.len);
+    for (size_t i = 0; i < model.len; i++) {
+        uint8_t c = (uint8_t)model.ptr[i];
+
+        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+            strchr("-._~", c) != NULL) {
+            out[len++] = (char)c;
+            continue;
+        }
+        out[len++] = '%';
+        out[len++] = hex[c >> 4];
+        out[len++] = hex[c & 15];
+    }
+    out[len++] = ':';
+    memcpy(out + len, action.ptr, action.len);
+    return (struct str){out, len + action.len};
+}
+
 static bool
 row_matches(const struct endpoint_row *row, struct str path)
 {
+    if (row->path.len == 0)
+        return false;
     if (!row->takes_id)
         return str_eq(path, row->path);
     return path.len > row->path.len && str_starts_with(path, row->path);
@@ -96,6 +202,11 @@ row_matches(const struct endpoint_row *row, struct str path)
 enum proto_found
 proto_endpoint_of(struct str method, struct str path, struct proto_what *out)
 {
+    *out = (struct proto_what){.allow = ""};
+    if (gemini_of(path, out)) {
+        out->allow = "POST";
+        return str_eq(method, STR("POST")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
+    }
     *out = (struct proto_what){.allow = ""};
     for (unsigned i = 0; i < ENDPOINT_COUNT; i++) {
         const struct endpoint_row *row = &rows[i];

@@ -29,8 +29,9 @@ enum proto_protocol {
 extern const char *const proto_protocol_name[PROTO_PROTOCOL_COUNT];
 bool MUST_CHECK proto_protocol_from(struct str name, enum proto_protocol *out);
 
-/* What a client asks for. The first six are calls: they go to an upstream and are paid for
- * (count_tokens costs nothing). The rest the gateway answers itself. */
+/* What a client asks for: calls, which go to an upstream and are paid for (proto_is_call(); counting
+ * tokens costs nothing), and what the gateway answers itself. The numbers stand in records: new ones
+ * come at the end. */
 enum proto_endpoint {
     ENDPOINT_CHAT = 0,
     ENDPOINT_COMPLETIONS,
@@ -44,6 +45,11 @@ enum proto_endpoint {
     ENDPOINT_BALANCE,
     ENDPOINT_HEALTHZ,
     ENDPOINT_READYZ,
+    ENDPOINT_GENERATE,     /* Gemini's generateContent and streamGenerateContent */
+    ENDPOINT_GEMINI_COUNT, /* Gemini's countTokens */
+    ENDPOINT_GEMINI_EMBED, /* Gemini's embedContent and batchEmbedContents */
+    ENDPOINT_GEMINI_MODELS,
+    ENDPOINT_GEMINI_MODEL,
     ENDPOINT_COUNT
 };
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
@@ -63,7 +69,10 @@ enum proto_found {
 struct proto_what {
     enum proto_endpoint endpoint; /* set for FOUND and METHOD_NOT_ALLOWED */
     const char *allow;            /* "GET" or "POST" */
-    struct str id; /* of /v1/models/{id} and /v1/receipts/{id}: still percent-encoded */
+    /* Of /v1/models/{id}, /v1/receipts/{id}, and the model in a path of Gemini's: still
+     * percent-encoded. */
+    struct str id;
+    struct str action; /* Gemini: what stands behind the model's colon */
 };
 
 /*
@@ -72,6 +81,13 @@ struct proto_what {
  * slash are all NOT_FOUND. HEAD is not allowed anywhere.
  */
 enum proto_found proto_endpoint_of(struct str method, struct str path, struct proto_what *out);
+
+/* Of an action of Gemini's, is its answer a stream? */
+bool proto_gemini_streams(struct str action);
+/* Path and query by which a Gemini upstream takes a call: "/v1beta/models/MODEL:ACTION", with
+ * "alt=sse" where it streams. The model is escaped. STR_NONE: out is too small. */
+struct str proto_gemini_path(enum proto_endpoint endpoint, struct str model, bool stream, char *out,
+                             size_t out_cap);
 
 /* The shape in which errors for this path are written, for unknown paths too: Anthropic's under
  * /v1/messages, Gemini's under /v1beta, else OpenAI's. */

@@ -238,6 +238,11 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
     case ENDPOINT_COUNT_TOKENS:
     case ENDPOINT_HEALTHZ:
     case ENDPOINT_READYZ:
+    case ENDPOINT_GENERATE:
+    case ENDPOINT_GEMINI_COUNT:
+    case ENDPOINT_GEMINI_EMBED:
+    case ENDPOINT_GEMINI_MODELS:
+    case ENDPOINT_GEMINI_MODEL:
     case ENDPOINT_COUNT:
         break;
     }

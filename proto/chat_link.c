@@ -1,0 +1,191 @@
+/*
+ * What holds of every conversation, whatever protocol it came by: results of tools answer calls, each
+ * call is answered before somebody else speaks, and there is something to answer at all.
+ *
+ * Between an assistant's message with calls and the next one that is neither a result nor of the
+ * system, all of its calls must be answered, in any order. The last message may have calls that are
+ * not answered only where it is the last of all. Results name their call by its id; where a protocol
+ * has no ids (Gemini) they are paired by name and order, and the calls get ids that are made of their
+ * place in the conversation, which stays the same in every later request.
+ */
+#include "proto/chat.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+/* The turn whose calls may be answered now. */
+struct turn {
+    struct chat_message *message; /* NULL: none */
+};
+
+static bool
+same_string(struct chat_request *r, struct js_value a, struct js_value b)
+{
+    if (a.type != JS_STRING || b.type != JS_STRING)
+        return false;
+    if (!a.escaped && !b.escaped)
+        return str_eq(a.raw, b.raw);
+    return str_eq(chat_text(r->arena, a), chat_text(r->arena, b));
+}
+
+static struct chat_part *
+call_for(struct chat_request *r, const struct turn *turn, const struct chat_part *result)
+{
+    for (struct chat_part *p = turn->message ? turn->message->parts : NULL; p != NULL; p = p->next) {
+        if (p->kind != CHAT_PART_CALL || p->result != NULL)
+            continue;
+        if (result->id.type == JS_STRING ? same_string(r, p->id, result->id)
+                                         : same_string(r, p->tool_name, result->tool_name))
+            return p;
+    }
+    return NULL;
+}
+
+static bool
+link_result(struct chat_request *r, const struct turn *turn, struct chat_part *result,
+            struct proto_error *error)
+{
+    struct chat_part *call = call_for(r, turn, result);
+
+    if (call == NULL && result->id.type == JS_STRING)
+        return chat_refuse(r, result->at, error,
+                           "this result of a tool answers no call of the turn before it");
+    if (call == NULL)
+        return chat_refuse(r, result->at, error, "no call of the turn before it has this name");
+    result->call = call;
+    result->id = call->id;
+    result->tool_name = call->tool_name;
+    result->space = call->space;
+    result->tool = call->tool;
+    call->result = result;
+    return true;
+}
+
+static bool
+turn_over(struct chat_request *r, struct turn *turn, struct proto_error *error)
+{
+    for (struct chat_part *p = turn->message ? turn->message->parts : NULL; p != NULL; p = p->next)
+        if (p->kind == CHAT_PART_CALL && p->result == NULL)
+            return chat_refuse(r, p->at, error, "the result of this call of a tool is missing");
+    turn->message = NULL;
+    return true;
+}
+
+/* Calls without an id get one; two of a turn must not have the same. */
+static bool
+name_calls(struct chat_request *r, struct chat_message *message, unsigned message_number,
+           struct proto_error *error)
+{
+    unsigned number = 0;
+
+    for (struct chat_part *p = message->parts; p != NULL; p = p->next) {
+        char text[40];
+
+        if (p->kind != CHAT_PART_CALL)
+            continue;
+        for (struct chat_part *other = message->parts; other != p; other = other->next)
+            if (other->kind == CHAT_PART_CALL && same_string(r, other->id, p->id))
+                return chat_refuse(r, p->at, error, "another call has the same id");
+        if (p->id.type != JS_STRING) {
+            snprintf(text, sizeof text, "call_%u_%u", message_number, number);
+            p->id = chat_string(r->arena, str_from(text));
+            if (p->id.type != JS_STRING)
+                return chat_no_room(error);
+        }
+        number++;
+    }
+    return true;
+}
+
+static bool
+has_calls(const struct chat_message *message)
+{
+    for (const struct chat_part *p = message->parts; p != NULL; p = p->next)
+        if (p->kind == CHAT_PART_CALL)
+            return true;
+    return false;
+}
+
+static bool
+link_message(struct chat_request *r, struct turn *turn, struct chat_message *message,
+             unsigned number, struct proto_error *error)
+{
+    switch (message->role) {
+    case CHAT_SYSTEM:
+        return true;
+    case CHAT_TOOL:
+        for (struct chat_part *p = message->parts; p != NULL; p = p->next)
+            if (p->kind == CHAT_PART_RESULT && !link_result(r, turn, p, error))
+                return false;
+        return true;
+    case CHAT_ASSISTANT:
+        if (!turn_over(r, turn, error) || !name_calls(r, message, number, error))
+            return false;
+        if (has_calls(message))
+            turn->message = message;
+        return true;
+    case CHAT_USER:
+    case CHAT_ROLE_COUNT:
+        break;
+    }
+    return turn_over(r, turn, error);
+}
+
+/* What only its provider has is left out where the client has tools of its own. */
+static bool
+drop_hosted(struct chat_request *r, struct proto_error *error)
+{
+    struct chat_tool **at = &r->tools, *first = NULL;
+    bool others = false;
+
+    for (struct chat_tool *t = r->tools; t != NULL; t = t->next)
+        others |= t->kind != CHAT_TOOL_HOSTED;
+    while (*at != NULL) {
+        struct chat_tool *tool = *at;
+
+        if (tool->kind != CHAT_TOOL_HOSTED) {
+            at = &tool->next;
+            continue;
+        }
+        first = first ? first : tool;
+        chat_drop(&r->drops, STR("tools"));
+        *at = tool->next;
+    }
+    if (first != NULL && !others)
+        return chat_refuse(r, first->at, error,
+                           "this tool is its provider's own, and the model is served by another");
+    return true;
+}
+
+bool
+chat_link(struct chat_request *r, struct proto_error *error)
+{
+    struct turn turn = {NULL};
+    unsigned number = 0;
+    bool spoken = false;
+
+    for (struct chat_message *m = r->messages; m != NULL; m = m->next) {
+        if (!link_message(r, &turn, m, number++, error))
+            return false;
+        spoken |= m->role != CHAT_SYSTEM || !m->leading;
+    }
+    if (turn.message != NULL && turn.message->next != NULL) {
+        bool last = true;
+
+        for (struct chat_message *m = turn.message->next; m != NULL; m = m->next)
+            last &= m->role == CHAT_SYSTEM;
+        if (!last && !turn_over(r, &turn, error))
+            return false;
+    }
+    if (!spoken) {
+        const char *field = r->endpoint == ENDPOINT_RESPONSES ? "input"
+                            : proto_of(r->endpoint) == PROTO_GEMINI ? "contents"
+                                                                    : "messages";
+
+        error_set(error, ERROR_BAD_REQUEST, field, "invalid_value", "%s: must not be empty", field);
+        return false;
+    }
+    return drop_hosted(r, error);
+}

@@ -1,0 +1,90 @@
+/*
+ * What a protocol can do for translation (chat.h): read a request and write one, read the answer of an
+ * upstream and write one to a client. One row an endpoint; none knows another's.
+ *
+ * Of a decoder of answers: it is given events, or a whole answer, and calls on_delta for what they
+ * bring, in order, the first one CHAT_DELTA_START. It emits one FINISH a choice and one END. Bytes it
+ * makes itself (an object's text, an id) lie in reader->scratch, which the caller empties before each
+ * event. False: the upstream breaks its protocol.
+ *
+ * Of an encoder of answers: delta_write() appends to out what a client is to get for the delta:
+ * nothing, one event or several, whole ones. Calls come to it one after the other: CALL, ARGUMENTS,
+ * CALL_END, and nothing of another call of the choice in between. After END nothing more.
+ */
+#ifndef PROTO_CODEC_H
+#define PROTO_CODEC_H
+
+#include "proto/chat.h"
+#include "proto/sse.h"
+
+#define CODEC_CALLS_MAX 256 /* calls of tools in one answer */
+
+struct codec_reader {
+    enum proto_endpoint endpoint; /* the upstream's */
+    chat_delta_fn on_delta;
+    void *arg;
+    struct buf scratch;
+    bool started, finished, ended; /* START, some FINISH, END were emitted */
+    /* For the decoders' own use; zero at the start. */
+    uint32_t call_count;
+    uint32_t block;        /* what is open: number of a block, an item */
+    uint8_t block_kind;
+    bool text_seen, reasoning_seen, signature_seen;
+    uint64_t calls_seen[CODEC_CALLS_MAX / 64];
+    struct usage usage;
+    struct usage_anthropic usage_parts;
+};
+
+struct codec_writer {
+    const struct chat_frame *frame;
+    /* For the encoders' own use; zero at the start. */
+    struct buf items;      /* Responses: items that are done, as JSON */
+    struct buf open;       /* the text of what is open */
+    struct buf open2;      /* a second one */
+    uint64_t sequence;     /* events so far */
+    uint32_t block;        /* number of what is open, or comes next */
+    uint8_t block_kind;    /* what is open; 0: nothing */
+    uint8_t finish;        /* enum chat_finish */
+    bool started, finished, calls_seen;
+    uint32_t call_count;
+    struct usage usage;
+    char model[136];       /* JSON string content; "" unknown */
+    char call_id[136], call_name[136], call_space[136]; /* of the open call */
+    uint8_t call_tool;
+    char stop_sequence[256];
+    uint64_t roles_sent[2]; /* chat: a bit a choice */
+};
+
+struct codec {
+    /* r->document, arena and endpoint are set, all else is zero but choice_count 1. Does not link. */
+    bool (*request_read)(struct chat_request *r, struct proto_error *error);
+    /* Appends the body for an upstream of a linked request. drops holds the decoder's already. */
+    bool (*request_write)(struct chat_request *r, const struct chat_target *target,
+                          struct chat_drops *drops, struct buf *out, struct proto_error *error);
+    /* One event of a stream. */
+    bool (*event_read)(struct codec_reader *reader, const struct sse_event *event);
+    /* The stream is over, properly or without its mark: what is still owed, END last. */
+    void (*stream_end)(struct codec_reader *reader);
+    /* A whole answer. */
+    bool (*answer_read)(struct codec_reader *reader, struct js_value document);
+    void (*delta_write)(struct codec_writer *writer, const struct chat_delta *delta,
+                        struct buf *out);
+    void (*answer_write)(const struct chat_answer *answer, const struct chat_frame *frame,
+                         struct buf *out);
+};
+
+/* NULL: the endpoint is no conversation. The legacy completions have only what a client needs of it
+ * (no request_write, event_read, stream_end, answer_read). */
+const struct codec *codec_of(enum proto_endpoint endpoint);
+
+/* The endpoint by which an upstream of this protocol takes conversations. */
+enum proto_endpoint codec_endpoint(enum proto_protocol protocol);
+
+#define CODEC_TAG_CAP 32
+/* Tag of the signatures of a family's models behind a protocol: "tp1.m.0123456789abcdef.". */
+void codec_tag(enum proto_protocol protocol, struct str family, char out[CODEC_TAG_CAP]);
+
+/* For decoders: hands on a delta, with the bookkeeping of started, finished, ended. */
+void codec_emit(struct codec_reader *reader, const struct chat_delta *delta);
+
+#endif
