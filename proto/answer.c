@@ -77,6 +77,11 @@ content_name(enum proto_endpoint endpoint)
     case ENDPOINT_RESPONSES: return STR("output");
     case ENDPOINT_MESSAGES: return STR("content");
     case ENDPOINT_COUNT_TOKENS: return STR("input_tokens");
+    case ENDPOINT_GENERATE: return STR("candidates");
+    case ENDPOINT_GEMINI_COUNT: return STR("totalTokens");
+    case ENDPOINT_GEMINI_EMBED: return STR("embeddings");
+    case ENDPOINT_GEMINI_MODELS:
+    case ENDPOINT_GEMINI_MODEL:
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:
@@ -90,6 +95,22 @@ content_name(enum proto_endpoint endpoint)
 }
 
 /* Where the member of this name goes; NULL when it is none of ours. */
+static struct js_value *
+gemini_place_of(struct members *m, struct str content, struct str name)
+{
+    if (str_eq(name, content) || str_eq(name, STR("embedding")))
+        return &m->content;
+    if (str_eq(name, STR("modelVersion")))
+        return &m->model;
+    if (str_eq(name, STR("responseId")))
+        return &m->id;
+    if (str_eq(name, STR("usageMetadata")))
+        return &m->usage;
+    if (str_eq(name, STR("error")))
+        return &m->error;
+    return str_eq(name, STR("promptFeedback")) ? &m->end : NULL;
+}
+
 static struct js_value *
 place_of(struct members *m, struct str content, struct str name)
 {
@@ -112,12 +133,15 @@ place_of(struct members *m, struct str content, struct str name)
 
 /* The first of a name counts. */
 static void
-pick_member(struct members *m, struct str content, const struct js_value *key,
+pick_member(struct members *m, enum proto_endpoint endpoint, const struct js_value *key,
             const struct js_value *value)
 {
+    const struct str content = content_name(endpoint);
     char plain[6 * 16]; /* six bytes an escape, and no name of ours is longer than 16 */
     struct str name = key->escaped ? js_unescape(*key, plain, sizeof(plain)) : key->raw;
-    struct js_value *place = place_of(m, content, name);
+    struct js_value *place = proto_of(endpoint) == PROTO_GEMINI
+                                 ? gemini_place_of(m, content, name)
+                                 : place_of(m, content, name);
 
     if (place != NULL && place->type == JS_NONE)
         *place = *value;
@@ -138,16 +162,30 @@ usage_of(enum proto_endpoint endpoint, const struct members *m, struct js_value 
     case ENDPOINT_EMBEDDINGS: return usage_from_embeddings(m->usage);
     case ENDPOINT_RESPONSES: return with_searches(usage_from_responses(m->usage), m->content);
     case ENDPOINT_MESSAGES: return usage_from_anthropic(m->usage);
-    case ENDPOINT_COUNT_TOKENS: return usage_from_count_tokens(document);
+    case ENDPOINT_COUNT_TOKENS: return usage_from_count_tokens(document, STR("input_tokens"));
+    case ENDPOINT_GEMINI_COUNT: return usage_from_count_tokens(document, STR("totalTokens"));
+    case ENDPOINT_GENERATE:
+    case ENDPOINT_GEMINI_EMBED: return usage_from_gemini(m->usage);
     default: return usage_from_openai(marks_openai_usage(m->usage, m->content));
     }
+}
+
+static bool
+is_answer(enum proto_endpoint endpoint, const struct members *m)
+{
+    if (endpoint == ENDPOINT_COUNT_TOKENS || endpoint == ENDPOINT_GEMINI_COUNT)
+        return m->content.type == JS_NUMBER;
+    if (endpoint == ENDPOINT_GEMINI_EMBED && m->content.type == JS_OBJECT)
+        return true; /* of one text */
+    /* A prompt that was blocked has no candidates. */
+    return m->content.type == JS_ARRAY ||
+           (endpoint == ENDPOINT_GENERATE && m->end.type == JS_OBJECT && !is_set(m->error));
 }
 
 /* A response that failed is a response all the same: the client finds the error inside. */
 void
 answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
 {
-    struct str content = content_name(endpoint);
     struct js_value document, key, value;
     struct js_members all;
     struct js_error ignored;
@@ -158,10 +196,10 @@ answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
         return;
     memset(&m, 0, sizeof(m));
     for (size_t i = 0; i < all.count; i++)
-        pick_member(&m, content, &all.list[i].key, &all.list[i].value);
+        pick_member(&m, endpoint, &all.list[i].key, &all.list[i].value);
     while (js_next(&all.rest, &key, &value))
-        pick_member(&m, content, &key, &value);
-    if (m.content.type != (endpoint == ENDPOINT_COUNT_TOKENS ? JS_NUMBER : JS_ARRAY)) {
+        pick_member(&m, endpoint, &key, &value);
+    if (!is_answer(endpoint, &m)) {
         out->kind = is_set(m.error) ? ANSWER_ERROR : ANSWER_UNKNOWN;
         return;
     }
@@ -200,7 +238,12 @@ answer_content(const struct answer *answer)
         any = content_in_blocks(made);
         end = content_end(answer->end);
         break;
-    case ENDPOINT_EMBEDDINGS: any = len_of(made) > 0; break;
+    case ENDPOINT_GENERATE:
+        any = content_in_candidates(made);
+        end = content_candidates_end(made, answer->end);
+        break;
+    case ENDPOINT_EMBEDDINGS:
+    case ENDPOINT_GEMINI_EMBED: any = len_of(made) > 0; break;
     default: any = true; break;
     }
     return any ? CONTENT_SOME : end;
@@ -215,7 +258,7 @@ estimate_of(size_t len)
 uint32_t
 answer_output_max(const struct answer *answer)
 {
-    if (answer->endpoint == ENDPOINT_EMBEDDINGS || answer->endpoint == ENDPOINT_COUNT_TOKENS)
+    if (!proto_has_output(answer->endpoint))
         return 0;
     return estimate_of(answer->content.raw.len);
 }
@@ -229,7 +272,9 @@ answer_output(const struct answer *answer)
     case ENDPOINT_CHAT:
     case ENDPOINT_COMPLETIONS: out.len = choices_len(answer->content); break;
     case ENDPOINT_RESPONSES:
+    case ENDPOINT_GENERATE:
     case ENDPOINT_MESSAGES: out.len = len_of(answer->content); break;
+    case ENDPOINT_GEMINI_EMBED:
     case ENDPOINT_EMBEDDINGS: out.any = answer->content.raw.len > 2; break;
     default: break;
     }

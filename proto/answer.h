@@ -28,7 +28,8 @@ struct answer {
     /* What holds all that was generated: the member that makes it an answer of its endpoint. */
     enum proto_endpoint endpoint;
     struct js_value content;
-    struct js_value end; /* "status" of a response, "stop_reason" of a message */
+    /* "status" of a response, "stop_reason" of a message, "promptFeedback" of Gemini's */
+    struct js_value end;
 };
 
 /* Reads the body of a call's answer. Never fails: kind says what it is. */

@@ -435,6 +435,11 @@ read_endpoint(struct reader *r)
     case ENDPOINT_BALANCE:
     case ENDPOINT_HEALTHZ:
     case ENDPOINT_READYZ:
+    case ENDPOINT_GENERATE: /* ask_read_gemini()'s */
+    case ENDPOINT_GEMINI_COUNT:
+    case ENDPOINT_GEMINI_EMBED:
+    case ENDPOINT_GEMINI_MODELS:
+    case ENDPOINT_GEMINI_MODEL:
     case ENDPOINT_COUNT: break;
     }
     ASSERT(proto_is_call(r->ask->endpoint));

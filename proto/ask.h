@@ -56,6 +56,8 @@ struct ask {
     bool stored_input;
     enum ask_usage_place usage_place;
     struct ask_range usage_range;
+    struct str action; /* Gemini: "generateContent", …; static text */
+    bool json_array;   /* Gemini: streams a list, not events */
 };
 
 /*
@@ -64,6 +66,13 @@ struct ask {
  */
 bool MUST_CHECK ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena,
                          struct ask *out, struct proto_error *error);
+
+/*
+ * The same for Gemini's endpoints, whose model and action stand in the path (proto_what), and whose
+ * alt=sse in the query: what.id is the model, still percent-encoded.
+ */
+bool MUST_CHECK ask_read_gemini(const struct proto_what *what, struct str query, struct str body,
+                                struct arena *arena, struct ask *out, struct proto_error *error);
 
 /* What a request needs of the model that serves it. */
 enum ask_need {

@@ -208,3 +208,51 @@ content_in_response_event(struct str type, struct js_value event)
     /* Steps of a tool that the provider runs; what comes as a sign of life is called otherwise. */
     return str_starts_with(type, STR("response."));
 }
+
+/* ---- Gemini ---- */
+
+/* A text that is empty is none; a signature alone is no content, but comes with the end of some. */
+static bool
+in_gemini_part(struct js_value part)
+{
+    return HAS_OTHER_THAN(part, STR("thought"), STR("thoughtSignature"));
+}
+
+bool
+content_in_candidates(struct js_value candidates)
+{
+    struct js_value key, candidate, part;
+    struct js_iter it, parts;
+
+    if (candidates.type != JS_ARRAY)
+        return false;
+    for (js_iter_init(&it, candidates); js_next(&it, &key, &candidate);) {
+        js_iter_init(&parts, js_path(candidate, "content", "parts", NULL));
+        while (js_next(&parts, &key, &part))
+            if (in_gemini_part(part))
+                return true;
+    }
+    return false;
+}
+
+enum content
+content_candidates_end(struct js_value candidates, struct js_value prompt_feedback)
+{
+    struct js_value key, candidate, reason;
+    struct js_iter it;
+    enum content end = CONTENT_NONE;
+
+    if (js_is(js_get(prompt_feedback, STR("blockReason")), JS_STRING))
+        return CONTENT_SOME;
+    if (candidates.type != JS_ARRAY)
+        return end;
+    for (js_iter_init(&it, candidates); js_next(&it, &key, &candidate);) {
+        reason = js_get(candidate, STR("finishReason"));
+        if (reason.type != JS_STRING || reason.raw.len == 0)
+            continue;
+        if (!js_str_eq(reason, STR("STOP")))
+            return CONTENT_SOME;
+        end = CONTENT_EMPTY;
+    }
+    return end;
+}

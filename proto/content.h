@@ -32,6 +32,11 @@ bool content_in_response_event(struct str type, struct js_value event);
 /* Items of a whole response's "output". */
 bool content_in_items(struct js_value items);
 
+/* Gemini's candidates, of a chunk or a whole answer; and how far they, or a prompt that was blocked,
+ * say that they are complete. */
+bool content_in_candidates(struct js_value candidates);
+enum content content_candidates_end(struct js_value candidates, struct js_value prompt_feedback);
+
 /* By a "stop_reason" or "status": as content_choices_end(). */
 enum content content_end(struct js_value reason);
 

@@ -354,6 +354,44 @@ anthropic_event(struct meter *meter, const struct sse_event *event)
     return METER_END;
 }
 
+/* ---- Gemini --------------------------------------------------------------------------------- */
+
+/* Every event is a whole answer in itself, with all that was used up to then. There is no mark at the
+ * end: the body ends, and a candidate has said why. */
+static enum meter_verdict
+gemini_event(struct meter *meter, const struct sse_event *event)
+{
+    enum { CANDIDATES, USAGE, MODEL, ERROR, FEEDBACK, COUNT };
+    static const struct str members[COUNT] = {
+        [CANDIDATES] = PICK_NAME("candidates"), [USAGE] = PICK_NAME("usageMetadata"),
+        [MODEL] = PICK_NAME("modelVersion"),    [ERROR] = PICK_NAME("error"),
+        [FEEDBACK] = PICK_NAME("promptFeedback"),
+    };
+    struct js_value document, values[COUNT];
+    enum content end;
+
+    if (is_done(event->data))
+        return stray_done(meter);
+    if (!parse(event->data, &document))
+        return METER_BAD;
+    pick_members(document, members, COUNT, values);
+    if (is_set(values[ERROR]))
+        return METER_UPSTREAM_ERROR;
+    if (!meter->understood && values[CANDIDATES].type != JS_ARRAY &&
+        values[FEEDBACK].type != JS_OBJECT && values[USAGE].type != JS_OBJECT)
+        return METER_BAD;
+    meter->understood = true;
+    keep_model(meter, values[MODEL]);
+    keep_usage(meter, usage_from_gemini(values[USAGE]));
+    meter->answered = meter->answered || content_in_candidates(values[CANDIDATES]);
+    end = content_candidates_end(values[CANDIDATES], values[FEEDBACK]);
+    ends(meter, end);
+    meter->finish_seen = meter->finish_seen || end != CONTENT_NONE;
+    if (has_elements(values[CANDIDATES]))
+        count_output(meter, event->data);
+    return pass(meter);
+}
+
 /* -------------------------------------------------------------------------------------------- */
 
 enum meter_verdict
@@ -371,7 +409,7 @@ meter_event(struct meter *meter, const struct sse_event *event)
     case PROTO_OPENAI: return openai_event(meter, event);
     case PROTO_RESPONSES: return responses_event(meter, event);
     case PROTO_ANTHROPIC: return anthropic_event(meter, event);
-    case PROTO_GEMINI:
+    case PROTO_GEMINI: return gemini_event(meter, event);
     case PROTO_PROTOCOL_COUNT: break;
     }
     return METER_BAD;

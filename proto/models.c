@@ -1,5 +1,6 @@
 #include "proto/models.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/jw.h"
@@ -28,10 +29,25 @@ read_cursor(struct str query, struct str name, char *out, struct proto_error *er
 }
 
 bool
-models_query_read(struct str query, struct models_query *out, struct proto_error *error)
+models_query_read(struct str query, enum proto_protocol shape, struct models_query *out,
+                  struct proto_error *error)
 {
     struct str limit = proto_query_get(query, STR("limit"));
     uint64_t n = 20;
+
+    if (shape == PROTO_GEMINI) {
+        struct str size = proto_query_get(query, STR("pageSize"));
+
+        n = 50;
+        if (size.len > 0 && (!str_to_count(size, UINT32_MAX, &n) || n == 0)) {
+            error_set(error, ERROR_BAD_REQUEST, "pageSize", NULL,
+                      "pageSize: must be a whole number from 1");
+            return false;
+        }
+        out->limit = (uint32_t)MIN(n, (uint64_t)MODELS_LIMIT_MAX);
+        out->before[0] = '\0';
+        return read_cursor(query, STR("pageToken"), out->after, error);
+    }
 
     if (limit.ptr != NULL && (!str_to_count(limit, MODELS_LIMIT_MAX, &n) || n == 0)) {
         error_set(error, ERROR_BAD_REQUEST, "limit", NULL, "limit: must be a number from 1 to %d",
@@ -66,6 +82,34 @@ write_anthropic(struct jw *jw, const struct models_entry *entry)
         jw_key_time(jw, "created_at", entry->created_s * 1000000);
     else
         jw_key_cstr(jw, "created_at", "1970-01-01T00:00:00Z");
+    jw_object_end(jw);
+}
+
+static void
+write_gemini(struct jw *jw, const struct models_entry *entry)
+{
+    char name[512];
+    int len = snprintf(name, sizeof(name), "models/%.*s", STR_ARGS(entry->id));
+
+    jw_object(jw);
+    jw_key_str(jw, "name", (struct str){name, MIN((size_t)len, sizeof(name) - 1)});
+    jw_key_str(jw, "baseModelId", entry->id);
+    jw_key_str(jw, "displayName", entry->id);
+    if (entry->context_tokens > 0)
+        jw_key_u64(jw, "inputTokenLimit", entry->context_tokens);
+    if (entry->output_tokens_max > 0)
+        jw_key_u64(jw, "outputTokenLimit", entry->output_tokens_max);
+    jw_key(jw, "supportedGenerationMethods");
+    jw_array(jw);
+    if (entry->embeds) {
+        jw_cstr(jw, "embedContent");
+        jw_cstr(jw, "batchEmbedContents");
+    } else {
+        jw_cstr(jw, "generateContent");
+        jw_cstr(jw, "streamGenerateContent");
+        jw_cstr(jw, "countTokens");
+    }
+    jw_array_end(jw);
     jw_object_end(jw);
 }
 
@@ -136,6 +180,20 @@ write_page(struct jw *jw, const struct models_entry *entries, struct page page)
     jw_object_end(jw);
 }
 
+static void
+write_gemini_page(struct jw *jw, const struct models_entry *entries, struct page page)
+{
+    jw_object(jw);
+    jw_key(jw, "models");
+    jw_array(jw);
+    for (size_t i = page.first; i < page.end; i++)
+        write_gemini(jw, &entries[i]);
+    jw_array_end(jw);
+    if (page.has_more)
+        jw_key_str(jw, "nextPageToken", entries[page.end - 1].id);
+    jw_object_end(jw);
+}
+
 void
 models_write_list(struct buf *out, enum proto_protocol shape, const struct models_entry *entries,
                   size_t entry_count, const struct models_query *query)
@@ -147,6 +205,11 @@ models_write_list(struct buf *out, enum proto_protocol shape, const struct model
     if (shape == PROTO_ANTHROPIC) {
         write_page(&jw, entries,
                    page_of(entries, entry_count, query != NULL ? query : &everything));
+        return;
+    }
+    if (shape == PROTO_GEMINI) {
+        write_gemini_page(&jw, entries,
+                          page_of(entries, entry_count, query != NULL ? query : &everything));
         return;
     }
     jw_object(&jw);
@@ -167,6 +230,8 @@ models_write_one(struct buf *out, enum proto_protocol shape, const struct models
     jw_init(&jw, out);
     if (shape == PROTO_ANTHROPIC)
         write_anthropic(&jw, entry);
+    else if (shape == PROTO_GEMINI)
+        write_gemini(&jw, entry);
     else
         write_openai(&jw, entry);
 }

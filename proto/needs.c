@@ -138,6 +138,55 @@ modalities_look(struct js_value list, struct ask_needs *out)
             need(out, ASK_NEED_AUDIO);
 }
 
+/* ---- Gemini ---- */
+
+static bool
+is_of_kind(struct js_value media_type, struct str kind)
+{
+    return js_is(media_type, JS_STRING) && str_starts_with(media_type.raw, kind);
+}
+
+static void
+contents_look(struct js_value contents, struct ask_needs *out)
+{
+    struct js_value key, content, part, data, type;
+    struct js_iter it, parts;
+
+    if (!js_is(contents, JS_ARRAY))
+        return;
+    for (js_iter_init(&it, contents); js_next(&it, &key, &content);) {
+        for (js_iter_init(&parts, js_get(content, STR("parts"))); js_next(&parts, &key, &part);) {
+            data = js_get(part, STR("inlineData"));
+            if (data.type == JS_NONE)
+                data = js_get(part, STR("inline_data"));
+            if (data.type != JS_OBJECT)
+                continue;
+            type = js_get(data, STR("mimeType"));
+            if (type.type == JS_NONE)
+                type = js_get(data, STR("mime_type"));
+            if (is_of_kind(type, STR("image/")))
+                need(out, ASK_NEED_VISION);
+            else if (is_of_kind(type, STR("audio/")))
+                need(out, ASK_NEED_AUDIO);
+            out->media_bytes += part.raw.len;
+            out->media_count++;
+        }
+    }
+}
+
+static void
+config_look(struct js_value config, struct ask_needs *out)
+{
+    struct js_value thinking = js_get(config, STR("thinkingConfig"));
+    struct js_value budget = js_get(thinking, STR("thinkingBudget"));
+
+    if (js_str_eq(js_get(config, STR("responseMimeType")), STR("application/json")))
+        need(out, ASK_NEED_JSON);
+    if (js_is(js_get(thinking, STR("thinkingLevel")), JS_STRING) ||
+        (js_is(budget, JS_NUMBER) && !str_eq(budget.raw, STR("0"))))
+        need(out, ASK_NEED_THINKING);
+}
+
 static void
 member_look(struct js_value key, struct js_value value, struct ask_needs *out)
 {
@@ -159,6 +208,10 @@ member_look(struct js_value key, struct js_value value, struct ask_needs *out)
     else if (js_str_eq(key, STR("thinking")) &&
              js_str_eq(js_get(value, STR("type")), STR("enabled")))
         need(out, ASK_NEED_THINKING);
+    else if (js_str_eq(key, STR("contents")))
+        contents_look(value, out);
+    else if (js_str_eq(key, STR("generationConfig")) || js_str_eq(key, STR("generation_config")))
+        config_look(value, out);
 }
 
 void
@@ -168,7 +221,7 @@ ask_needs(const struct ask *ask, struct ask_needs *out)
     struct js_iter it;
 
     *out = (struct ask_needs){.output_tokens = ask->has_output_cap ? ask->output_cap : 0};
-    if (ask->endpoint == ENDPOINT_EMBEDDINGS)
+    if (ask->endpoint == ENDPOINT_EMBEDDINGS || ask->endpoint == ENDPOINT_GEMINI_EMBED)
         need(out, ASK_NEED_EMBEDDINGS);
     else
         for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);)

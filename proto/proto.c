@@ -90,6 +90,19 @@ proto_is_call(enum proto_endpoint endpoint)
     return rows[endpoint].upstream_path.ptr != NULL;
 }
 
+bool
+proto_is_count(enum proto_endpoint endpoint)
+{
+    return endpoint == ENDPOINT_COUNT_TOKENS || endpoint == ENDPOINT_GEMINI_COUNT;
+}
+
+bool
+proto_has_output(enum proto_endpoint endpoint)
+{
+    return endpoint != ENDPOINT_EMBEDDINGS && endpoint != ENDPOINT_GEMINI_EMBED &&
+           !proto_is_count(endpoint);
+}
+
 enum proto_protocol
 proto_of(enum proto_endpoint endpoint)
 {
@@ -143,6 +156,7 @@ gemini_of(struct str path, struct proto_what *out)
     out->action = (struct str){path.ptr + behind, path.len - behind};
     for (size_t i = 0; i < COUNT_OF(actions); i++) {
         if (str_eq(out->action, actions[i].name)) {
+            out->action = actions[i].name; /* which lives longer */
             out->endpoint = actions[i].endpoint;
             return true;
         }
@@ -157,26 +171,21 @@ proto_gemini_streams(struct str action)
 }
 
 struct str
-proto_gemini_path(enum proto_endpoint endpoint, struct str model, bool stream, char *out,
-                  size_t out_cap)
+proto_gemini_path(struct str model, struct str action, char *out, size_t out_cap)
 {
     static const char hex[] = "0123456789ABCDEF";
-    const struct str prefix = rows[endpoint].upstream_path;
-    struct str action = STR("batchEmbedContents");
+    const struct str prefix = rows[ENDPOINT_GENERATE].upstream_path;
+    const struct str query = proto_gemini_streams(action) ? STR("?alt=sse") : STR("");
     size_t len = prefix.len;
 
-    if (endpoint == ENDPOINT_GENERATE)
-        action = stream ? STR("streamGenerateContent?alt=sse") : STR("generateContent");
-    else if (endpoint == ENDPOINT_GEMINI_COUNT)
-        action = STR("countTokens");
-    if (out_cap < prefix.len + 3 * model.len + 1 + action.len)
+    if (out_cap < prefix.len + 3 * model.len + 1 + action.len + query.len)
         return STR_NONE;
     memcpy(out, prefix.ptr, prefix.len);
     for (size_t i = 0; i < model.len; i++) {
         uint8_t c = (uint8_t)model.ptr[i];
 
         if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-            strchr("-._~", c) != NULL) {
+            (c != 0 && strchr("-._~", c) != NULL)) {
             out[len++] = (char)c;
             continue;
         }
@@ -186,7 +195,9 @@ proto_gemini_path(enum proto_endpoint endpoint, struct str model, bool stream, c
     }
     out[len++] = ':';
     memcpy(out + len, action.ptr, action.len);
-    return (struct str){out, len + action.len};
+    len += action.len;
+    memcpy(out + len, query.ptr, query.len);
+    return (struct str){out, len + query.len};
 }
 
 static bool

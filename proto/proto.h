@@ -55,6 +55,10 @@ enum proto_endpoint {
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
 
 bool proto_is_call(enum proto_endpoint endpoint);
+/* Its answer is generated, token by token: not embeddings, not a count. */
+bool proto_has_output(enum proto_endpoint endpoint);
+/* It only counts tokens: providers do not bill that. */
+bool proto_is_count(enum proto_endpoint endpoint);
 /* The protocol a call's upstream must speak for pass-through; for the gateway's own endpoints the
  * shape of their errors. */
 enum proto_protocol proto_of(enum proto_endpoint endpoint);
@@ -85,9 +89,8 @@ enum proto_found proto_endpoint_of(struct str method, struct str path, struct pr
 /* Of an action of Gemini's, is its answer a stream? */
 bool proto_gemini_streams(struct str action);
 /* Path and query by which a Gemini upstream takes a call: "/v1beta/models/MODEL:ACTION", with
- * "alt=sse" where it streams. The model is escaped. STR_NONE: out is too small. */
-struct str proto_gemini_path(enum proto_endpoint endpoint, struct str model, bool stream, char *out,
-                             size_t out_cap);
+ * "?alt=sse" where it streams. The model is escaped. STR_NONE: out is too small. */
+struct str proto_gemini_path(struct str model, struct str action, char *out, size_t out_cap);
 
 /* The shape in which errors for this path are written, for unknown paths too: Anthropic's under
  * /v1/messages, Gemini's under /v1beta, else OpenAI's. */

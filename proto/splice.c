@@ -69,7 +69,8 @@ ask_splices(const struct ask *ask, struct str upstream_model, struct arena *aren
     struct splice splices[2];
     size_t count = 0, at = 0;
 
-    if (!str_eq(ask->model, upstream_model)) {
+    /* Gemini's model stands in the path. */
+    if (ask->model_range.len > 0 && !str_eq(ask->model, upstream_model)) {
         splices[count].range = ask->model_range;
         splices[count].text = quoted(upstream_model, arena);
         if (splices[count++].text.ptr == NULL)

@@ -66,6 +66,7 @@ mix_messages(struct hasher *h, struct js_value messages)
     js_iter_init(&it, messages);
     while (js_next(&it, &key, &message) && it.index < MESSAGES_MAX) {
         mix_content(h, js_get(message, STR("content")));
+        mix_content(h, js_get(message, STR("parts"))); /* Gemini's */
         if (js_str_eq(js_get(message, STR("role")), STR("user")))
             return;
     }
@@ -89,7 +90,8 @@ members_find(struct str body, struct members *out)
         end--;
     js_iter_init(&it, (struct js_value){.type = JS_OBJECT, .raw = {body.ptr + start, end - start}});
     while (js_next(&it, &key, &value)) {
-        if (js_str_eq(key, STR("messages")) || js_str_eq(key, STR("input")))
+        if (js_str_eq(key, STR("messages")) || js_str_eq(key, STR("input")) ||
+            js_str_eq(key, STR("contents")))
             out->messages = value;
         else if (js_str_eq(key, STR("prompt_cache_key")))
             out->cache_key = value;
@@ -97,6 +99,8 @@ members_find(struct str body, struct members *out)
             out->user_id = js_get(value, STR("user_id"));
         else if (js_str_eq(key, STR("system")))
             out->system = value;
+        else if (js_str_eq(key, STR("systemInstruction")))
+            out->system = js_get(value, STR("parts"));
         else if (js_str_eq(key, STR("instructions")))
             out->instructions = value;
     }
@@ -114,7 +118,7 @@ thread_hash(const struct ask *ask, struct str session, uint64_t owner)
     struct hasher h = {.state = owner};
     struct members m;
 
-    if (ask->endpoint == ENDPOINT_EMBEDDINGS || ask->endpoint == ENDPOINT_COMPLETIONS)
+    if (!proto_has_output(ask->endpoint) || ask->endpoint == ENDPOINT_COMPLETIONS)
         return 0;
     if (session.len > 0) {
         mix(&h, session);

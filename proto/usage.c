@@ -241,9 +241,9 @@ usage_from_embeddings(struct js_value value)
 }
 
 struct usage
-usage_from_count_tokens(struct js_value value)
+usage_from_count_tokens(struct js_value value, struct str name)
 {
-    struct js_value count = js_get(value, STR("input_tokens"));
+    struct js_value count = js_get(value, name);
     struct usage usage = {.state = USAGE_ABSENT};
 
     if (count.type == JS_NONE)

@@ -80,6 +80,16 @@ own_health(struct client *c, enum proto_endpoint endpoint)
 
 /* ---- models ---- */
 
+static struct models_entry
+entry_of(const struct conf_model *model)
+{
+    return (struct models_entry){.id = model->name,
+                                 .family = model->family,
+                                 .context_tokens = model->context_tokens,
+                                 .output_tokens_max = model->output_tokens_max,
+                                 .embeds = model->can == 1u << CONF_CAN_EMBEDDINGS};
+}
+
 static size_t
 visible_models(const struct worker *w, const struct auth *auth, struct models_entry *entries)
 {
@@ -92,8 +102,7 @@ visible_models(const struct worker *w, const struct auth *auth, struct models_en
         return 0;
     count = MIN(route_models(w->routes, &ask, found, MODELS_MAX), (size_t)MODELS_MAX);
     for (size_t i = 0; i < count; i++)
-        entries[total++] = (struct models_entry){.id = w->conf->models[found[i]].name,
-                                                 .family = w->conf->models[found[i]].family};
+        entries[total++] = entry_of(&w->conf->models[found[i]]);
     count = MIN(route_autos(w->routes, &ask, found, MODELS_MAX), MODELS_MAX - total);
     for (size_t i = 0; i < count; i++)
         entries[total++] =
@@ -110,12 +119,12 @@ models_list(struct client *c, enum proto_protocol shape, const struct auth *auth
     struct proto_error error;
     struct buf body;
 
-    if (!models_query_read(h1_head_query(c->req.head), &query, &error)) {
+    if (!models_query_read(h1_head_query(c->req.head), shape, &query, &error)) {
         send_error(c, shape, &error);
         return;
     }
     buf_init(&body, 4u << 20);
-    models_write_list(&body, shape, entries, count, shape == PROTO_ANTHROPIC ? &query : NULL);
+    models_write_list(&body, shape, entries, count, shape == PROTO_OPENAI ? NULL : &query);
     send_json(c, 200, &body);
     buf_free(&body);
 }
@@ -219,9 +228,11 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
         shape = PROTO_ANTHROPIC;
     switch (what->endpoint) {
     case ENDPOINT_MODELS_LIST:
+    case ENDPOINT_GEMINI_MODELS:
         models_list(c, shape, auth);
         return;
     case ENDPOINT_MODEL_GET:
+    case ENDPOINT_GEMINI_MODEL:
         model_get(c, what->id, shape, auth);
         return;
     case ENDPOINT_RECEIPT:
@@ -241,8 +252,6 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
     case ENDPOINT_GENERATE:
     case ENDPOINT_GEMINI_COUNT:
     case ENDPOINT_GEMINI_EMBED:
-    case ENDPOINT_GEMINI_MODELS:
-    case ENDPOINT_GEMINI_MODEL:
     case ENDPOINT_COUNT:
         break;
     }

@@ -363,10 +363,10 @@ test_models_query(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        assert_false(models_query_read(str_from(bad[i]), &query, &error));
+        assert_false(models_query_read(str_from(bad[i]), PROTO_ANTHROPIC, &query, &error));
         assert_int_equal(error.kind, ERROR_BAD_REQUEST);
     }
-    assert_true(models_query_read(STR_NONE, &query, &error));
+    assert_true(models_query_read(STR_NONE, PROTO_ANTHROPIC, &query, &error));
     assert_int_equal(query.limit, 20);
     for (int len = MODELS_CURSOR_LEN_MAX; len <= MODELS_CURSOR_LEN_MAX + 1; len++) {
         snprintf(text, sizeof(text), "after_id=%0*d", len, 0);

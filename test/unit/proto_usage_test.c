@@ -186,9 +186,9 @@ test_others(void **state)
                      "\"cache_write_tokens\":16},\"output_tokens\":33,"
                      "\"output_tokens_details\":{\"reasoning_tokens\":12},\"total_tokens\":153}")),
           USAGE_PRESENT, 64, 40, 16, 0, 33, 12);
-    CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":9}")), USAGE_PRESENT, 9, 0, 0, 0, 0, 0);
-    CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":-9}")), USAGE_BAD, 0);
-    CHECK(usage_from_count_tokens(parsed("{}")), USAGE_ABSENT, 0);
+    CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":9}"), STR("input_tokens")), USAGE_PRESENT, 9, 0, 0, 0, 0, 0);
+    CHECK(usage_from_count_tokens(parsed("{\"input_tokens\":-9}"), STR("input_tokens")), USAGE_BAD, 0);
+    CHECK(usage_from_count_tokens(parsed("{}"), STR("input_tokens")), USAGE_ABSENT, 0);
 }
 
 static void
