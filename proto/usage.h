@@ -6,6 +6,9 @@
  *                        these are taken out of input.
  *     Anthropic:         input_tokens excludes both; cache writes are split by lifetime,
  *                        those without a split count as 5 minutes.
+ *     Gemini:            promptTokenCount includes cached tokens, which are taken out of input, and
+ *                        excludes those of hosted tools, which are added; the thoughts are
+ *                        added to the output.
  *
  * Some servers leave reasoning out of the completion's tokens; their total says so.
  *
@@ -50,6 +53,7 @@ struct usage usage_from_responses(struct js_value value);
 struct usage usage_from_anthropic(struct js_value value);
 /* value is an answer that counts tokens: {"input_tokens":N}, name being that of the member. */
 struct usage usage_from_count_tokens(struct js_value value, struct str name);
+struct usage usage_from_gemini(struct js_value value); /* usageMetadata; of embeddings, too */
 
 /*
  * Anthropic's reports in a stream: message_start, then message_delta with cumulative
