@@ -61,6 +61,57 @@ test_endpoints(void **state)
 }
 
 static void
+test_gemini(void **state)
+{
+    static const struct {
+        const char *method, *path, *id, *action;
+        enum proto_found found;
+        enum proto_endpoint endpoint;
+    } cases[] = {
+        {"POST", "/v1beta/models/g-2:generateContent", "g-2", "generateContent", PROTO_FOUND,
+         ENDPOINT_GENERATE},
+        {"POST", "/v1/models/g:streamGenerateContent", "g", "streamGenerateContent", PROTO_FOUND,
+         ENDPOINT_GENERATE},
+        {"POST", "/v1alpha/tunedModels/a:b:countTokens", "a:b", "countTokens", PROTO_FOUND,
+         ENDPOINT_GEMINI_COUNT},
+        {"POST", "/v1beta/models/g%3AembedContent", "g", "embedContent", PROTO_FOUND,
+         ENDPOINT_GEMINI_EMBED},
+        {"POST", "/v1beta/models/g:batchEmbedContents", "g", "batchEmbedContents", PROTO_FOUND,
+         ENDPOINT_GEMINI_EMBED},
+        {"GET", "/v1beta/models/g:generateContent", "g", "generateContent",
+         PROTO_METHOD_NOT_ALLOWED, ENDPOINT_GENERATE},
+        {"GET", "/v1beta/models/g", "g", NULL, PROTO_FOUND, ENDPOINT_GEMINI_MODEL},
+        {"GET", "/v1beta/models", NULL, NULL, PROTO_FOUND, ENDPOINT_GEMINI_MODELS},
+        {"POST", "/v1beta/models/:generateContent", NULL, NULL, PROTO_METHOD_NOT_ALLOWED,
+         ENDPOINT_GEMINI_MODEL},
+        {"POST", "/v1beta/models/g:predict", NULL, NULL, PROTO_METHOD_NOT_ALLOWED,
+         ENDPOINT_GEMINI_MODEL},
+        {"POST", "/v1beta/g:generateContent", NULL, NULL, PROTO_NOT_FOUND, ENDPOINT_COUNT},
+        {"GET", "/v1/models/a:b", "a:b", NULL, PROTO_FOUND, ENDPOINT_MODEL_GET},
+    };
+    struct proto_what what;
+    char out[80];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(
+            proto_endpoint_of(str_from(cases[i].method), str_from(cases[i].path), &what),
+            cases[i].found);
+        if (cases[i].found != PROTO_NOT_FOUND)
+            assert_int_equal(what.endpoint, cases[i].endpoint);
+        if (cases[i].id != NULL)
+            assert_str(what.id, cases[i].id);
+        if (cases[i].action != NULL)
+            assert_str(what.action, cases[i].action);
+    }
+    assert_str(proto_gemini_path(STR("a b/c"), STR("generateContent"), out, sizeof(out)),
+               "/v1beta/models/a%20b%2Fc:generateContent");
+    assert_str(proto_gemini_path(STR("g-2.5"), STR("streamGenerateContent"), out, sizeof(out)),
+               "/v1beta/models/g-2.5:streamGenerateContent?alt=sse");
+    assert_null(proto_gemini_path(STR("g"), STR("countTokens"), out, 20).ptr);
+}
+
+static void
 test_protocols(void **state)
 {
     enum proto_protocol protocol;
@@ -70,7 +121,9 @@ test_protocols(void **state)
         enum proto_endpoint endpoint = (enum proto_endpoint)i;
 
         assert_non_null(proto_endpoint_name[i]);
-        assert_int_equal(proto_is_call(endpoint), i <= ENDPOINT_COUNT_TOKENS);
+        assert_int_equal(proto_is_call(endpoint),
+                         i <= ENDPOINT_COUNT_TOKENS ||
+                             (i >= ENDPOINT_GENERATE && i <= ENDPOINT_GEMINI_EMBED));
         assert_int_equal(proto_upstream_path(endpoint).ptr != NULL, proto_is_call(endpoint));
     }
     assert_int_equal(proto_of(ENDPOINT_EMBEDDINGS), PROTO_OPENAI);
@@ -290,7 +343,7 @@ check_list(enum proto_protocol shape, const char *query, const char *want)
     struct buf out;
 
     buf_init(&out, 1 << 16);
-    assert_true(models_query_read(str_from(query), &page, &error));
+    assert_true(models_query_read(str_from(query), PROTO_ANTHROPIC, &page, &error));
     models_write_list(&out, shape, entries, COUNT_OF(entries), &page);
     assert_true(js_check(buf_str(&out), &ignored, &fault));
     if (want[0] == '{') {
@@ -370,7 +423,7 @@ test_models_query(void **state)
     assert_int_equal(query.limit, 20);
     for (int len = MODELS_CURSOR_LEN_MAX; len <= MODELS_CURSOR_LEN_MAX + 1; len++) {
         snprintf(text, sizeof(text), "after_id=%0*d", len, 0);
-        assert_int_equal(models_query_read(str_from(text), &query, &error),
+        assert_int_equal(models_query_read(str_from(text), PROTO_ANTHROPIC, &query, &error),
                          len == MODELS_CURSOR_LEN_MAX);
     }
 }
@@ -380,6 +433,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_gemini),
         cmocka_unit_test(test_queries),      cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_headers_up),   cmocka_unit_test(test_every_header),
         cmocka_unit_test(test_headers_down), cmocka_unit_test(test_models),
