@@ -57,6 +57,14 @@ extern const char *const conf_protocol_name[CONF_PROTOCOL_COUNT];
 enum conf_currency { CONF_USD = 0, CONF_CNY, CONF_CURRENCY_COUNT };
 extern const char *const conf_currency_name[CONF_CURRENCY_COUNT];
 
+/* How a model is asked to think, when a call is translated. */
+enum conf_thinking {
+    CONF_THINKING_BUDGET = 0, /* in tokens */
+    CONF_THINKING_EFFORT,     /* in words */
+    CONF_THINKING_COUNT
+};
+extern const char *const conf_thinking_name[CONF_THINKING_COUNT]; /* "budget", "effort" */
+
 enum conf_can {
     CONF_CAN_TOOLS = 0,
     CONF_CAN_VISION,
@@ -145,6 +153,8 @@ struct conf_upstream {
     struct conf_strs models; /* globs over the models' own names; {"*"} when absent */
     const struct conf_rename *renames;
     size_t rename_count;
+    /* What a translated call has to know of it: see the table's words. */
+    bool completions, max_tokens_old, takes_reasoning, system_later;
     uint32_t connect_ms;
     uint32_t first_byte_ms;
     uint32_t idle_ms;
@@ -225,6 +235,8 @@ struct conf_model {
     uint64_t context_tokens;    /* 0: not stated */
     uint64_t output_tokens_max; /* 0: not stated */
     unsigned can;               /* 1u << enum conf_can */
+    enum conf_thinking thinking;
+    bool sampling;              /* takes temperature and its like */
     uint8_t quality;            /* 0..100 */
     struct conf_strs aliases;
     /* Where and when the list prices were read: an http(s) address and YYYY-MM-DD. STR_NONE: not

@@ -20,6 +20,11 @@ const char *const conf_can_name[CONF_CAN_COUNT] = {
     [CONF_CAN_JSON] = "json",   [CONF_CAN_AUDIO] = "audio",   [CONF_CAN_EMBEDDINGS] = "embeddings",
 };
 
+const char *const conf_thinking_name[CONF_THINKING_COUNT] = {
+    [CONF_THINKING_BUDGET] = "budget",
+    [CONF_THINKING_EFFORT] = "effort",
+};
+
 const char *const conf_class_name[CONF_CLASS_COUNT] = {
     [CONF_INPUT] = "input",
     [CONF_CACHE_READ] = "cache-read",
@@ -105,8 +110,8 @@ const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
 #define UPSTREAM struct draft_upstream
 static const struct conf_key upstream_keys[] = {
     KEY_BITS("protocol", UPSTREAM, out.protocols, conf_protocol_name, .required = true,
-             .doc = "The wire protocols that this upstream speaks. A call goes only to upstreams "
-                    "that speak the caller's own."),
+             .doc = "The wire protocols that this upstream speaks. The caller's own is preferred; "
+                    "where it is not among them conversations are translated."),
     KEY_STRING("url", UPSTREAM, out.url, .required = true, .min = 1, .max = 2048,
                .reload = CONF_RELOAD_CONNECTIONS,
                .doc = "The base that the maker's SDK takes: OpenAI's ends in /v1, Anthropic's does "
@@ -152,6 +157,18 @@ static const struct conf_key upstream_keys[] = {
     KEY_BOOL("check-model", UPSTREAM, out.check_model, .def = "true",
              .doc = "An answer that names another model than the one asked for is a failure of "
                     "this upstream. To be turned off for one that has names of its own."),
+    KEY_BOOL("completions", UPSTREAM, out.completions, .def = "true",
+             .doc = "Has OpenAI's old /completions. Where it has not, such calls are made into "
+                    "chat."),
+    KEY_BOOL("old-max-tokens", UPSTREAM, out.max_tokens_old, .def = "false",
+             .doc = "Takes max_tokens in chat, and not max_completion_tokens: for calls that are "
+                    "translated."),
+    KEY_BOOL("takes-reasoning", UPSTREAM, out.takes_reasoning, .def = "false",
+             .doc = "Wants its reasoning back in chat, as reasoning_content: for calls that are "
+                    "translated."),
+    KEY_BOOL("system-later", UPSTREAM, out.system_later, .def = "false",
+             .doc = "Takes messages of the role system among the others in Anthropic's protocol: "
+                    "for calls that are translated; elsewhere they become the user's."),
     KEY_STRING("ca-file", UPSTREAM, ca_file, .min = 0, .max = 4095, .def = "",
                .reload = CONF_RELOAD_CONNECTIONS,
                .doc = "Certificate authorities to trust instead of the system's, in PEM. Relative "
@@ -225,6 +242,12 @@ static const struct conf_key model_keys[] = {
                     "cap."),
     KEY_BITS("can", MODEL, out.can, conf_can_name, .empty_ok = true,
              .doc = "What the model is able to do."),
+    KEY_WORD("thinking", MODEL, out.thinking, conf_thinking_name, .def = "budget",
+             .doc = "How it is asked to think when a call is translated: by a budget of tokens, or "
+                    "by an effort in words (Anthropic's adaptive thinking, Gemini's levels)."),
+    KEY_BOOL("sampling", MODEL, out.sampling, .def = "true",
+             .doc = "Takes temperature, top_p and top_k. Where it does not they are left out when "
+                    "a call is translated."),
     KEY_UINT("quality", MODEL, out.quality, .min = 0, .max = 100, .def = "50",
              .doc = "How good its answers are, for an auto name to choose by."),
     KEY_STRINGS("alias", MODEL, out.aliases, .empty_ok = true, .min = 1,

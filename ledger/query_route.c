@@ -178,7 +178,7 @@ write_why(const struct explain *e, struct jw *jw, const struct route_event *even
     case ROUTE_OUT_NOT_SERVED:
         snprintf(text, sizeof(text), "it does not serve the model");
         if (event->upstream_idx == CONF_NONE)
-            snprintf(text, sizeof(text), "no channel of the key serves it in this protocol");
+            snprintf(text, sizeof(text), "no channel of the key serves it");
         break;
     case ROUTE_OUT_SCORE: break;
     case ROUTE_OUT_DEARER:
@@ -564,6 +564,7 @@ route_explain(struct command *command)
         !read_protocol(command, &e->ask.protocol) || !read_needs(command, &e->ask.needs) ||
         !read_seed(command, &seed))
         return 0;
+    e->ask.service = e->ask.needs.can >> CONF_CAN_EMBEDDINGS & 1 ? ROUTE_EMBED : ROUTE_CHAT;
     if (e->conf == NULL) {
         command_refuse(command, COMMAND_FAILED, "no server runs here");
         return 0;

@@ -91,6 +91,14 @@ proto_is_call(enum proto_endpoint endpoint)
 }
 
 bool
+proto_is_conversation(enum proto_endpoint endpoint)
+{
+    return endpoint == ENDPOINT_CHAT || endpoint == ENDPOINT_COMPLETIONS ||
+           endpoint == ENDPOINT_RESPONSES || endpoint == ENDPOINT_MESSAGES ||
+           endpoint == ENDPOINT_GENERATE;
+}
+
+bool
 proto_is_count(enum proto_endpoint endpoint)
 {
     return endpoint == ENDPOINT_COUNT_TOKENS || endpoint == ENDPOINT_GEMINI_COUNT;

@@ -55,6 +55,8 @@ enum proto_endpoint {
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
 
 bool proto_is_call(enum proto_endpoint endpoint);
+/* It asks for the next turn of a conversation: what any of the four protocols can be made of. */
+bool proto_is_conversation(enum proto_endpoint endpoint);
 /* Its answer is generated, token by token: not embeddings, not a count. */
 bool proto_has_output(enum proto_endpoint endpoint);
 /* It only counts tokens: providers do not bill that. */

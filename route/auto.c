@@ -152,7 +152,7 @@ contender_look(const struct contest *contest, size_t model_idx, struct contender
     out->price = blended_price(model, &table->conf->channels[channel_idx]);
     out->multiplier_u = table->conf->channels[channel_idx].multiplier_u[model->currency];
     out->time_us = expected_us(table, contest->ask,
-                               list_of(table, channel_idx, model_idx, contest->ask->protocol));
+                               list_of(table, channel_idx, model_idx, list_asked(contest->ask)));
     return ROUTE_IN;
 }
 

@@ -92,7 +92,7 @@ place_next(const struct route_table *table, const struct route_ask *ask, struct 
 
         /* A key may name a channel that this snapshot does not have. */
         if (place.channel_idx >= table->conf->channel_count ||
-            list_of(table, place.channel_idx, place.model_idx, ask->protocol)->count == 0)
+            list_of(table, place.channel_idx, place.model_idx, list_asked(ask))->count == 0)
             continue;
         if (!walk->first_known) {
             walk->first = place;
@@ -124,7 +124,7 @@ channel_choose(const struct route_table *table, const struct route_ask *ask,
 
     while (place_next(table, ask, &walk)) {
         const struct route_list *list =
-            list_of(table, walk.place.channel_idx, model_idx, ask->protocol);
+            list_of(table, walk.place.channel_idx, model_idx, list_asked(ask));
 
         if (!found)
             *channel_idx = walk.place.channel_idx;
@@ -171,7 +171,8 @@ tell_left_out(const struct collect *c, const struct place *place)
     for (size_t i = 0; c->ask->trace != NULL && i < channel->use_count; i++) {
         uint16_t upstream_idx = channel->uses[i].upstream_idx;
         enum route_out out =
-            route_upstream_out(conf, upstream_idx, place->model_idx, c->ask->protocol);
+            route_upstream_out(conf, upstream_idx, place->model_idx, c->ask->protocol,
+                               c->ask->service);
 
         if (out != ROUTE_IN)
             tell_upstream(c, place, upstream_idx, out);
@@ -195,7 +196,7 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
 {
     const struct conf *conf = c->table->conf;
     const struct route_list *list =
-        list_of(c->table, place->channel_idx, place->model_idx, c->ask->protocol);
+        list_of(c->table, place->channel_idx, place->model_idx, list_asked(c->ask));
     struct price price =
         price_of(&conf->models[place->model_idx], &conf->channels[place->channel_idx]);
     struct route_plan *plan = c->plan;
@@ -267,7 +268,7 @@ places_behind(const struct collect *c, struct walk walk, size_t at)
         while (count < LEFT_FOR_OTHERS_MAX && place_next(c->table, c->ask, &walk))
             count += list_has_usable(c->table, c->ask,
                                      list_of(c->table, walk.place.channel_idx,
-                                             walk.place.model_idx, c->ask->protocol));
+                                             walk.place.model_idx, list_asked(c->ask)));
         walk.at = 0;
     } while (count < LEFT_FOR_OTHERS_MAX && model_next(c, &at, &walk.model_idx));
     return count;

@@ -40,7 +40,7 @@ struct route_list {
 
 struct route_table {
     const struct conf *conf;
-    struct route_list *lists; /* by channel, model and protocol */
+    struct route_list *lists; /* by channel, model, and protocol or service */
     struct route_entry *entries;
     size_t entry_count;
     struct route_name *names; /* the models' own, then those of renames */
@@ -50,16 +50,33 @@ struct route_table {
     size_t public_count;
 };
 
-static inline size_t
-list_idx(const struct conf *conf, size_t channel_idx, size_t model_idx, unsigned protocol)
+/* Lists of a channel and model: one a protocol, then one for each of the other services. */
+#define LISTS_EACH (CONF_PROTOCOL_COUNT + ROUTE_SERVICE_COUNT - 1)
+
+static inline unsigned
+list_for(enum conf_protocol protocol, enum route_service service)
 {
-    return (channel_idx * conf->model_count + model_idx) * CONF_PROTOCOL_COUNT + protocol;
+    return service == ROUTE_NATIVE ? (unsigned)protocol
+                                   : CONF_PROTOCOL_COUNT + (unsigned)service - 1;
+}
+
+/* Which of the lists a call looks at. */
+static inline unsigned
+list_asked(const struct route_ask *ask)
+{
+    return list_for(ask->protocol, ask->service);
+}
+
+static inline size_t
+list_idx(const struct conf *conf, size_t channel_idx, size_t model_idx, unsigned list)
+{
+    return (channel_idx * conf->model_count + model_idx) * LISTS_EACH + list;
 }
 
 static inline const struct route_list *
-list_of(const struct route_table *table, size_t channel_idx, size_t model_idx, unsigned protocol)
+list_of(const struct route_table *table, size_t channel_idx, size_t model_idx, unsigned list)
 {
-    return &table->lists[list_idx(table->conf, channel_idx, model_idx, protocol)];
+    return &table->lists[list_idx(table->conf, channel_idx, model_idx, list)];
 }
 
 /* The channels that a call may go to, in order. Not to be copied: at may point into it. */

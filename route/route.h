@@ -63,9 +63,18 @@ struct route_affinity {
 
 struct route_trace;
 
+/* Which upstreams can take a call, by the protocols that they speak. */
+enum route_service {
+    ROUTE_NATIVE = 0, /* only those that speak the caller's */
+    ROUTE_CHAT,       /* a conversation: translated where they do not */
+    ROUTE_EMBED,      /* embeddings in OpenAI's shape: OpenAI's and Gemini's */
+    ROUTE_SERVICE_COUNT
+};
+
 struct route_ask {
     struct str model; /* as the caller wrote it */
     enum conf_protocol protocol;
+    enum route_service service;
     /* The key's channels in its order; count 0: every public channel in file order. */
     const uint16_t *channels;
     size_t channel_count;
@@ -92,7 +101,7 @@ enum route_result {
     ROUTE_NO_SUCH_CHANNEL,     /* the caller named one that is not in the file */
     ROUTE_TWO_CHANNELS,        /* the caller named one by itself and another behind the model */
     ROUTE_CHANNEL_NOT_ALLOWED, /* it is there, but not the key's; or the key has none at all */
-    ROUTE_NO_UPSTREAM,         /* nothing in the channels serves it in this protocol */
+    ROUTE_NO_UPSTREAM,         /* nothing in the channels serves it for such a call */
     ROUTE_NO_FIT,              /* no model of the auto's can do what the request needs */
     ROUTE_ALL_DOWN,            /* what could serve it is down; the plan is made all the same */
     ROUTE_RESULT_COUNT
@@ -171,7 +180,7 @@ enum route_out {
     ROUTE_OUT_SIBLING,     /* a fallback, and the key allows no sibling */
     ROUTE_OUT_FAMILY,      /* a fallback of another family */
     ROUTE_OUT_DISABLED,    /* its secret cannot be read */
-    ROUTE_OUT_PROTOCOL,    /* it does not speak the caller's */
+    ROUTE_OUT_PROTOCOL,    /* it does not speak the caller's, nor one that it can be made into */
     ROUTE_OUT_REPEATED,    /* it is in the plan through an earlier channel */
     ROUTE_OUT_TOO_MANY,    /* the plan is full */
     ROUTE_OUT_COUNT
@@ -207,7 +216,7 @@ struct route_trace {
 
 /* Why this upstream does not serve that model in that protocol: the test that the table was made by. */
 enum route_out route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
-                                  enum conf_protocol protocol);
+                                  enum conf_protocol protocol, enum route_service service);
 
 /* Can it matter where a conversation was served last? Not where there is only one place to go. */
 bool route_has_choice(const struct route_table *table);

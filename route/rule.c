@@ -52,7 +52,7 @@ is_exhausted(const struct route_table *table, const struct route_ask *ask,
     bool any = false;
 
     for (size_t i = 0; i < conf->model_count; i++) {
-        const struct route_list *list = list_of(table, channel_idx, i, ask->protocol);
+        const struct route_list *list = list_of(table, channel_idx, i, list_asked(ask));
 
         if (list->count == 0 || !may_be(conf, asked, i))
             continue;

@@ -1,5 +1,5 @@
 /*
- * The table is a list of upstreams' credentials for every channel, model and protocol, so that a call's choice
+ * The table is a list of upstreams' credentials for every channel, model and way to be called, so that a call's choice
  * is a look-up and a draw. Lists hold indexes only; the names that upstreams know a model by stand
  * once each, ready as JSON.
  */
@@ -66,21 +66,32 @@ names_make(struct route_table *table)
     return !buf.failed;
 }
 
+/* Protocols of which an upstream must speak one to be in a list. */
+static unsigned
+list_protocols(unsigned list)
+{
+    if (list < CONF_PROTOCOL_COUNT)
+        return CONF_PROTOCOL_BIT(list);
+    if (list == list_for(CONF_OPENAI, ROUTE_EMBED))
+        return CONF_PROTOCOL_BIT(CONF_OPENAI) | CONF_PROTOCOL_BIT(CONF_GEMINI);
+    return ~0u;
+}
+
 static enum route_out
-speaks_out(const struct conf_upstream *upstream, unsigned protocol)
+speaks_out(const struct conf_upstream *upstream, unsigned list)
 {
     if (upstream->disabled_reason != NULL)
         return ROUTE_OUT_DISABLED;
-    return upstream->protocols & CONF_PROTOCOL_BIT(protocol) ? ROUTE_IN : ROUTE_OUT_PROTOCOL;
+    return upstream->protocols & list_protocols(list) ? ROUTE_IN : ROUTE_OUT_PROTOCOL;
 }
 
 enum route_out
 route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
-                   enum conf_protocol protocol)
+                   enum conf_protocol protocol, enum route_service service)
 {
     if (!conf_upstream_serves(&conf->upstreams[upstream_idx], &conf->models[model_idx]))
         return ROUTE_OUT_NOT_SERVED;
-    return speaks_out(&conf->upstreams[upstream_idx], protocol);
+    return speaks_out(&conf->upstreams[upstream_idx], list_for(protocol, service));
 }
 
 /* Does each upstream serve each model: globs are matched once. */
@@ -146,8 +157,8 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
     const struct conf *conf = table->conf;
     const struct conf_channel *channel = &conf->channels[channel_idx];
 
-    for (unsigned protocol = 0; protocol < CONF_PROTOCOL_COUNT; protocol++) {
-        struct route_list *list = &table->lists[list_idx(conf, channel_idx, model_idx, protocol)];
+    for (unsigned which = 0; which < LISTS_EACH; which++) {
+        struct route_list *list = &table->lists[list_idx(conf, channel_idx, model_idx, which)];
         uint64_t weight_end = 0;
 
         *list = (struct route_list){.start = table->entry_count};
@@ -155,7 +166,7 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
             uint16_t upstream_idx = channel->uses[i].upstream_idx;
 
             if (!served[upstream_idx * conf->model_count + model_idx] ||
-                speaks_out(&conf->upstreams[upstream_idx], protocol) != ROUTE_IN)
+                speaks_out(&conf->upstreams[upstream_idx], which) != ROUTE_IN)
                 continue;
             add_upstream(table, list, &channel->uses[i], name_for(conf, upstream_idx, model_idx),
                          &weight_end);
@@ -167,7 +178,7 @@ static bool
 lists_make(struct route_table *table)
 {
     const struct conf *conf = table->conf;
-    size_t list_count = conf->channel_count * conf->model_count * CONF_PROTOCOL_COUNT;
+    size_t list_count = conf->channel_count * conf->model_count * LISTS_EACH;
     bool *served = served_make(conf);
 
     table->lists = calloc(MAX(list_count, (size_t)1), sizeof(*table->lists));

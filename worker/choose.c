@@ -161,6 +161,15 @@ asked_name(const struct worker *w, const struct route_ask *ask, const struct rou
                                                 : name_find(w->region, ask->model);
 }
 
+/* Conversations are translated where an upstream does not speak the caller's protocol. */
+static enum route_service
+service_of(enum proto_endpoint endpoint)
+{
+    if (proto_is_conversation(endpoint))
+        return ROUTE_CHAT;
+    return endpoint == ENDPOINT_EMBEDDINGS ? ROUTE_EMBED : ROUTE_NATIVE;
+}
+
 bool
 choose_route(struct call *call, const struct key_extra *extra, struct str channel,
              struct proto_error *error)
@@ -172,6 +181,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     struct route_ask ask = {
         .model = call->ask.model,
         .protocol = (enum conf_protocol)call->protocol,
+        .service = service_of((enum proto_endpoint)call->endpoint),
         .channel_named = channel,
         .wall_us = call->start_wall_us,
         .health = feed_look(w),

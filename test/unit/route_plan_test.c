@@ -667,9 +667,12 @@ test_trace(void **state)
     assert_int_equal(told.count[ROUTE_STEP_UPSTREAM][ROUTE_OUT_PROTOCOL], 3);
     assert_int_equal(told.count[ROUTE_STEP_UPSTREAM][ROUTE_OUT_REPEATED], 2);
     assert_int_equal(told.count[ROUTE_STEP_MODEL][ROUTE_OUT_SIBLING], 2);
-    assert_int_equal(route_upstream_out(conf, U4, HAIKU, CONF_OPENAI), ROUTE_OUT_NOT_SERVED);
-    assert_int_equal(route_upstream_out(conf, U4, SONNET, CONF_OPENAI), ROUTE_IN);
-    assert_int_equal(route_upstream_out(conf, U4, SONNET, CONF_GEMINI), ROUTE_OUT_PROTOCOL);
+    assert_int_equal(route_upstream_out(conf, U4, HAIKU, CONF_OPENAI, ROUTE_NATIVE),
+                     ROUTE_OUT_NOT_SERVED);
+    assert_int_equal(route_upstream_out(conf, U4, SONNET, CONF_OPENAI, ROUTE_NATIVE), ROUTE_IN);
+    assert_int_equal(route_upstream_out(conf, U4, SONNET, CONF_GEMINI, ROUTE_NATIVE),
+                     ROUTE_OUT_PROTOCOL);
+    assert_int_equal(route_upstream_out(conf, U4, SONNET, CONF_GEMINI, ROUTE_CHAT), ROUTE_IN);
     /* Every model of an auto. */
     memset(&told, 0, sizeof(told));
     ask = ask_for("auto");
