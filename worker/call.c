@@ -14,6 +14,7 @@
 #include "worker/queue.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/speak.h"
 #include "worker/stream_wait.h"
 #include "worker/take.h"
 #include "worker/uconn.h"
@@ -135,6 +136,7 @@ call_forget_request(struct call *call)
     call->ask.body = STR_NONE;
     call->ask.model = STR_NONE;
     call->query = STR_NONE;
+    speak_forget_request(call);
     arena_end(&call->arena);
     call->down_lines = STR_NONE;
 }
@@ -159,6 +161,7 @@ call_end(struct call *call)
     wheel_cancel(&w->net.wheel, &call->timer);
     list_remove(&call->node);
     list_remove(&call->waiting_node);
+    speak_free(call);
     arena_end(&call->arena);
     sse_free(&call->sse);
     buf_free(&call->body);
@@ -173,6 +176,8 @@ call_head_lines(const struct call *call, struct h1_out *out, struct str model_re
     h1_out_own(out, "x-turnpike-upstream: ", call_upstream(call)->name);
     if (model_reported.len > 0)
         h1_out_own(out, "x-turnpike-model: ", model_reported);
+    if (speak_dropped(call).len > 0)
+        h1_out_own(out, "x-turnpike-dropped: ", speak_dropped(call));
     choose_head_lines(call, out);
 }
 
@@ -384,6 +389,7 @@ call_new(struct client *client, enum proto_endpoint endpoint, const struct auth 
     client->call = call;
     call->endpoint = (uint8_t)endpoint;
     call->protocol = (uint8_t)proto_of(endpoint);
+    call->up_endpoint = call->endpoint;
     call->key = auth->key;
     call->key_idx = auth->key_idx;
     call->start_us = worker_mono_us(w);
@@ -413,9 +419,42 @@ serving(const struct worker *w, struct proto_error *error)
     return false;
 }
 
-void
-call_start(struct client *client, enum proto_endpoint endpoint, const struct auth *auth)
+static bool
+read_body(struct call *call, const struct proto_what *what, struct proto_error *error)
 {
+    struct str body = call->client->req.body;
+
+    if (proto_of(what->endpoint) == PROTO_GEMINI)
+        return ask_read_gemini(what, call->query, body, &call->arena, &call->ask, error);
+    return ask_read(what->endpoint, body, &call->arena, &call->ask, error);
+}
+
+/* Of a count that no upstream of the model's can make: by the size of what was sent. */
+static void
+answer_estimate(struct call *call)
+{
+    struct client *client = call_detach_client(call);
+    struct ask_needs needs;
+    struct h1_out out;
+    struct buf body;
+
+    ask_needs(&call->ask, &needs);
+    buf_init(&body, 256);
+    buf_add_fmt(&body, "{\"%s\":%llu}",
+                call->endpoint == ENDPOINT_COUNT_TOKENS ? "input_tokens" : "totalTokens",
+                (unsigned long long)needs.input_tokens);
+    client_head(client, &out, 200, (struct str){call->id_text, CALL_ID_LEN});
+    h1_out_own(&out, "content-type: ", STR("application/json"));
+    h1_out_own(&out, "x-turnpike-estimated: ", STR("true"));
+    call_end(call);
+    (void)client_send_whole(client, &out, buf_str(&body));
+    buf_free(&body);
+}
+
+void
+call_start(struct client *client, const struct proto_what *what, const struct auth *auth)
+{
+    enum proto_endpoint endpoint = what->endpoint;
     struct call *call;
     struct proto_error error;
     struct str channel;
@@ -430,7 +469,7 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
     call->query = h1_head_query(client->req.head);
     channel = h1_head_get(client->req.head, H1_X_TURNPIKE_CHANNEL);
     if (!serving(call->worker, &error) ||
-        !ask_read(endpoint, client->req.body, &call->arena, &call->ask, &error)) {
+        !read_body(call, what, &error)) {
         refuse(call, &error);
         return;
     }
@@ -439,8 +478,16 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
         refuse(call, &error);
         return;
     }
+    if (call->estimates) {
+        answer_estimate(call);
+        return;
+    }
+    if (!speak_admit(call, &error)) {
+        refuse(call, &error);
+        return;
+    }
     take_bounds(call);
-    if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && endpoint != ENDPOINT_COUNT_TOKENS &&
+    if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && !proto_is_count(endpoint) &&
         !idem_begin(call, &error)) {
         refuse(call, &error);
         return;

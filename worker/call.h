@@ -19,7 +19,7 @@
 #include "worker/room.h"
 
 /* The client's request is whole: admits it and sends it on, or answers why not. */
-void call_start(struct client *client, enum proto_endpoint endpoint, const struct auth *auth);
+void call_start(struct client *client, const struct proto_what *what, const struct auth *auth);
 
 void call_set_state(struct call *call, enum call_state next);
 

@@ -195,6 +195,11 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
             ask.affinity = &affinity;
         result = route_choose(w->routes, &ask, &call->plan);
     }
+    if (result == ROUTE_NO_UPSTREAM && proto_is_count((enum proto_endpoint)call->endpoint)) {
+        ask.service = ROUTE_CHAT;
+        result = route_choose(w->routes, &ask, &call->plan);
+        call->estimates = true;
+    }
     if (result != ROUTE_OK && result != ROUTE_ALL_DOWN) {
         route_error(w, result, &ask, error);
         return false;

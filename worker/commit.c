@@ -11,6 +11,7 @@
 #include "worker/forward.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/speak.h"
 
 /* ---- the model ---- */
 
@@ -55,7 +56,7 @@ commit_operator_cost(struct call *call, const struct price_count *count)
     struct price list = *call_price(call);
     int64_t cost_ucr;
 
-    if (!call->dispatched || call->endpoint == ENDPOINT_COUNT_TOKENS)
+    if (!call->dispatched || proto_is_count((enum proto_endpoint)call->endpoint))
         return;
     call->dispatched = false;
     list.multiplier_u = CONF_MICRO; /* what the maker asks, not what a channel does */
@@ -130,6 +131,10 @@ commit_flush(struct call *call, struct gather *g)
 
     if (!call->meter.understood)
         return true;
+    if (speak_collects(call)) {
+        g->count = 0; /* it is kept elsewhere, until it is whole */
+        return true;
+    }
     if (!commit_is_model(call, model)) {
         commit_other_model(call, model);
         return false;
@@ -169,7 +174,7 @@ commit_wait_ms(struct call *call)
     uint64_t now_ms = worker_now_ms(call->worker);
     uint64_t idle_ms = call_upstream(call)->idle_ms;
 
-    if (call->head_sent)
+    if (call->head_sent || speak_collects(call))
         return idle_ms;
     if (call->commit_due_ms == 0)
         call->commit_due_ms = now_ms + call->worker->limits->commit_ms;
@@ -181,7 +186,7 @@ commit_timed_out(struct call *call)
 {
     struct gather none = {.count = 0};
 
-    if (call->head_sent || call->commit_due_ms == 0 ||
+    if (call->head_sent || speak_collects(call) || call->commit_due_ms == 0 ||
         worker_now_ms(call->worker) < call->commit_due_ms)
         return false;
     if (commit_now(call, &none))

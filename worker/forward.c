@@ -13,6 +13,7 @@
 #include "worker/queue.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/speak.h"
 #include "worker/uconn.h"
 
 #define CONNECT_GRACE_MS 100u
@@ -62,7 +63,7 @@ note_cost(struct call *call, enum record_reason reason)
 
     if (reason == REASON_STATUS)
         return;
-    if (!call->ask.stream && broke_off(reason)) /* of a whole answer that is not whole */
+    if (!call->up_stream && broke_off(reason)) /* of a whole answer that is not whole */
         count = settle_estimate(call, call->body.len / OUTPUT_BYTES_PER_TOKEN);
     commit_operator_cost(call, &count);
 }
@@ -88,7 +89,7 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
     buf_free(&call->body);
     call->upstream_status = 0;
     /* What its stream said, if it had begun one, says nothing of the next one's. */
-    meter_init(&call->meter, (enum proto_endpoint)call->endpoint, call->ask.usage_asked);
+    meter_init(&call->meter, (enum proto_endpoint)call->up_endpoint, call->ask.usage_asked);
     call->progress_events = 0;
     call->commit_due_ms = 0;
     if (may_fail_over && forward_may_go_on(call)) {
@@ -251,22 +252,32 @@ write_auth(const struct call *call, struct h1_out *out)
 
     if (secret.len == 0)
         return;
-    if (call->protocol == PROTO_ANTHROPIC)
+    switch (proto_of((enum proto_endpoint)call->up_endpoint)) {
+    case PROTO_ANTHROPIC:
         h1_out_own(out, "x-api-key: ", secret);
-    else
-        h1_out_own(out, "authorization: Bearer ", secret);
+        return;
+    case PROTO_GEMINI:
+        h1_out_own(out, "x-goog-api-key: ", secret);
+        return;
+    case PROTO_OPENAI:
+    case PROTO_RESPONSES:
+    case PROTO_PROTOCOL_COUNT:
+        break;
+    }
+    h1_out_own(out, "authorization: Bearer ", secret);
 }
 
 static void
 write_client_headers(const struct call *call, struct h1_out *out)
 {
     const struct h1_head *head = call->client->req.head;
+    enum proto_protocol protocol = proto_of((enum proto_endpoint)call->up_endpoint);
     bool content_type = false, version = false;
 
     for (size_t i = 0; i < head->header_count; i++) {
         struct str name = h1_head_name(head, i);
 
-        if (!headers_go_up((enum proto_protocol)call->protocol, name))
+        if (!headers_go_up(protocol, name))
             continue;
         content_type |= head->headers[i].known == H1_CONTENT_TYPE;
         version |= head->headers[i].known == H1_ANTHROPIC_VERSION;
@@ -274,7 +285,7 @@ write_client_headers(const struct call *call, struct h1_out *out)
     }
     if (!content_type)
         h1_out_own(out, "content-type: ", STR("application/json"));
-    if (!version && call->protocol == PROTO_ANTHROPIC)
+    if (!version && protocol == PROTO_ANTHROPIC)
         h1_out_own(out, "anthropic-version: ", STR("2023-06-01"));
 }
 
@@ -282,16 +293,11 @@ static bool
 write_head(const struct call *call, size_t body_len, struct h1_out *out)
 {
     const struct conf_upstream *upstream = call_upstream(call);
-    enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;
-    struct str query = proto_upstream_query(endpoint, call->query);
-    struct h1_target target = {
-        .prefix = upstream->base_path,
-        .path = proto_upstream_path(endpoint),
-        .query = STR_NONE,
-    };
+    struct h1_target target = {.prefix = upstream->base_path};
+    char path[4 * CONF_MODEL_NAME_LEN_MAX + 128];
 
-    if (query.len > 1) /* comes with its question mark */
-        target.query = (struct str){query.ptr + 1, query.len - 1};
+    if (!speak_target(call, path, sizeof path, &target.path, &target.query))
+        return false;
     h1_out_init(out, call->worker->head_buf, HEAD_BYTES_MAX);
     h1_out_request(out, STR("POST"), target, upstream->authority);
     write_client_headers(call, out);
@@ -304,7 +310,6 @@ write_head(const struct call *call, size_t body_len, struct h1_out *out)
 void
 forward_connected(struct call *call)
 {
-    const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
     struct str parts[1 + ASK_PIECES_MAX];
     struct ask_pieces pieces;
     struct proto_error error;
@@ -312,8 +317,12 @@ forward_connected(struct call *call)
     int rc;
 
     ASSERT(call->uconn != NULL && call->client != NULL);
-    if (!ask_splices(&call->ask, candidate->model_sent, &call->arena, &pieces) ||
-        !write_head(call, pieces.total_len, &out)) {
+    if (!speak_prepare(call, &error)) {
+        /* Another that can be tried may be spoken to otherwise. */
+        forward_failed(call, REASON_NO_CONNECTION, &error, true);
+        return;
+    }
+    if (!speak_body(call, &pieces) || !write_head(call, pieces.total_len, &out)) {
         error_set(&error, ERROR_BAD_REQUEST, NULL, NULL,
                   "turnpike: the request's headers cannot be passed on");
         forward_failed(call, REASON_NO_CONNECTION, &error, false);

@@ -65,7 +65,7 @@ is_absurd(const struct call *call, const struct usage *u)
     if (context == 0)
         return false;
     most = (context + context / 8 + 1024) * ((uint64_t)u->searches + 1);
-    if (call->endpoint == ENDPOINT_EMBEDDINGS)
+    if (!proto_has_output((enum proto_endpoint)call->endpoint))
         return input > call->ask.body.len + most;
     return input > most || u->output > most * MAX(call->ask.choice_count, 1u);
 }

@@ -13,6 +13,7 @@
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/settle.h"
+#include "worker/speak.h"
 #include "worker/stream.h"
 #include "worker/stream_wait.h"
 #include "worker/uconn.h"
@@ -167,8 +168,9 @@ relay_sent(struct call *call)
     struct price_count count = settle_estimate(call, 0);
 
     call->dispatched = true;
+    speak_answer(call);
     /* Also for another attempt: progress never falls, and a hold covers its own input. */
-    if (call->endpoint != ENDPOINT_COUNT_TOKENS)
+    if (!proto_is_count((enum proto_endpoint)call->endpoint))
         (void)!settle_progress(call, &count);
     call_set_timer(call, call_upstream(call)->first_byte_ms);
 }
@@ -179,6 +181,7 @@ relay_sent(struct call *call)
 static bool
 keep_headers(struct call *call, const struct h1_head *head)
 {
+    struct str type = speak_content_type(call);
     struct h1_out out;
     char *copy;
 
@@ -186,9 +189,11 @@ keep_headers(struct call *call, const struct h1_head *head)
     for (size_t i = 0; i < head->header_count; i++) {
         struct str name = headers_come_down(h1_head_name(head, i));
 
-        if (name.len > 0)
+        if (name.len > 0 && (type.len == 0 || head->headers[i].known != H1_CONTENT_TYPE))
             h1_out_copy(&out, name, head, i);
     }
+    if (type.len > 0)
+        h1_out_own(&out, "content-type: ", type);
     if (out.failed || (copy = arena_alloc(&call->arena, out.len + 1)) == NULL)
         return false;
     memcpy(copy, out.ptr, out.len);
@@ -213,6 +218,13 @@ relay_head(struct uconn *uc)
 
     call->upstream_status = uc->res.status;
     call_set_timer(call, call_upstream(call)->idle_ms);
+    if (call->upstream_status < 300 && call->ask.stream != is_event_stream(type) &&
+        !speak_adapt(call, is_event_stream(type))) {
+        relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED,
+                     call->ask.stream ? "answered whole where a stream was asked for"
+                                      : "streamed where a whole answer was asked for");
+        return;
+    }
     if (!keep_headers(call, head)) {
         relay_failed(call, REASON_TOO_LARGE, ERROR_UPSTREAM_FAILED, "its headers are too large");
         return;
@@ -221,13 +233,7 @@ relay_head(struct uconn *uc)
         call_set_state(call, CALL_WHOLE); /* the error's body, then forward_failed() */
         return;
     }
-    if (call->ask.stream != is_event_stream(type)) {
-        relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED,
-                     call->ask.stream ? "answered whole where a stream was asked for"
-                                      : "streamed where a whole answer was asked for");
-        return;
-    }
-    if (call->ask.stream)
+    if (call->up_stream)
         stream_begin(call); /* still CALL_SENT: nothing is understood yet */
     else
         call_set_state(call, CALL_WHOLE);
@@ -301,6 +307,82 @@ output_of(const struct call *call, const struct answer *answer, const struct usa
     return answer_output(answer);
 }
 
+/* Settles; the answer goes to the client, or waits until that is durable. */
+static void
+whole_settle(struct call *call, const struct settle_end *end, struct str body)
+{
+    const struct str model = end->model_reported;
+    struct client *client;
+    struct h1_out out;
+    int64_t charge_ucr;
+
+    settle_attempt(call, REASON_NONE, 200);
+    feed_ok_whole(call, end->usage.state == USAGE_PRESENT ? end->usage.output
+                                                          : (uint32_t)end->output_estimate);
+    charge_ucr = settle_call(call, end);
+    if (call->uconn)
+        uconn_release(call->uconn);
+    if (call->worker->inherit->durability != DURABILITY_RELAXED &&
+        !settle_committed(call)) {
+        stream_wait_commit(call, body, charge_ucr, model);
+        return;
+    }
+    client = call_detach_client(call);
+    ASSERT(client != NULL);
+    write_whole_head(call, client, &out, charge_ucr, model);
+    {
+        struct buf kept = call->body; /* body may point into it: it outlives the call */
+
+        buf_init(&call->body, 0);
+        call_end(call);
+        (void)client_send_whole(client, &out, body);
+        buf_free(&kept);
+    }
+}
+
+/* What the client gets of an answer that is translated, in place of it. False: it cannot be. */
+static bool
+whole_spoken(struct call *call, struct str *body)
+{
+    struct buf spoken;
+
+    buf_init(&spoken, 2 * call->worker->limits->response_body_bytes);
+    if (!speak_whole(call, *body, &spoken)) {
+        buf_free(&spoken);
+        relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED,
+                     "its answer cannot be translated");
+        return false;
+    }
+    buf_free(&call->body);
+    call->body = spoken;
+    *body = buf_str(&call->body);
+    return true;
+}
+
+void
+relay_collected(struct call *call)
+{
+    struct settle_end end = {.outcome = OUTCOME_OK};
+    char model[METER_MODEL_CAP];
+    struct str body = STR_NONE;
+
+    str_copy(str_from(call->meter.model), model, sizeof model);
+    if (meter_content(&call->meter) == CONTENT_NONE) {
+        relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "its answer is empty");
+        return;
+    }
+    if (!commit_is_model(call, str_from(model))) {
+        commit_other_model(call, str_from(model));
+        return;
+    }
+    if (!whole_spoken(call, &body))
+        return;
+    stream_used(call, &end);
+    end.model_reported = str_from(model);
+    call_set_state(call, CALL_WHOLE);
+    whole_settle(call, &end, body);
+}
+
 static void
 whole_ok(struct call *call, const struct answer *answer, struct str body)
 {
@@ -317,32 +399,18 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
         .http_status = 200,
         .model_reported = answer->model,
     };
-    struct client *client;
-    struct h1_out out;
-    int64_t charge_ucr;
+    char model[METER_MODEL_CAP], service[METER_SERVICE_CAP];
 
-    settle_attempt(call, REASON_NONE, 200);
-    feed_ok_whole(call, usage.state == USAGE_PRESENT ? usage.output : output.estimate);
     call->response_bytes = body.len;
-    charge_ucr = settle_call(call, &end);
-    if (call->uconn)
-        uconn_release(call->uconn);
-    if (call->worker->inherit->durability != DURABILITY_RELAXED &&
-        !settle_committed(call)) {
-        stream_wait_commit(call, body, charge_ucr, answer->model);
-        return;
+    if (call->speaks) { /* the body that these point into is replaced */
+        str_copy(answer->model, model, sizeof model);
+        str_copy(answer->service, service, sizeof service);
+        end.model_reported = str_from(model);
+        end.service = str_from(service);
+        if (!whole_spoken(call, &body))
+            return;
     }
-    client = call_detach_client(call);
-    ASSERT(client != NULL);
-    write_whole_head(call, client, &out, charge_ucr, answer->model);
-    {
-        struct buf kept = call->body; /* body may point into it: it outlives the call */
-
-        buf_init(&call->body, 0);
-        call_end(call);
-        (void)client_send_whole(client, &out, body);
-        buf_free(&kept);
-    }
+    whole_settle(call, &end, body);
 }
 
 /* What came is an answer, but by another model, or there is nothing in it. The call is over then, or
@@ -378,7 +446,7 @@ whole_done(struct call *call, struct str body)
         upstream_said_no(call, body);
         return;
     }
-    answer_read((enum proto_endpoint)call->endpoint, body, &answer);
+    answer_read((enum proto_endpoint)call->up_endpoint, body, &answer);
     switch (answer.kind) {
     case ANSWER_OK:
         if (!whole_refused(call, &answer))
@@ -515,7 +583,7 @@ relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len)
         if (event == H1_RES_MORE)
             break;
     }
-    if (call->state == CALL_STREAM || (call->ask.stream && call->state == CALL_SENT))
+    if (call->state == CALL_STREAM || (call->up_stream && call->state == CALL_SENT))
         stream_fed(call, &gather);
 }
 

@@ -126,7 +126,7 @@ request_take(struct client *c)
         return;
     }
     if (proto_is_call(r.what.endpoint))
-        call_start(c, r.what.endpoint, &auth);
+        call_start(c, &r.what, &auth);
     else
         own_answer(c, &r.what, r.shape, &auth);
 }

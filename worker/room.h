@@ -50,6 +50,7 @@
 struct health;
 struct own_query;
 struct probe;
+struct speech;
 
 /* A credential of an upstream as this worker has it. */
 struct credential {
@@ -130,6 +131,7 @@ struct worker {
     bool draining;
     bool drain_over; /* streams were told to end */
     char *head_buf;  /* HEAD_BYTES_MAX, for heads that are written at once */
+    struct buf spoken; /* what events are translated into; valid within one callback */
     _Atomic uint64_t auth_failure_tat[AUTH_FAILURE_SLOTS]; /* by client address, hashed */
 };
 
@@ -213,8 +215,12 @@ struct call {
     struct wheel_timer timer;
     struct arena arena;
     uint8_t state;            /* enum call_state; see call_set_state() */
-    uint8_t endpoint;         /* enum proto_endpoint */
-    uint8_t protocol;         /* enum proto_protocol: the caller's */
+    uint8_t endpoint;         /* enum proto_endpoint: the caller's */
+    uint8_t protocol;         /* enum proto_protocol: likewise */
+    uint8_t up_endpoint;      /* enum proto_endpoint: that of the upstream tried now */
+    bool estimates;           /* it counts tokens, and no upstream can: we say about how many */
+    bool speaks;              /* the answer is translated: speak.h */
+    bool up_stream;           /* it comes as a stream */
     uint8_t candidate;        /* index in plan of the one tried now */
     uint8_t extension_count;
     bool held;                /* slot is ours */
@@ -236,6 +242,7 @@ struct call {
     uint8_t id[16];
 
     struct ask ask;
+    struct speech *speech;    /* speak.c's; NULL: bytes pass */
     uint64_t thread;          /* hash of the conversation; 0 none */
     struct str query;         /* of the request target; in the request's bytes */
     struct route_plan plan;

@@ -195,7 +195,7 @@ judge_end(struct call *call, const struct settle_end *end, struct record *r)
 
     if (end->by == SETTLE_NOTHING)
         return v;
-    if (call->endpoint == ENDPOINT_COUNT_TOKENS) {
+    if (proto_is_count((enum proto_endpoint)call->endpoint)) {
         if (usable)
             v.count.n[CONF_INPUT] = end->usage.input;
         return v;

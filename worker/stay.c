@@ -84,7 +84,7 @@ stay_keep(const struct call *call, const struct settle_end *end)
         .credential = call->plan.candidates[call->candidate].credential,
     };
 
-    if (call->thread == 0 || call->endpoint == ENDPOINT_COUNT_TOKENS ||
+    if (call->thread == 0 || proto_is_count((enum proto_endpoint)call->endpoint) ||
         (end->outcome != OUTCOME_OK && end->outcome != OUTCOME_NO_USAGE))
         return;
     last.context_tokens = (uint32_t)MIN(

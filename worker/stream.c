@@ -12,13 +12,16 @@
 #include "worker/forward.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/speak.h"
 #include "worker/stream_wait.h"
 #include "worker/uconn.h"
 
 void
 stream_begin(struct call *call)
 {
-    meter_init(&call->meter, (enum proto_endpoint)call->endpoint, call->ask.usage_asked);
+    /* A translation hears of the usage, whoever asked. */
+    meter_init(&call->meter, (enum proto_endpoint)call->up_endpoint,
+               call->ask.usage_asked || call->speaks);
     sse_free(&call->sse);
     sse_init(&call->sse, call->worker->limits->event_bytes);
     call->progress_events = 0;
@@ -147,6 +150,10 @@ stream_complete(struct call *call, struct gather *g, struct str last, struct str
         stream_wait_complete(call, g, last, mark);
         return;
     }
+    if (speak_collects(call)) {
+        relay_collected(call);
+        return;
+    }
     if (!call->head_sent && !commit_at_end(call, g))
         return;
     if (call->body.len > 0 && !stream_flush(call, g))
@@ -194,8 +201,6 @@ void
 stream_broken(struct call *call, enum record_reason reason, const struct proto_error *error)
 {
     struct settle_end end = {.outcome = reason == REASON_NONE ? OUTCOME_CANCELLED : OUTCOME_CUT};
-    uint64_t sequence = call->meter.sequence_next;
-    enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;
     struct client *client;
     struct buf event;
     struct str part;
@@ -217,7 +222,7 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     if (call->uconn)
         uconn_cancel(call->uconn);
     buf_init(&event, 64u << 10);
-    error_write_event(&event, endpoint, error, sequence, (struct str){call->id_text, CALL_ID_LEN});
+    speak_error(call, error, &event);
     client = call_detach_client(call);
     call_end(call);
     part = buf_str(&event);
@@ -226,50 +231,6 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
         (void)client_send_last(client, &part, 1);
     }
     buf_free(&event);
-}
-
-void
-stream_upstream_done(struct call *call, struct gather *g)
-{
-    struct sse_event event;
-    struct str last = STR_NONE, end = STR_NONE;
-
-    if (sse_last(&call->sse, &event) && !event.comment_only) {
-        switch (meter_event(&call->meter, &event)) {
-        case METER_PASS:
-        case METER_END:
-            last = event.raw;
-            end = event.unterminated ? STR("\n\n") : STR_NONE;
-            break;
-        case METER_HIDE:
-        case METER_BAD: /* half an event: the finish tells what it means */
-        case METER_UPSTREAM_ERROR:
-        case METER_VERDICT_COUNT:
-            break;
-        }
-    }
-    if (last.len > 0) {
-        gather_add(g, last);
-        if (end.len > 0)
-            gather_add(g, end);
-    }
-    switch (meter_finish(&call->meter)) {
-    case METER_FINISH_CLEAN:
-        stream_complete(call, g, STR_NONE, STR_NONE);
-        return;
-    case METER_FINISH_ADD_MARK:
-        stream_complete(call, g, STR_NONE,
-                        error_stream_end_mark((enum proto_endpoint)call->endpoint));
-        return;
-    case METER_FINISH_CUT:
-        break;
-    }
-    if (!stream_flush(call, g))
-        return;
-    if (call->meter.answered)
-        relay_failed(call, REASON_EARLY_END, ERROR_UPSTREAM_FAILED, "the stream ended early");
-    else
-        relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "the stream ended before its answer");
 }
 
 /* ---- events ---- */
@@ -300,11 +261,83 @@ bad_event(struct call *call, struct gather *g)
     relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED, "an event cannot be understood");
 }
 
+/* What the client gets for an event: its bytes, or what they are made into. */
+static bool
+pass_event(struct call *call, const struct sse_event *event, struct gather *g)
+{
+    if (call->speaks || call->ask.json_array)
+        return speak_event(call, event, g);
+    gather_add(g, event->raw);
+    return true;
+}
+
+/* The event that ends the stream. Ends the call, or moves it to another candidate. */
+static void
+last_event(struct call *call, const struct sse_event *event, struct gather *g)
+{
+    struct str last = event->raw;
+
+    if ((call->speaks || call->ask.json_array) && !speak_last(call, event, g, &last))
+        bad_event(call, g);
+    else
+        stream_complete(call, g, last, call->ask.json_array ? speak_end_mark(call) : STR_NONE);
+}
+
 /* In the middle of a piece nobody waits: what may not go out yet is kept. */
 static bool
 pass_on(struct call *call, struct gather *g)
 {
     return stream_unpaid(call) ? stream_keep(call, g) : stream_flush(call, g);
+}
+
+/* The bytes that were left when the body ended. False: they cannot be passed on. */
+static bool
+half_event(struct call *call, const struct sse_event *event, struct gather *g)
+{
+    switch (meter_event(&call->meter, event)) {
+    case METER_PASS:
+    case METER_END:
+        if (!pass_event(call, event, g))
+            return false;
+        if (event->unterminated && !call->speaks && !call->ask.json_array)
+            gather_add(g, STR("\n\n"));
+        return true;
+    case METER_HIDE:
+    case METER_BAD: /* half an event: the finish tells what it means */
+    case METER_UPSTREAM_ERROR:
+    case METER_VERDICT_COUNT:
+        break;
+    }
+    return true;
+}
+
+void
+stream_upstream_done(struct call *call, struct gather *g)
+{
+    struct sse_event event;
+    struct str last = STR_NONE;
+
+    if (sse_last(&call->sse, &event) && !event.comment_only && !half_event(call, &event, g)) {
+        bad_event(call, g);
+        return;
+    }
+    if (meter_finish(&call->meter) != METER_FINISH_CUT) {
+        if (call->speaks && !speak_last(call, NULL, g, &last)) {
+            bad_event(call, g);
+            return;
+        }
+        stream_complete(call, g, last,
+                        meter_finish(&call->meter) == METER_FINISH_CLEAN && !call->ask.json_array
+                            ? STR_NONE
+                            : speak_end_mark(call));
+        return;
+    }
+    if (!stream_flush(call, g))
+        return;
+    if (call->meter.answered)
+        relay_failed(call, REASON_EARLY_END, ERROR_UPSTREAM_FAILED, "the stream ended early");
+    else
+        relay_failed(call, REASON_EMPTY, ERROR_UPSTREAM_FAILED, "the stream ended before its answer");
 }
 
 /* Events of one piece. False when the call is over or moved on. */
@@ -317,12 +350,15 @@ take_events(struct call *call, struct gather *g)
     while ((rc = sse_next(&call->sse, &event)) == 1) {
         switch (meter_event(&call->meter, &event)) {
         case METER_PASS:
-            gather_add(g, event.raw);
+            if (!pass_event(call, &event, g)) {
+                bad_event(call, g);
+                return false;
+            }
             break;
         case METER_HIDE:
             break;
         case METER_END:
-            stream_complete(call, g, event.raw, STR_NONE);
+            last_event(call, &event, g);
             return false;
         case METER_UPSTREAM_ERROR:
             error_event(call, &event, g);
@@ -382,7 +418,7 @@ stream_fed(struct call *call, struct gather *g)
         call_set_timer(call, commit_wait_ms(call));
         count = settle_so_far(call);
         /* Before the commit nothing is the caller's to pay: another may serve the call. */
-        if ((call->head_sent || call->meter.answered) &&
+        if ((call->head_sent || call->meter.answered) && !speak_collects(call) &&
             settle_progress(call, &count) == SETTLE_UNPAID) {
             hold_ended(call, g);
             return;

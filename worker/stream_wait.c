@@ -3,6 +3,7 @@
 #include "worker/call.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
+#include "worker/speak.h"
 #include "worker/uconn.h"
 
 bool
@@ -10,6 +11,8 @@ stream_unpaid(struct call *call)
 {
     struct price_count count;
 
+    if (speak_collects(call)) /* nothing is sent before its end */
+        return false;
     if (call->worker->inherit->durability != DURABILITY_RESERVE && !call->hold_busy)
         return false;
     if (!call->head_sent && !call->meter.answered) /* nothing of it is the caller's to pay yet */

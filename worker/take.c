@@ -26,7 +26,7 @@ bound_model(const struct call *call, const struct conf_model *model, uint64_t *i
         cap = call->ask.output_cap;
     if (model->output_tokens_max != 0)
         cap = MIN(cap, model->output_tokens_max);
-    if (call->endpoint == ENDPOINT_EMBEDDINGS || call->endpoint == ENDPOINT_COUNT_TOKENS)
+    if (!proto_has_output((enum proto_endpoint)call->endpoint))
         cap = 0;
     *output_max = cap == UINT64_MAX ? cap : cap * call->ask.choice_count;
 }
@@ -143,7 +143,7 @@ take_hold(struct call *call, struct hold_ask *ask)
     int64_t amount_ucr = 0, modest_ucr;
     enum hold_result result;
 
-    if (call->endpoint != ENDPOINT_COUNT_TOKENS && !worst_cost(call, modest, false, &amount_ucr))
+    if (!proto_is_count((enum proto_endpoint)call->endpoint) && !worst_cost(call, modest, false, &amount_ucr))
         amount_ucr = ACCOUNT_UCR_MAX;
     *ask = take_ask(call, amount_ucr);
     result = hold_take(&w->holds, ask, &call->slot);

@@ -260,6 +260,7 @@ make_tables(struct worker *w)
     w->channel_name = calloc(channels, sizeof *w->channel_name);
     w->rule_name = calloc(MAX(conf->rule_count, 1u), sizeof *w->rule_name);
     w->head_buf = malloc(HEAD_BYTES_MAX);
+    buf_init(&w->spoken, 2 * w->limits->response_body_bytes);
     w->routes = route_table_make(conf);
     if (!w->pools || !w->credentials || !w->health || !w->tls_clients || !w->tls_client_ca ||
         !w->model_name || !w->family_name || !w->channel_name || !w->rule_name || !w->head_buf ||
