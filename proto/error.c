@@ -179,7 +179,16 @@ write_anthropic(struct jw *jw, const struct proto_error *error, struct str reque
     jw_key(jw, "error");
     jw_object(jw);
     jw_key_cstr(jw, "type", rows[error->kind].anthropic_type);
-    jw_key_cstr(jw, "message", error->message);
+    if (error->kind == ERROR_CONTEXT_TOO_LONG &&
+        !str_contains(str_from(error->message), STR("prompt is too long"))) {
+        /* By these words clients know that they have to shorten it. */
+        char message[ERROR_MESSAGE_MAX + 24];
+
+        snprintf(message, sizeof(message), "prompt is too long: %s", error->message);
+        jw_key_cstr(jw, "message", message);
+    } else {
+        jw_key_cstr(jw, "message", error->message);
+    }
     jw_object_end(jw);
     if (request_id.len > 0)
         jw_key_str(jw, "request_id", request_id);

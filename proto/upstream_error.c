@@ -126,6 +126,7 @@ text_from(struct js_value value, struct error_secrets secrets, char *out, size_t
 /* What an error object says, wherever its maker put it. */
 struct said {
     struct js_value message, type, code, param;
+    struct js_value details; /* Gemini's */
 };
 
 static struct said
@@ -151,6 +152,9 @@ said_by(struct js_value document)
 
     said.message = js_get(from, STR("message"));
     said.type = js_get(from, STR("type"));
+    if (!js_is(said.type, JS_STRING))
+        said.type = js_get(from, STR("status")); /* Gemini's word for it */
+    said.details = js_get(from, STR("details"));
     said.code = js_get(from, STR("code"));
     said.param = js_get(from, STR("param"));
     if (!js_is(said.message, JS_STRING) && js_is(error, JS_STRING))
@@ -164,6 +168,51 @@ static bool
 says(const struct said *said, const char *word)
 {
     return js_str_eq(said->type, str_from(word)) || js_str_eq(said->code, str_from(word));
+}
+
+/* Gemini's RetryInfo: "17s", "1.5s". In whole seconds, at least 1; 0 when it says nothing. */
+static uint32_t
+retry_info_s(const struct said *said)
+{
+    struct js_value key, detail, delay;
+    struct js_iter it;
+
+    for (js_iter_init(&it, said->details); js_next(&it, &key, &detail);) {
+        delay = js_get(detail, STR("retryDelay"));
+        if (js_is(delay, JS_STRING) && str_ends_with(delay.raw, STR("s")))
+            return error_retry_after_s((struct str){delay.raw.ptr, delay.raw.len - 1}, STR_NONE);
+    }
+    return 0;
+}
+
+/* Gemini answers 400 to a key that it does not know. */
+static bool
+refuses_key(const struct said *said)
+{
+    struct js_value key, detail;
+    struct js_iter it;
+
+    for (js_iter_init(&it, said->details); js_next(&it, &key, &detail);)
+        if (js_str_eq(js_get(detail, STR("reason")), STR("API_KEY_INVALID")))
+            return true;
+    return false;
+}
+
+/* Not every maker has a code for it; clients shorten what they send when they hear of it. */
+static bool
+is_too_long(const struct said *said)
+{
+    static const char *const words[] = {"prompt is too long", "maximum context length",
+                                        "context length exceeded",
+                                        "exceeds the maximum number of tokens",
+                                        "exceeds the context window"};
+
+    if (says(said, "context_length_exceeded"))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(words) && js_is(said->message, JS_STRING); i++)
+        if (str_contains(said->message.raw, str_from(words[i])))
+            return true;
+    return false;
 }
 
 static void
@@ -218,7 +267,9 @@ kind_of_status(unsigned status, const struct said *said)
 
     switch (status) {
     case 400:
-        return says(said, "context_length_exceeded") ? ERROR_CONTEXT_TOO_LONG : ERROR_BAD_REQUEST;
+        if (refuses_key(said))
+            return ERROR_UPSTREAM_FAILED;
+        return is_too_long(said) ? ERROR_CONTEXT_TOO_LONG : ERROR_BAD_REQUEST;
     case 402: return ERROR_QUOTA;
     /* A 404 without a word is a wrong base URL, and that is the operator's. */
     case 404: return has_words ? ERROR_NO_MODEL : ERROR_UPSTREAM_FAILED;
@@ -251,12 +302,14 @@ error_from_upstream(const struct upstream_answer *answer, struct error_secrets s
     set_message(out, kind);
     if (error_is_of_request(kind))
         keep_words(out, &said, secrets);
-    if (answer->status == 401 || answer->status == 403)
+    if (answer->status == 401 || answer->status == 403 ||
+        (answer->status == 400 && refuses_key(&said)))
         error_set(out, kind, NULL, NULL,
                   "The upstream refused the gateway's own credentials. This is for the operator "
                   "of the gateway to repair.");
     if (kind == ERROR_LIMIT_REQUESTS || kind == ERROR_OVERLOADED)
-        out->retry_after_s = error_retry_after_s(answer->retry_after, answer->retry_after_ms);
+        out->retry_after_s = MAX(
+            error_retry_after_s(answer->retry_after, answer->retry_after_ms), retry_info_s(&said));
     if (kind == ERROR_LIMIT_REQUESTS && out->retry_after_s == 0)
         out->retry_after_s = 1;
 }
@@ -285,12 +338,23 @@ kind_of_words(const struct said *said)
         {"request_too_large", ERROR_TOO_LARGE},
         {"invalid_prompt", ERROR_BAD_REQUEST},
         {"invalid_request_error", ERROR_BAD_REQUEST},
+        {"RESOURCE_EXHAUSTED", ERROR_LIMIT_REQUESTS},
+        {"UNAVAILABLE", ERROR_OVERLOADED},
+        {"DEADLINE_EXCEEDED", ERROR_UPSTREAM_TIMEOUT},
+        {"UNAUTHENTICATED", ERROR_UPSTREAM_FAILED},
+        {"PERMISSION_DENIED", ERROR_UPSTREAM_FAILED},
+        {"NOT_FOUND", ERROR_NO_MODEL},
+        {"INVALID_ARGUMENT", ERROR_BAD_REQUEST},
+        {"FAILED_PRECONDITION", ERROR_BAD_REQUEST},
     };
     uint64_t status;
 
+    if (refuses_key(said))
+        return ERROR_UPSTREAM_FAILED;
     for (unsigned i = 0; i < COUNT_OF(words); i++) {
         if (says(said, words[i].word))
-            return words[i].kind;
+            return words[i].kind == ERROR_BAD_REQUEST && is_too_long(said) ? ERROR_CONTEXT_TOO_LONG
+                                                                           : words[i].kind;
     }
     /* Some servers put the HTTP status they would have sent into the code. */
     if (js_count(said->code, 599, &status))
@@ -312,7 +376,7 @@ error_from_object(struct str data, struct error_secrets secrets, struct proto_er
     if (error_is_of_request(kind))
         keep_words(out, &said, secrets);
     if (kind == ERROR_LIMIT_REQUESTS)
-        out->retry_after_s = 1;
+        out->retry_after_s = MAX(retry_info_s(&said), 1u);
 }
 
 bool

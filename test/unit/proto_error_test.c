@@ -284,6 +284,15 @@ test_objects(void **state)
          ERROR_BAD_REQUEST},
         {"{\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\"}}}",
          ERROR_UPSTREAM_FAILED},
+        {"{\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}", ERROR_OVERLOADED},
+        {"{\"error\":{\"code\":429,\"status\":\"RESOURCE_EXHAUSTED\"}}", ERROR_LIMIT_REQUESTS},
+        {"{\"error\":{\"code\":400,\"status\":\"INVALID_ARGUMENT\"}}", ERROR_BAD_REQUEST},
+        {"{\"error\":{\"code\":400,\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"reason\":"
+         "\"API_KEY_INVALID\"}]}}",
+         ERROR_UPSTREAM_FAILED},
+        {"{\"error\":{\"code\":400,\"status\":\"INVALID_ARGUMENT\",\"message\":\"The input token "
+         "count (5) exceeds the maximum number of tokens allowed (4).\"}}",
+         ERROR_CONTEXT_TOO_LONG},
         {"{\"error\":\"oops\"}", ERROR_UPSTREAM_FAILED},
         {"no json", ERROR_UPSTREAM_FAILED},
     };
@@ -315,6 +324,37 @@ test_retry_after(void **state)
     struct proto_error error;
     error_from_upstream(&answer, secrets, &error);
     assert_int_equal(error.retry_after_s, 7);
+
+    const struct upstream_answer gemini = {
+        .status = 429,
+        .body = STR("{\"error\":{\"code\":429,\"message\":\"quota\",\"status\":"
+                    "\"RESOURCE_EXHAUSTED\",\"details\":[{\"@type\":\"type.googleapis.com/"
+                    "google.rpc.RetryInfo\",\"retryDelay\":\"16.2s\"}]}}")};
+    error_from_upstream(&gemini, secrets, &error);
+    assert_int_equal(error.kind, ERROR_LIMIT_REQUESTS);
+    assert_int_equal(error.retry_after_s, 17);
+}
+
+/* Clients of Anthropic's API shorten a conversation when they read these words, whoever it was that
+ * found it too long. */
+static void
+test_too_long(void **state)
+{
+    const struct upstream_answer openai = {
+        .status = 400,
+        .body = STR("{\"error\":{\"message\":\"This model's maximum context length is 8 tokens.\","
+                    "\"code\":null}}")};
+    struct proto_error error;
+    struct buf out;
+
+    (void)state;
+    error_from_upstream(&openai, secrets, &error);
+    buf_init(&out, 4096);
+    error_write_body(&out, PROTO_ANTHROPIC, &error, STR_NONE);
+    assert_str(buf_str(&out),
+               "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
+               "\"prompt is too long: This model's maximum context length is 8 tokens.\"}}");
+    buf_free(&out);
 }
 
 static void
@@ -370,6 +410,7 @@ main(void)
         cmocka_unit_test(test_secret_at_cuts),
         cmocka_unit_test(test_objects),
         cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_fail_over),
         cmocka_unit_test(test_redact),
     };
