@@ -17,7 +17,18 @@
 #include "proto/chat.h"
 #include "proto/sse.h"
 
-#define CODEC_CALLS_MAX 256 /* calls of tools in one answer */
+#define CODEC_CALLS_MAX 256   /* calls of tools in one answer */
+#define CODEC_CHOICES_MAX 128 /* its choices */
+
+/* A call of an answer as an OpenAI upstream tells it apart from others. */
+struct codec_call {
+    uint32_t id_hash; /* 0: without an id */
+    uint16_t index;   /* the upstream's, or CODEC_CALL_NO_INDEX */
+    uint8_t choice;
+    uint8_t number; /* in its choice, from 0: what the deltas call it */
+};
+#define CODEC_CALL_NO_INDEX UINT16_MAX
+_Static_assert(CODEC_CALLS_MAX <= UINT8_MAX + 1, "numbers of calls fit");
 
 struct codec_reader {
     enum proto_endpoint endpoint; /* the upstream's */
@@ -33,6 +44,11 @@ struct codec_reader {
     uint64_t calls_seen[CODEC_CALLS_MAX / 64];
     struct usage usage;
     struct usage_anthropic usage_parts;
+    /* OpenAI: call_count of them, and a bit a choice. */
+    struct codec_call calls[CODEC_CALLS_MAX];
+    uint64_t choices_begun[CODEC_CHOICES_MAX / 64];
+    uint64_t choices_finished[CODEC_CHOICES_MAX / 64];
+    uint64_t choices_refused[CODEC_CHOICES_MAX / 64];
 };
 
 struct codec_writer {
@@ -52,7 +68,11 @@ struct codec_writer {
     char call_id[136], call_name[136], call_space[136]; /* of the open call */
     uint8_t call_tool;
     char stop_sequence[256];
-    uint64_t roles_sent[2]; /* chat: a bit a choice */
+    /* Chat: a bit a choice. */
+    uint64_t roles_sent[CODEC_CHOICES_MAX / 64];
+    uint64_t refused[CODEC_CHOICES_MAX / 64];     /* the text of a refusal was sent */
+    uint64_t custom_open[CODEC_CHOICES_MAX / 64]; /* its open call takes free text */
+    uint64_t call_empty[CODEC_CHOICES_MAX / 64];  /* its open call has no arguments yet */
 };
 
 struct codec {
