@@ -9,24 +9,11 @@ codec_of(enum proto_endpoint endpoint)
     switch (endpoint) {
     case ENDPOINT_CHAT: return &openai_codec;
     case ENDPOINT_COMPLETIONS: return &completions_codec;
-    case ENDPOINT_EMBEDDINGS:
-    case ENDPOINT_RESPONSES:
-    case ENDPOINT_MESSAGES:
-    case ENDPOINT_COUNT_TOKENS:
-    case ENDPOINT_MODELS_LIST:
-    case ENDPOINT_MODEL_GET:
-    case ENDPOINT_RECEIPT:
-    case ENDPOINT_BALANCE:
-    case ENDPOINT_HEALTHZ:
-    case ENDPOINT_READYZ:
-    case ENDPOINT_GENERATE:
-    case ENDPOINT_GEMINI_COUNT:
-    case ENDPOINT_GEMINI_EMBED:
-    case ENDPOINT_GEMINI_MODELS:
-    case ENDPOINT_GEMINI_MODEL:
-    case ENDPOINT_COUNT: break;
+    case ENDPOINT_RESPONSES: return NULL;
+    case ENDPOINT_MESSAGES: return &anthropic_codec;
+    case ENDPOINT_GENERATE: return &gemini_codec;
+    default: return NULL;
     }
-    return NULL;
 }
 
 enum proto_endpoint
