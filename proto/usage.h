@@ -6,6 +6,9 @@
  *                        these are taken out of input.
  *     Anthropic:         input_tokens excludes both; cache writes are split by lifetime,
  *                        those without a split count as 5 minutes.
+ *     Gemini:            promptTokenCount includes cached tokens, which are taken out of input, and
+ *                        excludes those of hosted tools, which are added; the thoughts are
+ *                        added to the output.
  *
  * Some servers leave reasoning out of the completion's tokens; their total says so.
  *
@@ -48,6 +51,7 @@ struct usage usage_from_openai(struct js_value value);     /* chat, completions 
 struct usage usage_from_embeddings(struct js_value value); /* no output */
 struct usage usage_from_responses(struct js_value value);
 struct usage usage_from_anthropic(struct js_value value);
+struct usage usage_from_gemini(struct js_value value); /* usageMetadata; of embeddings, too */
 /* value is the answer of count_tokens: {"input_tokens":N}. */
 struct usage usage_from_count_tokens(struct js_value value);
 
