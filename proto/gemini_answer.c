@@ -67,8 +67,8 @@ write_args(struct jw *jw, struct str escaped)
     if (str_trim(text).len == 0) {
         jw_raw(jw, STR("{}"));
     } else if (js_check(text, &object, &fault) && object.type == JS_OBJECT) {
-        jw_raw(jw, STR(""));
-        gemini_write_compact(jw->buf, object.raw);
+        jw_raw(jw, STR("{"));
+        gemini_write_compact(jw->buf, (struct str){object.raw.ptr + 1, object.raw.len - 1});
     } else {
         jw_object(jw);
         jw_key_quoted(jw, "_raw", escaped);
