@@ -8,10 +8,11 @@
  *
  *   main.c     options, processes        conn.c    sockets, TLS, reading and writing
  *   http.c     request heads and bodies  ask.c     what a JSON body asks for
- *   fault.c    the table of faults       answer.c  which answer a request gets; whole answers
+ *   fault.c    the table of faults       answer.c  which answer a request gets
+ *   whole.c    heads, whole answers      wrong.c   faults in an answer's place
+ *   kept.c     answers kept              gzip.c    compressed bodies
  *   body.c     answers as one JSON body  events.c  answers as events
  *   text.c     words, usage, errors      stream.c  events framed and paced
- *                                        gzip.c    compressed bodies
  *   calls.c    the record of calls       control.c /sim/...
  *   wheel.c    timers                    tls.c     certificates and tickets
  *
@@ -406,13 +407,31 @@ void answer_continue(struct conn *c);
 void call_end(struct conn *c, bool client_closed);
 /* Everything is handed to the connection: ends the call, at once or when it is written. */
 void call_sent(struct conn *c);
-void cache_forget(void);
+uint64_t call_number_next(void);
+/* The number from 1 of the accepted key that came; 0: none did. */
+unsigned key_number(const struct request *req);
+char *copy_of(struct str s); /* malloc()ed, with a NUL behind it */
+void hex16(char *out, uint64_t n);
 
+/* Answers as they went out before (kept.c): the request whose answer may be kept, while it is being
+ * answered, or NULL; its answer; from what was kept, false when there is nothing for these bytes. */
+void kept_candidate(const struct request *req);
+void kept_keep(const struct call *call, struct str answer);
+bool kept_answer(struct conn *c, const struct request *req);
+
+/* Faults in the answer's place (wrong.c): true when one took it. */
+void wrong_init(void);
+bool fault_answer(struct conn *c);
+void endless_body(struct conn *c); /* a whole JSON answer whose string never ends */
+
+void whole_init(void);
 /* Appends the head up to and with the empty line; length is for FRAME_LENGTH. */
 void
 head_write(struct buf *out, const struct call *call, int status, const char *type, uint64_t length);
 /* Sends a whole body as the call's framing and faults want it. */
 void whole_send(struct conn *c, int status, const char *type, struct str body);
+void error_send(struct conn *c, int status, struct str message, const char *param,
+                const char *code);
 void chunk_write(struct buf *out, struct str bytes);
 
 /* The JSON of the call's answer; counts its output as used. */
