@@ -28,7 +28,10 @@ key_number(const struct request *req)
 {
     struct str key = req->x_api_key;
 
-    if (str_starts_with(req->authorization, STR("Bearer ")))
+    if (req->gemini)
+        key = req->x_goog_api_key.ptr != NULL ? req->x_goog_api_key
+                                              : query_get(req->query, STR("key"));
+    else if (str_starts_with(req->authorization, STR("Bearer ")))
         key = (struct str){req->authorization.ptr + 7, req->authorization.len - 7};
     for (size_t i = 0; i < accepted_key_count; i++)
         if (str_eq(key, accepted_keys[i]))
@@ -48,6 +51,7 @@ call_new(struct conn *c, const struct request *req)
     call->seq = call_number_next();
     call->begin_us = clock_wall_us();
     call->endpoint = (uint8_t)req->endpoint;
+    call->gemini = req->gemini;
     call->keep_alive = req->keep_alive;
     call->http_1_0 = req->http_1_0;
     call->choices = 1;
@@ -80,7 +84,7 @@ call_end(struct conn *c, bool client_closed)
     memcpy(record.request_id, call->request_id, sizeof(record.request_id));
     if (call->model != NULL)
         str_copy(str_from(call->model), record.model, sizeof(record.model));
-    if (call->endpoint != EP_MODELS)
+    if (call->endpoint != EP_MODELS && call->endpoint != EP_GEMINI_MODELS)
         calls_add(&record);
     stats.open_calls--;
     if (record.completed)
@@ -161,7 +165,7 @@ answer_plan(struct call *call, const struct ask *ask)
 {
     const struct faults *f = &call->faults;
     bool talks = call->endpoint == EP_CHAT || call->endpoint == EP_RESPONSES ||
-                 call->endpoint == EP_MESSAGES;
+                 call->endpoint == EP_MESSAGES || call->endpoint == EP_GENERATE;
     uint64_t left = ask->output_cap < 0 ? UINT64_MAX : (uint64_t)ask->output_cap;
     uint32_t tools = fault_get(f, F_TOOLS, ask->tool_call ? 1 : 0);
     uint32_t reasoning = fault_get(f, F_REASONING, 0);
@@ -181,14 +185,18 @@ static void
 call_fill(struct call *call, const struct request *req, const struct ask *ask)
 {
     bool streams = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ||
-                   call->endpoint == EP_RESPONSES || call->endpoint == EP_MESSAGES;
+                   call->endpoint == EP_RESPONSES || call->endpoint == EP_MESSAGES ||
+                   call->endpoint == EP_GENERATE;
 
     call->model = copy_of(ask->model);
     call->faults = ask->faults;
     call->stream = ask->stream && streams;
+    call->array = call->stream && call->gemini && !req->sse;
     call->include_usage = ask->include_usage;
-    call->choices =
-        call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ? ask->choices : 1;
+    call->choices = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ||
+                            call->endpoint == EP_GENERATE
+                        ? ask->choices
+                        : 1;
     call->inputs = ask->inputs;
     call->dimensions = ask->dimensions;
     call->base64 = ask->base64;
@@ -199,7 +207,9 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
     if (fault_on(&call->faults, F_ECHO_AUTH))
         call->echo = copy_of(req->authorization.ptr != NULL ? req->authorization
                              : req->x_api_key.ptr != NULL   ? req->x_api_key
-                                                            : STR("none"));
+                             : req->x_goog_api_key.ptr != NULL
+                                 ? req->x_goog_api_key
+                                 : STR("none"));
 }
 
 /* What can be refused without reading the body; 0 when nothing. */
@@ -211,8 +221,10 @@ refusal_early(const struct request *req, const char **message)
         return 404;
     }
     if (accepted_key_count > 0 && key_number(req) == 0) {
-        *message = "Incorrect API key provided.";
-        return 401;
+        /* Gemini's real service says 400 here. */
+        *message = req->gemini ? "API key not valid. Please pass a valid API key."
+                               : "Incorrect API key provided.";
+        return req->gemini ? 400 : 401;
     }
     if (req->wrong_method) {
         *message = "sim: method not allowed here";
@@ -230,16 +242,19 @@ models_answer(struct conn *c, const struct request *req)
 {
     struct call *call = call_new(c, req);
     size_t prefix = str_starts_with(req->path, STR("/v1/")) ? 11 : 8;
-    struct str id = STR_NONE;
+    struct str id = req->model;
 
-    if (req->path.len > prefix)
+    if (!req->gemini && req->path.len > prefix)
         id = (struct str){req->path.ptr + prefix, req->path.len - prefix};
     for (size_t i = 0; i < id.len; i++)
         if (id.ptr[i] == '"' || id.ptr[i] == '\\')
             id.len = i;
     call->keep_alive = req->keep_alive;
     body_buf.len = 0;
-    models_write(&body_buf, req->anthropic_version.ptr != NULL, id);
+    if (req->gemini)
+        gemini_models_write(&body_buf, id);
+    else
+        models_write(&body_buf, req->anthropic_version.ptr != NULL, id);
     whole_send(c, 200, "application/json", buf_str(&body_buf));
 }
 
@@ -254,10 +269,11 @@ request_answer(struct conn *c, const struct request *req)
     if (status != 0) {
         stats.refused++;
         call_new(c, req);
-        error_send(c, status, str_from(message), NULL, NULL);
+        error_send(c, status, str_from(message), NULL,
+                   status == 400 && req->gemini ? "API_KEY_INVALID" : NULL);
         return;
     }
-    if (req->endpoint == EP_MODELS) {
+    if (req->endpoint == EP_MODELS || req->endpoint == EP_GEMINI_MODELS) {
         models_answer(c, req);
         return;
     }

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,13 +13,17 @@ struct members {
     struct js_value tools, tool_choice, n, cap, max_tokens, encoding_format, dimensions, sim;
 };
 
-static bool
-refuse(struct refusal *no, int status, const char *param, const char *message)
+bool
+refuse(struct refusal *no, int status, const char *param, const char *fmt, ...)
 {
+    va_list args;
+
     no->status = status;
     no->param = param;
     no->code = NULL;
-    snprintf(no->message, sizeof(no->message), "%s", message);
+    va_start(args, fmt);
+    vsnprintf(no->message, sizeof(no->message), fmt, args);
+    va_end(args);
     return false;
 }
 
@@ -58,14 +63,13 @@ members_find(struct members *m, struct js_value body)
             }
 }
 
-/* Bytes of the value as JSON: a string's quotes count. */
-static uint64_t
+uint64_t
 json_bytes(struct js_value value)
 {
     return value.raw.len + (value.type == JS_STRING ? 2 : 0);
 }
 
-static struct js_value
+struct js_value
 last_element(struct js_value array)
 {
     struct js_value key, value, last = array;
@@ -122,8 +126,8 @@ inputs_count(struct js_value input)
     return count;
 }
 
-static bool
-faults_gather(struct ask *ask, const struct members *m, struct refusal *no)
+bool
+faults_gather(struct ask *ask, struct js_value sim, struct refusal *no)
 {
     no->status = 400;
     no->param = "sim";
@@ -131,11 +135,21 @@ faults_gather(struct ask *ask, const struct members *m, struct refusal *no)
     faults_default_take(&ask->faults);
     if (!faults_read_suffix(&ask->faults, ask->model, no->message, sizeof(no->message)))
         return false;
-    if (m->sim.type != JS_NONE &&
-        !faults_read_object(&ask->faults, m->sim, no->message, sizeof(no->message)))
+    if (sim.type != JS_NONE &&
+        !faults_read_object(&ask->faults, sim, no->message, sizeof(no->message)))
         return false;
     faults_count_times(&ask->faults);
     return true;
+}
+
+bool
+model_known(const struct ask *ask, struct refusal *no)
+{
+    if (!str_starts_with(ask->model, STR("no-such")))
+        return true;
+    refuse(no, 404, "model", "The model does not exist");
+    no->code = "model_not_found";
+    return false;
 }
 
 static bool
@@ -198,10 +212,7 @@ subject(const struct members *m, enum endpoint ep, const char **name)
     case EP_COMPLETIONS: *name = "prompt"; return m->prompt;
     case EP_EMBEDDINGS:
     case EP_RESPONSES: *name = "input"; return m->input;
-    case EP_NONE:
-    case EP_MODELS:
-    case EP_CONTROL:
-    case EP_COUNT: break;
+    default: break;
     }
     ASSERT(!"an endpoint with a body");
     return (struct js_value){0};
@@ -217,30 +228,23 @@ ask_read(struct ask *ask, const struct request *req, struct refusal *no)
 
     *ask = (struct ask){.choices = 1, .inputs = 1, .dimensions = 8, .output_cap = -1};
     faults_clear(&ask->faults);
-    if (!js_check(req->body, &body, &err) || !js_is(body, JS_OBJECT)) {
-        refuse(no, 400, NULL, "");
-        snprintf(no->message, sizeof(no->message), "invalid JSON at byte %zu: %s", err.offset,
-                 err.what ? err.what : "not an object");
-        return false;
-    }
+    if (!js_check(req->body, &body, &err) || !js_is(body, JS_OBJECT))
+        return refuse(no, 400, NULL, "invalid JSON at byte %zu: %s", err.offset,
+                      err.what ? err.what : "not an object");
+    if (req->gemini)
+        return gemini_ask(ask, req, body, no);
     members_find(&m, body);
     if (!js_is(m.model, JS_STRING) || m.model.raw.len == 0)
         return refuse(no, 400, "model", "you must provide a model parameter");
     ask->model = m.model.raw;
     if (ask->model.len > MODEL_MAX)
         return refuse(no, 400, "model", "model name too long");
-    if (!faults_gather(ask, &m, no))
+    if (!faults_gather(ask, m.sim, no))
         return false;
-    if (str_starts_with(ask->model, STR("no-such"))) {
-        refuse(no, 404, "model", "The model does not exist");
-        no->code = "model_not_found";
+    if (!model_known(ask, no))
         return false;
-    }
-    if (subject(&m, req->endpoint, &name).type == JS_NONE) {
-        refuse(no, 400, name, "");
-        snprintf(no->message, sizeof(no->message), "%s: Field required", name);
-        return false;
-    }
+    if (subject(&m, req->endpoint, &name).type == JS_NONE)
+        return refuse(no, 400, name, "%s: Field required", name);
     if (!stream_read(ask, &m, no) || !numbers_read(ask, &m, req->endpoint, no))
         return false;
     ask->tool_call = wants_tool(&m, ask);

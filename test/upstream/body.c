@@ -11,11 +11,21 @@ add(struct buf *out, const char *text)
     buf_add(out, text, strlen(text));
 }
 
-static void
-add_text(const struct call *call, struct buf *out)
+void
+answer_text(const struct call *call, struct buf *out)
 {
     text_words(out, call->words, fault_get(&call->faults, F_PAD, 0),
                fault_get(&call->faults, F_HUGE_LINE, 0));
+}
+
+void
+answer_piece(const struct call *call, struct buf *out, uint32_t i)
+{
+    uint32_t pad = fault_get(&call->faults, F_PAD, 0);
+
+    if (i == 0 && fault_on(&call->faults, F_HUGE_LINE))
+        pad = fault_get(&call->faults, F_HUGE_LINE, 0);
+    text_word(out, i, pad);
 }
 
 uint32_t
@@ -38,6 +48,8 @@ stop_reason(const struct call *call)
 {
     if (call->endpoint == EP_MESSAGES)
         return call->cap_reached ? "max_tokens" : call->tools > 0 ? "tool_use" : "end_turn";
+    if (call->endpoint == EP_GENERATE)
+        return call->cap_reached ? "MAX_TOKENS" : "STOP";
     return call->cap_reached ? "length" : call->tools > 0 ? "tool_calls" : "stop";
 }
 
@@ -52,7 +64,7 @@ chat_tools_write(const struct call *call, struct buf *out, uint32_t choice)
                     "%s{\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"function\",\"function\":"
                     "{\"name\":\"%s\",\"arguments\":\"",
                     i > 0 ? "," : "", (unsigned long long)call->seq, choice, i, call->tool_name);
-        tool_arguments(out);
+        tool_arguments(out, i);
         add(out, "\"}}");
     }
     add(out, "]");
@@ -67,7 +79,7 @@ chat_choice_write(const struct call *call, struct buf *out, uint32_t choice)
         add(out, "null");
     } else {
         add(out, "\"");
-        add_text(call, out);
+        answer_text(call, out);
         add(out, "\"");
     }
     if (reasoning_shown(call) > 0) {
@@ -105,7 +117,7 @@ completions_write(const struct call *call, struct buf *out)
                 (unsigned long long)call->seq, (long long)started_s, model_named(call));
     for (uint32_t i = 0; i < call->choices; i++) {
         buf_add_fmt(out, "%s{\"index\":%u,\"text\":\"", i > 0 ? "," : "", i);
-        add_text(call, out);
+        answer_text(call, out);
         buf_add_fmt(out, "\",\"logprobs\":null,\"finish_reason\":\"%s\"}", stop_reason(call));
     }
     add(out, "]");
@@ -120,6 +132,14 @@ static float
 embedding_value(uint32_t input, uint32_t i)
 {
     return (float)((int)((input * 31 + i * 7) % 17) - 8) / 8.0f;
+}
+
+void
+embedding_floats_write(struct buf *out, uint32_t input, uint32_t dimensions)
+{
+    for (uint32_t i = 0; i < dimensions; i++)
+        buf_add_fmt(out, "%s%.3f", i > 0 ? "," : "[", (double)embedding_value(input, i));
+    buf_add_char(out, ']');
 }
 
 static void
@@ -161,9 +181,8 @@ embeddings_write(const struct call *call, struct buf *out)
             add(out, "\"}");
             continue;
         }
-        for (uint32_t i = 0; i < call->dimensions; i++)
-            buf_add_fmt(out, "%s%.3f", i > 0 ? "," : "[", (double)embedding_value(input, i));
-        add(out, "]}");
+        embedding_floats_write(out, input, call->dimensions);
+        add(out, "}");
     }
     buf_add_fmt(out, "],\"model\":\"%s\"", model_named(call));
     usage_write(out, call);
@@ -196,7 +215,7 @@ response_item_write(const struct call *call, struct buf *out, enum item_kind kin
                     seq, status);
         if (at_end) {
             add(out, "{\"type\":\"output_text\",\"text\":\"");
-            add_text(call, out);
+            answer_text(call, out);
             add(out, "\",\"annotations\":[],\"logprobs\":[]}");
         }
         add(out, "]}");
@@ -207,7 +226,7 @@ response_item_write(const struct call *call, struct buf *out, enum item_kind kin
                     "\"call_id\":\"call_sim%016llx_0_%u\",\"name\":\"%s\",\"arguments\":\"",
                     seq, tool, status, seq, tool, call->tool_name);
         if (at_end)
-            tool_arguments(out);
+            tool_arguments(out, tool);
         add(out, "\"}");
         break;
     }
@@ -294,16 +313,17 @@ messages_write(const struct call *call, struct buf *out)
     }
     if (call->words > 0 || call->tools == 0) {
         add(out, first ? "{\"type\":\"text\",\"text\":\"" : ",{\"type\":\"text\",\"text\":\"");
-        add_text(call, out);
+        answer_text(call, out);
         add(out, "\"}");
         first = false;
     }
     for (uint32_t i = 0; i < call->tools; i++) {
         buf_add_fmt(out,
                     "%s{\"type\":\"tool_use\",\"id\":\"toolu_sim%016llx_%u\",\"name\":\"%s\","
-                    "\"input\":%s}",
-                    first ? "" : ",", (unsigned long long)call->seq, i, call->tool_name,
-                    tool_arguments_object());
+                    "\"input\":",
+                    first ? "" : ",", (unsigned long long)call->seq, i, call->tool_name);
+        tool_arguments_object(out, i);
+        add(out, "}");
         first = false;
     }
     buf_add_fmt(out, "],\"stop_reason\":\"%s\",\"stop_sequence\":null", stop_reason(call));
@@ -329,9 +349,14 @@ body_write(struct call *call, struct buf *out)
     case EP_CHAT:
     case EP_COMPLETIONS:
     case EP_RESPONSES:
-    case EP_MESSAGES: break;
+    case EP_MESSAGES:
+    case EP_GENERATE: break;
+    case EP_GEMINI_COUNT:
+    case EP_GEMINI_EMBED:
+    case EP_GEMINI_EMBEDS: gemini_write(call, out); return;
     case EP_NONE:
     case EP_MODELS:
+    case EP_GEMINI_MODELS:
     case EP_CONTROL:
     case EP_COUNT: ASSERT(!"an endpoint with an answer");
     }
@@ -344,11 +369,13 @@ body_write(struct call *call, struct buf *out)
         completions_write(call, out);
     else if (call->endpoint == EP_RESPONSES)
         response_object_write(call, out, true);
+    else if (call->endpoint == EP_GENERATE)
+        gemini_write(call, out);
     else
         messages_write(call, out);
 }
 
-static const char *const model_names[] = {"sim-chat", "sim-embed", "sim-messages", "sim-large"};
+const char *const model_names[] = {"sim-chat", "sim-embed", "sim-messages", "sim-large", NULL};
 
 static void
 model_write(struct buf *out, bool anthropic, struct str id)
@@ -373,13 +400,13 @@ models_write(struct buf *out, bool anthropic, struct str id)
         return;
     }
     add(out, anthropic ? "{\"data\":[" : "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < COUNT_OF(model_names); i++) {
+    for (size_t i = 0; model_names[i] != NULL; i++) {
         add(out, i > 0 ? "," : "");
         model_write(out, anthropic, str_from(model_names[i]));
     }
     add(out, "]");
     if (anthropic)
         buf_add_fmt(out, ",\"has_more\":false,\"first_id\":\"%s\",\"last_id\":\"%s\"",
-                    model_names[0], model_names[COUNT_OF(model_names) - 1]);
+                    model_names[0], model_names[COUNT_OF(model_names) - 2]);
     add(out, "}");
 }

@@ -19,21 +19,6 @@ add(const char *text)
     buf_add(&event, text, strlen(text));
 }
 
-static void
-phase_go(struct call *call, enum phase phase)
-{
-    call->phase = (uint8_t)phase;
-    call->at = 0;
-}
-
-static uint32_t
-word_pad(const struct call *call, uint32_t i)
-{
-    if (i == 0 && fault_on(&call->faults, F_HUGE_LINE))
-        return fault_get(&call->faults, F_HUGE_LINE, 0);
-    return fault_get(&call->faults, F_PAD, 0);
-}
-
 /* ---- OpenAI chat and completions ---- */
 
 static void
@@ -83,7 +68,7 @@ chat_delta(struct call *call, uint32_t choice, const char *field, uint32_t word)
     add(call->endpoint == EP_CHAT ? ",\"delta\":{\"" : ",\"");
     add(field);
     add("\":\"");
-    text_word(&event, word, word_pad(call, word));
+    answer_piece(call, &event, word);
     add(call->endpoint == EP_CHAT ? "\"},\"finish_reason\":null}" : "\",\"finish_reason\":null}");
     call->used.output++;
     chat_close(call, false);
@@ -94,13 +79,16 @@ chat_tool(struct call *call, uint32_t choice, uint32_t tool, uint32_t piece)
 {
     chat_open(call, choice);
     buf_add_fmt(&event, ",\"delta\":{\"tool_calls\":[{\"index\":%u,", tool);
-    if (piece == 0)
+    if (piece == 0) {
         buf_add_fmt(&event,
                     "\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"function\",\"function\":"
                     "{\"name\":\"%s\",\"arguments\":\"\"}}]}",
                     (unsigned long long)call->seq, choice, tool, call->tool_name);
-    else
-        buf_add_fmt(&event, "\"function\":{\"arguments\":\"%s\"}}]}", tool_piece(piece - 1));
+    } else {
+        add("\"function\":{\"arguments\":\"");
+        tool_piece(&event, tool, piece - 1);
+        add("\"}}]}");
+    }
     add(",\"finish_reason\":null}");
     call->used.output++;
     chat_close(call, false);
@@ -258,7 +246,7 @@ messages_tool(struct call *call)
         return true;
     }
     block_delta_open(call, "input_json_delta", "partial_json");
-    add(tool_piece(piece - 1));
+    tool_piece(&event, tool, piece - 1);
     add("\"}}");
     return true;
 }
@@ -307,7 +295,7 @@ messages_next(struct call *call)
                 continue;
             }
             block_delta_open(call, "text_delta", "text");
-            text_word(&event, call->at, word_pad(call, call->at));
+            answer_piece(call, &event, call->at);
             add("\"}}");
             call->at++;
             call->used.output++;
@@ -419,8 +407,7 @@ response_text_frame(struct call *call, uint32_t step)
     response_place(call, "msg", "content_index");
     add(step == 2 ? ",\"text\":\"" : ",\"part\":{\"type\":\"output_text\",\"text\":\"");
     if (step > 1)
-        text_words(&event, call->words, fault_get(&call->faults, F_PAD, 0),
-                   fault_get(&call->faults, F_HUGE_LINE, 0));
+        answer_text(call, &event);
     add(step == 2 ? "\",\"logprobs\":[]}" : "\",\"annotations\":[],\"logprobs\":[]}}");
 }
 
@@ -440,8 +427,10 @@ response_tool(struct call *call)
     } else if (step < TOOL_PIECES) {
         response_open(call, "response.function_call_arguments.delta");
         buf_add_fmt(&event,
-                    ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"delta\":\"%s\"}",
-                    (unsigned long long)call->seq, tool, call->output_index, tool_piece(step - 1));
+                    ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"delta\":\"",
+                    (unsigned long long)call->seq, tool, call->output_index);
+        tool_piece(&event, tool, step - 1);
+        add("\"}");
         call->used.output++;
     } else if (step == TOOL_PIECES) {
         response_open(call, "response.function_call_arguments.done");
@@ -449,7 +438,7 @@ response_tool(struct call *call)
                     ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"name\":\"%s\","
                     "\"arguments\":\"",
                     (unsigned long long)call->seq, tool, call->output_index, call->tool_name);
-        tool_arguments(&event);
+        tool_arguments(&event, tool);
         add("\"}");
     } else {
         response_item(call, ITEM_TOOL, tool, true);
@@ -465,7 +454,10 @@ response_delta(struct call *call, bool reasoning)
                                   : "response.output_text.delta");
     response_place(call, reasoning ? "rs" : "msg", reasoning ? "summary_index" : "content_index");
     add(",\"delta\":\"");
-    text_word(&event, call->at, reasoning ? 0 : word_pad(call, call->at));
+    if (reasoning)
+        text_word(&event, call->at, 0);
+    else
+        answer_piece(call, &event, call->at);
     add(reasoning ? "\"}" : "\",\"logprobs\":[]}");
     call->at++;
     call->used.output++;
@@ -556,6 +548,8 @@ event_next(struct call *call)
         return messages_next(call);
     if (call->endpoint == EP_RESPONSES)
         return responses_next(call);
+    if (call->endpoint == EP_GENERATE)
+        return gemini_next(call);
     return chat_next(call);
 }
 
@@ -571,6 +565,8 @@ event_error(struct call *call)
     } else if (call->endpoint == EP_RESPONSES) {
         response_open(call, "error");
         add(",\"code\":\"server_error\",\"message\":\"sim: error in the stream\",\"param\":null}");
+    } else if (call->endpoint == EP_GENERATE) {
+        error_write(&event, call, 503, STR("sim: error in the stream"), NULL, NULL);
     } else {
         add("{\"error\":{\"message\":\"sim: error in the stream\",\"type\":\"server_error\","
             "\"param\":null,\"code\":\"upstream_error\"}}");

@@ -65,6 +65,7 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_HUGE_LINE] = {.name = "huge-line"},
     [F_USAGE_EVERY_CHUNK] = {.name = "usage-every-chunk"},
     [F_USAGE_ON_FINISH] = {.name = "usage-on-finish"},
+    [F_LENIENT] = {.name = "lenient", .plain = true},
     [F_STATUS] = {.name = "status"},
     [F_RETRY_AFTER] = {.name = "retry-after"},
     [F_QUOTA] = {.name = "quota"},
@@ -95,6 +96,7 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_EARLY_END] = {.name = "early-end"},
     [F_EXTRA_BYTES] = {.name = "extra-bytes"},
     [F_ECHO_AUTH] = {.name = "echo-auth"},
+    [F_BLOCKED] = {.name = "blocked"},
     [F_TIMES] = {.name = "times"},
     [F_ID] = {.name = "id", .is_id = true},
 };

@@ -17,6 +17,7 @@
 
 static struct cached {
     struct str body; /* of the request; ours */
+    uint64_t target; /* Gemini's: hash of path and query, where the model stands */
     char *answer;
     size_t answer_len;
     uint32_t id_at[CACHE_IDS_MAX]; /* where the 16 hex digits of the call's number stand */
@@ -26,10 +27,17 @@ static struct cached {
 
 static const struct request *candidate;
 
+static uint64_t
+target_hash(const struct request *req)
+{
+    return req->gemini ? hash_u64(req->path.ptr, req->path.len + req->query.len + 1) : 0;
+}
+
 static struct cached *
 cache_slot(const struct request *req)
 {
-    return &cache[(hash_u64(req->body.ptr, req->body.len) + req->endpoint) % CACHE_SLOTS];
+    return &cache[(hash_u64(req->body.ptr, req->body.len) + target_hash(req) + req->endpoint) %
+                  CACHE_SLOTS];
 }
 
 void
@@ -70,6 +78,7 @@ kept_keep(const struct call *call, struct str answer)
     memcpy(body, req->body.ptr, req->body.len);
     memcpy(slot->answer, answer.ptr, answer.len);
     slot->body = (struct str){body, req->body.len};
+    slot->target = target_hash(req);
     slot->answer_len = answer.len;
     hex16(id, call->seq);
     for (const char *at = answer.ptr; slot->id_count < CACHE_IDS_MAX;) {
@@ -90,7 +99,8 @@ kept_answer(struct conn *c, const struct request *req)
 {
     struct cached *slot = cache_slot(req);
 
-    if (!str_eq(slot->body, req->body) || slot->record.endpoint != req->endpoint ||
+    if (!str_eq(slot->body, req->body) || slot->target != target_hash(req) ||
+        slot->record.endpoint != req->endpoint ||
         faults_default_active() || !req->keep_alive || req->http_1_0)
         return false;
     struct record record = slot->record;

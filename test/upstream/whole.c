@@ -140,6 +140,6 @@ void
 error_send(struct conn *c, int status, struct str message, const char *param, const char *code)
 {
     error_buf.len = 0;
-    error_write(&error_buf, (enum endpoint)c->call->endpoint, status, message, param, code);
+    error_write(&error_buf, c->call, status, message, param, code);
     whole_send(c, status, "application/json", buf_str(&error_buf));
 }

@@ -135,7 +135,7 @@ fault_answer(struct conn *c)
                    fault_on(f, F_QUOTA) ? "insufficient_quota" : NULL);
     } else if (fault_on(f, F_ERROR_IN_200)) {
         text_buf.len = 0;
-        error_write(&text_buf, (enum endpoint)call->endpoint, 500, STR("sim: an error in a 200"),
+        error_write(&text_buf, call, 500, STR("sim: an error in a 200"),
                     NULL, NULL);
         whole_send(c, 200, "application/json", buf_str(&text_buf));
     } else if (fault_on(f, F_EMPTY)) {
