@@ -10,7 +10,8 @@
  *   http.c     request heads and bodies  ask.c     what a JSON body asks for
  *   fault.c    the table of faults       answer.c  which answer a request gets
  *   whole.c    heads, whole answers      wrong.c   faults in an answer's place
- *   gemini.c   Gemini's answers         gemini_ask.c, gemini_check.c   its requests
+ *   messages.c, responses.c, gemini.c    whole answers and events of these protocols
+ *   gemini_ask.c, gemini_check.c         what requests of Gemini's ask for
  *   kept.c     answers kept              gzip.c    compressed bodies
  *   body.c     answers as one JSON body  events.c  answers as events
  *   text.c     words, usage              stream.c  events framed and paced
@@ -472,11 +473,6 @@ void chunk_write(struct buf *out, struct str bytes);
 /* The JSON of the call's answer; counts its output as used. */
 void body_write(struct call *call, struct buf *out);
 void models_write(struct buf *out, bool anthropic, struct str id);
-/* The "response" object of the responses API, as at its beginning or at its end. */
-void response_object_write(const struct call *call, struct buf *out, bool at_end);
-enum item_kind { ITEM_REASONING, ITEM_MESSAGE, ITEM_TOOL };
-void response_item_write(const struct call *call, struct buf *out, enum item_kind kind,
-                         uint32_t tool, bool at_end);
 /* The model that the answer names. */
 extern const char *const model_names[]; /* of those listed; NULL at the end */
 const char *model_named(const struct call *call);
@@ -491,7 +487,13 @@ extern struct buf event;       /* its JSON, or [DONE] */
 extern const char *event_name; /* or NULL */
 bool event_next(struct call *call);
 void event_error(struct call *call); /* the protocol's error event */
-bool gemini_next(struct call *call); /* the same for Gemini */
+/* The same, and whole answers, one protocol each. */
+bool messages_next(struct call *call);
+void messages_write(const struct call *call, struct buf *out);
+bool responses_next(struct call *call);
+void responses_error(const struct call *call);
+void responses_write(const struct call *call, struct buf *out);
+bool gemini_next(struct call *call);
 void gemini_write(struct call *call, struct buf *out);
 void gemini_models_write(struct buf *out, struct str id);
 void embedding_floats_write(struct buf *out, uint32_t input, uint32_t dimensions);
