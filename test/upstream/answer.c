@@ -102,6 +102,8 @@ call_end(struct conn *c, bool client_closed)
     free(call->model);
     free(call->tool_name);
     free(call->echo);
+    said_free(call->said);
+    free(call->stop);
     free(call);
     c->call = NULL;
     c->drip = 0;
@@ -169,16 +171,27 @@ answer_plan(struct call *call, const struct ask *ask)
     uint64_t left = ask->output_cap < 0 ? UINT64_MAX : (uint64_t)ask->output_cap;
     uint32_t tools = fault_get(f, F_TOOLS, ask->tool_call ? 1 : 0);
     uint32_t reasoning = fault_get(f, F_REASONING, 0);
-    uint32_t words = fault_get(f, F_WORDS, tools > 0 ? 0 : WORD_DEFAULT);
+    bool blocked = fault_on(f, F_BLOCKED);
+    uint32_t words = fault_get(f, F_WORDS, tools > 0 || blocked ? 0 : WORD_DEFAULT);
 
     if (!talks)
         reasoning = tools = 0;
+    if (talks || call->endpoint == EP_COMPLETIONS)
+        said_plan(call, ask, words, tools);
+    if (call->said != NULL)
+        words = said_count(call->said);
+    if (call->stop != NULL || blocked) /* it has stopped before them */
+        tools = 0;
     call->reasoning = (uint32_t)MIN((uint64_t)reasoning, left);
     left -= call->reasoning;
     call->words = (uint32_t)MIN((uint64_t)words, left);
     left -= call->words;
     call->tools = (uint32_t)MIN((uint64_t)tools, left / TOOL_PIECES);
     call->cap_reached = call->reasoning < reasoning || call->words < words || call->tools < tools;
+    if (call->cap_reached) { /* … before the text came to its stop */
+        free(call->stop);
+        call->stop = NULL;
+    }
 }
 
 static void
@@ -200,6 +213,10 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
     call->inputs = ask->inputs;
     call->dimensions = ask->dimensions;
     call->base64 = ask->base64;
+    call->tool_custom = ask->tool_custom;
+    call->encrypted = ask->encrypted;
+    call->logprobs = ask->logprobs;
+    call->top_logprobs = ask->top_logprobs;
     call->input_tokens = ask->input_tokens;
     answer_plan(call, ask);
     if (call->tools > 0)

@@ -11,23 +11,6 @@ add(struct buf *out, const char *text)
     buf_add(out, text, strlen(text));
 }
 
-void
-answer_text(const struct call *call, struct buf *out)
-{
-    text_words(out, call->words, fault_get(&call->faults, F_PAD, 0),
-               fault_get(&call->faults, F_HUGE_LINE, 0));
-}
-
-void
-answer_piece(const struct call *call, struct buf *out, uint32_t i)
-{
-    uint32_t pad = fault_get(&call->faults, F_PAD, 0);
-
-    if (i == 0 && fault_on(&call->faults, F_HUGE_LINE))
-        pad = fault_get(&call->faults, F_HUGE_LINE, 0);
-    text_word(out, i, pad);
-}
-
 uint32_t
 reasoning_shown(const struct call *call)
 {
@@ -46,25 +29,72 @@ model_named(const struct call *call)
 const char *
 stop_reason(const struct call *call)
 {
+    const struct faults *f = &call->faults;
+    bool blocked = fault_on(f, F_BLOCKED);
+    bool calls = call->tools > 0 && !fault_on(f, F_STOP_WITH_CALLS);
+
+    if (fault_set(f, F_FINISH))
+        return fault_text(f, F_FINISH).ptr;
     if (call->endpoint == EP_MESSAGES)
-        return call->cap_reached ? "max_tokens" : call->tools > 0 ? "tool_use" : "end_turn";
+        return blocked              ? "refusal"
+               : call->cap_reached  ? "max_tokens"
+               : calls              ? "tool_use"
+               : call->stop != NULL ? "stop_sequence"
+                                    : "end_turn";
     if (call->endpoint == EP_GENERATE)
         return call->cap_reached ? "MAX_TOKENS" : "STOP";
-    return call->cap_reached ? "length" : call->tools > 0 ? "tool_calls" : "stop";
+    return blocked             ? "content_filter"
+           : call->cap_reached ? "length"
+           : calls             ? "tool_calls"
+                               : "stop";
 }
 
 /* ---- OpenAI chat and completions ---- */
+
+/* A call up to where its arguments, or the text of a custom one, begin. */
+void
+chat_call_open(const struct call *call, struct buf *out, uint32_t choice, uint32_t tool)
+{
+    const char *type = call->tool_custom ? "custom" : "function";
+
+    buf_add_char(out, '{');
+    if (call->stream && !fault_on(&call->faults, F_NO_INDEX))
+        buf_add_fmt(out, "\"index\":%u,", tool);
+    buf_add_fmt(out,
+                "\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"%s\",\"%s\":{\"name\":\"%s\","
+                "\"%s\":\"",
+                (unsigned long long)call->seq, choice, tool, type, type, call->tool_name,
+                call->tool_custom ? "input" : "arguments");
+}
+
+const char *
+reasoning_field(const struct call *call)
+{
+    return fault_set(&call->faults, F_REASONING_FIELD)
+               ? fault_text(&call->faults, F_REASONING_FIELD).ptr
+               : "reasoning_content";
+}
+
+void
+chat_logprobs_write(const struct call *call, struct buf *out, uint32_t from, uint32_t to)
+{
+    if (!call->logprobs) {
+        add(out, "null");
+        return;
+    }
+    add(out, "{\"content\":");
+    logprobs_write(call, out, from, to);
+    add(out, ",\"refusal\":null}");
+}
 
 static void
 chat_tools_write(const struct call *call, struct buf *out, uint32_t choice)
 {
     add(out, ",\"tool_calls\":[");
     for (uint32_t i = 0; i < call->tools; i++) {
-        buf_add_fmt(out,
-                    "%s{\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"function\",\"function\":"
-                    "{\"name\":\"%s\",\"arguments\":\"",
-                    i > 0 ? "," : "", (unsigned long long)call->seq, choice, i, call->tool_name);
-        tool_arguments(out, i);
+        add(out, i > 0 ? "," : "");
+        chat_call_open(call, out, choice, i);
+        tool_arguments(out, call, i);
         add(out, "\"}}");
     }
     add(out, "]");
@@ -83,14 +113,16 @@ chat_choice_write(const struct call *call, struct buf *out, uint32_t choice)
         add(out, "\"");
     }
     if (reasoning_shown(call) > 0) {
-        add(out, ",\"reasoning_content\":\"");
+        buf_add_fmt(out, ",\"%s\":\"", reasoning_field(call));
         text_words(out, call->reasoning, 0, 0);
         add(out, "\"");
     }
     add(out, ",\"refusal\":null,\"annotations\":[]");
     if (call->tools > 0)
         chat_tools_write(call, out, choice);
-    buf_add_fmt(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}", stop_reason(call));
+    add(out, "},\"logprobs\":");
+    chat_logprobs_write(call, out, 0, call->words);
+    buf_add_fmt(out, ",\"finish_reason\":\"%s\"}", stop_reason(call));
 }
 
 static void

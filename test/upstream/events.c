@@ -62,15 +62,32 @@ chat_close(const struct call *call, bool with_usage)
 }
 
 static void
-chat_delta(struct call *call, uint32_t choice, const char *field, uint32_t word)
+chat_text(struct call *call, uint32_t choice, uint32_t word)
+{
+    bool chat = call->endpoint == EP_CHAT;
+
+    chat_open(call, choice);
+    add(chat ? ",\"delta\":{\"content\":\"" : ",\"text\":\"");
+    answer_piece(call, &event, word);
+    add(chat ? "\"}" : "\"");
+    if (call->logprobs && chat) {
+        add(",\"logprobs\":");
+        chat_logprobs_write(call, &event, word, word + 1);
+    }
+    add(",\"finish_reason\":null}");
+    call->used.output++;
+    chat_close(call, false);
+}
+
+static void
+chat_reasoning(struct call *call, uint32_t choice, uint32_t word)
 {
     chat_open(call, choice);
-    add(call->endpoint == EP_CHAT ? ",\"delta\":{\"" : ",\"");
-    add(field);
-    add("\":\"");
-    answer_piece(call, &event, word);
-    add(call->endpoint == EP_CHAT ? "\"},\"finish_reason\":null}" : "\",\"finish_reason\":null}");
+    buf_add_fmt(&event, ",\"delta\":{\"%s\":\"", reasoning_field(call));
+    text_word(&event, word, fault_get(&call->faults, F_PAD, 0));
+    add("\"},\"finish_reason\":null}");
     call->used.output++;
+    call->used.reasoning++;
     chat_close(call, false);
 }
 
@@ -78,20 +95,53 @@ static void
 chat_tool(struct call *call, uint32_t choice, uint32_t tool, uint32_t piece)
 {
     chat_open(call, choice);
-    buf_add_fmt(&event, ",\"delta\":{\"tool_calls\":[{\"index\":%u,", tool);
+    add(",\"delta\":{\"tool_calls\":[");
     if (piece == 0) {
-        buf_add_fmt(&event,
-                    "\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"function\",\"function\":"
-                    "{\"name\":\"%s\",\"arguments\":\"\"}}]}",
-                    (unsigned long long)call->seq, choice, tool, call->tool_name);
+        chat_call_open(call, &event, choice, tool);
     } else {
-        add("\"function\":{\"arguments\":\"");
-        tool_piece(&event, tool, piece - 1);
-        add("\"}}]}");
+        add("{");
+        if (!fault_on(&call->faults, F_NO_INDEX))
+            buf_add_fmt(&event, "\"index\":%u,", tool);
+        add(call->tool_custom ? "\"custom\":{\"input\":\"" : "\"function\":{\"arguments\":\"");
+        tool_piece(&event, call, tool, piece - 1);
     }
-    add(",\"finish_reason\":null}");
+    add("\"}}]},\"finish_reason\":null}");
     call->used.output++;
     chat_close(call, false);
+}
+
+/* Calls from `tool` up to `end`, each in one piece. */
+static void
+chat_whole_tools(struct call *call, uint32_t choice, uint32_t tool, uint32_t end)
+{
+    chat_open(call, choice);
+    add(",\"delta\":{\"tool_calls\":[");
+    for (uint32_t i = tool; i < end; i++) {
+        add(i > tool ? "," : "");
+        chat_call_open(call, &event, choice, i);
+        tool_arguments(&event, call, i);
+        add("\"}}");
+        call->used.output += TOOL_PIECES;
+    }
+    add("]},\"finish_reason\":null}");
+    chat_close(call, false);
+}
+
+/* Event i of a choice's calls; false at their end. */
+static bool
+chat_tools(struct call *call, uint32_t choice, uint32_t i)
+{
+    uint32_t whole = fault_get(&call->faults, F_WHOLE_CALLS, 0), tools = call->tools;
+
+    if (i >= (whole == 0 ? tools * TOOL_PIECES : whole == 1 ? tools : MIN(tools, 1u)))
+        return false;
+    if (whole > 0)
+        chat_whole_tools(call, choice, i, whole == 1 ? i + 1 : tools);
+    else if (fault_on(&call->faults, F_INTERLEAVE))
+        chat_tool(call, choice, i % tools, i / tools);
+    else
+        chat_tool(call, choice, i / TOOL_PIECES, i % TOOL_PIECES);
+    return true;
 }
 
 static bool
@@ -120,23 +170,20 @@ chat_next(struct call *call)
                 phase_go(call, PHASE_TEXT);
                 continue;
             }
-            chat_delta(call, choice, "reasoning_content", i);
-            call->used.reasoning++;
+            chat_reasoning(call, choice, i);
             return true;
         case PHASE_TEXT:
             if (i >= call->words) {
                 phase_go(call, PHASE_TOOLS);
                 continue;
             }
-            chat_delta(call, choice, chat ? "content" : "text", i);
+            chat_text(call, choice, i);
             return true;
         case PHASE_TOOLS:
-            if (i >= call->tools * TOOL_PIECES) {
-                phase_go(call, PHASE_FINISH);
-                continue;
-            }
-            chat_tool(call, choice, i / TOOL_PIECES, i % TOOL_PIECES);
-            return true;
+            if (chat_tools(call, choice, i))
+                return true;
+            phase_go(call, PHASE_FINISH);
+            continue;
         case PHASE_FINISH:
             if (i > 0) {
                 phase_go(call, PHASE_USAGE);
@@ -165,7 +212,8 @@ chat_next(struct call *call)
         case PHASE_REASONING_OPEN:
         case PHASE_REASONING_CLOSE:
         case PHASE_TEXT_OPEN:
-        case PHASE_TEXT_CLOSE: ASSERT(!"a phase of chat"); return false;
+        case PHASE_TEXT_CLOSE:
+        case PHASE_REDACTED: ASSERT(!"a phase of chat"); return false;
         case PHASE_END: return false;
         }
     }

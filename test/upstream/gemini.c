@@ -24,8 +24,8 @@ blocked(const struct call *call)
 static void
 signature_write(const struct call *call, struct buf *out)
 {
-    buf_add_fmt(out, ",\"thoughtSignature\":\"sig-gemini-%08x%08x\"", call->reasoning,
-                call->words + call->tools);
+    buf_add_fmt(out, ",\"thoughtSignature\":\"sig-gemini-%016llx\"",
+                (unsigned long long)reasoning_mark(call));
 }
 
 static bool
@@ -102,7 +102,6 @@ candidate_close(const struct call *call, struct buf *out, uint32_t choice, bool 
             add(out, i > 0 ? ",\"weather\"" : "\"weather\"");
         add(out, "]}");
     }
-    add(out, "}");
 }
 
 static void
@@ -132,19 +131,26 @@ generate_write(const struct call *call, struct buf *out)
         candidate_open(out, i);
         parts_write(call, out);
         candidate_close(call, out, i, true);
+        logprobs_write_gemini(call, out, 0, call->words);
+        add(out, "}");
     }
     add(out, "]");
     answer_close(call, out);
 }
 
-/* One part of one candidate's, which the caller has written into `part`. */
+/* One part of one candidate's; tokens from … to - 1 of the text are in it. */
 static void
-piece_write(const struct call *call, uint32_t choice, struct str part, bool finished)
+piece_write(const struct call *call, uint32_t choice, struct str written, uint32_t from,
+            uint32_t to)
 {
+    bool finished = call->phase == PHASE_FINISH;
+
     add(&event, "{\"candidates\":[{\"content\":{\"parts\":[");
-    buf_add_str(&event, part);
+    buf_add_str(&event, written);
     candidate_close(call, &event, choice, finished);
-    add(&event, "]");
+    if (to > from)
+        logprobs_write_gemini(call, &event, from, to);
+    add(&event, "}]");
     answer_close(call, &event);
 }
 
@@ -161,7 +167,7 @@ text_piece(struct call *call, uint32_t choice, uint32_t word, bool thought)
     add(&part, thought ? "\",\"thought\":true}" : "\"}");
     call->used.output++;
     call->used.reasoning += thought;
-    piece_write(call, choice, buf_str(&part), false);
+    piece_write(call, choice, buf_str(&part), word, thought ? word : word + 1);
 }
 
 static void
@@ -172,7 +178,7 @@ finish_piece(const struct call *call, uint32_t choice)
     if (text_signed(call))
         signature_write(call, &part);
     add(&part, "}");
-    piece_write(call, choice, buf_str(&part), true);
+    piece_write(call, choice, buf_str(&part), 0, 0);
 }
 
 bool
@@ -207,7 +213,7 @@ gemini_next(struct call *call)
             }
             call_part_write(call, &part, i);
             call->used.output += TOOL_PIECES;
-            piece_write(call, choice, buf_str(&part), false);
+            piece_write(call, choice, buf_str(&part), 0, 0);
             return true;
         case PHASE_FINISH:
             if (i > 0 || fault_on(&call->faults, F_NO_DONE)) {

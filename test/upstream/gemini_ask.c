@@ -117,6 +117,11 @@ config_read(struct ask *ask, struct js_value config, struct refusal *no)
                                          "a count of at least 1.");
         ask->output_cap = (int64_t)count;
     }
+    ask->stops = gemini_get(config, "stopSequences");
+    ask->json = js_str_eq(gemini_get(config, "responseMimeType"), STR("application/json"));
+    ask->logprobs = js_bool(gemini_get(config, "responseLogprobs"), false);
+    if (js_count(gemini_get(config, "logprobs"), 20, &count))
+        ask->top_logprobs = (uint32_t)count;
     if (n.type != JS_NONE) {
         if (!js_count(n, 8, &count) || count == 0)
             return refuse(no, 400, NULL, "Only 1 to 8 candidates can be asked for.");

@@ -11,6 +11,24 @@ add(struct buf *out, const char *text)
     buf_add(out, text, strlen(text));
 }
 
+/* Reasoning that nobody may read, only send back. */
+static void
+redacted_write(const struct call *call, struct buf *out)
+{
+    buf_add_fmt(out, "{\"type\":\"redacted_thinking\",\"data\":\"red-anthropic-%016llx\"}",
+                (unsigned long long)reasoning_mark(call));
+}
+
+/* The stop sequence in quotes, or null. */
+static void
+stop_sequence_write(const struct call *call, struct buf *out)
+{
+    if (call->stop != NULL)
+        buf_add_fmt(out, "\"%s\"", call->stop);
+    else
+        add(out, "null");
+}
+
 void
 messages_write(const struct call *call, struct buf *out)
 {
@@ -23,7 +41,13 @@ messages_write(const struct call *call, struct buf *out)
     if (reasoning_shown(call) > 0) {
         add(out, "{\"type\":\"thinking\",\"thinking\":\"");
         text_words(out, call->reasoning, 0, 0);
-        add(out, "\",\"signature\":\"c2ltLXNpZ25hdHVyZQ==\"}");
+        buf_add_fmt(out, "\",\"signature\":\"sig-anthropic-%016llx\"}",
+                    (unsigned long long)reasoning_mark(call));
+        first = false;
+    }
+    if (fault_on(&call->faults, F_REDACTED)) {
+        add(out, first ? "" : ",");
+        redacted_write(call, out);
         first = false;
     }
     if (call->words > 0 || call->tools == 0) {
@@ -41,7 +65,8 @@ messages_write(const struct call *call, struct buf *out)
         add(out, "}");
         first = false;
     }
-    buf_add_fmt(out, "],\"stop_reason\":\"%s\",\"stop_sequence\":null", stop_reason(call));
+    buf_add_fmt(out, "],\"stop_reason\":\"%s\",\"stop_sequence\":", stop_reason(call));
+    stop_sequence_write(call, out);
     usage_write(out, call);
     add(out, "}");
 }
@@ -70,11 +95,19 @@ messages_start(const struct call *call)
 }
 
 static void
-block_start(const struct call *call, const char *block)
+block_start_open(const struct call *call)
 {
     event_name = "content_block_start";
-    buf_add_fmt(&event, "{\"type\":\"content_block_start\",\"index\":%u,\"content_block\":%s}",
-                call->output_index, block);
+    buf_add_fmt(&event, "{\"type\":\"content_block_start\",\"index\":%u,\"content_block\":",
+                call->output_index);
+}
+
+static void
+block_start(const struct call *call, const char *block)
+{
+    block_start_open(call);
+    add(&event, block);
+    add(&event, "}");
 }
 
 static void
@@ -121,7 +154,7 @@ messages_tool(struct call *call)
         return true;
     }
     block_delta_open(call, "input_json_delta", "partial_json");
-    tool_piece(&event, tool, piece - 1);
+    tool_piece(&event, call, tool, piece - 1);
     add(&event, "\"}}");
     return true;
 }
@@ -132,7 +165,7 @@ messages_next(struct call *call)
     for (;;) {
         switch ((enum phase)call->phase) {
         case PHASE_START:
-            phase_go(call, reasoning_shown(call) > 0 ? PHASE_REASONING_OPEN : PHASE_TEXT_OPEN);
+            phase_go(call, reasoning_shown(call) > 0 ? PHASE_REASONING_OPEN : PHASE_REDACTED);
             messages_start(call);
             return true;
         case PHASE_REASONING_OPEN:
@@ -150,11 +183,25 @@ messages_next(struct call *call)
             }
             phase_go(call, PHASE_REASONING_CLOSE);
             block_delta_open(call, "signature_delta", "signature");
-            add(&event, "c2ltLXNpZ25hdHVyZQ==\"}}");
+            buf_add_fmt(&event, "sig-anthropic-%016llx\"}}",
+                        (unsigned long long)reasoning_mark(call));
             return true;
         case PHASE_REASONING_CLOSE:
-            phase_go(call, PHASE_TEXT_OPEN);
+            phase_go(call, PHASE_REDACTED);
             block_stop(call);
+            return true;
+        case PHASE_REDACTED:
+            if (!fault_on(&call->faults, F_REDACTED) || call->at == 2) {
+                phase_go(call, PHASE_TEXT_OPEN);
+                continue;
+            }
+            if (call->at++ == 1) {
+                block_stop(call);
+                return true;
+            }
+            block_start_open(call);
+            redacted_write(call, &event);
+            add(&event, "}");
             return true;
         case PHASE_TEXT_OPEN:
             if (call->words == 0 && call->tools > 0) {
@@ -189,8 +236,10 @@ messages_next(struct call *call)
             event_name = "message_delta";
             buf_add_fmt(&event,
                         "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\","
-                        "\"stop_sequence\":null}",
+                        "\"stop_sequence\":",
                         stop_reason(call));
+            stop_sequence_write(call, &event);
+            add(&event, "}");
             usage_write(&event, call);
             add(&event, "}");
             return true;

@@ -13,6 +13,12 @@ add(struct buf *out, const char *text)
     buf_add(out, text, strlen(text));
 }
 
+static const char *
+tool_prefix(const struct call *call)
+{
+    return call->tool_custom ? "ctc" : "fc";
+}
+
 static void
 response_item_write(const struct call *call, struct buf *out, enum item_kind kind, uint32_t tool,
                     bool at_end)
@@ -28,7 +34,11 @@ response_item_write(const struct call *call, struct buf *out, enum item_kind kin
             text_words(out, call->reasoning, 0, 0);
             add(out, "\"}");
         }
-        add(out, "]}");
+        add(out, "]");
+        if (at_end && call->encrypted)
+            buf_add_fmt(out, ",\"encrypted_content\":\"enc-%016llx\"",
+                        (unsigned long long)reasoning_mark(call));
+        add(out, "}");
         break;
     case ITEM_MESSAGE:
         buf_add_fmt(out,
@@ -38,17 +48,21 @@ response_item_write(const struct call *call, struct buf *out, enum item_kind kin
         if (at_end) {
             add(out, "{\"type\":\"output_text\",\"text\":\"");
             answer_text(call, out);
-            add(out, "\",\"annotations\":[],\"logprobs\":[]}");
+            add(out, "\",\"annotations\":[],\"logprobs\":");
+            logprobs_write(call, out, 0, call->words);
+            add(out, "}");
         }
         add(out, "]}");
         break;
     case ITEM_TOOL:
         buf_add_fmt(out,
-                    "{\"id\":\"fc_sim%016llx_%u\",\"type\":\"function_call\",\"status\":\"%s\","
-                    "\"call_id\":\"call_sim%016llx_0_%u\",\"name\":\"%s\",\"arguments\":\"",
-                    seq, tool, status, seq, tool, call->tool_name);
+                    "{\"id\":\"%s_sim%016llx_%u\",\"type\":\"%s\",\"status\":\"%s\","
+                    "\"call_id\":\"call_sim%016llx_0_%u\",\"name\":\"%s\",\"%s\":\"",
+                    tool_prefix(call), seq, tool,
+                    call->tool_custom ? "custom_tool_call" : "function_call", status, seq, tool,
+                    call->tool_name, call->tool_custom ? "input" : "arguments");
         if (at_end)
-            tool_arguments(out, tool);
+            tool_arguments(out, call, tool);
         add(out, "\"}");
         break;
     }
@@ -86,17 +100,28 @@ response_output_write(const struct call *call, struct buf *out)
     add(out, "]");
 }
 
+/* Why the response is not what it should have been; NULL: it is. */
+static const char *
+incomplete_why(const struct call *call)
+{
+    return fault_on(&call->faults, F_BLOCKED) ? "content_filter"
+           : call->cap_reached                ? "max_output_tokens"
+                                              : NULL;
+}
+
 static void
 response_object_write(const struct call *call, struct buf *out, bool at_end)
 {
-    const char *status = !at_end ? "in_progress" : call->cap_reached ? "incomplete" : "completed";
+    const char *why = incomplete_why(call);
+    const char *status = !at_end ? "in_progress" : why != NULL ? "incomplete" : "completed";
 
     buf_add_fmt(out,
                 "{\"id\":\"resp_sim%016llx\",\"object\":\"response\",\"created_at\":%lld,"
-                "\"status\":\"%s\",\"error\":null,\"incomplete_details\":%s,"
+                "\"status\":\"%s\",\"error\":null,\"incomplete_details\":%s%s%s,"
                 "\"instructions\":null,\"max_output_tokens\":null,\"model\":\"%s\"",
                 (unsigned long long)call->seq, (long long)started_s, status,
-                at_end && call->cap_reached ? "{\"reason\":\"max_output_tokens\"}" : "null",
+                at_end && why != NULL ? "{\"reason\":\"" : "",
+                at_end && why != NULL ? why : "null", at_end && why != NULL ? "\"}" : "",
                 model_named(call));
     if (at_end)
         response_output_write(call, out);
@@ -198,7 +223,9 @@ response_text_frame(struct call *call, uint32_t step)
     add(&event, step == 2 ? ",\"text\":\"" : ",\"part\":{\"type\":\"output_text\",\"text\":\"");
     if (step > 1)
         answer_text(call, &event);
-    add(&event, step == 2 ? "\",\"logprobs\":[]}" : "\",\"annotations\":[],\"logprobs\":[]}}");
+    add(&event, step == 2 ? "\",\"logprobs\":" : "\",\"annotations\":[],\"logprobs\":");
+    logprobs_write(call, &event, 0, step > 1 ? call->words : 0);
+    add(&event, step == 2 ? "}" : "}}");
 }
 
 /* Steps of one call: added, TOOL_PIECES - 1 deltas, arguments done, item done. */
@@ -215,20 +242,24 @@ response_tool(struct call *call)
         response_item(call, ITEM_TOOL, tool, false);
         call->used.output++;
     } else if (step < TOOL_PIECES) {
-        response_open(call, "response.function_call_arguments.delta");
+        response_open(call, call->tool_custom ? "response.custom_tool_call_input.delta"
+                                              : "response.function_call_arguments.delta");
         buf_add_fmt(&event,
-                    ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"delta\":\"",
-                    (unsigned long long)call->seq, tool, call->output_index);
-        tool_piece(&event, tool, step - 1);
+                    ",\"item_id\":\"%s_sim%016llx_%u\",\"output_index\":%u,\"delta\":\"",
+                    tool_prefix(call), (unsigned long long)call->seq, tool, call->output_index);
+        tool_piece(&event, call, tool, step - 1);
         add(&event, "\"}");
         call->used.output++;
     } else if (step == TOOL_PIECES) {
-        response_open(call, "response.function_call_arguments.done");
-        buf_add_fmt(&event,
-                    ",\"item_id\":\"fc_sim%016llx_%u\",\"output_index\":%u,\"name\":\"%s\","
-                    "\"arguments\":\"",
-                    (unsigned long long)call->seq, tool, call->output_index, call->tool_name);
-        tool_arguments(&event, tool);
+        response_open(call, call->tool_custom ? "response.custom_tool_call_input.done"
+                                              : "response.function_call_arguments.done");
+        buf_add_fmt(&event, ",\"item_id\":\"%s_sim%016llx_%u\",\"output_index\":%u,",
+                    tool_prefix(call), (unsigned long long)call->seq, tool, call->output_index);
+        if (call->tool_custom)
+            add(&event, "\"input\":\"");
+        else
+            buf_add_fmt(&event, "\"name\":\"%s\",\"arguments\":\"", call->tool_name);
+        tool_arguments(&event, call, tool);
         add(&event, "\"}");
     } else {
         response_item(call, ITEM_TOOL, tool, true);
@@ -248,7 +279,12 @@ response_delta(struct call *call, bool reasoning)
         text_word(&event, call->at, 0);
     else
         answer_piece(call, &event, call->at);
-    add(&event, reasoning ? "\"}" : "\",\"logprobs\":[]}");
+    add(&event, "\"");
+    if (!reasoning) {
+        add(&event, ",\"logprobs\":");
+        logprobs_write(call, &event, call->at, call->at + 1);
+    }
+    add(&event, "}");
     call->at++;
     call->used.output++;
     call->used.reasoning += reasoning;
@@ -315,12 +351,14 @@ responses_next(struct call *call)
             phase_go(call, PHASE_END);
             if (fault_on(&call->faults, F_NO_DONE))
                 continue;
-            response_open(call, call->cap_reached ? "response.incomplete" : "response.completed");
+            response_open(call, incomplete_why(call) != NULL ? "response.incomplete"
+                                                            : "response.completed");
             add(&event, ",\"response\":");
             response_object_write(call, &event, true);
             add(&event, "}");
             return true;
         case PHASE_FINISH:
+        case PHASE_REDACTED:
         case PHASE_USAGE: ASSERT(!"a phase of responses"); return false;
         case PHASE_END: return false;
         }

@@ -14,7 +14,8 @@
  *   gemini_ask.c, gemini_check.c         what requests of Gemini's ask for
  *   kept.c     answers kept              gzip.c    compressed bodies
  *   body.c     answers as one JSON body  events.c  answers as events
- *   text.c     words, usage              stream.c  events framed and paced
+ *   said.c     what an answer says       stream.c  events framed and paced
+ *   text.c     words, usage
  *   error.c    errors
  *   calls.c    the record of calls       control.c /sim/...
  *   wheel.c    timers                    tls.c     certificates and tickets
@@ -74,6 +75,14 @@ enum fault {
     F_HUGE_LINE,
     F_USAGE_EVERY_CHUNK,
     F_USAGE_ON_FINISH,
+    F_TEXT,
+    F_FINISH,
+    F_REDACTED,
+    F_REASONING_FIELD,
+    F_INTERLEAVE,
+    F_WHOLE_CALLS,
+    F_NO_INDEX,
+    F_STOP_WITH_CALLS,
     F_LENIENT,
     F_SHAPE_COUNT,
     /* What goes wrong: gone when `times` is used up. */
@@ -167,6 +176,9 @@ fault_get(const struct faults *f, enum fault key, uint32_t otherwise)
     return f->value[key] == FAULT_ABSENT ? otherwise : (uint32_t)f->value[key];
 }
 
+/* The text of a fault that holds one, and is set. */
+struct str fault_text(const struct faults *f, enum fault key);
+
 /* What F_SERVICE names, from 1. */
 extern const char *const service_names[];
 /* The service tier that an answer reports: that, or the protocol's own word for the usual one. */
@@ -237,6 +249,12 @@ struct ask {
     bool stream;
     bool include_usage;
     bool tool_call;
+    bool tool_custom; /* its input is free text */
+    bool json;        /* the answer is to be JSON */
+    bool encrypted;   /* reasoning is to come in a form that can be sent back */
+    bool logprobs;
+    uint32_t top_logprobs;
+    struct js_value stops; /* a string, or an array of them */
     bool base64;
     uint32_t choices;
     uint32_t inputs; /* embeddings: how many texts */
@@ -421,6 +439,10 @@ struct call {
     bool stream, include_usage, keep_alive, http_1_0, base64;
     bool gemini; /* a path of Gemini's, known or not */
     bool array;  /* a stream that is one JSON array, not events */
+    struct said *said; /* a text of its own, or NULL: words */
+    char *stop;        /* the stop sequence that cut it, as content of a JSON string, or NULL */
+    bool tool_custom, encrypted, logprobs;
+    uint32_t top_logprobs;
     bool cap_reached; /* the caller's cap cut the answer short */
     bool fancy;       /* some fault changes how events look */
     bool incomplete;  /* ended without being whole: cut, garbage, error in between */
@@ -480,6 +502,18 @@ const char *stop_reason(const struct call *call); /* in the words of the call's 
 uint32_t reasoning_shown(const struct call *call);
 /* The answer's text, as content of a JSON string: all of it, and token i. */
 void answer_text(const struct call *call, struct buf *out);
+struct said;
+/* Decides on a text of the call's own, if there is to be one instead of so many words. */
+void said_plan(struct call *call, const struct ask *ask, uint32_t words, uint32_t tools);
+uint32_t said_count(const struct said *said); /* tokens */
+void said_free(struct said *said);
+/* An array of the logarithms of how likely tokens from … to - 1 were; empty if not asked for. */
+void logprobs_write(const struct call *call, struct buf *out, uint32_t from, uint32_t to);
+/* The members of Gemini's candidate; nothing if not asked for. */
+void logprobs_write_gemini(const struct call *call, struct buf *out, uint32_t from, uint32_t to);
+/* What a text, as content of a JSON string, is known again by; that of the call's reasoning. */
+uint64_t text_mark(struct str content);
+uint64_t reasoning_mark(const struct call *call);
 void answer_piece(const struct call *call, struct buf *out, uint32_t i);
 
 /* The next event of the call's answer into event and event_name; false at the end of it. */
@@ -487,6 +521,10 @@ extern struct buf event;       /* its JSON, or [DONE] */
 extern const char *event_name; /* or NULL */
 bool event_next(struct call *call);
 void event_error(struct call *call); /* the protocol's error event */
+/* What whole answers of chat and its events have in common (body.c). */
+void chat_call_open(const struct call *call, struct buf *out, uint32_t choice, uint32_t tool);
+void chat_logprobs_write(const struct call *call, struct buf *out, uint32_t from, uint32_t to);
+const char *reasoning_field(const struct call *call);
 /* The same, and whole answers, one protocol each. */
 bool messages_next(struct call *call);
 void messages_write(const struct call *call, struct buf *out);
@@ -511,6 +549,7 @@ enum phase {
     PHASE_FINISH, /* chat: finish reasons; messages: message_delta */
     PHASE_USAGE,  /* chat only */
     PHASE_MARK,   /* [DONE], message_stop, response.completed */
+    PHASE_REDACTED, /* messages only, after the reasoning */
     PHASE_END,
 };
 
@@ -541,8 +580,8 @@ void text_word(struct buf *out, uint32_t i, uint32_t pad);
 void text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first);
 /* The arguments of call number `tool`, which differ, as content of a JSON string: piece 0 …
  * TOOL_PIECES - 2, and all. */
-void tool_piece(struct buf *out, uint32_t tool, uint32_t i);
-void tool_arguments(struct buf *out, uint32_t tool);
+void tool_piece(struct buf *out, const struct call *call, uint32_t tool, uint32_t i);
+void tool_arguments(struct buf *out, const struct call *call, uint32_t tool);
 void tool_arguments_object(struct buf *out, uint32_t tool); /* the same as JSON */
 /* "usage":{…} of the call in its protocol's shape, with a comma before; nothing for no-usage. */
 void usage_write(struct buf *out, const struct call *call);

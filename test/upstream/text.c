@@ -21,6 +21,11 @@ static const char *const pieces[TOOL_PIECES - 1] = {
     "{\\\"city\\\"", ": \\\"Zür", "ich\\\", ", "\\\"days\\\"", ": ",
 };
 
+/* The input of a tool that takes free text. */
+static const char *const free_pieces[TOOL_PIECES - 1] = {
+    "city = ", "\\\"Zür", "ich\\\"\\n", "days", " = ",
+};
+
 void
 text_word(struct buf *out, uint32_t i, uint32_t pad)
 {
@@ -41,19 +46,19 @@ text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first)
 }
 
 void
-tool_piece(struct buf *out, uint32_t tool, uint32_t i)
+tool_piece(struct buf *out, const struct call *call, uint32_t tool, uint32_t i)
 {
     ASSERT(i < COUNT_OF(pieces));
-    buf_add_str(out, str_from(pieces[i]));
+    buf_add_str(out, str_from(call->tool_custom ? free_pieces[i] : pieces[i]));
     if (i + 1 == COUNT_OF(pieces))
-        buf_add_fmt(out, "%u}", 3 + tool);
+        buf_add_fmt(out, call->tool_custom ? "%u" : "%u}", 3 + tool);
 }
 
 void
-tool_arguments(struct buf *out, uint32_t tool)
+tool_arguments(struct buf *out, const struct call *call, uint32_t tool)
 {
     for (uint32_t i = 0; i < COUNT_OF(pieces); i++)
-        tool_piece(out, tool, i);
+        tool_piece(out, call, tool, i);
 }
 
 void
