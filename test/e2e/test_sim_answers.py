@@ -277,3 +277,47 @@ def test_logprobs(sim):
     assert [t["token"] for t in chosen] == [t["token"] for t in content]
     assert [len(t["candidates"]) for t in one["logprobsResult"]["topCandidates"]] == [2] * 4
     assert json.loads(sim.chat()[1])["choices"][0]["logprobs"] is None
+
+
+# ---- errors ----
+
+ERRORS = {
+    # status: OpenAI's type and code, Anthropic's type, Gemini's status
+    400: ("invalid_request_error", None, "invalid_request_error", "INVALID_ARGUMENT"),
+    401: ("invalid_request_error", "invalid_api_key", "authentication_error", "UNAUTHENTICATED"),
+    403: ("invalid_request_error", "permission_denied", "permission_error", "PERMISSION_DENIED"),
+    404: ("invalid_request_error", "model_not_found", "not_found_error", "NOT_FOUND"),
+    413: ("invalid_request_error", "request_too_large", "request_too_large", "INVALID_ARGUMENT"),
+    429: ("requests", "rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED"),
+    500: ("server_error", None, "api_error", "INTERNAL"),
+    503: ("server_error", None, "overloaded_error", "UNAVAILABLE"),
+    529: ("server_error", None, "overloaded_error", "UNAVAILABLE"),
+}
+
+
+@pytest.mark.parametrize("status", ERRORS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_errors(sim, status, stream):
+    kind, code, anthropic, gemini = ERRORS[status]
+    text = "sim: status %d as asked" % status
+    want = {"status": status, "retry-after": 17}
+    for send in (sim.chat, sim.responses):
+        got, body = send(want, stream=stream)
+        assert got == status and json.loads(body) == {
+            "error": {"message": text, "type": kind, "param": None, "code": code}}
+    got, body = sim.messages(want, stream=stream)
+    assert got == status and json.loads(body) == {
+        "type": "error", "error": {"type": anthropic, "message": text}, "request_id": "req_sim"}
+    got, body = sim.gemini(want, "streamGenerateContent" if stream else "generateContent")
+    assert got == status and json.loads(body) == {"error": {
+        "code": status, "message": text, "status": gemini, "details": [
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}]}}
+
+
+def test_prompts_too_long(sim):
+    for send, words in ((sim.chat, "maximum context length is"),
+                        (sim.responses, "maximum context length is"),
+                        (sim.messages, "prompt is too long: "), (sim.gemini, "input token count")):
+        status, body = send({"too-long": 1})
+        assert status == 400 and words in json.loads(body)["error"]["message"]
+    assert json.loads(sim.chat({"too-long": 1})[1])["error"]["code"] == "context_length_exceeded"

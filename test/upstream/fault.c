@@ -79,6 +79,7 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_STATUS] = {.name = "status"},
     [F_RETRY_AFTER] = {.name = "retry-after"},
     [F_QUOTA] = {.name = "quota"},
+    [F_TOO_LONG] = {.name = "too-long"},
     [F_HANGUP] = {.name = "hangup"},
     [F_CUT] = {.name = "cut"},
     [F_CUT_HOW] = {.name = "cut-how", .choices = cut_choices},

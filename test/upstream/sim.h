@@ -89,6 +89,7 @@ enum fault {
     F_STATUS = F_SHAPE_COUNT,
     F_RETRY_AFTER,
     F_QUOTA,
+    F_TOO_LONG,
     F_HANGUP,
     F_CUT,
     F_CUT_HOW,

@@ -103,6 +103,28 @@ endless_body(struct conn *c)
     conn_ready(c);
 }
 
+/* The prompt does not fit: in the words that clients know it by. */
+static void
+too_long_send(struct conn *c)
+{
+    const struct call *call = c->call;
+    unsigned long long n = call->input_tokens;
+    char message[160];
+
+    if (call->gemini)
+        snprintf(message, sizeof(message),
+                 "The input token count (%llu) exceeds the maximum number of tokens allowed (8).",
+                 n);
+    else if (is_anthropic((enum endpoint)call->endpoint))
+        snprintf(message, sizeof(message), "prompt is too long: %llu tokens > 8 maximum", n);
+    else
+        snprintf(message, sizeof(message),
+                 "This model's maximum context length is 8 tokens. However, your messages resulted "
+                 "in %llu tokens. Please reduce the length of the messages.",
+                 n);
+    error_send(c, 400, str_from(message), "messages", "context_length_exceeded");
+}
+
 /* True when a fault took the answer's place. */
 bool
 fault_answer(struct conn *c)
@@ -129,10 +151,14 @@ fault_answer(struct conn *c)
     } else if (fault_on(f, F_REDIRECT)) {
         int code = (int)fault_get(f, F_REDIRECT, 0);
         whole_send(c, code >= 300 && code <= 399 ? code : 307, "text/plain", STR("moved\n"));
+    } else if (fault_on(f, F_TOO_LONG)) {
+        too_long_send(c);
     } else if (status > 0 && status != 200) {
         snprintf(message, sizeof(message), "sim: status %d as asked", status);
         error_send(c, status, str_from(message), NULL,
-                   fault_on(f, F_QUOTA) ? "insufficient_quota" : NULL);
+                   fault_on(f, F_QUOTA) ? "insufficient_quota"
+                   : status == 404      ? "model_not_found"
+                                        : NULL);
     } else if (fault_on(f, F_ERROR_IN_200)) {
         text_buf.len = 0;
         error_write(&text_buf, call, 500, STR("sim: an error in a 200"),
