@@ -319,6 +319,8 @@ ask_read(struct ask *ask, const struct request *req, struct refusal *no)
         return refuse(no, 400, name, "%s: Field required", name);
     if (!stream_read(ask, &m, no) || !numbers_read(ask, &m, req->endpoint, no))
         return false;
+    if (!strict_check(ask, req->endpoint, body, no))
+        return false;
     ask->tool_call = wants_tool(&m, req->endpoint, ask);
     shape_read(ask, &m, req->endpoint);
     ask->inputs = inputs_count(m.input);

@@ -11,7 +11,8 @@
  *   fault.c    the table of faults       answer.c  which answer a request gets
  *   whole.c    heads, whole answers      wrong.c   faults in an answer's place
  *   messages.c, responses.c, gemini.c    whole answers and events of these protocols
- *   gemini_ask.c, gemini_check.c         what requests of Gemini's ask for
+ *   gemini_ask.c                         what requests of Gemini's ask for
+ *   check.c, …_check.c                   what the real services refuse
  *   kept.c     answers kept              gzip.c    compressed bodies
  *   body.c     answers as one JSON body  events.c  answers as events
  *   said.c     what an answer says       stream.c  events framed and paced
@@ -283,6 +284,9 @@ bool MUST_CHECK model_known(const struct ask *ask, struct refusal *no);
 /* Bytes of the value as JSON: a string's quotes count. */
 uint64_t json_bytes(struct js_value value);
 struct js_value last_element(struct js_value array);
+/* What the real service would not take (check.c, and one file for each protocol). */
+bool MUST_CHECK strict_check(const struct ask *ask, enum endpoint ep, struct js_value body,
+                             struct refusal *no);
 /* What a body of Gemini's asks for (gemini_ask.c). */
 bool MUST_CHECK gemini_ask(struct ask *ask, const struct request *req, struct js_value body,
                            struct refusal *no);
