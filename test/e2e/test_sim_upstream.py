@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("TURNPIKE_BUILD", os.path.join(ROOT, "build"))
 PROGRAM = os.path.join(BUILD, "bin", "sim-upstream")
 USER = [{"role": "user", "content": "hi"}]
+GEMINI_USER = [{"role": "user", "parts": [{"text": "hi"}]}]
 USER_TOKENS = -(-len(json.dumps(USER, separators=(",", ":"))) // 4)
 
 
@@ -54,6 +55,11 @@ class Sim:
 
     def responses(self, sim=None, **more):
         return self.post("/v1/responses", {"model": "sim-r", "input": "hi", "sim": sim or {}, **more})
+
+    def gemini(self, sim=None, method="generateContent", model="sim-g", query="", headers=None,
+               **more):
+        body = {"contents": GEMINI_USER, "sim": sim or {}, **more}
+        return self.post("/v1beta/models/%s:%s%s" % (model, method, query), body, headers)
 
     def calls(self):
         text = self.send("GET", "/sim/calls").read().decode()
@@ -112,6 +118,17 @@ def chat_text(stream):
     assert events(stream)[-1] == (None, "[DONE]")
     chunks = [json.loads(data) for _, data in events(stream)[:-1]]
     return "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"])
+
+
+def gemini_chunks(stream):
+    """Those of an event stream, which has nothing but data lines ended by CRLF."""
+    lines = stream.decode().split("\r\n\r\n")
+    assert lines.pop() == "" and all(line.startswith("data: {") for line in lines)
+    return [json.loads(line[6:]) for line in lines]
+
+
+def gemini_parts(answers):
+    return [part for a in answers for part in a["candidates"][0]["content"]["parts"]]
 
 
 def wait_for(condition, seconds=10):

@@ -3,22 +3,28 @@
 
 #include "base/str.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The members that count, as found in one walk over the top level. */
 struct members {
     struct js_value model, stream, stream_options, messages, input, prompt, system, instructions;
+    struct js_value stop, response_format, text, output_config, include, logprobs, top_logprobs;
     struct js_value tools, tool_choice, n, cap, max_tokens, encoding_format, dimensions, sim;
 };
 
-static bool
-refuse(struct refusal *no, int status, const char *param, const char *message)
+bool
+refuse(struct refusal *no, int status, const char *param, const char *fmt, ...)
 {
+    va_list args;
+
     no->status = status;
     no->param = param;
     no->code = NULL;
-    snprintf(no->message, sizeof(no->message), "%s", message);
+    va_start(args, fmt);
+    vsnprintf(no->message, sizeof(no->message), fmt, args);
+    va_end(args);
     return false;
 }
 
@@ -37,6 +43,14 @@ members_find(struct members *m, struct js_value body)
         {"prompt", offsetof(struct members, prompt)},
         {"system", offsetof(struct members, system)},
         {"instructions", offsetof(struct members, instructions)},
+        {"stop", offsetof(struct members, stop)},
+        {"stop_sequences", offsetof(struct members, stop)},
+        {"response_format", offsetof(struct members, response_format)},
+        {"text", offsetof(struct members, text)},
+        {"output_config", offsetof(struct members, output_config)},
+        {"include", offsetof(struct members, include)},
+        {"logprobs", offsetof(struct members, logprobs)},
+        {"top_logprobs", offsetof(struct members, top_logprobs)},
         {"tools", offsetof(struct members, tools)},
         {"tool_choice", offsetof(struct members, tool_choice)},
         {"n", offsetof(struct members, n)},
@@ -58,14 +72,13 @@ members_find(struct members *m, struct js_value body)
             }
 }
 
-/* Bytes of the value as JSON: a string's quotes count. */
-static uint64_t
+uint64_t
 json_bytes(struct js_value value)
 {
     return value.raw.len + (value.type == JS_STRING ? 2 : 0);
 }
 
-static struct js_value
+struct js_value
 last_element(struct js_value array)
 {
     struct js_value key, value, last = array;
@@ -76,35 +89,98 @@ last_element(struct js_value array)
     return last;
 }
 
-/* tool_choice says so, or the last message has the words "use tool". */
-static bool
-wants_tool(const struct members *m, struct ask *ask)
+/* A tool's name: chat has it inside, the others flat. */
+static struct js_value
+tool_name(struct js_value tool)
 {
-    struct js_value first = {0}, key;
+    struct js_value name = js_path(tool, "function", "name", NULL);
+
+    if (!js_is(name, JS_STRING))
+        name = js_path(tool, "custom", "name", NULL);
+    return js_is(name, JS_STRING) ? name : js_get(tool, STR("name"));
+}
+
+/* Not one that the service runs by itself, nor a group of them. */
+static bool
+client_runs(struct js_value tool, enum endpoint ep)
+{
+    struct js_value type = js_get(tool, STR("type"));
+
+    if (!js_is(type, JS_STRING))
+        return true;
+    if (ep != EP_MESSAGES)
+        return js_str_eq(type, STR("function")) || js_str_eq(type, STR("custom"));
+    return !str_starts_with(type.raw, STR("web_")) && !str_contains(type.raw, STR("search")) &&
+           !str_starts_with(type.raw, STR("code_execution"));
+}
+
+/* The first tool of the list that has that name, or any at all when that is none. */
+static struct js_value
+tool_find(struct js_value tools, struct js_value name, enum endpoint ep)
+{
+    struct js_value key, tool;
     struct js_iter it;
 
-    js_iter_init(&it, m->tools);
-    if (!js_next(&it, &key, &first))
-        return false;
-    struct js_value name = js_path(first, "function", "name", NULL);
-    if (!js_is(name, JS_STRING))
-        name = js_get(first, STR("name"));
-    ask->tool_name = js_is(name, JS_STRING) ? name.raw : STR("tool");
+    for (js_iter_init(&it, tools); js_next(&it, &key, &tool);) {
+        struct js_value own = tool_name(tool);
 
-    struct js_value choice = m->tool_choice;
+        if (js_is(own, JS_STRING) && client_runs(tool, ep) &&
+            (name.type == JS_NONE || str_eq(own.raw, name.raw)))
+            return tool;
+    }
+    return (struct js_value){0};
+}
+
+/* tool_choice says so, or the last message has the words "use tool". */
+static bool
+wants_tool(const struct members *m, enum endpoint ep, struct ask *ask)
+{
+    struct js_value choice = m->tool_choice, named = tool_name(choice);
+    struct js_value tool = tool_find(m->tools, named, ep);
+
+    if (tool.type == JS_NONE)
+        return false;
+    ask->tool_name = tool_name(tool).raw;
+    ask->tool_custom =
+        ep != EP_MESSAGES && js_str_eq(js_get(tool, STR("type")), STR("custom"));
     if (js_str_eq(choice, STR("none")) || js_str_eq(js_get(choice, STR("type")), STR("none")))
         return false;
     if (js_str_eq(choice, STR("required")) || js_str_eq(js_get(choice, STR("type")), STR("any")))
         return true;
-    name = js_path(choice, "function", "name", NULL);
-    if (!js_is(name, JS_STRING))
-        name = js_get(choice, STR("name"));
-    if (js_is(name, JS_STRING)) {
-        ask->tool_name = name.raw;
+    if (js_is(named, JS_STRING))
         return true;
-    }
     struct js_value last = last_element(js_is(m->messages, JS_ARRAY) ? m->messages : m->input);
     return str_contains(last.raw, STR("use tool"));
+}
+
+static bool
+list_has(struct js_value array, struct str word)
+{
+    struct js_value key, value;
+    struct js_iter it;
+
+    for (js_iter_init(&it, array); js_next(&it, &key, &value);)
+        if (js_str_eq(value, word))
+            return true;
+    return false;
+}
+
+/* How the answer is to look: where it stops, whether it is JSON, what comes with it. */
+static void
+shape_read(struct ask *ask, const struct members *m, enum endpoint ep)
+{
+    struct js_value format = ep == EP_RESPONSES  ? js_path(m->text, "format", "type", NULL)
+                             : ep == EP_MESSAGES ? js_path(m->output_config, "format", "type", NULL)
+                                                 : js_get(m->response_format, STR("type"));
+    uint64_t top;
+
+    ask->json = js_str_eq(format, STR("json_schema")) || js_str_eq(format, STR("json_object"));
+    ask->stops = m->stop;
+    ask->encrypted = list_has(m->include, STR("reasoning.encrypted_content"));
+    ask->logprobs = ep == EP_RESPONSES ? list_has(m->include, STR("message.output_text.logprobs"))
+                                       : js_bool(m->logprobs, false);
+    if (js_count(m->top_logprobs, 20, &top))
+        ask->top_logprobs = (uint32_t)top;
 }
 
 static uint32_t
@@ -122,8 +198,8 @@ inputs_count(struct js_value input)
     return count;
 }
 
-static bool
-faults_gather(struct ask *ask, const struct members *m, struct refusal *no)
+bool
+faults_gather(struct ask *ask, struct js_value sim, struct refusal *no)
 {
     no->status = 400;
     no->param = "sim";
@@ -131,11 +207,21 @@ faults_gather(struct ask *ask, const struct members *m, struct refusal *no)
     faults_default_take(&ask->faults);
     if (!faults_read_suffix(&ask->faults, ask->model, no->message, sizeof(no->message)))
         return false;
-    if (m->sim.type != JS_NONE &&
-        !faults_read_object(&ask->faults, m->sim, no->message, sizeof(no->message)))
+    if (sim.type != JS_NONE &&
+        !faults_read_object(&ask->faults, sim, no->message, sizeof(no->message)))
         return false;
     faults_count_times(&ask->faults);
     return true;
+}
+
+bool
+model_known(const struct ask *ask, struct refusal *no)
+{
+    if (!str_starts_with(ask->model, STR("no-such")))
+        return true;
+    refuse(no, 404, "model", "The model does not exist");
+    no->code = "model_not_found";
+    return false;
 }
 
 static bool
@@ -198,10 +284,7 @@ subject(const struct members *m, enum endpoint ep, const char **name)
     case EP_COMPLETIONS: *name = "prompt"; return m->prompt;
     case EP_EMBEDDINGS:
     case EP_RESPONSES: *name = "input"; return m->input;
-    case EP_NONE:
-    case EP_MODELS:
-    case EP_CONTROL:
-    case EP_COUNT: break;
+    default: break;
     }
     ASSERT(!"an endpoint with a body");
     return (struct js_value){0};
@@ -217,33 +300,29 @@ ask_read(struct ask *ask, const struct request *req, struct refusal *no)
 
     *ask = (struct ask){.choices = 1, .inputs = 1, .dimensions = 8, .output_cap = -1};
     faults_clear(&ask->faults);
-    if (!js_check(req->body, &body, &err) || !js_is(body, JS_OBJECT)) {
-        refuse(no, 400, NULL, "");
-        snprintf(no->message, sizeof(no->message), "invalid JSON at byte %zu: %s", err.offset,
-                 err.what ? err.what : "not an object");
-        return false;
-    }
+    if (!js_check(req->body, &body, &err) || !js_is(body, JS_OBJECT))
+        return refuse(no, 400, NULL, "invalid JSON at byte %zu: %s", err.offset,
+                      err.what ? err.what : "not an object");
+    if (req->gemini)
+        return gemini_ask(ask, req, body, no);
     members_find(&m, body);
     if (!js_is(m.model, JS_STRING) || m.model.raw.len == 0)
         return refuse(no, 400, "model", "you must provide a model parameter");
     ask->model = m.model.raw;
     if (ask->model.len > MODEL_MAX)
         return refuse(no, 400, "model", "model name too long");
-    if (!faults_gather(ask, &m, no))
+    if (!faults_gather(ask, m.sim, no))
         return false;
-    if (str_starts_with(ask->model, STR("no-such"))) {
-        refuse(no, 404, "model", "The model does not exist");
-        no->code = "model_not_found";
+    if (!model_known(ask, no))
         return false;
-    }
-    if (subject(&m, req->endpoint, &name).type == JS_NONE) {
-        refuse(no, 400, name, "");
-        snprintf(no->message, sizeof(no->message), "%s: Field required", name);
-        return false;
-    }
+    if (subject(&m, req->endpoint, &name).type == JS_NONE)
+        return refuse(no, 400, name, "%s: Field required", name);
     if (!stream_read(ask, &m, no) || !numbers_read(ask, &m, req->endpoint, no))
         return false;
-    ask->tool_call = wants_tool(&m, ask);
+    if (!strict_check(ask, req->endpoint, body, no))
+        return false;
+    ask->tool_call = wants_tool(&m, req->endpoint, ask);
+    shape_read(ask, &m, req->endpoint);
     ask->inputs = inputs_count(m.input);
     ask->base64 = js_str_eq(m.encoding_format, STR("base64"));
     uint64_t bytes = json_bytes(m.messages) + json_bytes(m.input) + json_bytes(m.prompt) +

@@ -11,13 +11,6 @@ add(struct buf *out, const char *text)
     buf_add(out, text, strlen(text));
 }
 
-static void
-add_text(const struct call *call, struct buf *out)
-{
-    text_words(out, call->words, fault_get(&call->faults, F_PAD, 0),
-               fault_get(&call->faults, F_HUGE_LINE, 0));
-}
-
 uint32_t
 reasoning_shown(const struct call *call)
 {
@@ -36,23 +29,72 @@ model_named(const struct call *call)
 const char *
 stop_reason(const struct call *call)
 {
+    const struct faults *f = &call->faults;
+    bool blocked = fault_on(f, F_BLOCKED);
+    bool calls = call->tools > 0 && !fault_on(f, F_STOP_WITH_CALLS);
+
+    if (fault_set(f, F_FINISH))
+        return fault_text(f, F_FINISH).ptr;
     if (call->endpoint == EP_MESSAGES)
-        return call->cap_reached ? "max_tokens" : call->tools > 0 ? "tool_use" : "end_turn";
-    return call->cap_reached ? "length" : call->tools > 0 ? "tool_calls" : "stop";
+        return blocked              ? "refusal"
+               : call->cap_reached  ? "max_tokens"
+               : calls              ? "tool_use"
+               : call->stop != NULL ? "stop_sequence"
+                                    : "end_turn";
+    if (call->endpoint == EP_GENERATE)
+        return call->cap_reached ? "MAX_TOKENS" : "STOP";
+    return blocked             ? "content_filter"
+           : call->cap_reached ? "length"
+           : calls             ? "tool_calls"
+                               : "stop";
 }
 
 /* ---- OpenAI chat and completions ---- */
+
+/* A call up to where its arguments, or the text of a custom one, begin. */
+void
+chat_call_open(const struct call *call, struct buf *out, uint32_t choice, uint32_t tool)
+{
+    const char *type = call->tool_custom ? "custom" : "function";
+
+    buf_add_char(out, '{');
+    if (call->stream && !fault_on(&call->faults, F_NO_INDEX))
+        buf_add_fmt(out, "\"index\":%u,", tool);
+    buf_add_fmt(out,
+                "\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"%s\",\"%s\":{\"name\":\"%s\","
+                "\"%s\":\"",
+                (unsigned long long)call->seq, choice, tool, type, type, call->tool_name,
+                call->tool_custom ? "input" : "arguments");
+}
+
+const char *
+reasoning_field(const struct call *call)
+{
+    return fault_set(&call->faults, F_REASONING_FIELD)
+               ? fault_text(&call->faults, F_REASONING_FIELD).ptr
+               : "reasoning_content";
+}
+
+void
+chat_logprobs_write(const struct call *call, struct buf *out, uint32_t from, uint32_t to)
+{
+    if (!call->logprobs) {
+        add(out, "null");
+        return;
+    }
+    add(out, "{\"content\":");
+    logprobs_write(call, out, from, to);
+    add(out, ",\"refusal\":null}");
+}
 
 static void
 chat_tools_write(const struct call *call, struct buf *out, uint32_t choice)
 {
     add(out, ",\"tool_calls\":[");
     for (uint32_t i = 0; i < call->tools; i++) {
-        buf_add_fmt(out,
-                    "%s{\"id\":\"call_sim%016llx_%u_%u\",\"type\":\"function\",\"function\":"
-                    "{\"name\":\"%s\",\"arguments\":\"",
-                    i > 0 ? "," : "", (unsigned long long)call->seq, choice, i, call->tool_name);
-        tool_arguments(out);
+        add(out, i > 0 ? "," : "");
+        chat_call_open(call, out, choice, i);
+        tool_arguments(out, call, i);
         add(out, "\"}}");
     }
     add(out, "]");
@@ -67,18 +109,20 @@ chat_choice_write(const struct call *call, struct buf *out, uint32_t choice)
         add(out, "null");
     } else {
         add(out, "\"");
-        add_text(call, out);
+        answer_text(call, out);
         add(out, "\"");
     }
     if (reasoning_shown(call) > 0) {
-        add(out, ",\"reasoning_content\":\"");
+        buf_add_fmt(out, ",\"%s\":\"", reasoning_field(call));
         text_words(out, call->reasoning, 0, 0);
         add(out, "\"");
     }
     add(out, ",\"refusal\":null,\"annotations\":[]");
     if (call->tools > 0)
         chat_tools_write(call, out, choice);
-    buf_add_fmt(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}", stop_reason(call));
+    add(out, "},\"logprobs\":");
+    chat_logprobs_write(call, out, 0, call->words);
+    buf_add_fmt(out, ",\"finish_reason\":\"%s\"}", stop_reason(call));
 }
 
 static void
@@ -105,7 +149,7 @@ completions_write(const struct call *call, struct buf *out)
                 (unsigned long long)call->seq, (long long)started_s, model_named(call));
     for (uint32_t i = 0; i < call->choices; i++) {
         buf_add_fmt(out, "%s{\"index\":%u,\"text\":\"", i > 0 ? "," : "", i);
-        add_text(call, out);
+        answer_text(call, out);
         buf_add_fmt(out, "\",\"logprobs\":null,\"finish_reason\":\"%s\"}", stop_reason(call));
     }
     add(out, "]");
@@ -120,6 +164,14 @@ static float
 embedding_value(uint32_t input, uint32_t i)
 {
     return (float)((int)((input * 31 + i * 7) % 17) - 8) / 8.0f;
+}
+
+void
+embedding_floats_write(struct buf *out, uint32_t input, uint32_t dimensions)
+{
+    for (uint32_t i = 0; i < dimensions; i++)
+        buf_add_fmt(out, "%s%.3f", i > 0 ? "," : "[", (double)embedding_value(input, i));
+    buf_add_char(out, ']');
 }
 
 static void
@@ -161,152 +213,10 @@ embeddings_write(const struct call *call, struct buf *out)
             add(out, "\"}");
             continue;
         }
-        for (uint32_t i = 0; i < call->dimensions; i++)
-            buf_add_fmt(out, "%s%.3f", i > 0 ? "," : "[", (double)embedding_value(input, i));
-        add(out, "]}");
+        embedding_floats_write(out, input, call->dimensions);
+        add(out, "}");
     }
     buf_add_fmt(out, "],\"model\":\"%s\"", model_named(call));
-    usage_write(out, call);
-    add(out, "}");
-}
-
-/* ---- OpenAI responses ---- */
-
-void
-response_item_write(const struct call *call, struct buf *out, enum item_kind kind, uint32_t tool,
-                    bool at_end)
-{
-    unsigned long long seq = call->seq;
-    const char *status = at_end ? "completed" : "in_progress";
-
-    switch (kind) {
-    case ITEM_REASONING:
-        buf_add_fmt(out, "{\"id\":\"rs_sim%016llx\",\"type\":\"reasoning\",\"summary\":[", seq);
-        if (at_end) {
-            add(out, "{\"type\":\"summary_text\",\"text\":\"");
-            text_words(out, call->reasoning, 0, 0);
-            add(out, "\"}");
-        }
-        add(out, "]}");
-        break;
-    case ITEM_MESSAGE:
-        buf_add_fmt(out,
-                    "{\"id\":\"msg_sim%016llx\",\"type\":\"message\",\"status\":\"%s\","
-                    "\"role\":\"assistant\",\"content\":[",
-                    seq, status);
-        if (at_end) {
-            add(out, "{\"type\":\"output_text\",\"text\":\"");
-            add_text(call, out);
-            add(out, "\",\"annotations\":[],\"logprobs\":[]}");
-        }
-        add(out, "]}");
-        break;
-    case ITEM_TOOL:
-        buf_add_fmt(out,
-                    "{\"id\":\"fc_sim%016llx_%u\",\"type\":\"function_call\",\"status\":\"%s\","
-                    "\"call_id\":\"call_sim%016llx_0_%u\",\"name\":\"%s\",\"arguments\":\"",
-                    seq, tool, status, seq, tool, call->tool_name);
-        if (at_end)
-            tool_arguments(out);
-        add(out, "\"}");
-        break;
-    }
-}
-
-static void
-response_output_write(const struct call *call, struct buf *out)
-{
-    bool first = true;
-
-    add(out, ",\"output\":[");
-    for (uint32_t i = 0; i < fault_get(&call->faults, F_SEARCHES, 0); i++) {
-        buf_add_fmt(out,
-                    "%s{\"id\":\"ws_sim%016llx_%u\",\"type\":\"web_search_call\","
-                    "\"status\":\"completed\",\"action\":{\"type\":\"search\","
-                    "\"query\":\"weather\"}}",
-                    first ? "" : ",", (unsigned long long)call->seq, i);
-        first = false;
-    }
-    if (reasoning_shown(call) > 0) {
-        add(out, first ? "" : ",");
-        response_item_write(call, out, ITEM_REASONING, 0, true);
-        first = false;
-    }
-    if (call->words > 0 || call->tools == 0) {
-        add(out, first ? "" : ",");
-        response_item_write(call, out, ITEM_MESSAGE, 0, true);
-        first = false;
-    }
-    for (uint32_t i = 0; i < call->tools; i++) {
-        add(out, first ? "" : ",");
-        response_item_write(call, out, ITEM_TOOL, i, true);
-        first = false;
-    }
-    add(out, "]");
-}
-
-void
-response_object_write(const struct call *call, struct buf *out, bool at_end)
-{
-    const char *status = !at_end ? "in_progress" : call->cap_reached ? "incomplete" : "completed";
-
-    buf_add_fmt(out,
-                "{\"id\":\"resp_sim%016llx\",\"object\":\"response\",\"created_at\":%lld,"
-                "\"status\":\"%s\",\"error\":null,\"incomplete_details\":%s,"
-                "\"instructions\":null,\"max_output_tokens\":null,\"model\":\"%s\"",
-                (unsigned long long)call->seq, (long long)started_s, status,
-                at_end && call->cap_reached ? "{\"reason\":\"max_output_tokens\"}" : "null",
-                model_named(call));
-    if (at_end)
-        response_output_write(call, out);
-    else
-        add(out, ",\"output\":[]");
-    add(out, ",\"parallel_tool_calls\":true,\"previous_response_id\":null,"
-             "\"reasoning\":{\"effort\":null,\"summary\":null},\"store\":false,\"temperature\":1,"
-             "\"text\":{\"format\":{\"type\":\"text\"}},\"tool_choice\":\"auto\",\"tools\":[],"
-             "\"top_p\":1,\"truncation\":\"disabled\"");
-    if (fault_set(&call->faults, F_SERVICE))
-        buf_add_fmt(out, ",\"service_tier\":\"%s\"",
-                    at_end ? service_named(&call->faults, "default") : "auto");
-    if (at_end)
-        usage_write(out, call);
-    else
-        add(out, ",\"usage\":null");
-    add(out, ",\"metadata\":{}}");
-}
-
-/* ---- Anthropic messages ---- */
-
-static void
-messages_write(const struct call *call, struct buf *out)
-{
-    bool first = true;
-
-    buf_add_fmt(out,
-                "{\"id\":\"msg_sim%016llx\",\"type\":\"message\",\"role\":\"assistant\","
-                "\"model\":\"%s\",\"content\":[",
-                (unsigned long long)call->seq, model_named(call));
-    if (reasoning_shown(call) > 0) {
-        add(out, "{\"type\":\"thinking\",\"thinking\":\"");
-        text_words(out, call->reasoning, 0, 0);
-        add(out, "\",\"signature\":\"c2ltLXNpZ25hdHVyZQ==\"}");
-        first = false;
-    }
-    if (call->words > 0 || call->tools == 0) {
-        add(out, first ? "{\"type\":\"text\",\"text\":\"" : ",{\"type\":\"text\",\"text\":\"");
-        add_text(call, out);
-        add(out, "\"}");
-        first = false;
-    }
-    for (uint32_t i = 0; i < call->tools; i++) {
-        buf_add_fmt(out,
-                    "%s{\"type\":\"tool_use\",\"id\":\"toolu_sim%016llx_%u\",\"name\":\"%s\","
-                    "\"input\":%s}",
-                    first ? "" : ",", (unsigned long long)call->seq, i, call->tool_name,
-                    tool_arguments_object());
-        first = false;
-    }
-    buf_add_fmt(out, "],\"stop_reason\":\"%s\",\"stop_sequence\":null", stop_reason(call));
     usage_write(out, call);
     add(out, "}");
 }
@@ -329,9 +239,14 @@ body_write(struct call *call, struct buf *out)
     case EP_CHAT:
     case EP_COMPLETIONS:
     case EP_RESPONSES:
-    case EP_MESSAGES: break;
+    case EP_MESSAGES:
+    case EP_GENERATE: break;
+    case EP_GEMINI_COUNT:
+    case EP_GEMINI_EMBED:
+    case EP_GEMINI_EMBEDS: gemini_write(call, out); return;
     case EP_NONE:
     case EP_MODELS:
+    case EP_GEMINI_MODELS:
     case EP_CONTROL:
     case EP_COUNT: ASSERT(!"an endpoint with an answer");
     }
@@ -343,12 +258,14 @@ body_write(struct call *call, struct buf *out)
     else if (call->endpoint == EP_COMPLETIONS)
         completions_write(call, out);
     else if (call->endpoint == EP_RESPONSES)
-        response_object_write(call, out, true);
+        responses_write(call, out);
+    else if (call->endpoint == EP_GENERATE)
+        gemini_write(call, out);
     else
         messages_write(call, out);
 }
 
-static const char *const model_names[] = {"sim-chat", "sim-embed", "sim-messages", "sim-large"};
+const char *const model_names[] = {"sim-chat", "sim-embed", "sim-messages", "sim-large", NULL};
 
 static void
 model_write(struct buf *out, bool anthropic, struct str id)
@@ -373,13 +290,13 @@ models_write(struct buf *out, bool anthropic, struct str id)
         return;
     }
     add(out, anthropic ? "{\"data\":[" : "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < COUNT_OF(model_names); i++) {
+    for (size_t i = 0; model_names[i] != NULL; i++) {
         add(out, i > 0 ? "," : "");
         model_write(out, anthropic, str_from(model_names[i]));
     }
     add(out, "]");
     if (anthropic)
         buf_add_fmt(out, ",\"has_more\":false,\"first_id\":\"%s\",\"last_id\":\"%s\"",
-                    model_names[0], model_names[COUNT_OF(model_names) - 1]);
+                    model_names[0], model_names[COUNT_OF(model_names) - 2]);
     add(out, "}");
 }

@@ -5,12 +5,14 @@
 #include "base/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct fault_key {
     const char *name;
     const char *const *choices; /* words for 1, 2, …; NULL: a number */
     bool is_id;                 /* any text: hashed */
+    bool is_text;               /* any text: kept */
     bool plain;                 /* the bytes of a whole answer stay the same every time */
 };
 
@@ -65,9 +67,19 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_HUGE_LINE] = {.name = "huge-line"},
     [F_USAGE_EVERY_CHUNK] = {.name = "usage-every-chunk"},
     [F_USAGE_ON_FINISH] = {.name = "usage-on-finish"},
+    [F_TEXT] = {.name = "text", .is_text = true, .plain = true},
+    [F_FINISH] = {.name = "finish", .is_text = true, .plain = true},
+    [F_REDACTED] = {.name = "redacted", .plain = true},
+    [F_REASONING_FIELD] = {.name = "reasoning-field", .is_text = true, .plain = true},
+    [F_INTERLEAVE] = {.name = "interleave", .plain = true},
+    [F_WHOLE_CALLS] = {.name = "whole-calls", .plain = true},
+    [F_NO_INDEX] = {.name = "no-index", .plain = true},
+    [F_STOP_WITH_CALLS] = {.name = "stop-with-calls", .plain = true},
+    [F_LENIENT] = {.name = "lenient", .plain = true},
     [F_STATUS] = {.name = "status"},
     [F_RETRY_AFTER] = {.name = "retry-after"},
     [F_QUOTA] = {.name = "quota"},
+    [F_TOO_LONG] = {.name = "too-long"},
     [F_HANGUP] = {.name = "hangup"},
     [F_CUT] = {.name = "cut"},
     [F_CUT_HOW] = {.name = "cut-how", .choices = cut_choices},
@@ -95,6 +107,7 @@ static const struct fault_key keys[FAULT_COUNT] = {
     [F_EARLY_END] = {.name = "early-end"},
     [F_EXTRA_BYTES] = {.name = "extra-bytes"},
     [F_ECHO_AUTH] = {.name = "echo-auth"},
+    [F_BLOCKED] = {.name = "blocked"},
     [F_TIMES] = {.name = "times"},
     [F_ID] = {.name = "id", .is_id = true},
 };
@@ -138,12 +151,71 @@ key_find(struct str given)
     return -1;
 }
 
+/* ---- texts ---- */
+
+/* What text faults hold is a number of one of these: kept once and for ever, as tests use few. */
+#define TEXTS_MAX 4096
+static struct str texts[TEXTS_MAX];
+static size_t text_count;
+
+struct str
+fault_text(const struct faults *f, enum fault key)
+{
+    return texts[f->value[key]];
+}
+
+static bool
+text_keep(struct str text, int32_t *out)
+{
+    size_t i = 0;
+
+    while (i < text_count && !str_eq(texts[i], text))
+        i++;
+    if (i == TEXTS_MAX)
+        return false;
+    if (i == text_count)
+        texts[text_count++] = (struct str){copy_of(text), text.len};
+    *out = (int32_t)i;
+    return true;
+}
+
+/* In a model's name %XX stands for a byte, in JSON an escape for what it does. */
+static bool
+text_read(struct str text, bool percent, int32_t *out)
+{
+    struct js_value value = {.type = JS_STRING, .escaped = true, .raw = text};
+    char *memory = malloc(text.len + 1);
+    size_t len = 0;
+    bool good = true;
+
+    ASSERT(memory != NULL);
+    if (!percent) {
+        good = text_keep(js_unescape(value, memory, text.len), out);
+        free(memory);
+        return good;
+    }
+    for (size_t i = 0; good && i < text.len; i++) {
+        uint8_t c = (uint8_t)text.ptr[i];
+
+        if (c == '%') {
+            good = text.len - i >= 3 && str_unhex((struct str){text.ptr + i + 1, 2}, &c, 1);
+            i += 2;
+        }
+        memory[len++] = (char)c;
+    }
+    good = good && text_keep((struct str){memory, len}, out);
+    free(memory);
+    return good;
+}
+
 /* A value in text: digits, true, false, or one of the key's words. */
 static bool
-value_read(const struct fault_key *key, struct str text, int32_t *out)
+value_read(const struct fault_key *key, struct str text, bool percent, int32_t *out)
 {
     uint64_t n;
 
+    if (key->is_text)
+        return text_read(text, percent, out);
     if (key->is_id) {
         *out = (int32_t)(hash_u64(text.ptr, text.len) & INT32_MAX);
         return true;
@@ -165,7 +237,7 @@ value_read(const struct fault_key *key, struct str text, int32_t *out)
 }
 
 static bool
-one_read(struct faults *f, struct str name, struct str text, char *why, size_t cap)
+one_read(struct faults *f, struct str name, struct str text, bool percent, char *why, size_t cap)
 {
     int i = key_find(name);
 
@@ -173,7 +245,7 @@ one_read(struct faults *f, struct str name, struct str text, char *why, size_t c
         snprintf(why, cap, "sim: unknown fault '%.*s'", (int)MIN(name.len, 40), name.ptr);
         return false;
     }
-    if (!value_read(&keys[i], text, &f->value[i])) {
+    if (!value_read(&keys[i], text, percent, &f->value[i])) {
         snprintf(why, cap, "sim: bad value of '%s'", keys[i].name);
         return false;
     }
@@ -191,7 +263,7 @@ faults_read_object(struct faults *f, struct js_value object, char *why, size_t c
         return false;
     }
     for (js_iter_init(&it, object); js_next(&it, &key, &value);)
-        if (!js_is(value, JS_NULL) && !one_read(f, key.raw, value.raw, why, cap))
+        if (!js_is(value, JS_NULL) && !one_read(f, key.raw, value.raw, false, why, cap))
             return false;
     return true;
 }
@@ -206,7 +278,7 @@ faults_read_suffix(struct faults *f, struct str model, char *why, size_t cap)
         part = str_split(rest, '+', &rest);
         struct str name = str_split(part, '=', &value);
         /* A name alone is true. */
-        if (!one_read(f, name, value.ptr == NULL ? STR("1") : value, why, cap))
+        if (!one_read(f, name, value.ptr == NULL ? STR("1") : value, true, why, cap))
             return false;
     }
     return true;

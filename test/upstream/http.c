@@ -20,6 +20,11 @@ const char *const endpoint_path[EP_COUNT] = {
     [EP_MESSAGES] = "/v1/messages",
     [EP_COUNT_TOKENS] = "/v1/messages/count_tokens",
     [EP_MODELS] = "/v1/models",
+    [EP_GENERATE] = "/v1beta/models:generateContent",
+    [EP_GEMINI_COUNT] = "/v1beta/models:countTokens",
+    [EP_GEMINI_EMBED] = "/v1beta/models:embedContent",
+    [EP_GEMINI_EMBEDS] = "/v1beta/models:batchEmbedContents",
+    [EP_GEMINI_MODELS] = "/v1beta/models",
     [EP_CONTROL] = "/sim",
 };
 
@@ -30,6 +35,92 @@ is_token_char(unsigned char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+/* ---- which endpoint ---- */
+
+struct str
+query_get(struct str query, struct str name)
+{
+    struct str value;
+
+    while (query.ptr != NULL) {
+        struct str part = str_split(query, '&', &query);
+
+        if (str_eq(str_split(part, '=', &value), name))
+            return value;
+    }
+    return STR_NONE;
+}
+
+/* Takes the prefix off; false when it is not there. */
+static bool
+cut_prefix(struct str *s, struct str prefix)
+{
+    if (!str_starts_with(*s, prefix))
+        return false;
+    s->ptr += prefix.len;
+    s->len -= prefix.len;
+    return true;
+}
+
+/* Where the last colon stands, which some encode; path.len: nowhere. */
+static size_t
+last_colon(struct str path, size_t *width)
+{
+    for (size_t i = path.len; i > 0; i--) {
+        *width = 1;
+        if (path.ptr[i - 1] == ':')
+            return i - 1;
+        *width = 3;
+        if (path.len - i >= 2 && str_eq_nocase((struct str){path.ptr + i - 1, 3}, STR("%3a")))
+            return i - 1;
+    }
+    return path.len;
+}
+
+/* Gemini's: the model stands in the path, and behind its last colon what to do with it. */
+static bool
+gemini_find(struct request *req)
+{
+    static const struct {
+        struct str action;
+        enum endpoint endpoint;
+        bool streams;
+    } actions[] = {
+        {{"generateContent", 15}, EP_GENERATE, false},
+        {{"streamGenerateContent", 21}, EP_GENERATE, true},
+        {{"countTokens", 11}, EP_GEMINI_COUNT, false},
+        {{"embedContent", 12}, EP_GEMINI_EMBED, false},
+        {{"batchEmbedContents", 18}, EP_GEMINI_EMBEDS, false},
+    };
+    struct str rest = req->path;
+    bool beta = cut_prefix(&rest, STR("/v1beta")) || cut_prefix(&rest, STR("/v1alpha"));
+    size_t width;
+
+    if (beta && str_eq(rest, STR("/models"))) {
+        req->endpoint = EP_GEMINI_MODELS;
+        return true;
+    }
+    if (!beta && !cut_prefix(&rest, STR("/v1")))
+        return false;
+    if (!cut_prefix(&rest, STR("/models/")) && !cut_prefix(&rest, STR("/tunedModels/")))
+        return false;
+    size_t colon = last_colon(rest, &width);
+    req->model = (struct str){rest.ptr, colon};
+    if (colon == rest.len) {
+        req->endpoint = beta ? EP_GEMINI_MODELS : EP_NONE;
+        return beta;
+    }
+    struct str action = {rest.ptr + colon + width, rest.len - colon - width};
+    for (size_t i = 0; i < COUNT_OF(actions); i++)
+        if (str_eq(action, actions[i].action)) {
+            req->endpoint = actions[i].endpoint;
+            req->streams = actions[i].streams;
+            req->sse = str_eq(query_get(req->query, STR("alt")), STR("sse"));
+            return true;
+        }
+    return beta; /* not found, but in Gemini's words */
+}
+
 static void
 endpoint_find(struct request *req)
 {
@@ -38,6 +129,12 @@ endpoint_find(struct request *req)
     req->endpoint = EP_NONE;
     if (str_starts_with(path, STR("/sim/"))) {
         req->endpoint = EP_CONTROL;
+        return;
+    }
+    if (gemini_find(req)) {
+        req->gemini = true;
+        req->wrong_method =
+            req->endpoint != EP_NONE && req->is_get != (req->endpoint == EP_GEMINI_MODELS);
         return;
     }
     /* "/v1" may be left out. */
@@ -122,6 +219,8 @@ header_read(struct request *req, struct str name, struct str value, const char *
     case 13:
         return !str_eq_nocase(name, STR("authorization")) || keep_once(&req->authorization, value);
     case 14:
+        if (str_eq_nocase(name, STR("x-goog-api-key")))
+            return keep_once(&req->x_goog_api_key, value);
         if (!str_eq_nocase(name, STR("content-length")))
             return true;
         if (req->has_length || !str_to_u64(value, &req->content_length))

@@ -8,10 +8,16 @@
  *
  *   main.c     options, processes        conn.c    sockets, TLS, reading and writing
  *   http.c     request heads and bodies  ask.c     what a JSON body asks for
- *   fault.c    the table of faults       answer.c  which answer a request gets; whole answers
+ *   fault.c    the table of faults       answer.c  which answer a request gets
+ *   whole.c    heads, whole answers      wrong.c   faults in an answer's place
+ *   messages.c, responses.c, gemini.c    whole answers and events of these protocols
+ *   gemini_ask.c                         what requests of Gemini's ask for
+ *   check.c, …_check.c                   what the real services refuse
+ *   kept.c     answers kept              gzip.c    compressed bodies
  *   body.c     answers as one JSON body  events.c  answers as events
- *   text.c     words, usage, errors      stream.c  events framed and paced
- *                                        gzip.c    compressed bodies
+ *   said.c     what an answer says       stream.c  events framed and paced
+ *   text.c     words, usage
+ *   error.c    errors
  *   calls.c    the record of calls       control.c /sim/...
  *   wheel.c    timers                    tls.c     certificates and tickets
  *
@@ -70,11 +76,21 @@ enum fault {
     F_HUGE_LINE,
     F_USAGE_EVERY_CHUNK,
     F_USAGE_ON_FINISH,
+    F_TEXT,
+    F_FINISH,
+    F_REDACTED,
+    F_REASONING_FIELD,
+    F_INTERLEAVE,
+    F_WHOLE_CALLS,
+    F_NO_INDEX,
+    F_STOP_WITH_CALLS,
+    F_LENIENT,
     F_SHAPE_COUNT,
     /* What goes wrong: gone when `times` is used up. */
     F_STATUS = F_SHAPE_COUNT,
     F_RETRY_AFTER,
     F_QUOTA,
+    F_TOO_LONG,
     F_HANGUP,
     F_CUT,
     F_CUT_HOW,
@@ -102,6 +118,7 @@ enum fault {
     F_EARLY_END,
     F_EXTRA_BYTES,
     F_ECHO_AUTH,
+    F_BLOCKED,
     /* How long: */
     F_TIMES,
     F_ID,
@@ -161,6 +178,9 @@ fault_get(const struct faults *f, enum fault key, uint32_t otherwise)
     return f->value[key] == FAULT_ABSENT ? otherwise : (uint32_t)f->value[key];
 }
 
+/* The text of a fault that holds one, and is set. */
+struct str fault_text(const struct faults *f, enum fault key);
+
 /* What F_SERVICE names, from 1. */
 extern const char *const service_names[];
 /* The service tier that an answer reports: that, or the protocol's own word for the usual one. */
@@ -177,6 +197,11 @@ enum endpoint {
     EP_MESSAGES,
     EP_COUNT_TOKENS,
     EP_MODELS,
+    EP_GENERATE, /* Gemini's generateContent and streamGenerateContent */
+    EP_GEMINI_COUNT,
+    EP_GEMINI_EMBED,
+    EP_GEMINI_EMBEDS,
+    EP_GEMINI_MODELS,
     EP_CONTROL, /* /sim/... */
     EP_COUNT
 };
@@ -193,11 +218,13 @@ struct request {
     bool http_1_0;
     bool expects_100;
     bool chunked;
+    bool gemini, streams, sse; /* a path of Gemini's; one that streams; and as events */
     struct str head; /* with its empty line */
     struct str path; /* without the query */
     struct str query;
+    struct str model; /* in a path of Gemini's, as it came */
     struct str body; /* without chunk framing */
-    struct str authorization, x_api_key, x_request_id, anthropic_version;
+    struct str authorization, x_api_key, x_goog_api_key, x_request_id, anthropic_version;
     uint64_t content_length;
     bool has_length;
 };
@@ -214,6 +241,8 @@ enum read_result {
  */
 enum read_result request_read(struct request *req, char *bytes, size_t len, size_t *progress,
                               size_t *consumed, const char **why);
+/* The value of one parameter in a query, as it came. */
+struct str query_get(struct str query, struct str name);
 
 /* ---- what a body asks for (ask.c) ---- */
 
@@ -222,6 +251,12 @@ struct ask {
     bool stream;
     bool include_usage;
     bool tool_call;
+    bool tool_custom; /* its input is free text */
+    bool json;        /* the answer is to be JSON */
+    bool encrypted;   /* reasoning is to come in a form that can be sent back */
+    bool logprobs;
+    uint32_t top_logprobs;
+    struct js_value stops; /* a string, or an array of them */
     bool base64;
     uint32_t choices;
     uint32_t inputs; /* embeddings: how many texts */
@@ -238,6 +273,29 @@ struct refusal {
     const char *code;  /* or NULL: the one that belongs to the status */
     char message[200];
 };
+
+/* Fills *no; gives false, so that a caller can return it. */
+bool refuse(struct refusal *no, int status, const char *param, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+/* Default faults, those of the model's name, those of the body's member "sim". */
+bool MUST_CHECK faults_gather(struct ask *ask, struct js_value sim, struct refusal *no);
+/* Is it a model that the upstream has? */
+bool MUST_CHECK model_known(const struct ask *ask, struct refusal *no);
+/* Bytes of the value as JSON: a string's quotes count. */
+uint64_t json_bytes(struct js_value value);
+struct js_value last_element(struct js_value array);
+/* What the real service would not take (check.c, and one file for each protocol). */
+bool MUST_CHECK strict_check(const struct ask *ask, enum endpoint ep, struct js_value body,
+                             struct refusal *no);
+/* What a body of Gemini's asks for (gemini_ask.c). */
+bool MUST_CHECK gemini_ask(struct ask *ask, const struct request *req, struct js_value body,
+                           struct refusal *no);
+/* A text that the real service would not take (gemini_check.c): names, parts, calls. */
+bool MUST_CHECK gemini_check(const struct ask *ask, enum endpoint ep, struct js_value body,
+                             struct refusal *no);
+/* The member called camel, or with underscores; type JS_NONE when absent or null. */
+struct js_value gemini_get(struct js_value object, const char *camel);
+bool gemini_named(struct str given, const char *camel);
 
 /* False: refuse with *no. Faults by default are laid under those of the request. */
 bool MUST_CHECK ask_read(struct ask *ask, const struct request *req, struct refusal *no);
@@ -384,6 +442,12 @@ struct call {
     uint8_t framing;  /* enum framing */
     uint8_t phase;    /* enum phase */
     bool stream, include_usage, keep_alive, http_1_0, base64;
+    bool gemini; /* a path of Gemini's, known or not */
+    bool array;  /* a stream that is one JSON array, not events */
+    struct said *said; /* a text of its own, or NULL: words */
+    char *stop;        /* the stop sequence that cut it, as content of a JSON string, or NULL */
+    bool tool_custom, encrypted, logprobs;
+    uint32_t top_logprobs;
     bool cap_reached; /* the caller's cap cut the answer short */
     bool fancy;       /* some fault changes how events look */
     bool incomplete;  /* ended without being whole: cut, garbage, error in between */
@@ -406,33 +470,76 @@ void answer_continue(struct conn *c);
 void call_end(struct conn *c, bool client_closed);
 /* Everything is handed to the connection: ends the call, at once or when it is written. */
 void call_sent(struct conn *c);
-void cache_forget(void);
+uint64_t call_number_next(void);
+/* The number from 1 of the accepted key that came; 0: none did. */
+unsigned key_number(const struct request *req);
+char *copy_of(struct str s); /* malloc()ed, with a NUL behind it */
+void hex16(char *out, uint64_t n);
 
+/* Answers as they went out before (kept.c): the request whose answer may be kept, while it is being
+ * answered, or NULL; its answer; from what was kept, false when there is none for these bytes. */
+void kept_candidate(const struct request *req);
+void kept_keep(const struct call *call, struct str answer);
+bool kept_answer(struct conn *c, const struct request *req);
+
+/* Faults in the answer's place (wrong.c): true when one took it. */
+void wrong_init(void);
+bool fault_answer(struct conn *c);
+void endless_body(struct conn *c); /* a whole JSON answer whose string never ends */
+
+void whole_init(void);
 /* Appends the head up to and with the empty line; length is for FRAME_LENGTH. */
 void
 head_write(struct buf *out, const struct call *call, int status, const char *type, uint64_t length);
 /* Sends a whole body as the call's framing and faults want it. */
 void whole_send(struct conn *c, int status, const char *type, struct str body);
+void error_send(struct conn *c, int status, struct str message, const char *param,
+                const char *code);
 void chunk_write(struct buf *out, struct str bytes);
 
 /* The JSON of the call's answer; counts its output as used. */
 void body_write(struct call *call, struct buf *out);
 void models_write(struct buf *out, bool anthropic, struct str id);
-/* The "response" object of the responses API, as at its beginning or at its end. */
-void response_object_write(const struct call *call, struct buf *out, bool at_end);
-enum item_kind { ITEM_REASONING, ITEM_MESSAGE, ITEM_TOOL };
-void response_item_write(const struct call *call, struct buf *out, enum item_kind kind,
-                         uint32_t tool, bool at_end);
 /* The model that the answer names. */
+extern const char *const model_names[]; /* of those listed; NULL at the end */
 const char *model_named(const struct call *call);
 const char *stop_reason(const struct call *call); /* in the words of the call's protocol */
 uint32_t reasoning_shown(const struct call *call);
+/* The answer's text, as content of a JSON string: all of it, and token i. */
+void answer_text(const struct call *call, struct buf *out);
+struct said;
+/* Decides on a text of the call's own, if there is to be one instead of so many words. */
+void said_plan(struct call *call, const struct ask *ask, uint32_t words, uint32_t tools);
+uint32_t said_count(const struct said *said); /* tokens */
+void said_free(struct said *said);
+/* An array of the logarithms of how likely tokens from … to - 1 were; empty if not asked for. */
+void logprobs_write(const struct call *call, struct buf *out, uint32_t from, uint32_t to);
+/* The members of Gemini's candidate; nothing if not asked for. */
+void logprobs_write_gemini(const struct call *call, struct buf *out, uint32_t from, uint32_t to);
+/* What a text, as content of a JSON string, is known again by; that of the call's reasoning. */
+uint64_t text_mark(struct str content);
+uint64_t reasoning_mark(const struct call *call);
+void answer_piece(const struct call *call, struct buf *out, uint32_t i);
 
 /* The next event of the call's answer into event and event_name; false at the end of it. */
 extern struct buf event;       /* its JSON, or [DONE] */
 extern const char *event_name; /* or NULL */
 bool event_next(struct call *call);
 void event_error(struct call *call); /* the protocol's error event */
+/* What whole answers of chat and its events have in common (body.c). */
+void chat_call_open(const struct call *call, struct buf *out, uint32_t choice, uint32_t tool);
+void chat_logprobs_write(const struct call *call, struct buf *out, uint32_t from, uint32_t to);
+const char *reasoning_field(const struct call *call);
+/* The same, and whole answers, one protocol each. */
+bool messages_next(struct call *call);
+void messages_write(const struct call *call, struct buf *out);
+bool responses_next(struct call *call);
+void responses_error(const struct call *call);
+void responses_write(const struct call *call, struct buf *out);
+bool gemini_next(struct call *call);
+void gemini_write(struct call *call, struct buf *out);
+void gemini_models_write(struct buf *out, struct str id);
+void embedding_floats_write(struct buf *out, uint32_t input, uint32_t dimensions);
 
 /* Phases of all protocols, in their order; each protocol skips what it has not. */
 enum phase {
@@ -447,8 +554,16 @@ enum phase {
     PHASE_FINISH, /* chat: finish reasons; messages: message_delta */
     PHASE_USAGE,  /* chat only */
     PHASE_MARK,   /* [DONE], message_stop, response.completed */
+    PHASE_REDACTED, /* messages only, after the reasoning */
     PHASE_END,
 };
+
+static inline void
+phase_go(struct call *call, enum phase phase)
+{
+    call->phase = (uint8_t)phase;
+    call->at = 0;
+}
 
 void stream_begin(struct conn *c); /* the head and everything after it */
 void stream_continue(struct conn *c);
@@ -468,17 +583,19 @@ void gzip_end(const struct call *call, struct buf *out);
 /* JSON string content, escaped: word i of the endless text, with the blank before it. */
 void text_word(struct buf *out, uint32_t i, uint32_t pad);
 void text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first);
-/* A tool call's arguments as content of a JSON string: piece 0 … TOOL_PIECES - 2, and all. */
-const char *tool_piece(uint32_t i);
-void tool_arguments(struct buf *out);
-const char *tool_arguments_object(void); /* the same as JSON */
+/* The arguments of call number `tool`, which differ, as content of a JSON string: piece 0 …
+ * TOOL_PIECES - 2, and all. */
+void tool_piece(struct buf *out, const struct call *call, uint32_t tool, uint32_t i);
+void tool_arguments(struct buf *out, const struct call *call, uint32_t tool);
+void tool_arguments_object(struct buf *out, uint32_t tool); /* the same as JSON */
 /* "usage":{…} of the call in its protocol's shape, with a comma before; nothing for no-usage. */
 void usage_write(struct buf *out, const struct call *call);
-/* The error body of the endpoint's protocol. */
-void error_write(struct buf *out, enum endpoint ep, int status, struct str message,
+/* The error body of the call's protocol. */
+void error_write(struct buf *out, const struct call *call, int status, struct str message,
                  const char *param, const char *code);
 const char *status_text(int status);
 bool is_anthropic(enum endpoint ep);
+bool is_gemini(enum endpoint ep);
 extern int64_t started_s; /* "created" of every answer */
 
 #endif

@@ -60,23 +60,48 @@ piece_write(struct call *call, struct str bytes)
         buf_add_str(&wire, bytes);
 }
 
+/* One element of the array that a stream of Gemini's is when no events were asked for. */
+static void
+element_write(struct call *call)
+{
+    if (call->framing == FRAME_CHUNKED)
+        chunk_head(&wire, event.len + (call->events == 0 ? 1 : 3));
+    buf_add_str(&wire, call->events == 0 ? STR("[") : STR(",\r\n"));
+    buf_add(&wire, event.ptr, event.len);
+    if (call->framing == FRAME_CHUNKED)
+        buf_add(&wire, "\r\n", 2);
+}
+
+/* How a line of the stream ends: Gemini's in CRLF, unless it is told otherwise. */
+static const char *
+line_end(const struct call *call)
+{
+    const struct faults *f = &call->faults;
+
+    return fault_on(f, F_CR)                                    ? "\r"
+           : fault_on(f, F_CRLF) || call->endpoint == EP_GENERATE ? "\r\n"
+                                                                : "\n";
+}
+
 /* The event as most services write it, straight into the wire's buffer. */
 static void
 event_write_plain(const struct call *call)
 {
+    struct str nl = str_from(line_end(call));
     size_t name_len = event_name != NULL ? strlen(event_name) : 0;
-    size_t len = 6 + event.len + 2 + (name_len > 0 ? 7 + name_len + 1 : 0);
+    size_t len = 6 + event.len + 2 * nl.len + (name_len > 0 ? 7 + name_len + nl.len : 0);
 
     if (call->framing == FRAME_CHUNKED)
         chunk_head(&wire, len);
     if (name_len > 0) {
         buf_add(&wire, "event: ", 7);
         buf_add(&wire, event_name, name_len);
-        buf_add_char(&wire, '\n');
+        buf_add_str(&wire, nl);
     }
     buf_add(&wire, "data: ", 6);
     buf_add(&wire, event.ptr, event.len);
-    buf_add(&wire, "\n\n", 2);
+    buf_add_str(&wire, nl);
+    buf_add_str(&wire, nl);
     if (call->framing == FRAME_CHUNKED)
         buf_add(&wire, "\r\n", 2);
 }
@@ -101,11 +126,15 @@ static void
 event_dress(const struct call *call)
 {
     const struct faults *f = &call->faults;
-    const char *nl = fault_on(f, F_CRLF) ? "\r\n" : fault_on(f, F_CR) ? "\r" : "\n";
+    const char *nl = line_end(call);
     const char *colon = fault_on(f, F_NO_SPACE) ? ":" : ": ";
     struct str json = buf_str(&event);
 
     dressed.len = 0;
+    if (call->array) {
+        buf_add_fmt(&dressed, "%s%.*s", call->events == 0 ? "[" : ",\r\n", STR_ARGS(json));
+        return;
+    }
     dress_noise(call, nl);
     if (event_name != NULL)
         buf_add_fmt(&dressed, "event%s%s%s", colon, event_name, nl);
@@ -136,7 +165,10 @@ event_write(struct call *call)
     if (fault_on(&call->faults, F_STAMP))
         event_stamp();
     if (!call->fancy) {
-        event_write_plain(call);
+        if (call->array)
+            element_write(call);
+        else
+            event_write_plain(call);
         call->events++;
         return;
     }
@@ -168,6 +200,8 @@ event_write(struct call *call)
 static void
 end_write(struct call *call)
 {
+    if (call->array) /* a gzip of it is left open: nobody reads that */
+        buf_add_str(&call->carry, call->events == 0 ? STR("[]") : STR("]"));
     if (call->carry.len > 0)
         piece_write(call, buf_str(&call->carry));
     if (fault_on(&call->faults, F_GZIP)) {
@@ -291,7 +325,8 @@ stream_begin(struct conn *c)
     call->stage = STAGE_STREAM;
     call->due_us = loop_now_us;
     wire.len = 0;
-    head_write(&wire, call, 200, "text/event-stream; charset=utf-8", 1 << 30);
+    head_write(&wire, call, 200,
+               call->array ? "application/json" : "text/event-stream; charset=utf-8", 1 << 30);
     /* The head goes with the first events, in one write. */
     stream_continue(c);
     wire.len = 0;

@@ -1,10 +1,8 @@
 /* What answers are made of: words, usage objects, error bodies, heads. */
 #include "test/upstream/sim.h"
 
-#include "base/jw.h"
 #include "base/str.h"
 
-#include <stdio.h>
 #include <string.h>
 
 int64_t started_s;
@@ -20,7 +18,12 @@ static const char *const words[] = {
 };
 
 static const char *const pieces[TOOL_PIECES - 1] = {
-    "{\\\"city\\\"", ": \\\"Zür", "ich\\\", ", "\\\"days\\\"", ": 3}",
+    "{\\\"city\\\"", ": \\\"Zür", "ich\\\", ", "\\\"days\\\"", ": ",
+};
+
+/* The input of a tool that takes free text. */
+static const char *const free_pieces[TOOL_PIECES - 1] = {
+    "city = ", "\\\"Zür", "ich\\\"\\n", "days", " = ",
 };
 
 void
@@ -42,30 +45,38 @@ text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first)
         text_word(out, i, i == 0 && huge_first > 0 ? huge_first : pad);
 }
 
-const char *
-tool_piece(uint32_t i)
+void
+tool_piece(struct buf *out, const struct call *call, uint32_t tool, uint32_t i)
 {
     ASSERT(i < COUNT_OF(pieces));
-    return pieces[i];
+    buf_add_str(out, str_from(call->tool_custom ? free_pieces[i] : pieces[i]));
+    if (i + 1 == COUNT_OF(pieces))
+        buf_add_fmt(out, call->tool_custom ? "%u" : "%u}", 3 + tool);
 }
 
 void
-tool_arguments(struct buf *out)
+tool_arguments(struct buf *out, const struct call *call, uint32_t tool)
 {
-    for (size_t i = 0; i < COUNT_OF(pieces); i++)
-        buf_add_str(out, str_from(pieces[i]));
+    for (uint32_t i = 0; i < COUNT_OF(pieces); i++)
+        tool_piece(out, call, tool, i);
 }
 
-const char *
-tool_arguments_object(void)
+void
+tool_arguments_object(struct buf *out, uint32_t tool)
 {
-    return "{\"city\": \"Zürich\", \"days\": 3}";
+    buf_add_fmt(out, "{\"city\": \"Zürich\", \"days\": %u}", 3 + tool);
 }
 
 bool
 is_anthropic(enum endpoint ep)
 {
     return ep == EP_MESSAGES || ep == EP_COUNT_TOKENS;
+}
+
+bool
+is_gemini(enum endpoint ep)
+{
+    return ep >= EP_GENERATE && ep <= EP_GEMINI_MODELS;
 }
 
 /* ---- usage ---- */
@@ -177,6 +188,52 @@ usage_write_openai(struct buf *out, const struct call *call, const struct used *
     buf_add_char(out, '}');
 }
 
+/* A list of how many tokens each kind of content had. */
+static void
+modalities_write(struct buf *out, const char *name, uint64_t text, const struct call *call,
+                 enum fault audio, enum fault image)
+{
+    buf_add_fmt(out, ",\"%s\":[{\"modality\":\"TEXT\",\"tokenCount\":%llu}", name,
+                (unsigned long long)text);
+    if (fault_set(&call->faults, audio))
+        buf_add_fmt(out, ",{\"modality\":\"AUDIO\",\"tokenCount\":%u}",
+                    fault_get(&call->faults, audio, 0));
+    if (fault_set(&call->faults, image))
+        buf_add_fmt(out, ",{\"modality\":\"IMAGE\",\"tokenCount\":%u}",
+                    fault_get(&call->faults, image, 0));
+    buf_add_char(out, ']');
+}
+
+/* Candidates are what is not thought: only together they are the output. */
+static void
+usage_write_gemini(struct buf *out, const struct call *call, const struct used *u)
+{
+    const struct faults *f = &call->faults;
+    uint64_t text = u->input + u->cache_read + u->cache_write_5m + u->cache_write_1h;
+    uint64_t input = text + fault_get(f, F_AUDIO_IN, 0) + fault_get(f, F_IMAGE_IN, 0);
+    uint64_t thoughts = MIN(u->reasoning, u->output), said = u->output - thoughts;
+    uint64_t output = said + fault_get(f, F_AUDIO_OUT, 0) + fault_get(f, F_IMAGE_OUT, 0);
+
+    count_write(out, "promptTokenCount", input);
+    if (call->endpoint != EP_GENERATE) {
+        buf_add_char(out, '}');
+        return;
+    }
+    if (u->cache_read > 0)
+        buf_add_fmt(out, ",\"cachedContentTokenCount\":%llu", (unsigned long long)u->cache_read);
+    output_write(out, call, "candidatesTokenCount", output);
+    if (thoughts > 0)
+        buf_add_fmt(out, ",\"thoughtsTokenCount\":%llu", (unsigned long long)thoughts);
+    buf_add_char(out, ',');
+    count_write(out, "totalTokenCount",
+                fault_set(f, F_TOTAL) ? fault_get(f, F_TOTAL, 0) : input + output + thoughts);
+    modalities_write(out, "promptTokensDetails", text, call, F_AUDIO_IN, F_IMAGE_IN);
+    modalities_write(out, "candidatesTokensDetails", said, call, F_AUDIO_OUT, F_IMAGE_OUT);
+    if (fault_set(f, F_SERVICE))
+        buf_add_fmt(out, ",\"serviceTier\":\"%s\"", service_named(f, "standard"));
+    buf_add_char(out, '}');
+}
+
 void
 usage_write(struct buf *out, const struct call *call)
 {
@@ -184,7 +241,8 @@ usage_write(struct buf *out, const struct call *call)
 
     if (fault_on(&call->faults, F_NO_USAGE))
         return;
-    buf_add_str(out, STR(",\"usage\":"));
+    buf_add_str(out, is_gemini((enum endpoint)call->endpoint) ? STR(",\"usageMetadata\":")
+                                                              : STR(",\"usage\":"));
     if (fault_on(&call->faults, F_NULL_USAGE)) {
         buf_add_str(out, STR("null"));
         return;
@@ -196,87 +254,8 @@ usage_write(struct buf *out, const struct call *call)
     buf_add_char(out, '{');
     if (is_anthropic(call->endpoint))
         usage_write_anthropic(out, call, &u);
+    else if (is_gemini(call->endpoint))
+        usage_write_gemini(out, call, &u);
     else
         usage_write_openai(out, call, &u);
-}
-
-/* ---- errors ---- */
-
-struct error_kind {
-    int status;
-    const char *openai_type, *openai_code, *anthropic_type, *text;
-};
-
-static const struct error_kind kinds[] = {
-    {400, "invalid_request_error", NULL, "invalid_request_error", "Bad Request"},
-    {401, "invalid_request_error", "invalid_api_key", "authentication_error", "Unauthorized"},
-    {402, "insufficient_quota", "insufficient_quota", "billing_error", "Payment Required"},
-    {403, "invalid_request_error", "permission_denied", "permission_error", "Forbidden"},
-    {404, "invalid_request_error", NULL, "not_found_error", "Not Found"},
-    {405, "invalid_request_error", NULL, "invalid_request_error", "Method Not Allowed"},
-    {408, "timeout", NULL, "timeout_error", "Request Timeout"},
-    {409, "conflict", NULL, "conflict_error", "Conflict"},
-    {413, "invalid_request_error", "request_too_large", "request_too_large", "Content Too Large"},
-    {422, "invalid_request_error", NULL, "invalid_request_error", "Unprocessable Content"},
-    {426, "invalid_request_error", NULL, "invalid_request_error", "Upgrade Required"},
-    {429, "requests", "rate_limit_exceeded", "rate_limit_error", "Too Many Requests"},
-    {500, "server_error", NULL, "api_error", "Internal Server Error"},
-    {502, "server_error", NULL, "api_error", "Bad Gateway"},
-    {503, "server_error", NULL, "overloaded_error", "Service Unavailable"},
-    {504, "server_error", NULL, "timeout_error", "Gateway Timeout"},
-    {529, "server_error", NULL, "overloaded_error", "Site Is Overloaded"},
-};
-
-static const struct error_kind *
-kind_of(int status)
-{
-    static const struct error_kind other = {0, "server_error", NULL, "api_error", "Unknown"};
-
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (kinds[i].status == status)
-            return &kinds[i];
-    return &other;
-}
-
-const char *
-status_text(int status)
-{
-    switch (status) {
-    case 200: return "OK";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    default: return kind_of(status)->text;
-    }
-}
-
-void
-error_write(struct buf *out, enum endpoint ep, int status, struct str message, const char *param,
-            const char *code)
-{
-    const struct error_kind *kind = kind_of(status);
-    struct jw jw;
-
-    jw_init(&jw, out);
-    jw_object(&jw);
-    if (is_anthropic(ep))
-        jw_key_cstr(&jw, "type", "error");
-    jw_key(&jw, "error");
-    jw_object(&jw);
-    if (is_anthropic(ep)) {
-        jw_key_cstr(&jw, "type", kind->anthropic_type);
-        jw_key_str(&jw, "message", message);
-    } else {
-        jw_key_str(&jw, "message", message);
-        jw_key_cstr(&jw, "type",
-                    code != NULL && strcmp(code, "insufficient_quota") == 0 ? code
-                                                                            : kind->openai_type);
-        jw_key_cstr(&jw, "param", param);
-        jw_key_cstr(&jw, "code", code != NULL ? code : kind->openai_code);
-    }
-    jw_object_end(&jw);
-    if (is_anthropic(ep))
-        jw_key_cstr(&jw, "request_id", "req_sim");
-    jw_object_end(&jw);
 }
