@@ -51,15 +51,9 @@ struct usage usage_from_openai(struct js_value value);     /* chat, completions 
 struct usage usage_from_embeddings(struct js_value value); /* no output */
 struct usage usage_from_responses(struct js_value value);
 struct usage usage_from_anthropic(struct js_value value);
-<<<<<<< HEAD
 /* value is an answer that counts tokens: {"input_tokens":N}, name being that of the member. */
 struct usage usage_from_count_tokens(struct js_value value, struct str name);
 struct usage usage_from_gemini(struct js_value value); /* usageMetadata; of embeddings, too */
-=======
-struct usage usage_from_gemini(struct js_value value); /* usageMetadata; of embeddings, too */
-/* value is the answer of count_tokens: {"input_tokens":N}. */
-struct usage usage_from_count_tokens(struct js_value value);
->>>>>>> wt-gemini
 
 /*
  * Anthropic's reports in a stream: message_start, then message_delta with cumulative
