@@ -154,7 +154,7 @@ struct conf_upstream {
     const struct conf_rename *renames;
     size_t rename_count;
     /* What a translated call has to know of it: see the table's words. */
-    bool completions, max_tokens_old, takes_reasoning, system_later;
+    bool translate, completions, max_tokens_old, takes_reasoning, system_later;
     uint32_t connect_ms;
     uint32_t first_byte_ms;
     uint32_t idle_ms;

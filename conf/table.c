@@ -157,6 +157,9 @@ static const struct conf_key upstream_keys[] = {
     KEY_BOOL("check-model", UPSTREAM, out.check_model, .def = "true",
              .doc = "An answer that names another model than the one asked for is a failure of "
                     "this upstream. To be turned off for one that has names of its own."),
+    KEY_BOOL("translate", UPSTREAM, out.translate, .def = "true",
+             .doc = "Takes conversations of callers who speak another protocol, translated, when no "
+                    "upstream of the channel speaks theirs or those that do have failed."),
     KEY_BOOL("completions", UPSTREAM, out.completions, .def = "true",
              .doc = "Has OpenAI's old /completions. Where it has not, such calls are made into "
                     "chat."),

@@ -50,14 +50,13 @@ struct route_table {
     size_t public_count;
 };
 
-/* Lists of a channel and model: one a protocol, then one for each of the other services. */
-#define LISTS_EACH (CONF_PROTOCOL_COUNT + ROUTE_SERVICE_COUNT - 1)
+/* Lists of a channel and model: for each service one a protocol. */
+#define LISTS_EACH (CONF_PROTOCOL_COUNT * ROUTE_SERVICE_COUNT)
 
 static inline unsigned
 list_for(enum conf_protocol protocol, enum route_service service)
 {
-    return service == ROUTE_NATIVE ? (unsigned)protocol
-                                   : CONF_PROTOCOL_COUNT + (unsigned)service - 1;
+    return (unsigned)service * CONF_PROTOCOL_COUNT + (unsigned)protocol;
 }
 
 /* Which of the lists a call looks at. */

@@ -66,15 +66,23 @@ names_make(struct route_table *table)
     return !buf.failed;
 }
 
-/* Protocols of which an upstream must speak one to be in a list. */
-static unsigned
-list_protocols(unsigned list)
+static bool
+is_native(const struct conf_upstream *upstream, unsigned list)
 {
-    if (list < CONF_PROTOCOL_COUNT)
-        return CONF_PROTOCOL_BIT(list);
-    if (list == list_for(CONF_OPENAI, ROUTE_EMBED))
-        return CONF_PROTOCOL_BIT(CONF_OPENAI) | CONF_PROTOCOL_BIT(CONF_GEMINI);
-    return ~0u;
+    return (upstream->protocols & CONF_PROTOCOL_BIT(list % CONF_PROTOCOL_COUNT)) != 0;
+}
+
+/* Protocols into which calls of a list can be made. */
+static unsigned
+made_into(unsigned list)
+{
+    switch ((enum route_service)(list / CONF_PROTOCOL_COUNT)) {
+    case ROUTE_CHAT: return ~0u;
+    case ROUTE_EMBED: return CONF_PROTOCOL_BIT(CONF_GEMINI);
+    case ROUTE_NATIVE:
+    case ROUTE_SERVICE_COUNT: break;
+    }
+    return 0;
 }
 
 static enum route_out
@@ -82,7 +90,9 @@ speaks_out(const struct conf_upstream *upstream, unsigned list)
 {
     if (upstream->disabled_reason != NULL)
         return ROUTE_OUT_DISABLED;
-    return upstream->protocols & list_protocols(list) ? ROUTE_IN : ROUTE_OUT_PROTOCOL;
+    if (is_native(upstream, list) || (upstream->translate && (upstream->protocols & made_into(list))))
+        return ROUTE_IN;
+    return ROUTE_OUT_PROTOCOL;
 }
 
 enum route_out
@@ -117,6 +127,24 @@ share_of(uint32_t use_weight, uint32_t weight, uint64_t total)
     if (use_weight == 0 || weight == 0)
         return 0;
     return (uint32_t)MAX((uint64_t)use_weight * SHARES * weight / total, UINT64_C(1));
+}
+
+/* Does somebody in the channel speak the callers' own protocol? */
+static bool
+has_native(const struct route_table *table, const bool *served, size_t channel_idx,
+           size_t model_idx, unsigned list)
+{
+    const struct conf *conf = table->conf;
+    const struct conf_channel *channel = &conf->channels[channel_idx];
+
+    for (size_t i = 0; i < channel->use_count; i++) {
+        const struct conf_upstream *upstream = &conf->upstreams[channel->uses[i].upstream_idx];
+
+        if (served[channel->uses[i].upstream_idx * conf->model_count + model_idx] &&
+            upstream->disabled_reason == NULL && is_native(upstream, list))
+            return true;
+    }
+    return false;
 }
 
 /* The credentials of an upstream that can be used share its weight in the channel. */
@@ -159,17 +187,21 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
 
     for (unsigned which = 0; which < LISTS_EACH; which++) {
         struct route_list *list = &table->lists[list_idx(conf, channel_idx, model_idx, which)];
+        bool native = has_native(table, served, channel_idx, model_idx, which);
         uint64_t weight_end = 0;
 
         *list = (struct route_list){.start = table->entry_count};
         for (size_t i = 0; i < channel->use_count; i++) {
             uint16_t upstream_idx = channel->uses[i].upstream_idx;
+            struct conf_use use = channel->uses[i];
 
             if (!served[upstream_idx * conf->model_count + model_idx] ||
                 speaks_out(&conf->upstreams[upstream_idx], which) != ROUTE_IN)
                 continue;
-            add_upstream(table, list, &channel->uses[i], name_for(conf, upstream_idx, model_idx),
-                         &weight_end);
+            /* Bytes that pass lose nothing: what is translated stands behind them. */
+            if (native && !is_native(&conf->upstreams[upstream_idx], which))
+                use.weight = 0;
+            add_upstream(table, list, &use, name_for(conf, upstream_idx, model_idx), &weight_end);
         }
     }
 }

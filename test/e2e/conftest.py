@@ -35,12 +35,14 @@ model "no-such-model" { input = 1  output = 1  max-output = 1000 }
 
 
 def upstream_section(name, port, protocols="openai, responses", base="/v1", more="", scheme="http",
-                     host="127.0.0.1"):
+                     host="127.0.0.1", translate=False):
+    """Bytes that pass, unless a test is about translating: one failure then is one candidate's."""
     return f"""
 upstream "{name}" {{
     protocol = {{{protocols}}}
     url = "{scheme}://{host}:{port}{base}"
     local = true
+    translate = {"true" if translate else "false"}
     {more}
 }}
 """

@@ -152,7 +152,7 @@ def configuration(bad_port, good_port, refusing_port):
         use.append(name)
         return f"""
 upstream "{name}" {{
-    protocol = {{{protocol}}}  url = "http://127.0.0.1:{port}{base}"  local = true
+    protocol = {{{protocol}}}  url = "http://127.0.0.1:{port}{base}"  local = true  translate = false
     models = {{"{models}"}}  rename = {{{", ".join(f'"{r}"' for r in renames)}}}
     {TIMEOUTS}
 }}"""

@@ -198,13 +198,13 @@ class Sim:
 def routes_conf(sim_port):
     return f"""
 upstream "sim" {{
-    protocol = {{openai, responses}}
+    protocol = {{openai, responses}}  translate = false
     url = "http://127.0.0.1:{sim_port}/v1"
     local = true
     models = {{"sim-*"}}
 }}
 upstream "sim-anthropic" {{
-    protocol = {{anthropic}}
+    protocol = {{anthropic}}  translate = false
     url = "http://127.0.0.1:{sim_port}"
     local = true
     models = {{"sim-*"}}
