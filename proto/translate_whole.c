@@ -105,8 +105,6 @@ add_signature(struct translate *t, const struct chat_delta *delta)
             return;
         p->redacted = true;
     }
-    if (p->signature.len == 0)
-        translate_keep(t, &p->signature, str_from(t->frame.tag));
     translate_keep(t, &p->signature, delta->text);
 }
 
