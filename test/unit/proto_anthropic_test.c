@@ -933,6 +933,100 @@ test_no_room(void **state)
     }
 }
 
+/* ---- bounds of what all codecs share ---- */
+
+/* An assistant's message with so many calls, and their results in the opposite order. */
+static char *
+many_calls(unsigned count)
+{
+    struct buf body;
+    char *text;
+
+    buf_init(&body, 1 << 20);
+    buf_add_str(&body, STR(HEAD "'messages':[{'role':'user','content':'Hi'},"
+                                "{'role':'assistant','content':["));
+    for (unsigned i = 0; i < count; i++)
+        buf_add_fmt(&body, "%s{'type':'tool_use','id':'i%u','name':'f','input':{}}",
+                    i > 0 ? "," : "", i);
+    buf_add_str(&body, STR("]},{'role':'user','content':["));
+    for (unsigned i = count; i-- > 0;)
+        buf_add_fmt(&body, "{'type':'tool_result','tool_use_id':'i%u'}%s", i, i > 0 ? "," : "");
+    buf_add_str(&body, STR("]}]}"));
+    buf_add_char(&body, '\0');
+    text = strdup(body.ptr);
+    buf_free(&body);
+    return text;
+}
+
+static void
+test_calls_are_bounded(void **state)
+{
+    char *most = many_calls(CHAT_CALLS_MAX), *more = many_calls(CHAT_CALLS_MAX + 1);
+    struct asked a = read_body(ENDPOINT_MESSAGES, most);
+
+    (void)state;
+    understand(&a);
+    assert_true(a.ok);
+    end(&a);
+    check_refused(more, "messages[1].content[512]", "more than 512 calls");
+    free(most);
+    free(more);
+}
+
+/* Plain names cost nothing; of those that have to be kept there is a limit. */
+static void
+check_names(const char *fmt, unsigned count, bool ok)
+{
+    struct asked a;
+    struct buf body;
+
+    buf_init(&body, 1 << 20);
+    buf_add_str(&body, STR(SAID ",'tools':["));
+    for (unsigned i = 0; i < count; i++) {
+        buf_add_str(&body, i > 0 ? STR(",{'name':'") : STR("{'name':'"));
+        buf_add_fmt(&body, "%s%u", fmt, i);
+        buf_add_str(&body, STR("','input_schema':{}}"));
+    }
+    buf_add_str(&body, STR("]}"));
+    buf_add_char(&body, '\0');
+    a = read_body(ENDPOINT_MESSAGES, body.ptr);
+    understand(&a);
+    assert_true(a.ok);
+    write_for(&a, &plain);
+    assert_int_equal(a.ok, ok);
+    if (!ok)
+        assert_int_equal(a.error.kind, ERROR_TOO_LARGE);
+    end(&a);
+    buf_free(&body);
+}
+
+static void
+test_names_are_bounded(void **state)
+{
+    (void)state;
+    check_names("f.", CHAT_NAMES_MAX, true);
+    check_names("f.", CHAT_NAMES_MAX + 1, false);
+    check_names("f_", 2 * CHAT_NAMES_MAX, true);
+}
+
+/* The same id in two spellings is the same, without a copy of it. */
+static void
+test_spellings(void **state)
+{
+    (void)state;
+    check(HEAD "'messages':[{'role':'user','content':'Hi'},"
+          ASSISTANT(CALL("a\\u0062") "," CALL("\\u0063d")) ","
+          USER(RESULT("ab") "," RESULT("c\\u0064")) "]}",
+          UP "'messages':[" HI ","
+          ASSISTANT(CALL("call_ce1237652d87e202") "," CALL("call_3ffaf6dce27ba590")) ","
+          USER(RESULT("call_ce1237652d87e202") "," RESULT("call_3ffaf6dce27ba590")) "]}",
+          "");
+    check_refused(HEAD "'messages':[{'role':'user','content':'Hi'},"
+                  ASSISTANT(CALL("a\\u0062") "," CALL("ab")) ","
+                  USER(RESULT("ab") "," RESULT("ab")) "]}",
+                  "messages[1].content[1]", "another call has the same id");
+}
+
 int
 main(void)
 {
@@ -963,6 +1057,9 @@ main(void)
         cmocka_unit_test(test_foreign_tools),
         cmocka_unit_test(test_signature_on_a_call),
         cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_calls_are_bounded),
+        cmocka_unit_test(test_names_are_bounded),
+        cmocka_unit_test(test_spellings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
