@@ -60,8 +60,8 @@ bool anthropic_must_not_think(const struct chat_request *r, const char *tag);
 
 /*
  * What stands in a signature of ours behind the tag: the one of a thinking block as it is, the data
- * of a redacted one behind this mark, which is not in base64's alphabet. Protocols in between cannot
- * tell the two apart: where thoughts are not shown, both come without a text.
+ * of a redacted one behind this mark, which is not in base64's alphabet. Protocols in between
+ * cannot tell the two apart: where thoughts are not shown, both come without a text.
  */
 #define ANTHROPIC_REDACTED "r."
 

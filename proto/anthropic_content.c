@@ -1,10 +1,11 @@
 /*
- * Reads what is said in a request of Anthropic's Messages: "system", and "messages" with their blocks.
+ * Reads what is said in a request of Anthropic's Messages: "system", and "messages" with their
+ * blocks.
  *
  * A block may hold blocks (a tool's result, a document, a search result), but each kind only in its
- * own places, so that the functions below call each other downwards and never themselves. One message
- * of the user's becomes two where it has results of tools and says something as well: results come
- * first, as the service itself demands.
+ * own places, so that the functions below call each other downwards and never themselves. One
+ * message of the user's becomes two where it has results of tools and says something as well:
+ * results come first, as the service itself demands.
  */
 #include "base/str.h"
 #include "proto/anthropic.h"

@@ -1,9 +1,10 @@
 /*
  * Reads answers of upstreams that speak Anthropic's Messages, streamed or whole.
  *
- * A stream is blocks, one open at a time. reader->block is the number of the open one, block_kind what
- * it is, and text_seen whether anything came for it since it was opened. Blocks of the provider's own
- * tools, and what else is not known here, are passed over with all that comes for them.
+ * A stream is blocks, one open at a time. reader->block is the number of the open one, block_kind
+ * what it is, and text_seen whether anything came for it since it was opened. Blocks of the
+ * provider's own tools, and what else is not known here, are passed over with all that comes for
+ * them.
  */
 #include "base/str.h"
 #include "proto/anthropic.h"

@@ -59,8 +59,8 @@ static const struct str field_names[FIELD_COUNT] = {
     [CONTEXT_MANAGEMENT] = PICK_NAME("context_management"),
 };
 
-/* Members whose names are not in the list are named as dropped, those of an object within the request
- * with its own name in front. */
+/* Members whose names are not in the list are named as dropped, those of an object within the
+ * request with its own name in front. */
 static void
 drop_others(struct chat_request *r, struct js_value object, const char *prefix,
             const struct str *names, size_t count)

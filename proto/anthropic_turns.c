@@ -1,19 +1,20 @@
 /*
  * Writes "system" and "messages" for an upstream that speaks Anthropic's Messages.
  *
- * The service wants turns that alternate, the first one the user's, texts that are not empty, and the
- * results of all calls at the head of the turn right after them. So a turn is opened only when there
- * is something to put into it, and goes on as long as the role stays the same; the results are
- * written where their calls are, wherever the client has put them.
+ * The service wants turns that alternate, the first one the user's, texts that are not empty, and
+ * the results of all calls at the head of the turn right after them. So a turn is opened only when
+ * there is something to put into it, and goes on as long as the role stays the same; the results
+ * are written where their calls are, wherever the client has put them.
  *
- * Nor may a turn end in thinking. Thinking is written as it comes, and what no other block has followed
- * is taken back when the turn is closed.
+ * Nor may a turn end in thinking. Thinking is written as it comes, and what no other block has
+ * followed is taken back when the turn is closed.
  */
 #include "base/str.h"
 #include "proto/anthropic.h"
 
 #define JSON_SENTENCE "Answer with a JSON object and nothing else."
-#define NOBODY_SAYS "{\"role\":\"user\",\"content\":\".\"}" /* where the first turn is not the user's */
+/* Where the first turn is not the user's. */
+#define NOBODY_SAYS "{\"role\":\"user\",\"content\":\".\"}"
 
 static const struct chat_name_rule name_rule = {128, "", false};
 
@@ -287,15 +288,17 @@ turn_for(struct anthropic_writer *w, enum chat_role role)
     w->len_solid = 0;
     w->turn_open = true;
     w->turn_role = role;
-    w->turn_signed = false;
-    w->unsigned_text = (struct js_value){.type = JS_NONE};
+    if (role != CHAT_ASSISTANT) { /* what it will think is yet to come */
+        w->turn_signed = false;
+        w->unsigned_text = (struct js_value){.type = JS_NONE};
+    }
     jw_object(&w->jw);
     jw_key_cstr(&w->jw, "role", role_name(role));
     jw_key(&w->jw, "content");
     jw_array(&w->jw);
 }
 
-/* Thinking goes back only to who has made it. Its signature may stand on the call that it led to. */
+/* Thinking goes back only to who has made it. Its signature may stand on the call it led to. */
 static void
 reasoning_write(struct anthropic_writer *w, const struct chat_part *p)
 {

@@ -3,8 +3,8 @@
  * anthropic_turns.c.
  *
  * Whether the model is to think is decided first, since much hangs on it: thinking is part of
- * max_tokens, excludes a temperature, must not meet a tool that has to be called, and has to be there
- * already where the results of calls are sent back.
+ * max_tokens, excludes a temperature, must not meet a tool that has to be called, and has to be
+ * there already where the results of calls are sent back.
  */
 #include <string.h>
 

@@ -29,6 +29,11 @@
 
 /* ---- requests ---- */
 
+/* Each call of a turn is compared with the others, and each name with those that are kept: both lists
+ * are short, or a body of some megabytes would take minutes. */
+#define CHAT_CALLS_MAX 512 /* calls in one message of the assistant's */
+#define CHAT_NAMES_MAX 512 /* tools that are called otherwise at the upstream */
+
 enum chat_role {
     CHAT_SYSTEM = 0, /* also the developer's; anywhere in the conversation */
     CHAT_USER,
@@ -232,6 +237,7 @@ struct chat_request {
     struct chat_drops drops; /* by the decoder */
 
     struct chat_name *names; /* tools that are called otherwise at the upstream; chat_sent_name() */
+    size_t name_count;
 };
 
 /* How the upstream of a try is spoken to, beyond what its protocol says. */
@@ -312,7 +318,7 @@ struct chat_name {
 /*
  * What a tool is called at the upstream: its own name where that fits the rule and has no namespace,
  * else one made of both. A tool that is not a plain function, or called otherwise, is kept in r->names
- * to be found again when it is called. STR_NONE without room.
+ * to be found again when it is called. STR_NONE without room, or when CHAT_NAMES_MAX are kept.
  */
 struct str chat_sent_name(struct chat_request *r, const struct chat_name_rule *rule,
                           enum chat_tool_kind kind, struct js_value space, struct js_value name)

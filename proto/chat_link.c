@@ -20,24 +20,31 @@ struct turn {
     struct chat_message *message; /* NULL: none */
 };
 
+/* Nobody has ids or names this long. Beyond it two spellings of one text are two. */
+#define SPELLING_MAX 256
+
 static bool
-same_string(struct chat_request *r, struct js_value a, struct js_value b)
+same_string(struct js_value a, struct js_value b)
 {
+    char text[SPELLING_MAX];
+
     if (a.type != JS_STRING || b.type != JS_STRING)
         return false;
-    if (!a.escaped && !b.escaped)
-        return str_eq(a.raw, b.raw);
-    return str_eq(chat_text(r->arena, a), chat_text(r->arena, b));
+    if (str_eq(a.raw, b.raw))
+        return true;
+    if (!a.escaped || !b.escaped)
+        return a.escaped ? js_str_eq(a, b.raw) : b.escaped && js_str_eq(b, a.raw);
+    return b.raw.len <= sizeof text && js_str_eq(a, js_unescape(b, text, sizeof text));
 }
 
 static struct chat_part *
-call_for(struct chat_request *r, const struct turn *turn, const struct chat_part *result)
+call_for(const struct turn *turn, const struct chat_part *result)
 {
     for (struct chat_part *p = turn->message ? turn->message->parts : NULL; p != NULL; p = p->next) {
         if (p->kind != CHAT_PART_CALL || p->result != NULL)
             continue;
-        if (result->id.type == JS_STRING ? same_string(r, p->id, result->id)
-                                         : same_string(r, p->tool_name, result->tool_name))
+        if (result->id.type == JS_STRING ? same_string(p->id, result->id)
+                                         : same_string(p->tool_name, result->tool_name))
             return p;
     }
     return NULL;
@@ -47,7 +54,7 @@ static bool
 link_result(struct chat_request *r, const struct turn *turn, struct chat_part *result,
             struct proto_error *error)
 {
-    struct chat_part *call = call_for(r, turn, result);
+    struct chat_part *call = call_for(turn, result);
 
     if (call == NULL && result->id.type == JS_STRING)
         return chat_refuse(r, result->at, error,
@@ -78,6 +85,7 @@ static bool
 name_calls(struct chat_request *r, struct chat_message *message, unsigned message_number,
            struct proto_error *error)
 {
+    const struct chat_part *calls[CHAT_CALLS_MAX];
     unsigned number = 0;
 
     for (struct chat_part *p = message->parts; p != NULL; p = p->next) {
@@ -85,8 +93,12 @@ name_calls(struct chat_request *r, struct chat_message *message, unsigned messag
 
         if (p->kind != CHAT_PART_CALL)
             continue;
-        for (struct chat_part *other = message->parts; other != p; other = other->next)
-            if (other->kind == CHAT_PART_CALL && same_string(r, other->id, p->id))
+        if (number == CHAT_CALLS_MAX)
+            return chat_refuse(r, p->at, error,
+                               "a message must not have more than %d calls of tools",
+                               CHAT_CALLS_MAX);
+        for (unsigned i = 0; i < number; i++)
+            if (same_string(calls[i]->id, p->id))
                 return chat_refuse(r, p->at, error, "another call has the same id");
         if (p->id.type != JS_STRING) {
             snprintf(text, sizeof text, "call_%u_%u", message_number, number);
@@ -94,7 +106,7 @@ name_calls(struct chat_request *r, struct chat_message *message, unsigned messag
             if (p->id.type != JS_STRING)
                 return chat_no_room(error);
         }
-        number++;
+        calls[number++] = p;
     }
     return true;
 }

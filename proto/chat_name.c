@@ -99,9 +99,10 @@ chat_sent_name(struct chat_request *r, const struct chat_name_rule *rule, enum c
         sent = make_name(r, rule, plain_space, plain);
     if (sent.ptr == NULL || (kind == CHAT_TOOL_FUNCTION && sent.ptr == plain.ptr))
         return sent;
-    kept = arena_zalloc(r->arena, sizeof *kept);
+    kept = r->name_count < CHAT_NAMES_MAX ? arena_zalloc(r->arena, sizeof *kept) : NULL;
     if (kept == NULL)
         return STR_NONE;
+    r->name_count++;
     *kept = (struct chat_name){r->names, sent, name, space, kind};
     r->names = kept;
     return sent;
