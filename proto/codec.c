@@ -6,7 +6,26 @@
 const struct codec *
 codec_of(enum proto_endpoint endpoint)
 {
-    (void)endpoint;
+    switch (endpoint) {
+    case ENDPOINT_CHAT: return &openai_codec;
+    case ENDPOINT_COMPLETIONS: return &completions_codec;
+    case ENDPOINT_EMBEDDINGS:
+    case ENDPOINT_RESPONSES:
+    case ENDPOINT_MESSAGES:
+    case ENDPOINT_COUNT_TOKENS:
+    case ENDPOINT_MODELS_LIST:
+    case ENDPOINT_MODEL_GET:
+    case ENDPOINT_RECEIPT:
+    case ENDPOINT_BALANCE:
+    case ENDPOINT_HEALTHZ:
+    case ENDPOINT_READYZ:
+    case ENDPOINT_GENERATE:
+    case ENDPOINT_GEMINI_COUNT:
+    case ENDPOINT_GEMINI_EMBED:
+    case ENDPOINT_GEMINI_MODELS:
+    case ENDPOINT_GEMINI_MODEL:
+    case ENDPOINT_COUNT: break;
+    }
     return NULL;
 }
 
