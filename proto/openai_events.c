@@ -7,6 +7,8 @@
  * whole or without an index, calls that all have the same one, "stop" where a tool is called, text
  * as a list of parts. Nothing is copied: the texts of the deltas are the chunk's own bytes.
  */
+#include <string.h>
+
 #include "base/hash.h"
 #include "base/str.h"
 #include "proto/openai_in.h"
@@ -404,7 +406,11 @@ static void
 pick_top(struct js_value key, struct js_value value, struct js_value values[TOP_COUNT])
 {
     for (unsigned i = 0; i < TOP_COUNT; i++) {
-        if (key.escaped ? !js_str_eq(key, top_names[i]) : !str_eq(key.raw, top_names[i]))
+        bool same = key.escaped ? js_str_eq(key, top_names[i])
+                                : key.raw.len == top_names[i].len &&
+                                      memcmp(key.raw.ptr, top_names[i].ptr, key.raw.len) == 0;
+
+        if (!same)
             continue;
         values[i] = value;
         if (value.type == JS_NULL)

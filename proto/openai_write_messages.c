@@ -265,20 +265,39 @@ has_media(const struct chat_message *first, const struct chat_message *end)
     return false;
 }
 
+/* Of the parts the one text that there is, or an empty one; false when there is more than that. */
+static bool
+single_text(const struct chat_part *parts, struct str *text)
+{
+    unsigned count = 0;
+
+    *text = STR("");
+    for (const struct chat_part *p = parts; p != NULL; p = p->next) {
+        struct js_value one = text_of(p);
+
+        if (is_media(p))
+            return false;
+        if (one.type != JS_STRING || one.raw.len == 0)
+            continue;
+        *text = one.raw;
+        count++;
+    }
+    return count <= 1;
+}
+
 /* Servers that take a list of parts also take a string, not all the other way round. */
 static bool
 write_user(struct openai_writer *w, const struct chat_message *m)
 {
-    const struct chat_part *first = m->parts;
-    bool single = first == NULL || (first->next == NULL && !is_media(first));
+    struct str text;
 
     message_start(w, "user");
     jw_key(&w->jw, "content");
-    if (single) {
-        jw_quoted(&w->jw, first != NULL ? text_of(first).raw : STR(""));
+    if (single_text(m->parts, &text)) {
+        jw_quoted(&w->jw, text);
     } else {
         jw_array(&w->jw);
-        for (const struct chat_part *p = first; p != NULL; p = p->next)
+        for (const struct chat_part *p = m->parts; p != NULL; p = p->next)
             if (!write_user_part(w, p))
                 return false;
         jw_array_end(&w->jw);

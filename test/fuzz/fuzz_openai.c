@@ -111,10 +111,12 @@ fuzz_stream(struct pipe *pipe, struct str bytes, unsigned seed)
 
     sse_init(&sse, 4096);
     for (size_t at = 0; at < bytes.len && going;) {
-        size_t step = MIN(1 + (size_t)rand_r(&seed) % 300, bytes.len - at);
-        char *feed = malloc(step);
+        size_t step = 1 + (size_t)rand_r(&seed) % 300;
+        char *feed;
         int rc;
 
+        step = MIN(step, bytes.len - at);
+        feed = malloc(step);
         memcpy(feed, bytes.ptr + at, step);
         sse_feed(&sse, (struct str){feed, step});
         while ((rc = sse_next(&sse, &event)) == 1 && going) {
@@ -155,8 +157,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
     if (len < 2)
         return 0;
-    copy = malloc(len);
-    memcpy(copy, bytes + 2, len - 2);
+    copy = malloc(len - 2);
+    if (len > 2)
+        memcpy(copy, bytes + 2, len - 2);
     text = (struct str){copy, len - 2};
     if (bytes[0] % 4 < 2) {
         fuzz_request(bytes[0] % 4 == 0 ? ENDPOINT_CHAT : ENDPOINT_COMPLETIONS, bytes[1], text);

@@ -142,6 +142,10 @@ test_messages(void **state)
             "\"file_data\":\"data:application/pdf;base64,UERG\"}},"
             "{\"type\":\"file\",\"file\":{\"filename\":\"document\","
             "\"file_data\":\"data:text/plain;base64,QQ==\"}}]}]"));
+    /* No list of no parts. */
+    chat(CHAT("\"messages\":[{\"role\":\"user\",\"content\":["
+              "{\"type\":\"text\",\"text\":\"\"},{\"type\":\"text\",\"text\":\"\"}]}]"),
+         UP("\"messages\":[{\"role\":\"user\",\"content\":\"\"}]"));
     written(ENDPOINT_CHAT,
             CHAT("\"messages\":[{\"role\":\"user\",\"name\":\"bob\",\"content\":[{\"type\":"
                  "\"text\",\"text\":\"a\",\"prompt_cache_breakpoint\":{\"mode\":\"explicit\"}}]}]"),
@@ -310,12 +314,13 @@ test_fields(void **state)
             UP(HI ",\"max_tokens\":50,\"stream\":true,\"stream_options\":{\"include_usage\":true}"),
             "metadata, prediction, web_search_options, audio, x\\u0041, store, reasoning_effort, "
             "temperature, top_p, top_k, prompt_cache_key, service_tier, verbosity");
-    /* No thinking where there is none: nothing to switch off. No limit where the client set none. */
+    /* Where there is no thinking there is nothing to switch off; no limit that nobody set. */
     written(ENDPOINT_CHAT, CHAT(HI ",\"reasoning_effort\":\"none\""), &old,
             UP(HI ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"), "");
     /* Longer than OpenAI takes. */
     written(ENDPOINT_CHAT,
-            CHAT(HI ",\"user\":\"0123456789012345678901234567890123456789012345678901234567890123x\""),
+            CHAT(HI ",\"user\":\"01234567890123456789012345678901"
+                    "234567890123456789012345678901234\""),
             &plain, UP(HI), "user");
     chat(CHAT(HI ",\"response_format\":{\"type\":\"text\"}"), UP(HI));
     chat(CHAT(HI ",\"response_format\":{\"type\":\"json_object\"}"),
@@ -544,8 +549,8 @@ test_completions(void **state)
 
     (void)state;
     written(ENDPOINT_COMPLETIONS,
-            CHAT("\"prompt\":\"a\\n\",\"max_tokens\":5,\"echo\":false,\"suffix\":\"\",\"stop\":\"x\","
-                 "\"best_of\":1,\"logprobs\":null,\"messages\":1,\"user\":\"u\""),
+            CHAT("\"prompt\":\"a\\n\",\"max_tokens\":5,\"echo\":false,\"suffix\":\"\","
+                 "\"stop\":\"x\",\"best_of\":1,\"logprobs\":null,\"messages\":1,\"user\":\"u\""),
             &plain,
             UP("\"messages\":[{\"role\":\"user\",\"content\":\"a\\n\"}],\"user\":\"u\","
                "\"stop\":[\"x\"],\"max_completion_tokens\":5"),
@@ -972,8 +977,8 @@ streamed(const char *text, const char *want)
 }
 
 #define CHUNK(rest)                                                                                \
-    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"up\"," rest \
-    "}\n\n"
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,"                     \
+    "\"model\":\"up\"," rest "}\n\n"
 #define CHOICE(delta, finish)                                                                      \
     "{\"index\":0,\"delta\":{" delta "},\"logprobs\":null,\"finish_reason\":" finish "}"
 #define DELTA(delta) CHUNK("\"choices\":[" CHOICE(delta, "null") "],\"usage\":null")
