@@ -60,7 +60,7 @@ plan_budget(struct anthropic_writer *w)
     const struct chat_request *r = w->r;
     enum chat_effort effort = r->effort != CHAT_EFFORT_UNSET ? r->effort : CHAT_EFFORT_MEDIUM;
     uint32_t answer = w->max_tokens, max_tokens = answer;
-    uint32_t budget = r->thinking_budget > 0 ? r->thinking_budget : codec_budget_of(effort);
+    uint32_t budget = r->thinking_budget > 0 ? r->thinking_budget : chat_budget_of(effort);
 
     budget = MAX(budget, BUDGET_MIN);
     if (budget >= max_tokens) {

@@ -161,6 +161,7 @@ enum chat_effort {
     CHAT_EFFORT_COUNT
 };
 extern const char *const chat_effort_name[CHAT_EFFORT_COUNT]; /* "minimal", …, "max"; UNSET "" */
+uint32_t chat_budget_of(enum chat_effort effort); /* in tokens */
 
 /* Fields that are a value and no more. A type that is wrong is the decoder's to refuse. */
 enum chat_knob {

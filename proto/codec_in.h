@@ -36,9 +36,8 @@ bool MUST_CHECK codec_stops(struct chat_request *r, struct js_value value, size_
 /* Is the number above 1? For the protocols whose temperature ends there. */
 bool codec_above_one(struct js_value number);
 
-/* Effort by name, and between effort and a budget of tokens. */
+/* Effort by name, and of a budget of tokens. */
 enum chat_effort codec_effort(struct js_value name); /* UNSET when unknown */
-uint32_t codec_budget_of(enum chat_effort effort);
 enum chat_effort codec_effort_of(uint32_t budget);
 
 /* Names of knobs that an encoder did not take (bits of taken) go to drops. */

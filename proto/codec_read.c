@@ -159,7 +159,7 @@ codec_effort(struct js_value name)
 }
 
 uint32_t
-codec_budget_of(enum chat_effort effort)
+chat_budget_of(enum chat_effort effort)
 {
     return budgets[effort];
 }

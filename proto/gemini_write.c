@@ -559,7 +559,7 @@ write_budget(struct writing *w)
     uint32_t budget = r->thinking_budget;
 
     if (budget == 0)
-        budget = codec_budget_of(r->effort);
+        budget = chat_budget_of(r->effort);
     if (r->thinking == CHAT_THINKING_OFF)
         jw_key_u64(&w->jw, "thinkingBudget", 0);
     else if (budget > 0)

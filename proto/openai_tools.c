@@ -104,15 +104,21 @@ read_list(struct chat_request *r, struct js_value list, bool older, struct chat_
 
 /* ---- the choice ---- */
 
+/* The tool of this name. NULL: *error is set. */
 static struct chat_tool *
-tool_called(const struct chat_request *r, enum chat_tool_kind kind, struct js_value name)
+tool_called(const struct chat_request *r, enum chat_tool_kind kind, struct js_value name,
+            struct proto_error *error)
 {
+    struct str text = chat_text(r->arena, name);
+
+    if (text.ptr == NULL) {
+        (void)chat_no_room(error);
+        return NULL;
+    }
     for (struct chat_tool *t = r->tools; t != NULL; t = t->next)
-        if (t->kind == kind && js_is(name, JS_STRING) &&
-            (t->name.escaped || name.escaped
-                 ? str_eq(chat_text(r->arena, t->name), chat_text(r->arena, name))
-                 : str_eq(t->name.raw, name.raw)))
+        if (t->kind == kind && js_str_eq(t->name, text))
             return t;
+    (void)chat_refuse(r, name, error, "is none of the tools");
     return NULL;
 }
 
@@ -128,7 +134,6 @@ read_chosen(struct chat_request *r, struct js_value chosen, struct proto_error *
     };
     static const struct str inner_names[] = {PICK_NAME("name")};
     struct js_value values[COUNT], inner, name[1];
-    struct chat_tool *tool;
     bool custom;
 
     codec_members(chosen, names, COUNT, values);
@@ -141,10 +146,7 @@ read_chosen(struct chat_request *r, struct js_value chosen, struct proto_error *
     }
     if (!openai_want_string(r, chosen, name[0], "name", error))
         return NULL;
-    tool = tool_called(r, custom ? CHAT_TOOL_CUSTOM : CHAT_TOOL_FUNCTION, name[0]);
-    if (tool == NULL)
-        (void)chat_refuse(r, name[0], error, "is none of the tools");
-    return tool;
+    return tool_called(r, custom ? CHAT_TOOL_CUSTOM : CHAT_TOOL_FUNCTION, name[0], error);
 }
 
 static bool
@@ -229,6 +231,7 @@ read_older_choice(struct chat_request *r, struct js_value choice, struct proto_e
 {
     static const struct str names[] = {PICK_NAME("name")};
     struct js_value name[1];
+    struct chat_tool *tool;
 
     if (choice.type == JS_NONE || r->choice != CHAT_CHOICE_UNSET)
         return true;
@@ -240,10 +243,11 @@ read_older_choice(struct chat_request *r, struct js_value choice, struct proto_e
     codec_members(choice, names, 1, name);
     if (!openai_want_string(r, choice, name[0], "name", error))
         return false;
-    if (tool_called(r, CHAT_TOOL_FUNCTION, name[0]) == NULL)
-        return chat_refuse(r, name[0], error, "is none of the functions");
+    tool = tool_called(r, CHAT_TOOL_FUNCTION, name[0], error);
+    if (tool == NULL)
+        return false;
     r->choice = CHAT_CHOICE_ONE;
-    r->choice_name = name[0];
+    r->choice_name = tool->name;
     return true;
 }
 

@@ -89,6 +89,7 @@ translate_encode(struct translate *t, enum proto_endpoint upstream,
     t->to = codec_of(upstream);
     t->drops = t->request.drops;
     t->request.names = NULL; /* what one upstream takes as a name another may not */
+    t->request.name_count = 0;
     if (!t->to->request_write(&t->request, target, &t->drops, out, error))
         return false;
     t->names = t->request.names;

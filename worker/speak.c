@@ -16,6 +16,7 @@ struct speech {
     uint16_t upstream_idx, model_idx;
     bool written;
     bool translates;    /* the try under way is a translation */
+    bool cap_raised;    /* the call's cap has the budget of its thinking */
     bool collects;      /* the client wants a whole answer, the upstream streams */
     bool list_begun;    /* Gemini's list of answers has its first bracket */
 };
@@ -91,6 +92,22 @@ target_of(const struct call *call, const char *tag)
     };
 }
 
+/* Anthropic counts the tokens of thinking within the cap, so that the caller's is raised by them: what
+ * is held has to reach as far. */
+static void
+allow_for_thinking(struct call *call, struct speech *s)
+{
+    const struct chat_request *r = &s->t.request;
+    uint32_t budget = r->thinking_budget;
+
+    if (r->thinking != CHAT_THINKING_ON || !call->ask.has_output_cap || s->cap_raised)
+        return;
+    if (budget == 0)
+        budget = chat_budget_of(r->effort != CHAT_EFFORT_UNSET ? r->effort : CHAT_EFFORT_MEDIUM);
+    call->ask.output_cap += MIN(budget, UINT32_MAX - call->ask.output_cap);
+    s->cap_raised = true;
+}
+
 /* In this protocol: the body, for the candidate. */
 static bool
 encode(struct call *call, struct speech *s, enum proto_protocol protocol,
@@ -107,6 +124,8 @@ encode(struct call *call, struct speech *s, enum proto_protocol protocol,
     s->body.failed = false;
     if (!translate_encode(&s->t, upstream, &target, &s->body, error))
         return false;
+    if (upstream == ENDPOINT_MESSAGES && !target.think_by_effort && target.can_think)
+        allow_for_thinking(call, s);
     call->up_endpoint = (uint8_t)upstream;
     s->written = s->translates = true;
     s->upstream_idx = candidate->upstream_idx;

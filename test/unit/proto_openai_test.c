@@ -257,6 +257,7 @@ test_tools(void **state)
         {"\"parallel_tool_calls\":true,\"function_call\":\"auto\"", "\"tool_choice\":\"auto\""},
         {"\"tool_choice\":" TOOL("g"), "\"tool_choice\":" TOOL("g")},
         {"\"tool_choice\":{\"type\":\"function\",\"name\":\"g\"}", "\"tool_choice\":" TOOL("g")},
+        {"\"tool_choice\":" TOOL("\\u0067"), "\"tool_choice\":" TOOL("g")},
     };
 
     (void)state;
@@ -514,7 +515,7 @@ test_refusals_of_fields(void **state)
         {"\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\","
          "\"tools\":[" TOOL("f") "]}}",
          "tool_choice.allowed_tools.tools[0].function.name", "none of the tools"},
-        {"\"function_call\":{\"name\":\"f\"}", "function_call.name", "none of the functions"},
+        {"\"function_call\":{\"name\":\"f\"}", "function_call.name", "none of the tools"},
         {"\"parallel_tool_calls\":1", "parallel_tool_calls", "true or false"},
     };
 
