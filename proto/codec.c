@@ -6,8 +6,10 @@
 const struct codec *
 codec_of(enum proto_endpoint endpoint)
 {
-    (void)endpoint;
-    return NULL;
+    switch (endpoint) {
+    case ENDPOINT_RESPONSES: return &responses_codec;
+    default: return NULL;
+    }
 }
 
 enum proto_endpoint
