@@ -280,6 +280,7 @@ struct whole {
     uint32_t number; /* of the next item */
     bool said;       /* a message is open */
     bool logprobs_written;
+    bool call_signed; /* the next call's signature was written with the reasoning before it */
 };
 
 static struct jw *
@@ -366,6 +367,18 @@ whole_reasoning(struct whole *w, struct js_value text, struct js_value signature
     responses_write_reasoning(item(w), id.text, text.raw, buf_str(&w->scratch));
 }
 
+/* Of reasoning without a signature the call after it may have one. */
+static struct js_value
+signature_of(struct whole *w, const struct chat_part *part)
+{
+    const struct chat_part *call = part->next;
+
+    if (part->signature.raw.len > 0 || call == NULL || call->kind != CHAT_PART_CALL)
+        return part->signature;
+    w->call_signed = call->signature.raw.len > 0;
+    return call->signature;
+}
+
 static void
 whole_call(struct whole *w, const struct chat_part *part, uint32_t call_number)
 {
@@ -380,8 +393,9 @@ whole_call(struct whole *w, const struct chat_part *part, uint32_t call_number)
     };
 
     /* A signature of the call itself goes before it: there is no other place for one. */
-    if (part->signature.raw.len > 0)
+    if (part->signature.raw.len > 0 && !w->call_signed)
         whole_reasoning(w, (struct js_value){.type = JS_NONE}, part->signature);
+    w->call_signed = false;
     if (call.arguments.len == 0 && call.tool == CHAT_TOOL_FUNCTION)
         call.arguments = STR("{}");
     id = responses_id(responses_call_prefix(part->tool), w->frame, w->number);
@@ -402,7 +416,7 @@ whole_items(struct whole *w)
         }
         end_message(w);
         if (p->kind == CHAT_PART_REASONING)
-            whole_reasoning(w, p->text, p->signature);
+            whole_reasoning(w, p->text, signature_of(w, p));
         else if (p->kind == CHAT_PART_CALL)
             whole_call(w, p, calls++);
     }

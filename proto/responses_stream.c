@@ -1,8 +1,8 @@
 /*
  * Streams in the form of Responses. One item is open at a time; what is of another kind closes it,
  * and each is told three times: in deltas, whole at its end, and once more in the response that
- * ends the stream. So the text of the open item is kept in writer->open, and the items that are done, as
- * JSON, in writer->items.
+ * ends the stream. So the text of the open item is kept in writer->open, and the items that are
+ * done, as JSON, in writer->items.
  *
  * Of an open text writer->open2 has the log probabilities. A call is held back until its arguments
  * begin, for a signature of it, which is an item of its own here, has to stand before it.
@@ -446,17 +446,19 @@ write_reasoning(struct codec_writer *w, const struct chat_delta *delta, struct b
     buf_add_str(&w->open, delta->text);
 }
 
-/* Of the reasoning before it, which it closes, or an item of its own. */
+/* Of the reasoning before it, which it closes, or an item of its own. That of a call is kept like
+ * that of the reasoning before the call, where it comes back from. */
 static void
 write_signature(struct codec_writer *w, const struct chat_delta *delta, struct buf *out)
 {
-    bool held = w->block_kind == OPEN_CALL_HELD;
+    bool of_last = delta->of_call && delta->call + 1 == w->call_count;
+    bool held = of_last && w->block_kind == OPEN_CALL_HELD;
 
     if (!w->frame->include_encrypted || delta->text.len == 0)
         return;
-    if (delta->of_call && !held) /* too late: it must stand before what it is of */
+    if (of_last && !held) /* too late: it must stand before what it is of */
         return;
-    if (w->block_kind != OPEN_REASONING || delta->redacted || delta->of_call) {
+    if (w->block_kind != OPEN_REASONING || delta->redacted) {
         if (!held)
             close_open(w, out, "completed");
         open_reasoning(w, out);

@@ -1,7 +1,7 @@
 /*
  * The tools of a request, and which of them may or must be called. A namespace is a box of tools:
- * its tools are listed as any other, with the box's name as their space. What has no meaning beyond its
- * provider (web_search, mcp, computer …) is CHAT_TOOL_HOSTED, by the name of its type.
+ * its tools are listed as any other, with the box's name as their space. What has no meaning beyond
+ * its provider (web_search, mcp, computer …) is CHAT_TOOL_HOSTED, by the name of its type.
  */
 #include "base/str.h"
 #include "proto/responses_in.h"

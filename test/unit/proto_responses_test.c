@@ -1220,6 +1220,52 @@ test_stream_reasoning(void **state)
     check_deltas(&open, deltas + 4, 1, BEGUN("wanted"));
 }
 
+/* A call's signature comes before it, as Gemini has it, or behind its name. */
+static void
+test_stream_signed_calls(void **state)
+{
+    const struct chat_delta deltas[] = {
+        D_START,
+        {.kind = CHAT_DELTA_REASONING, .text = STR("Add")},
+        {.kind = CHAT_DELTA_SIGNATURE, .text = STR("SIG"), .of_call = true},
+        D_CALL("c1"),
+        D_ARGS("{}"),
+        {.kind = CHAT_DELTA_SIGNATURE, .text = STR("too late"), .of_call = true},
+        {.kind = CHAT_DELTA_SIGNATURE, .text = STR("OF"), .of_call = true, .call = 1},
+        {.kind = CHAT_DELTA_CALL, .call = 1, .id = STR("c2"), .name = STR("f")},
+        D_END,
+    };
+
+    (void)state;
+#define RS2_OF RS("rs_q7_2", "", ",'encrypted_content':'" TAG "OF'")
+#define F1 FC("fc_q7_1", "completed", "c1", "{}")
+#define F3 FC("fc_q7_3", "completed", "c2", "{}")
+    CHECK_DELTAS(&frame, deltas,
+                 BEGUN("m") ITEM("added", "2", "0", RS("rs_q7_0", "", ""))
+                 PART("reasoning_summary_part.added", "3", "rs_q7_0", "0",
+                      "'summary_index':0,'part':" SUMMARY(""))
+                 PART("reasoning_summary_text.delta", "4", "rs_q7_0", "0",
+                      "'summary_index':0,'delta':'Add'")
+                 PART("reasoning_summary_text.done", "5", "rs_q7_0", "0",
+                      "'summary_index':0,'text':'Add'")
+                 PART("reasoning_summary_part.done", "6", "rs_q7_0", "0",
+                      "'summary_index':0,'part':" SUMMARY("Add"))
+                 ITEM("done", "7", "0", RS0)
+                 ITEM("added", "8", "1", FC("fc_q7_1", "in_progress", "c1", ""))
+                 PART("function_call_arguments.delta", "9", "fc_q7_1", "1", "'delta':'{}'")
+                 PART("function_call_arguments.done", "10", "fc_q7_1", "1",
+                      "'name':'f','arguments':'{}'")
+                 ITEM("done", "11", "1", F1)
+                 ITEM("added", "12", "2", RS("rs_q7_2", "", "")) ITEM("done", "13", "2", RS2_OF)
+                 ITEM("added", "14", "3", FC("fc_q7_3", "in_progress", "c2", ""))
+                 PART("function_call_arguments.delta", "15", "fc_q7_3", "3", "'delta':'{}'")
+                 PART("function_call_arguments.done", "16", "fc_q7_3", "3",
+                      "'name':'f','arguments':'{}'")
+                 ITEM("done", "17", "3", F3)
+                 EVENT("completed", "18", "'response':" RESPONSE("completed", "null", "m",
+                       RS0 "," F1 "," RS2_OF "," F3, "null")));
+}
+
 static void
 test_stream_calls(void **state)
 {
@@ -1393,6 +1439,17 @@ test_whole_written(void **state)
                 RESPONSE("completed", "null", "m",
                          RS0 "," RS1 "," MSG("msg_q7_2", "completed", W_TEXT(LOG) "," NO("No")) ","
                          RS3 "," W_CALLS("4", "5", "6"), COUNTS));
+    /* Reasoning without a signature is kept with its call's. */
+    reasoning.next = &call;
+    reasoning.signature = (struct js_value){.type = JS_NONE};
+    call.next = NULL;
+    call.signature = chat_literal("SIG");
+    out.len = 0;
+    responses_codec.answer_write(&answer, &frame, &out);
+    assert_json(buf_str(&out),
+                RESPONSE("completed", "null", "m",
+                         RS0 "," FC("fc_q7_1", "completed", "call_q7_0", "{}"), COUNTS));
+    reasoning.next = &redacted;
     /* Without what is encrypted; cut by a limit; nothing known of model and usage. */
     closed.include_encrypted = false;
     refusal.next = NULL;
@@ -1433,6 +1490,7 @@ main(void)
         cmocka_unit_test(test_whole_read),
         cmocka_unit_test(test_stream_text),
         cmocka_unit_test(test_stream_reasoning),
+        cmocka_unit_test(test_stream_signed_calls),
         cmocka_unit_test(test_stream_calls),
         cmocka_unit_test(test_stream_others),
         cmocka_unit_test(test_stream_too_large),
