@@ -1,14 +1,14 @@
 /*
  * sim-upstream: a model provider made of string tables. It speaks OpenAI chat, completions,
- * embeddings and responses, Anthropic messages and Gemini, streaming and not, answers the same request with
- * the same words, counts what it really produced, and misbehaves on request (README.md here has the
- * list). Tests hold it up as the other party's books; benches put load on it, so it must cost far
- * less than the proxy in between: one process one loop, edge-triggered epoll without a single
- * epoll_ctl after accept, answers that were built before, one read and one write a call.
+ * embeddings and responses, Anthropic messages and Gemini, streaming and not, answers the same
+ * request with the same words, counts what it really produced, and misbehaves on request (README.md
+ * here has the list). Tests hold it up as the other party's books; benches put load on it, so it
+ * must cost far less than the proxy in between: one process one loop, edge-triggered epoll without
+ * a single epoll_ctl after accept, answers that were built before, one read and one write a call.
  *
  *   main.c     options, processes        conn.c      sockets, TLS, reading and writing
  *   http.c     request heads and bodies  paths.c     which endpoint
- *   ask.c      what a JSON body asks for gemini_ask.c, multipart.c   a body of Gemini's, a form
+ *   ask.c      what a body asks for      gemini_ask.c, multipart.c   Gemini's, a form
  *   check.c, chat_check.c, …             what the real services refuse
  *   fault.c    the table of faults       answer.c    which answer a request gets
  *   whole.c    heads, whole answers      wrong.c     faults in an answer's place
