@@ -1,3 +1,4 @@
+#include "base/buf.h"
 #include "base/js.h"
 #include "base/rng.h"
 #include "base/str.h"
