@@ -613,7 +613,7 @@ make_json(struct buf *out, uint64_t *seed, unsigned depth)
 
 /* Walks all of it and writes down what every step gave. */
 static void
-walk_all(struct js_value value, struct buf *out)
+write_walk(struct js_value value, struct buf *out)
 {
     struct js_value key, inner;
     struct js_iter it;
@@ -621,7 +621,7 @@ walk_all(struct js_value value, struct buf *out)
     buf_add_fmt(out, "%d%d%zu@%p ", (int)value.type, (int)value.escaped, value.raw.len,
                 (const void *)value.raw.ptr);
     for (js_iter_init(&it, value); js_next(&it, &key, &inner);)
-        walk_all(inner, out);
+        write_walk(inner, out);
 }
 
 static void
@@ -652,9 +652,9 @@ test_index(void **state)
         assert_true(js_check_index(buf_str(&text), &again, &index, &err));
         assert_int_equal(value.raw.len, again.raw.len);
         assert_true(index.used <= index.slot_count / 2);
-        walk_all(value, &plain);
+        write_walk(value, &plain);
         js_index_use(&index);
-        walk_all(again, &indexed);
+        write_walk(again, &indexed);
         js_index_use(NULL);
         assert_int_equal(plain.len, indexed.len);
         assert_memory_equal(plain.ptr, indexed.ptr, plain.len);
