@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "conf/scan.h"
 
@@ -267,6 +268,17 @@ file_text(struct reader *reader, int fd, struct source *source, size_t *len)
     return "larger than 4 MiB, with all that is included";
 }
 
+/* Each text with the hash of those before it. */
+static void
+text_hash_add(struct load *load, struct str text)
+{
+    uint64_t before = load->conf->text_hash;
+    uint8_t hash[HASH_LEN];
+
+    hash_pair((struct str){(const char *)&before, sizeof(before)}, text, hash);
+    memcpy(&load->conf->text_hash, hash, sizeof(load->conf->text_hash));
+}
+
 static void
 source_close(struct reader *reader)
 {
@@ -306,6 +318,7 @@ source_open(struct reader *reader, const char *path, const struct place *at)
         }
         return;
     }
+    text_hash_add(load, (struct str){source->text, len});
     reader->bytes += len;
     reader->depth++;
     scan_init(&source->scan, load, own.file_idx, (struct str){source->text, len});
