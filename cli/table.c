@@ -338,6 +338,7 @@ show_status(struct js_value result)
     };
     static const struct print_column columns[] = {
         {"pid", "WORKER", true},     {"generation", "GENERATION", true},
+        {"draining", "DRAINING", false},
         {"connections", "CONNECTIONS", true}, {"calls", "CALLS", true},
         {"calls_total", "IN ALL", true},      {"started", "STARTED", false}, END,
     };

@@ -62,8 +62,8 @@ host_table_lives(void *arg, uint32_t table_idx)
     const struct process *process = arg;
     const struct region *region = process->inherit->region;
     const struct region_header *header = region->header;
-    uint32_t ours = atomic_load_explicit(&header->generation, memory_order_relaxed);
-    uint32_t its = atomic_load_explicit(&header->table[table_idx].generation, memory_order_relaxed);
+    uint32_t ours = atomic_load_explicit(&header->master_seq, memory_order_relaxed);
+    uint32_t its = atomic_load_explicit(&header->table[table_idx].master_seq, memory_order_relaxed);
 
     if (!process->believe_locks && its == ours)
         return true;
