@@ -20,7 +20,9 @@
 
 #define LEDGER_US UINT64_C(30000000)  /* for the ledger process, which may be starting itself */
 #define WORKERS_US UINT64_C(10000000) /* for all new workers to serve */
+#define HANDOVER_US UINT64_C(5000000) /* for old ones to stop accepting */
 #define LOOK_US UINT64_C(20000)       /* between looks at what no descriptor tells */
+#define HANDOVER_LOOK_US UINT64_C(1000)
 #define ROOM_US UINT64_C(500000)      /* the same, while it waits for old workers to go */
 #define ANSWER_BYTES_MAX (4u << 20)
 #define WHY_BYTES 512
@@ -213,14 +215,26 @@ change_over(struct master *m)
     /* Another than the one that read it: it has what it was forked with, so the next shall be. */
     if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !say(m, LEDGER_TAKE, -1)))
         kill(m->ledger.pid, SIGKILL);
+    reload->next = (struct generation){0};
+    generation_free(&before);
+    reload->state = RELOAD_HANDOVER;
+    reload->give_up_us = clock_mono_us() + HANDOVER_US;
+}
+
+/* Nothing can fail any more: one that hangs is not waited for. */
+static void
+hand_over(struct master *m)
+{
+    unsigned count = m->options->worker_count;
+
+    if (supervise_accepting(m) > 0 && clock_mono_us() < m->reload.give_up_us)
+        return;
     log_info("reload.done", "generation=%u workers=%u draining=%u price_version=%016llx",
              m->now.number, count, supervise_draining(m),
              (unsigned long long)m->now.conf->price_version);
-    log_faults(&reload->faults);
+    log_faults(&m->reload.faults);
     over(m, &(struct outcome){.generation = m->now.number, .started = count,
                               .draining = supervise_draining(m)});
-    reload->next = (struct generation){0};
-    generation_free(&before);
 }
 
 /* ---- the steps ---- */
@@ -324,6 +338,8 @@ reload_turn(struct master *m)
         fail(m, EXIT_FAILED, "see the server's log", "a new worker died: %s", reload->died);
     if (reload->state == RELOAD_WORKERS)
         start_workers(m);
+    if (reload->state == RELOAD_HANDOVER)
+        hand_over(m);
 }
 
 uint64_t
@@ -331,7 +347,9 @@ reload_due_us(const struct master *m)
 {
     if (m->stopping || (m->reload.state == RELOAD_NONE && !m->reload.wanted))
         return UINT64_MAX;
-    return clock_mono_us() + (m->reload.wait_told ? ROOM_US : LOOK_US);
+    return clock_mono_us() + (m->reload.state == RELOAD_HANDOVER ? HANDOVER_LOOK_US
+                              : m->reload.wait_told              ? ROOM_US
+                                                                 : LOOK_US);
 }
 
 /* ---- what happens meanwhile ---- */
@@ -392,10 +410,14 @@ reload_worker_died(struct master *m, uint32_t number, const char *how)
 void
 reload_stop(struct master *m)
 {
-    m->reload.wanted = false;
-    if (m->reload.state != RELOAD_NONE)
+    m->reload.wanted = m->reload.wait_told = false;
+    if (m->reload.state == RELOAD_HANDOVER) {
+        m->reload.give_up_us = 0;
+        hand_over(m);
+    } else if (m->reload.state != RELOAD_NONE) {
         fail(m, EXIT_BUSY, NULL, "the server is stopping");
-    else if (m->reload.asked)
+    } else if (m->reload.asked) {
         answer_busy(m, "the server is stopping", NULL);
+    }
     m->reload.asked = false;
 }

@@ -7,7 +7,9 @@
  *              record can name them
  *     WORKERS  new workers start beside the old ones, on the same listening sockets and on hold
  *              tables of their own
- *     done     when all of them serve: the old ones stop accepting, finish what they have, and go
+ *     HANDOVER when all of them serve, the old ones are told to stop accepting, to finish what they
+ *              have, and to go
+ *     done     when they have stopped accepting: who connects from then on gets the new configuration
  *
  * If a new worker dies or does not serve in time, those that serve drain and the old ones stay in
  * charge. SIGHUP during a reload asks for one more after it; whoever asks by `turnpike reload` is told
@@ -38,7 +40,13 @@ struct generation {
     struct worker_certificate certificates[OPTIONS_CERT_MAX];
 };
 
-enum reload_state { RELOAD_NONE = 0, RELOAD_LEDGER, RELOAD_WORKERS, RELOAD_STATE_COUNT };
+enum reload_state {
+    RELOAD_NONE = 0,
+    RELOAD_LEDGER,
+    RELOAD_WORKERS,
+    RELOAD_HANDOVER,
+    RELOAD_STATE_COUNT
+};
 
 struct reload {
     enum reload_state state;

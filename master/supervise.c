@@ -344,6 +344,22 @@ supervise_draining(const struct master *m)
     return n;
 }
 
+unsigned
+supervise_accepting(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++) {
+        const struct child *child = &m->worker[i];
+
+        /* Acquire: it has stopped before it says so. */
+        n += child->pid > 0 &&
+             atomic_load_explicit(&m->region->header->table[child->table_idx].draining,
+                                  memory_order_acquire) == 0;
+    }
+    return n;
+}
+
 static void
 kill_overstayed(struct master *m)
 {

@@ -89,6 +89,7 @@ void supervise_fork(struct master *master, unsigned place, uint32_t number,
 /* Moves a worker to where old ones drain, and tells it to. The place is empty afterwards. */
 void supervise_drain(struct master *master, unsigned place);
 unsigned supervise_draining(const struct master *master);
+unsigned supervise_accepting(const struct master *master); /* of them: that have not begun to */
 
 /* Forks the ledger process and waits until it serves. 0; or its exit status, or EXIT_FAILED. */
 int supervise_start_ledger(struct master *master) MUST_CHECK;

@@ -81,9 +81,10 @@ drain_begin(struct worker *w)
 {
     w->draining = true;
     w->drain_due_ms = UINT64_MAX;
-    atomic_store_explicit(&w->table->draining, 1, memory_order_relaxed);
     for (unsigned i = 0; i < w->inherit->listener_count; i++)
         listener_stop(&w->listeners[i]);
+    /* A reload waits for it: who connects once it is done gets a new worker. */
+    atomic_store_explicit(&w->table->draining, 1, memory_order_release);
     probe_stop(w);
     for (size_t i = 0; i < w->conf->upstream_count; i++)
         uconn_drop_idle(&w->pools[i]);
