@@ -270,6 +270,30 @@ def test_a_secret_is_read_anew(start, start_sim, folder):
     assert key.chat().status == 200
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_only_root_could_read(upstream, folder):
+    """Nothing is lost by a reload: not the key, not the certificate's."""
+    path = os.path.join(folder, "key")
+    put_secret(path, UPSTREAM_KEY)
+    os.chmod(folder, 0o755)
+    server = rig.Turnpike(secret_conf(upstream.port, path), "--user", "nobody", start=False)
+    try:
+        os.chmod(server.folder, 0o755)
+        server.start()
+        key = server.key()
+        assert key.chat().status == 200
+        done = server.run("reload")
+        assert done.returncode == 78, done
+        assert "Permission denied; make it readable for the server's user" in done.stderr
+        assert key.chat().status == 200
+        os.chown(path, 65534, 65534)
+        assert server.run("reload").returncode == 0
+        assert key.chat().status == 200
+        assert server.stop() == 0
+    finally:
+        server.destroy()
+
+
 def peer_certificate(server, certificates, name):
     context = certificates.context()
     with socket.create_connection(("127.0.0.1", server.tls_port), timeout=20) as s:
