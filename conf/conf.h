@@ -381,7 +381,8 @@ struct conf *conf_load(const char *path, struct conf_faults *faults) MUST_CHECK;
 /*
  * The same for a file that takes the place of `running`, which still is in use. A secret that this has
  * and that cannot be read any more (root was dropped since, say) is a fault here, since calls would
- * lose a key that works; what running has not is only warned of, as ever.
+ * lose a key that works; what running has not is only warned of, as ever. So is a file by which nothing
+ * can be served, where something was. Waits for nobody: a pipe is empty.
  */
 struct conf *
 conf_reload(const char *path, const struct conf *running, struct conf_faults *faults) MUST_CHECK;

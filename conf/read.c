@@ -295,13 +295,15 @@ source_open(struct reader *reader, const char *path, const struct place *at)
     struct load *load = reader->load;
     struct source *source = &reader->sources[reader->depth];
     struct place own = {0, 1};
+    /* A start may read a pipe, and wait for it; a running server must not. */
+    int wait = load->running == NULL ? 0 : O_NONBLOCK;
     const char *why = NULL;
     size_t len = 0;
     int fd = -1;
 
     if (reader->depth == INCLUDE_DEPTH_MAX)
         why = "includes are nested too deeply";
-    else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) < 0)
+    else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | wait)) < 0)
         why = strerror(errno);
     else
         why = file_text(reader, fd, source, &len);

@@ -31,7 +31,7 @@ reload_keep(struct reload *reload, struct ledger *ledger, const struct ledger_wo
     reload_drop(reload);
     if (reload->path == NULL)
         return 0;
-    reload->kept = conf_load(reload->path, &faults);
+    reload->kept = conf_reload(reload->path, ledger->conf, &faults);
     conf_faults_free(&faults); /* the master told them */
     if (reload->kept == NULL || reload->kept->text_hash != word->text_hash ||
         reload->kept->price_version != word->price_version) {

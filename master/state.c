@@ -160,7 +160,7 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
 static int
 read_pem(const char *path, struct str *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be no file */
     struct stat st;
     char *text;
     ssize_t n;

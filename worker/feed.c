@@ -201,11 +201,11 @@ feed_begin(struct call *call, uint8_t candidate, bool must)
     return FEED_GO;
 }
 
-/* False once a reload has given the line another secret. */
+/* False of one that drains, once a reload has given the line another secret. */
 static bool
-is_shared(const struct credential *credential)
+is_shared(const struct worker *w, const struct credential *credential)
 {
-    return health_is_of_secret(credential->health, credential->secret_mark);
+    return !w->draining || health_is_of_secret(credential->health, credential->secret_mark);
 }
 
 /* first_byte_us 0: nothing is known of that. */
@@ -214,7 +214,7 @@ attempt_ok(struct call *call, uint64_t first_byte_us)
 {
     struct health *health;
 
-    if (call->entered == NULL || !is_shared(call->entered))
+    if (call->entered == NULL || !is_shared(call->worker, call->entered))
         return;
     health = call->entered->health;
     feed_log(call_pool(call), health,
@@ -268,7 +268,7 @@ feed_failed(struct call *call, enum record_reason reason, unsigned status)
     if (call->entered == NULL)
         return;
     health = call->entered->health;
-    if (is_shared(call->entered) && feed_blames(reason, status, &why)) {
+    if (is_shared(call->worker, call->entered) && feed_blames(reason, status, &why)) {
         uint64_t wait_ms = (uint64_t)call->wait_s * 1000;
 
         if (why != HEALTH_RATE && why != HEALTH_OVERLOAD)

@@ -183,6 +183,20 @@ test_reload_keeps_keys(void **state)
     conf_free(&next);
     conf_free(&running);
 
+    /* An editor may be in the middle of it. */
+    put("key", "sk-one\n", 0600);
+    running = load_says(one, "");
+    assert_null(reload_says("", running,
+                            "1: nothing could be served any more: there is no upstream section\n"));
+    next = load_says("", "main.conf:1: nothing can be served: there is no upstream section\n");
+    assert_non_null(next);
+    conf_free(&running);
+    running = next;
+    next = reload_says("", running, "1: nothing can be served: there is no upstream section\n");
+    assert_non_null(next);
+    conf_free(&next);
+    conf_free(&running);
+
     put("key", "sk-one\n", 0600);
     running = load_says(pool, "main.conf:3: credential \"b\" of upstream \"u\" is disabled: other: No "
                               "such file or directory\n");
