@@ -505,9 +505,6 @@ carries_a_question(void **state)
 
     (void)state;
     wait_ready(lifeline);
-    say_with(lifeline, "{}"); /* to nobody; then its main thread has something to do */
-    for (int i = 0; i < 2; i++)
-        (void)ask("{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"a\"}}\n");
     fd = begin_to_ask("{\"cmd\":\"reload\"}\n");
     expect(lifeline, LEDGER_ASKS, 0);
     assert_non_null(strstr(ask("{\"cmd\":\"reload\"}\n"), "\"exit\":75"));
