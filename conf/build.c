@@ -1,8 +1,10 @@
 #include "conf/build.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "conf/url.h"
@@ -206,19 +208,19 @@ upstream_ca(struct load *load, const struct raw_section *section, struct str ca_
             struct conf_upstream *out)
 {
     struct place at = raw_place(section, "ca-file");
-    FILE *file;
+    int fd;
 
     if (ca_file.len == 0)
         return;
     out->ca_file = path_from(load, at, ca_file);
     if (load->from_text || out->ca_file.ptr == NULL)
         return;
-    file = fopen(out->ca_file.ptr, "re");
-    if (file == NULL) {
+    fd = open(out->ca_file.ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
         load_fault(load, at, "ca-file: cannot read %s: %m", out->ca_file.ptr);
         return;
     }
-    fclose(file);
+    close(fd);
     if (!out->tls)
         load_warning(load, at, "ca-file: has no effect, the URL is not https://");
 }

@@ -305,6 +305,12 @@ check_unserved(struct load *load, const bool *used, unsigned file_idx)
         load_warning(load, s->at, "%s: no channel serves it", section_label(s));
 }
 
+static bool
+serves_nothing(const struct conf *conf)
+{
+    return conf->upstream_count == 0 || conf->model_count == 0 || conf->channel_count == 0;
+}
+
 /* Not wrong, but hardly meant. */
 static void
 check_idle(struct load *load)
@@ -316,11 +322,18 @@ check_idle(struct load *load)
 
     if (used == NULL)
         return;
-    if (conf->upstream_count == 0 || conf->model_count == 0 || conf->channel_count == 0)
-        load_warning(load, top, "nothing can be served: there is no %s section",
-                     conf->upstream_count == 0 ? "upstream"
-                     : conf->model_count == 0  ? "model"
-                                               : "channel");
+    if (serves_nothing(conf)) {
+        const char *missing = conf->upstream_count == 0 ? "upstream"
+                              : conf->model_count == 0  ? "model"
+                                                        : "channel";
+
+        /* Of a server that serves: more likely a file that is being written. */
+        if (load->running != NULL && !serves_nothing(load->running))
+            load_fault(load, top, "nothing could be served any more: there is no %s section",
+                       missing);
+        else
+            load_warning(load, top, "nothing can be served: there is no %s section", missing);
+    }
     for (size_t i = 0; i < conf->channel_count; i++)
         public_count += conf->channels[i].is_public;
     if (conf->channel_count > 0 && public_count == 0)

@@ -424,6 +424,13 @@ static const struct conf_key limits_keys[] = {
                  .doc = "How long after its last turn a conversation still goes to the upstream and "
                         "credential that served it, whose provider may have its beginning in a "
                         "cache; 0s turns that off."),
+    KEY_DURATION("time-stop", LIMITS, stop_ms, .min = 0, .max = HOUR, .def = "30s",
+                 .doc = "How long calls under way may still take when the server is told to stop; "
+                        "then streams end with an error event."),
+    KEY_DURATION("time-reload", LIMITS, reload_ms, .min = 0, .max = 24 * HOUR, .def = "15m",
+                 .doc = "The same for the calls that a reload finds under way, and for those on "
+                        "connections that were open then, while all others are served by the new "
+                        "configuration."),
     KEY_UINT("hold-output", LIMITS, hold_output_tokens, .min = 1, .max = 10000000, .def = "4096",
              .doc = "Tokens of output to hold credit for when neither the caller nor the model "
                     "states a cap; the hold is extended as the answer grows."),

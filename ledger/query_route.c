@@ -535,7 +535,7 @@ route_prepare(struct command *command)
 }
 
 static int
-route_explain(struct command *command)
+explain_now(struct command *command)
 {
     const struct key_now *key = command->state;
     struct ledger *ledger = command->ledger;
@@ -575,6 +575,17 @@ route_explain(struct command *command)
         return 0;
     }
     return explain(e, key);
+}
+
+static int
+route_explain(struct command *command)
+{
+    int rc;
+
+    pthread_rwlock_rdlock(&command->ledger->conf_lock);
+    rc = explain_now(command);
+    pthread_rwlock_unlock(&command->ledger->conf_lock);
+    return rc;
 }
 
 const struct command_def command_route_defs[] = {

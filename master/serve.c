@@ -28,7 +28,6 @@
 #include "master/state.h"
 #include "master/supervise.h"
 #include "net/listen.h"
-#include "net/tls.h"
 
 #define EXIT_REGION_STALE 3 /* of the ledger process: the memory file is not this store's */
 
@@ -98,7 +97,7 @@ check_main(int argc, char **argv)
 }
 
 static int
-load_conf(const char *path, const struct conf **out)
+load_conf(const char *path, struct conf **out)
 {
     struct conf_faults faults;
 
@@ -118,18 +117,14 @@ load_conf(const char *path, const struct conf **out)
 /* ---- before the fork ---- */
 
 static int
-check_certificates(const struct master *m)
+load_certificates(struct master *m)
 {
-    for (unsigned i = 0; i < m->options->cert_count; i++) {
-        struct tls_identity identity = {m->certificates[i].chain_pem, m->certificates[i].key_pem};
-        char err[TLS_ERROR_TEXT];
+    struct state_fault fault;
 
-        if (!tls_identity_check(&identity, err)) {
-            options_complain(m->options->cert_path[i], err, "--tls-cert and --tls-key must match");
-            return EXIT_FAILED;
-        }
-    }
-    return 0;
+    if (state_certificates(m->options, m->now.certificates, &fault))
+        return 0;
+    options_complain(fault.file, fault.why, fault.hint);
+    return fault.status;
 }
 
 /* The workers of a master that was killed close their listeners as soon as they notice. */
@@ -226,8 +221,7 @@ make_eventfds(struct master *m)
 {
     for (unsigned i = 0; i < COUNT_OF(m->worker_wake_fd); i++)
         m->worker_wake_fd[i] = -1;
-    for (unsigned i = 0; i < MIN(2 * m->options->worker_count + 2, COUNT_OF(m->worker_wake_fd));
-         i++) {
+    for (unsigned i = 0; i < supervise_tables_max(m); i++) {
         m->worker_wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (m->worker_wake_fd[i] < 0)
             return -1;
@@ -275,11 +269,9 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     const struct options *o = m->options;
     int rc;
 
-    rc = load_conf(o->conf_path, &m->conf);
+    rc = load_conf(o->conf_path, &m->now.conf);
     if (rc == 0)
-        rc = state_certificates(o, m->certificates);
-    if (rc == 0)
-        rc = check_certificates(m);
+        rc = load_certificates(m);
     if (rc == 0)
         rc = state_open(o->state_dir, lock_fd);
     if (rc == 0)
@@ -297,8 +289,6 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     harden();
     rng_bytes(m->ticket_secret, sizeof m->ticket_secret);
     name_listeners(m);
-    buf_init(&m->prices_json, 64u << 20); /* kept for the life of the process */
-    conf_prices_json(m->conf, &m->prices_json);
     if (make_eventfds(m) < 0 || take_signals_over(m) < 0) {
         options_complain("serve", strerror(errno), NULL);
         return EXIT_FAILED;
@@ -307,14 +297,17 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
 }
 
 static void
-mark_header(const struct master *m)
+mark_header(struct master *m)
 {
     struct region_header *header = m->region->header;
 
     atomic_store_explicit(&header->master_pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&header->started_wall_us, clock_wall_us(), memory_order_relaxed);
     atomic_store_explicit(&header->draining, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&header->generation, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&header->master_seq, 1, memory_order_relaxed);
+    m->generation_last = supervise_generation_last(m) + 1;
+    m->now.number = m->generation_last;
+    atomic_store_explicit(&header->generation, m->now.number, memory_order_relaxed);
 }
 
 /* A memory file of another store (its directory was replaced) is made anew, once. */
@@ -362,6 +355,9 @@ serve_main(int argc, char **argv)
                                   .level_max = options.log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
                                   .json = options.log_json});
     m->options = &options;
+    m->ledger.lifeline_fd = -1;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        m->worker[i].lifeline_fd = -1;
     rc = prepare(m, &lock_fd, region_path, sizeof region_path, control_path, sizeof control_path);
     if (rc != 0)
         return rc;

@@ -160,7 +160,7 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
 static int
 read_pem(const char *path, struct str *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be no file */
     struct stat st;
     char *text;
     ssize_t n;
@@ -183,19 +183,61 @@ read_pem(const char *path, struct str *out)
     return 0;
 }
 
-int
-state_certificates(const struct options *o, struct worker_certificate *out)
+void
+state_certificates_free(struct worker_certificate *certificates)
 {
-    for (unsigned i = 0; i < o->cert_count; i++) {
-        int error = read_pem(o->cert_path[i], &out[i].chain_pem);
+    for (unsigned i = 0; i < OPTIONS_CERT_MAX; i++) {
+        struct worker_certificate *c = &certificates[i];
 
-        if (error != 0)
-            return failed(o->cert_path[i], error, "--tls-cert takes a PEM file");
-        error = read_pem(o->cert_key_path[i], &out[i].key_pem);
-        if (error != 0)
-            return failed(o->cert_key_path[i], error, "--tls-key takes a PEM file");
+        if (c->key_pem.ptr != NULL)
+            explicit_bzero((void *)(uintptr_t)c->key_pem.ptr, c->key_pem.len);
+        free((void *)(uintptr_t)c->key_pem.ptr);
+        free((void *)(uintptr_t)c->chain_pem.ptr);
+        *c = (struct worker_certificate){STR_NONE, STR_NONE};
     }
-    return 0;
+}
+
+static bool
+certificate_read(const struct options *o, unsigned i, struct worker_certificate *out,
+                 struct state_fault *fault)
+{
+    struct tls_identity identity;
+    int error = read_pem(o->cert_path[i], &out->chain_pem);
+
+    *fault = (struct state_fault){.file = o->cert_path[i], .hint = "--tls-cert takes a PEM file"};
+    if (error == 0) {
+        fault->file = o->cert_key_path[i];
+        fault->hint = "--tls-key takes a PEM file";
+        error = read_pem(o->cert_key_path[i], &out->key_pem);
+    }
+    if (error != 0) {
+        fault->why = strerror(error);
+        fault->status = error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+        return false;
+    }
+    identity = (struct tls_identity){out->chain_pem, out->key_pem};
+    if (tls_identity_check(&identity, fault->text))
+        return true;
+    fault->file = o->cert_path[i];
+    fault->why = fault->text;
+    fault->hint = "--tls-cert and --tls-key must match";
+    fault->status = EXIT_FAILED;
+    return false;
+}
+
+bool
+state_certificates(const struct options *o, struct worker_certificate *out,
+                   struct state_fault *fault)
+{
+    struct worker_certificate read[OPTIONS_CERT_MAX] = {{{NULL, 0}, {NULL, 0}}};
+
+    for (unsigned i = 0; i < o->cert_count; i++)
+        if (!certificate_read(o, i, &read[i], fault)) {
+            state_certificates_free(read);
+            return false;
+        }
+    memcpy(out, read, sizeof read);
+    return true;
 }
 
 /* The files directly in a directory, and the directory, given to a user. */

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "master/options.h"
+#include "net/tls.h"
 #include "shm/region.h"
 #include "worker/worker.h"
 
@@ -22,8 +23,18 @@ int state_control_socket(const char *dir, char *path, size_t path_cap, int *fd) 
 int state_region(const char *dir, bool fresh, char *region_path, size_t cap,
                  struct region **out) MUST_CHECK;
 
-/* Reads the PEM files while we may. */
-int state_certificates(const struct options *options, struct worker_certificate *out) MUST_CHECK;
+/* What is wrong with a file; why is static text, or as strerror() has it, or in text. */
+struct state_fault {
+    const char *file, *why, *hint;
+    int status; /* to exit with */
+    char text[TLS_ERROR_TEXT];
+};
+/* Reads the PEM files and holds each certificate against its key. False: *fault says why, and *out is
+ * as it was. */
+bool state_certificates(const struct options *options, struct worker_certificate *out,
+                        struct state_fault *fault) MUST_CHECK;
+/* Wipes the keys, and leaves nothing. */
+void state_certificates_free(struct worker_certificate *certificates);
 
 /* Gives DIR and the region's files to the user and becomes that user. */
 int state_drop_root(const char *user, const char *dir, const char *region_path) MUST_CHECK;

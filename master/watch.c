@@ -108,13 +108,13 @@ void
 watch_kill_older(const struct region *region)
 {
     const struct region_header *header = region->header;
-    uint32_t ours = atomic_load_explicit(&header->generation, memory_order_relaxed);
+    uint32_t ours = atomic_load_explicit(&header->master_seq, memory_order_relaxed);
 
     for (uint32_t i = 0; i < header->geometry.table_max; i++) {
         const struct region_table *table = &header->table[i];
 
         if (atomic_load_explicit(&table->state, memory_order_acquire) == TABLE_LIVE &&
-            atomic_load_explicit(&table->generation, memory_order_relaxed) != ours)
+            atomic_load_explicit(&table->master_seq, memory_order_relaxed) != ours)
             kill_owner(region, i);
     }
 }

@@ -195,6 +195,21 @@ health_introduce(struct health *health, uint32_t generation, uint16_t credential
     atomic_store_explicit(&health->history, 0, memory_order_relaxed);
 }
 
+bool
+health_is_named(const struct region *region, const struct health *health)
+{
+    uint32_t in_charge = atomic_load_explicit(&region->header->generation, memory_order_relaxed);
+
+    return (int32_t)(atomic_load_explicit(&health->generation, memory_order_relaxed) - in_charge) >=
+           0;
+}
+
+bool
+health_is_of_secret(const struct health *health, uint32_t secret_mark)
+{
+    return atomic_load_explicit(&health->secret_mark, memory_order_relaxed) == secret_mark;
+}
+
 /* ---- figures ---- */
 
 static void

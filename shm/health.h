@@ -82,6 +82,13 @@ uint8_t health_credential(const struct health *health);
  * of it): when it is another than before, the circuit closes. */
 void health_introduce(struct health *health, uint32_t generation, uint16_t credential_name,
                       uint32_t secret_mark, bool disabled);
+/* Does the routes.conf in charge (or one that is about to be) have it? */
+bool health_is_named(const struct region *region, const struct health *health);
+/*
+ * Is it still about the secret of that mark? A worker that drains may go by an older one, of which
+ * nothing follows for the line: the provider may have ended it.
+ */
+bool health_is_of_secret(const struct health *health, uint32_t secret_mark);
 
 /* ---- an attempt ---- */
 

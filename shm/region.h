@@ -51,13 +51,16 @@ enum table_state {
 };
 
 /* One a hold table. Written by: state: master FREE->LIVE, LIVE->DEAD, ledger DEAD->FREE (release,
- * after the sweep); turn: the worker; pid: the master and the worker, the same; the rest: the master
- * before the fork. */
+ * after the sweep); turn, draining: the worker; pid: the master and the worker, the same; the rest:
+ * the master before the fork. */
 struct region_table {
     _Alignas(CACHE_LINE) _Atomic uint32_t state;
     _Atomic uint32_t pid;
     _Atomic uint32_t generation; /* which set of workers (reload) */
     uint32_t worker_number;
+    /* Which master's child it is: as the header says, it is the present one's, of whatever generation. */
+    _Atomic uint32_t master_seq;
+    _Atomic uint32_t draining; /* 1: it takes no more connections */
     /* Counts the workers that had this table: with its number, the name of one of them. */
     _Atomic uint32_t incarnation;
     _Atomic int64_t started_wall_us;
@@ -106,7 +109,8 @@ struct region_header {
 
     /* Master only. */
     _Alignas(CACHE_LINE) _Atomic uint32_t master_pid;
-    _Atomic uint32_t generation;
+    _Atomic uint32_t generation; /* of the workers in charge: those of others drain, or begin */
+    _Atomic uint32_t master_seq; /* counts masters */
     _Atomic int64_t started_wall_us;
     _Atomic uint32_t draining; /* 1: SIGTERM seen */
     _Atomic uint32_t restarts_worker, restarts_ledger;

@@ -38,7 +38,8 @@ bool client_send_error(struct client *client, enum proto_protocol shape,
 
 /* No request after the one under way. */
 void client_close_after(struct client *client);
-/* Draining: closes it if it is idle, else after its answer. */
+/* The worker drains: when the server stops, closes it if it is idle, else after its answer; on a reload
+ * only once an answer has said so, or when it is quiet. */
 void client_drain(struct client *client);
 /* The answer cannot be completed: the peer must see that it was cut. */
 void client_abort(struct client *client);

@@ -43,12 +43,13 @@ feed_introduce(struct pool *pool)
         const struct conf_credential *conf = &pool->conf->credentials[i];
 
         credential->conf = conf;
+        credential->secret_mark = secret_mark(w, conf->secret);
         credential->health =
             pool->name_id ? health_at(w->region, pool->name_id, (uint8_t)i) : NULL;
         if (credential->health != NULL)
             health_introduce(credential->health, generation,
                              conf->name.len > 0 ? name_intern(w->region, conf->name) : 0,
-                             secret_mark(w, conf->secret), conf->disabled_reason != NULL);
+                             credential->secret_mark, conf->disabled_reason != NULL);
     }
 }
 
@@ -200,13 +201,20 @@ feed_begin(struct call *call, uint8_t candidate, bool must)
     return FEED_GO;
 }
 
+/* False of one that drains, once a reload has given the line another secret. */
+static bool
+is_shared(const struct worker *w, const struct credential *credential)
+{
+    return !w->draining || health_is_of_secret(credential->health, credential->secret_mark);
+}
+
 /* first_byte_us 0: nothing is known of that. */
 static void
 attempt_ok(struct call *call, uint64_t first_byte_us)
 {
     struct health *health;
 
-    if (call->entered == NULL)
+    if (call->entered == NULL || !is_shared(call->worker, call->entered))
         return;
     health = call->entered->health;
     feed_log(call_pool(call), health,
@@ -260,7 +268,7 @@ feed_failed(struct call *call, enum record_reason reason, unsigned status)
     if (call->entered == NULL)
         return;
     health = call->entered->health;
-    if (feed_blames(reason, status, &why)) {
+    if (is_shared(call->worker, call->entered) && feed_blames(reason, status, &why)) {
         uint64_t wait_ms = (uint64_t)call->wait_s * 1000;
 
         if (why != HEALTH_RATE && why != HEALTH_OVERLOAD)

@@ -47,7 +47,7 @@ not_ready(const struct worker *w)
     const struct region_header *header = w->region->header;
     bool usable = false;
 
-    if (w->draining || atomic_load_explicit(&header->draining, memory_order_relaxed))
+    if (w->stopping || atomic_load_explicit(&header->draining, memory_order_relaxed))
         return "draining";
     if (atomic_load_explicit(&header->ready_seq, memory_order_acquire) == 0)
         return "the ledger is not ready";

@@ -219,7 +219,7 @@ queue_join(struct call *call)
 
     if (call->queue_due_ms == 0)
         call->queue_due_ms = now_ms + w->limits->queue_ms;
-    if (w->draining) {
+    if (w->stopping) {
         give_up(call, ERROR_UNAVAILABLE, "the gateway is stopping");
         return;
     }
