@@ -97,9 +97,6 @@ check_upstream(struct load *load, const struct raw_section *section, struct conf
         if (!glob_matches_any(load->conf, v->text))
             load_warning(load, v->at, "models: \"%.*s\" matches no model of this file%s",
                          STR_ARGS(v->text), model_hint(load, v->text));
-    if (upstream->probe_ms > 0 && (upstream->protocols & ~CONF_PROTOCOL_BIT(CONF_GEMINI)) == 0)
-        load_fault(load, raw_place(section, "probe"),
-                   "probe: only an upstream that speaks openai, responses or anthropic can be probed");
     if (upstream->probe_ms == 0 && upstream->probe_model.len > 0)
         load_warning(load, raw_place(section, "probe-model"),
                      "probe-model: nothing is probed without probe");

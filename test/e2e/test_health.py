@@ -341,6 +341,20 @@ def test_probes_with_a_model(start, sims):
     assert "upstream.probe-failed" in server.log()
 
 
+@pytest.mark.parametrize("more", ["", 'probe-model = "sim-probe"'])
+def test_probes_of_gemini(start, start_sim, more):
+    """By its own list of models or an answer of one token, and with its own kind of key."""
+    sim = start_sim("--key", "right")
+    own = f'key-env = "GOOD"  probe = 1s  {more}'
+    server = start(MODELS + upstream_section("u0", sim.port, "gemini", "", own)
+                   + 'channel "main" { use = {"u0"}  public = true }', env={"GOOD": "right"})
+    rig.wait_for(lambda: upstream(server)["probes"] >= 2, 10, "probes")
+    assert (upstream(server)["state"], upstream(server)["failed"]) == ("closed", 0)
+    calls = [(c["model"], c["output"]) for c in sim.calls()]
+    assert calls == [("sim-probe", 1)] * len(calls) and bool(calls) == bool(more)
+    assert server.audit()["records"] == 0
+
+
 def test_refused_probe(start, start_sim, sims):
     keyed = start_sim("--key", "right")
     server = start(probed([keyed, sims[1]], 'key-env = "WRONG"'), workers=WORKERS,

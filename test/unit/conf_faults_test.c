@@ -594,8 +594,6 @@ test_probes(void **state)
         {"upstream \"u\" { protocol = {gemini, responses} url = \"https://u.example\"\n"
          " probe = 30s probe-model = \"m\" }\n" M C,
          ""},
-        {"upstream \"u\" { protocol = gemini url = \"https://u.example\"\n probe = 30s }\n" M C,
-         "2: probe: only an upstream that speaks openai, responses or anthropic can be probed\n"},
         {"upstream \"u\" { protocol = openai url = \"https://u.example\"\n"
          " probe-model = \"m\" }\n" M C,
          "2: warning: probe-model: nothing is probed without probe\n"},
