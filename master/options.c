@@ -1,6 +1,8 @@
 #include "master/options.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +90,8 @@ options_default(struct options *o)
     o->conf_path = access("routes.conf", F_OK) == 0 ? "routes.conf" : "/etc/turnpike/routes.conf";
     o->durability = DURABILITY_RELAXED;
     o->hang_s = HANG_S_DEFAULT;
+    o->uid = geteuid();
+    o->gid = getegid();
 }
 
 static int
@@ -163,6 +167,27 @@ set_hang_timeout(struct options *o, const char *text)
     return -1;
 }
 
+/* Before anything is bound or made: also who lacks the right to change is told now. */
+static int
+set_user(struct options *o, const char *name)
+{
+    const struct passwd *pw = getpwnam(name);
+    char why[128];
+
+    if (pw == NULL) {
+        snprintf(why, sizeof why, "no such user: %s", name);
+        return refuse("--user", why, "name a user of this machine");
+    }
+    if (geteuid() != 0 && geteuid() != pw->pw_uid) {
+        options_complain("--user", strerror(EPERM), "only root can become another user");
+        return EXIT_DENIED;
+    }
+    o->user = geteuid() == pw->pw_uid ? NULL : name;
+    o->uid = pw->pw_uid;
+    o->gid = pw->pw_gid;
+    return -1;
+}
+
 static int
 set_log_format(struct options *o, const char *text)
 {
@@ -201,8 +226,7 @@ serve_option(struct options *o, int opt)
     case OPT_HANG_TIMEOUT:
         return set_hang_timeout(o, optarg);
     case OPT_USER:
-        o->user = optarg;
-        return -1;
+        return set_user(o, optarg);
     case OPT_LOG_FORMAT:
         return set_log_format(o, optarg);
     case OPT_LOG_DEBUG:

@@ -1,8 +1,9 @@
 /*
  * The order of a start matters and is this: everything that can be wrong about the command line,
  * routes.conf and the certificates is found before anything is bound; the state directory's lock
- * comes before whatever it protects; sockets are bound before root is dropped; the ledger process
- * has recovered the books before the first worker is forked.
+ * comes before whatever it protects; sockets are bound before root is dropped, and root is dropped
+ * before the control socket and the memory file are made, or found; the ledger process has
+ * recovered the books before the first worker is forked.
  */
 #include "master/serve.h"
 
@@ -281,9 +282,11 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     if (rc == 0)
         rc = check_certificates(m);
     if (rc == 0)
-        rc = state_open(o->state_dir, lock_fd);
+        rc = state_open(o, lock_fd);
     if (rc == 0)
         rc = bind_all(m);
+    if (rc == 0)
+        rc = state_drop_root(o);
     if (rc == 0)
         rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
     if (rc == 0)
@@ -291,9 +294,6 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     if (rc != 0)
         return rc;
     m->control_path = control_path;
-    rc = state_drop_root(o->user, o->state_dir, region_path);
-    if (rc != 0)
-        return rc;
     harden();
     rng_bytes(m->ticket_secret, sizeof m->ticket_secret);
     name_listeners(m);

@@ -13,6 +13,7 @@
 #define SHM_REGION_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 #include "shm/shm.h"
@@ -135,6 +136,11 @@ struct region {
  * symbolic link. 0, or a negative errno with *why set to static text.
  */
 int region_dir(const char *state_dir, char *out, size_t cap, const char **why) MUST_CHECK;
+/*
+ * For root that is about to become another user: what region_dir() would answer to root, with the
+ * memory file that may be in it, becomes what it answers to that user. Nothing where there is none.
+ */
+int region_dir_give(const char *state_dir, uid_t uid, gid_t gid, const char **why) MUST_CHECK;
 
 /* Makes a new file in dir; -EEXIST if there is one; -EINVAL for a geometry out of bounds. On
  * success all parts that `serve` needs at once are allocated, but no hold table. */
