@@ -469,3 +469,13 @@ def test_credit_commands_are_idempotent_by_ref(turnpike):
     assert key.settled()[1] == 3_000_000
     for wrong in ("-1", "1e3", "0.0000001", "x", "99999999999999999999"):
         assert turnpike.run("credit", "grant", key.tenant, wrong).returncode == 2, wrong
+
+
+def test_empty_ref_is_refused(turnpike):
+    """A script whose variable is empty must not pay twice."""
+    key = turnpike.key(credit="1")
+    for command in ("grant", "deduct"):
+        for ref in (["--ref", ""], ["--ref="], ["--ref", " "]):
+            done = turnpike.run("credit", command, key.tenant, "0.5", *ref)
+            assert done.returncode == 2 and "ref" in done.stderr, done
+    assert key.settled() == (1_000_000, 1_000_000, 0)
