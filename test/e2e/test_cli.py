@@ -1,7 +1,6 @@
 """The command line where no server runs, and what it says when there is nobody to ask."""
 
 import concurrent.futures
-import json
 import os
 import re
 import shutil
@@ -31,7 +30,7 @@ class Cli:
         return done
 
     def json(self, *words, status=0):
-        return json.loads(self.run(*words, "--json", status=status).stdout)
+        return rig.parse(self.run(*words, "--json", status=status).stdout)
 
     def error(self, *words, status=1):
         done = self.run(*words, status=status)
@@ -126,7 +125,7 @@ def test_global_options_anywhere(cli):
     cli.run("tenant", "-s", state, "add", "b")
     cli.run("tenant", "add", "c", f"--state={state}")
     assert len(cli.json("tenant", "list", "-s", state)["tenants"]) == 3
-    assert json.loads(cli.run("--json", "-s", state, "audit").stdout)["ok"] is True
+    assert rig.parse(cli.run("--json", "-s", state, "audit").stdout)["ok"] is True
 
 
 def test_credit(acme):
@@ -226,6 +225,6 @@ def test_damaged_store(acme):
         store.seek(at + 12)
         store.write(b"F")
     done = acme.run("audit", "--json", status=1)
-    audit = json.loads(done.stdout)
+    audit = rig.parse(done.stdout)
     assert audit["ok"] is False and "transfer" in audit["faults"][0]["what"]
     assert "do not balance" in done.stderr

@@ -1,6 +1,5 @@
 """What a call costs, to the micro-credit: expected sums are computed here from prices alone."""
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -236,7 +235,7 @@ def test_stream_cut(turnpike, upstream, key, kind, sim):
     answer = getattr(key, kind)({"words": 50, "gap": 1, **sim}, stream=True)
     assert answer.status == 200, answer
     name, data = answer.events[-1]
-    error = json.loads(data)
+    error = rig.parse(data)
     if kind == "messages":
         assert name == "error" and error["type"] == "error" and error["error"]["message"]
     elif kind == "responses":
@@ -348,7 +347,7 @@ def test_stream_stops_where_credit_ends(turnpike, upstream):
     key = turnpike.key(credit="0.05")
     answer = key.chat({"words": 20000, "batch": 200, "gap": 1}, model="sim-uncapped", stream=True)
     assert answer.status == 200, answer
-    last = json.loads(answer.events[-1][1])
+    last = rig.parse(answer.events[-1][1])
     assert "credits" in last["error"]["message"], last
     call = upstream.call(answer.id)
     assert not call["completed"] and call["output"] < 20000
