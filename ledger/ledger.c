@@ -7,6 +7,9 @@
  * Pace. In relaxed mode, while there is work, a turn every 30 ms, so that workers make no system call
  * for a settlement. When nothing came for a few turns, and in the other modes after every turn, it
  * says in the header that it sleeps, looks once more, and waits for the workers' eventfd.
+ *
+ * It says before and after each pause that it lives (region_ledger_beat()): the master kills one that
+ * does not come back from a pause, or does not end its work in a much longer time.
  */
 #include "ledger/ledger.h"
 
@@ -191,6 +194,12 @@ hear_signal(struct process *process)
 }
 
 static void
+beat(const struct process *process, enum ledger_step step)
+{
+    region_ledger_beat(process->inherit->region->header, step, clock_mono_us());
+}
+
+static void
 pause_between_turns(struct process *process, bool busy)
 {
     struct region_header *header = process->inherit->region->header;
@@ -214,8 +223,10 @@ pause_between_turns(struct process *process, bool busy)
         if (ledger_doorbells(process->ledger))
             wait_ms = 0;
     }
+    beat(process, LEDGER_WAITS);
     if (poll(fds, COUNT_OF(fds), wait_ms) < 0)
         ASSERT(errno == EINTR);
+    beat(process, LEDGER_WORKS);
     if (sleep)
         atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
     if (fds[0].revents & POLLIN) {
@@ -421,6 +432,7 @@ run(struct process *process)
     }
     atomic_store_explicit(&header->ledger_pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
+    beat(process, LEDGER_WORKS); /* nobody knows how much there is to recover */
     rc = open_store(process);
     if (rc < 0) {
         if (rc != -ESTALE) /* memory of another store: it has been said, and is mended */

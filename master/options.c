@@ -35,7 +35,7 @@ static const char serve_usage[] =
     "      --durability MODE        relaxed (default), strict or reserve\n"
     "      --unresolved RULE        what durability reserve charges for a call that a power cut\n"
     "                               ended: void (default, nothing), input or full\n"
-    "      --hang-timeout SECONDS   kill and replace a worker that does nothing for so long\n"
+    "      --hang-timeout SECONDS   kill and replace a process that does nothing for so long\n"
     "                               (default 30; 0: never)\n"
     "      --user NAME              become this user once the sockets are bound\n"
     "      --log-format text|json   (default text)\n"

@@ -36,7 +36,7 @@ struct child {
     uint64_t forked_us;    /* monotonic */
     uint64_t start_us;     /* not before */
     unsigned failures;     /* in a row */
-    struct pulse pulse;    /* worker */
+    struct pulse pulse;
 };
 
 struct master {
@@ -61,6 +61,7 @@ struct master {
     bool ledger_served; /* one has recovered the books since our start */
     bool hung_up;       /* the ledger process was told to finish */
     bool ledger_done;   /* and did: everything is committed */
+    bool ledger_silent; /* it has been said that it stands still */
 };
 
 /* Forks the ledger process and waits until it serves. 0; or its exit status, or EXIT_FAILED. */
