@@ -18,6 +18,7 @@
 #include "ledger/command.h"
 #include "ledger/control.h"
 #include "ledger/core.h"
+#include "ledger/store.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -416,7 +417,7 @@ store_failed(const struct process *process, int rc, bool starting)
         atomic_store_explicit(&inherit->region->header->stop_taking, 1, memory_order_release);
     log_error("store.failed", "path=%s what=%s why=%s free_bytes=%llu effect=%s",
               log_quote(str_from(path)), ledger != NULL ? db_step_text(ledger->db) : "open",
-              log_quote(str_from(strerror(-rc))), (unsigned long long)db_free_bytes(path), effect);
+              log_quote(str_from(store_error_text(rc))), (unsigned long long)db_free_bytes(path), effect);
 }
 
 static int

@@ -168,7 +168,7 @@ bind_one(struct master *m, unsigned worker, unsigned k)
     if (fd == 0)
         fd = net_listen_socket(str_from(address), err, sizeof err);
     if (fd < 0) {
-        options_complain(m->options->listen[k].address, err,
+        options_complain("serve", err,
                          fd == -EACCES ? "ports below 1024 need root"
                                        : "another ADDR:PORT can be named with -l");
         return fd == -EACCES ? EXIT_DENIED : EXIT_FAILED;
@@ -289,11 +289,12 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
         rc = state_drop_root(o);
     if (rc == 0)
         rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
-    if (rc == 0)
-        rc = state_region(o->state_dir, false, region_path, cap, &m->region);
     if (rc != 0)
         return rc;
     m->control_path = control_path;
+    rc = state_region(o->state_dir, false, region_path, cap, &m->region);
+    if (rc != 0)
+        return rc;
     harden();
     rng_bytes(m->ticket_secret, sizeof m->ticket_secret);
     name_listeners(m);
@@ -347,6 +348,18 @@ region_is_empty(const struct region *region)
     return true;
 }
 
+/* A memory file that no ledger process has served from has nothing in it. */
+static int
+start_failed(struct master *m, const char *region_path, int rc)
+{
+    if (m->control_path != NULL)
+        unlink(m->control_path);
+    if (m->region != NULL &&
+        atomic_load_explicit(&m->region->header->ready_seq, memory_order_acquire) == 0)
+        (void)region_remove(region_path);
+    return rc;
+}
+
 int
 serve_main(int argc, char **argv)
 {
@@ -364,11 +377,11 @@ serve_main(int argc, char **argv)
     m->options = &options;
     rc = prepare(m, &lock_fd, region_path, sizeof region_path, control_path, sizeof control_path);
     if (rc != 0)
-        return rc;
+        return start_failed(m, region_path, rc);
     rc = start_ledger(m, region_path, sizeof region_path);
     if (rc != 0) {
         options_complain("ledger process", "does not start", "see the log above");
-        return rc == EXIT_BUSY ? rc : EXIT_FAILED;
+        return start_failed(m, region_path, rc == EXIT_BUSY ? rc : EXIT_FAILED);
     }
     rc = supervise_start_workers(m);
     if (rc == 0 && !m->stopping) {

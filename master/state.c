@@ -17,13 +17,20 @@
 #include "base/log.h"
 
 #define PEM_BYTES_MAX (1024 * 1024)
-#define RUNTIME_HINT "set RUNTIME_DIRECTORY to a private directory on a tmpfs"
 
 static int
 failed(const char *what, int error, const char *hint)
 {
     options_complain(what, strerror(error), hint);
     return error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+}
+
+static int
+no_runtime_dir(const char *path, int rc, const char *why)
+{
+    options_complain(path[0] != '\0' ? path : "RUNTIME_DIRECTORY", why ? why : strerror(-rc),
+                     "set RUNTIME_DIRECTORY to a private directory on a tmpfs");
+    return EXIT_FAILED;
 }
 
 /* Like mkdir -p, but only the last part gets 0700. */
@@ -56,7 +63,7 @@ take_lock(int fd)
     if (fcntl(fd, F_SETLK, &lock) == 0)
         return 0;
     if (errno != EAGAIN && errno != EACCES)
-        return failed("master.lock", errno, NULL);
+        return failed("master.lock", errno, "the state directory must be on a local file system");
     if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
         snprintf(why, sizeof why, "in use by process %ld", (long)lock.l_pid);
     else
@@ -219,10 +226,8 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
     const char *why = NULL;
     int rc = region_dir(dir, region_path, cap, &why);
 
-    if (rc < 0) {
-        options_complain("runtime directory", why ? why : strerror(-rc), RUNTIME_HINT);
-        return EXIT_FAILED;
-    }
+    if (rc < 0)
+        return no_runtime_dir(region_path, rc, why);
     if (!fresh) {
         rc = region_adopt(region_path, out);
         if (rc == 0) {
@@ -237,7 +242,7 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
     (void)region_remove(region_path);
     rc = region_dir(dir, region_path, cap, &why); /* region_remove() may have taken it along */
     if (rc < 0)
-        return failed("runtime directory", -rc, NULL);
+        return no_runtime_dir(region_path, rc, why);
     return region_make(region_path, out);
 }
 
@@ -291,10 +296,8 @@ state_drop_root(const struct options *o)
     if (o->user == NULL)
         return 0;
     rc = region_dir_give(o->state_dir, o->uid, o->gid, &why);
-    if (rc < 0) {
-        options_complain("runtime directory", why ? why : strerror(-rc), RUNTIME_HINT);
-        return EXIT_FAILED;
-    }
+    if (rc < 0)
+        return no_runtime_dir("", rc, why);
     if (initgroups(o->user, o->gid) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
         setresuid(o->uid, o->uid, o->uid) < 0)
         return failed("--user", errno, NULL);

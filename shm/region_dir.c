@@ -128,6 +128,7 @@ region_dir(const char *state_dir, char *out, size_t cap, const char **why)
     int rc;
 
     *why = NULL;
+    out[0] = '\0';
     rc = given_dir(out, cap, &given, why);
     if (rc < 0)
         return rc;

@@ -175,10 +175,40 @@ def test_port_taken(upstream):
             done = server.run("serve", "-c", server.conf, "-l", f"127.0.0.1:{port}", timeout=20)
         assert done.returncode == 1, done
         last = done.stderr.splitlines()[-1]
-        assert str(port) in last and last.startswith("turnpike: ")
-        for wrong in ("127.0.0.1", "127.0.0.1:99999", "nonsense:80", ":::", "1.2.3.4:80"):
-            done = server.run("serve", "-c", server.conf, "-l", wrong, timeout=20)
-            assert done.returncode in (1, 2), (wrong, done)
+        assert last.startswith("turnpike: ") and last.count(str(port)) == 1, last
+        assert re.match(r"turnpike: .+: .+; .+", last), last
+        done = server.run("serve", "-c", server.conf, "-l", "192.0.2.1:8080", timeout=20)
+        assert done.returncode == 1, done
+        assert done.stderr.splitlines()[-1].count("192.0.2.1") == 1, done.stderr
+        assert os.listdir(server.state) == ["master.lock"] and os.listdir(server.runtime) == []
+    finally:
+        server.destroy()
+
+
+def test_wrong_addresses_are_found_first(upstream):
+    server = rig.Turnpike("nonsense\n", start=False)  # before routes.conf is read, too
+    try:
+        for option in ("-l", "--tls-listen", "--metrics-listen"):
+            for wrong in ("foo", "127.0.0.1", "127.0.0.1:99999", "nonsense:80", ":::", "::1:80", ""):
+                done = server.run("serve", "-c", server.conf, option, wrong, timeout=20)
+                assert done.returncode == 2, (wrong, done)
+                assert re.fullmatch(r"turnpike: .+: .+; .+\n", done.stderr), done.stderr
+        assert os.listdir(server.state) == [] and os.listdir(server.runtime) == []
+    finally:
+        server.destroy()
+
+
+def test_failed_start_leaves_nothing_in_memory(upstream):
+    server = rig.Turnpike(base_conf(upstream.port), start=False)
+    try:
+        os.mkdir(os.path.join(server.state, "store"))
+        with open(os.path.join(server.state, "store", "data.mdb"), "wb") as f:
+            f.write(b"no database" * 5000)
+        done = server.run("serve", "-c", server.conf, "-l", "127.0.0.1:0", timeout=20)
+        assert done.returncode == 1, done
+        assert "damaged" in done.stderr and "multibyte" not in done.stderr, done.stderr
+        assert os.listdir(server.runtime) == []
+        assert "control.sock" not in os.listdir(server.state)
     finally:
         server.destroy()
 
