@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
+const char js_too_deep[] = "nested too deeply";
+
 struct checker {
     const char *end;
     struct js_error err; /* what is set on the first fault */
@@ -393,7 +395,7 @@ value:
         return fault(c, "unexpected end", end);
     if (*p == '{' || *p == '[') {
         if (nest.depth == JS_DEPTH_MAX)
-            return fault(c, "nested too deeply", p);
+            return fault(c, js_too_deep, p);
         nest_enter(&nest, *p == '{');
         p = js_skip_space(p + 1, end);
         if (p < end && *p == closing(&nest))

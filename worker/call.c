@@ -431,6 +431,8 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
     channel = h1_head_get(client->req.head, H1_X_TURNPIKE_CHANNEL);
     if (!serving(call->worker, &error) ||
         !ask_read(endpoint, client->req.body, &call->arena, &call->ask, &error)) {
+        if (error.closes)
+            client_close_after(client);
         refuse(call, &error);
         return;
     }
