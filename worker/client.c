@@ -473,8 +473,8 @@ client_send_parts(struct client *c, const struct str *parts, unsigned count)
     return n == 0 || client_write(c, all, n);
 }
 
-bool
-client_send_last(struct client *c, const struct str *parts, unsigned count)
+static bool
+send_end(struct client *c, const struct str *parts, unsigned count, bool whole)
 {
     struct str all[CONN_PARTS_MAX];
     char chunk[H1_CHUNK_HEAD_MAX];
@@ -482,12 +482,25 @@ client_send_last(struct client *c, const struct str *parts, unsigned count)
 
     ASSERT(count <= CONN_PARTS_MAX - 3);
     n = chunk_parts(c, parts, count, chunk, all);
-    if (c->chunked)
+    if (c->chunked && whole)
         all[n++] = H1_CHUNK_LAST;
     if (n > 0 && !client_write(c, all, n))
         return false;
     client_answered(c);
     return true;
+}
+
+bool
+client_send_last(struct client *c, const struct str *parts, unsigned count)
+{
+    return send_end(c, parts, count, true);
+}
+
+bool
+client_send_cut(struct client *c, const struct str *parts, unsigned count)
+{
+    client_close_after(c);
+    return send_end(c, parts, count, false);
 }
 
 void

@@ -244,6 +244,7 @@ def test_stream_cut(turnpike, upstream, key, kind, sim):
         assert error["error"]["message"]
     assert not any(d == "[DONE]" or n in ("message_stop", "response.completed")
                    for n, d in answer.events), "never what looks like a clean end"
+    assert answer.cut, "of HTTP neither"
     receipt = turnpike.receipt(answer.id)
     assert receipt["outcome"] == "cut", receipt
     charge = rig.ucr(receipt["charge"])
