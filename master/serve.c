@@ -330,6 +330,7 @@ start_ledger(struct master *m, char *region_path, size_t cap)
         return rc;
     log_warn("region.stale", "dir=%s", region_path);
     region_detach(m->region);
+    m->region = NULL;
     rc = state_region(m->options->state_dir, true, region_path, cap, &m->region);
     if (rc != 0)
         return rc;
@@ -366,7 +367,7 @@ serve_main(int argc, char **argv)
     static struct options options;
     char region_path[4200], control_path[128];
     struct master *m = &the_master;
-    int lock_fd = -1;
+    int lock_fd = -1, stopped;
     int rc = options_serve(argc, argv, &options);
 
     if (rc >= 0)
@@ -391,10 +392,11 @@ serve_main(int argc, char **argv)
     }
     if (rc != 0)
         raise(SIGTERM);
-    rc |= supervise_run(m);
+    stopped = supervise_run(m);
     unlink(control_path);
-    if (rc == EXIT_OK && region_is_empty(m->region))
+    if (stopped == EXIT_OK && region_is_empty(m->region))
         (void)region_remove(region_path);
+    rc |= stopped;
     log_info("serve.stopped", "status=%d", rc);
     return rc;
 }
