@@ -40,6 +40,8 @@ struct js_error {
     const char *what; /* static text: "unexpected end", "expected ':'", …; NULL when none */
     size_t offset;    /* of the byte that was wrong */
 };
+/* The text of the fault that is none of the grammar's: more than JS_DEPTH_MAX. */
+extern const char js_too_deep[];
 
 /* Line and column (from 1, in bytes) of an offset in text: for messages. */
 void js_position(struct str text, size_t offset, unsigned *line, unsigned *column);

@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
+const char js_too_deep[] = "nested too deeply";
+
 struct checker {
     const char *end;
     struct js_index *index; /* NULL: none is wanted */
@@ -413,7 +415,7 @@ value:
         return fault(c, "unexpected end", end);
     if (*p == '{' || *p == '[') {
         if (nest.depth == JS_DEPTH_MAX)
-            return fault(c, "nested too deeply", p);
+            return fault(c, js_too_deep, p);
         if (indexed)
             c->starts[nest.depth] = p;
         nest_enter(&nest, *p == '{');

@@ -333,16 +333,21 @@ ask_server(const struct run *run, int fd)
 /* ---- with a server, or without ---- */
 
 static enum cli_exit
-no_store(const struct run *run, int rc, const char *why)
+no_store(int rc, const struct store_fault *fault)
 {
-    if (rc == -EACCES || rc == -EPERM)
-        return complain(CLI_NOT_ALLOWED, run->state_dir, why, "run as its owner or as root");
-    if (rc == -ENOENT)
-        return complain(CLI_FAILED, run->state_dir, why,
-                        "name the state directory with -s, or start turnpike serve once");
-    if (rc == -EBUSY)
-        return complain(CLI_BUSY, run->state_dir, why, "try again");
-    return complain(CLI_FAILED, run->state_dir, why, strerror(-rc));
+    enum cli_exit status = CLI_FAILED;
+    const char *hint = store_error_text(rc);
+
+    if (rc == -EACCES || rc == -EPERM) {
+        status = CLI_NOT_ALLOWED;
+        hint = "run as its owner or as root";
+    } else if (rc == -ENOENT) {
+        hint = "name the state directory with -s, or start turnpike serve once";
+    } else if (rc == -EBUSY) {
+        status = CLI_BUSY;
+        hint = "try again";
+    }
+    return complain(status, fault->what, fault->why, fault->hint != NULL ? fault->hint : hint);
 }
 
 static enum cli_exit
@@ -356,7 +361,7 @@ ask_store(const struct run *run, struct store *store)
     rc = store_ask(store, buf_str(&run->request), &answer);
     store_close(&store);
     status = answer.len > 0 ? show_answer(run, buf_str(&answer))
-                            : complain(CLI_FAILED, run->command->noun, strerror(-rc), NULL);
+                            : complain(CLI_FAILED, run->command->noun, store_error_text(rc), NULL);
     if (answer.ptr != NULL)
         explicit_bzero(answer.ptr, answer.cap);
     buf_free(&answer);
@@ -366,7 +371,7 @@ ask_store(const struct run *run, struct store *store)
 static enum cli_exit
 ask(const struct run *run)
 {
-    const char *why = "";
+    struct store_fault fault = {.why = ""};
     int rc = -EBUSY;
 
     for (int tries = 0; tries < BUSY_TRIES && rc == -EBUSY; tries++) {
@@ -383,15 +388,15 @@ ask(const struct run *run)
                             "start turnpike serve, or name its state directory with -s");
         if (tries > 0)
             pause_ms(100);
-        rc = store_open(run->state_dir, &store, &why);
+        rc = store_open(run->state_dir, &store, &fault);
         /* The first tenant may be added before the first start. */
         if (rc == -ENOENT && strcmp(run->command->cmd, "tenant.add") == 0 &&
             mkdir(run->state_dir, 0700) == 0)
-            rc = store_open(run->state_dir, &store, &why);
+            rc = store_open(run->state_dir, &store, &fault);
         if (rc == 0)
             return ask_store(run, store);
     }
-    return no_store(run, rc, why);
+    return no_store(rc, &fault);
 }
 
 /* ---- stop ---- */

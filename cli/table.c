@@ -8,7 +8,7 @@
 #include "cli/route.h"
 
 #define END {NULL, NULL, false}
-#define OPTION_BUDGET {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits"}
+#define OPTION_BUDGET {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits; 0: nothing"}
 #define NO_OPTION {NULL, NULL, NULL, CLI_TEXT, NULL}
 
 /* ---- how answers are shown ---- */
@@ -236,10 +236,8 @@ show_call(struct js_value result)
         {"tenant_name", "tenant", false},
         {"key", "key", false},
         {"asked", "asked for", false},
-        {"rule", "rule", false},
-        {"model", "model", false},
-        {"asked", "asked for", false},
         {"rule", "by the rule", false},
+        {"model", "model", false},
         {"model_reported", "reported as", false},
         {"channel", "channel", false},
         {"upstream", "upstream", false},
@@ -485,9 +483,9 @@ static const struct cli_option key_add_options[] = {
     {"--model", "GLOB", "models", CLI_LIST, "models it may ask for; may be repeated"},
     {"--sibling", NULL, "sibling", CLI_FLAG, "other models of a family may serve, as rules say"},
     {"--allow-ip", "CIDR", "allow_ip", CLI_LIST, "addresses it may come from; may be repeated"},
-    {"--rpm", "N", "rpm", CLI_COUNT, "requests a minute"},
-    {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute"},
-    {"--concurrency", "N", "concurrency", CLI_COUNT, "calls at once"},
+    {"--rpm", "N", "rpm", CLI_COUNT, "requests a minute; 0: no limit"},
+    {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute; 0: no limit"},
+    {"--concurrency", "N", "concurrency", CLI_COUNT, "calls at once; 0: no limit"},
     OPTION_BUDGET,
     {"--expires", "TIME", "expires", CLI_TEXT, "2026-12-31, a full time, or a span as 30d"},
     NO_OPTION,

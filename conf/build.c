@@ -193,8 +193,7 @@ upstream_url(struct load *load, const struct raw_section *section, struct conf_u
     }
     if (!out->local && url_host_is_local(&url))
         load_fault(load, at,
-                   "url: %.*s is a loopback or private address; set local = true to "
-                   "allow it",
+                   "url: %.*s is not a public address; set local = true to allow it",
                    STR_ARGS(url.host));
     else if (!out->local && !url.tls)
         load_fault(load, at,

@@ -24,6 +24,8 @@ glob_matches_any(const struct conf *conf, struct str glob)
     return false;
 }
 
+#define NO_MODEL_HINT "; turnpike models shows what there is"
+
 /* `; did you mean "x"?` for a name of a model, or "": which name an alias stands for is told. */
 static const char *
 model_hint(const struct load *load, struct str name)
@@ -33,7 +35,7 @@ model_hint(const struct load *load, struct str name)
     struct nearest nearest = {STR_NONE, 0};
 
     if (is_pattern(name))
-        return "";
+        return NO_MODEL_HINT;
     if (idx != CONF_NONE) {
         nearest.best = conf->models[idx].name;
         return nearest_hint(&nearest);
@@ -43,7 +45,7 @@ model_hint(const struct load *load, struct str name)
         for (size_t k = 0; k < conf->models[i].aliases.count; k++)
             nearest_try(&nearest, name, conf->models[i].aliases.at[k]);
     }
-    return nearest_hint(&nearest);
+    return nearest.best.ptr != NULL ? nearest_hint(&nearest) : NO_MODEL_HINT;
 }
 
 /* ---- upstreams ----------------------------------------------------------------------------- */
@@ -211,7 +213,7 @@ check_auto(struct load *load, const struct raw_section *section)
             continue;
         /* A pattern may be there for models to come; a name is a reference. */
         if (is_pattern(v->text))
-            load_warning(load, v->at, "models: \"%.*s\" matches no model of this file",
+            load_warning(load, v->at, "models: \"%.*s\" matches no model of this file" NO_MODEL_HINT,
                          STR_ARGS(v->text));
         else
             load_fault(load, v->at, "models: \"%.*s\" matches no model of this file%s",

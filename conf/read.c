@@ -288,6 +288,17 @@ source_close(struct reader *reader)
     *source = (struct source){0};
 }
 
+static const char *
+unread_hint(int error, bool included)
+{
+    if (error == EACCES)
+        return "; the server's user must be able to read it";
+    if (error != ENOENT)
+        return "";
+    return included ? "; a name without / in front is looked for beside this file"
+                    : "; name one with -c, or install the sample routes.conf";
+}
+
 /* Puts a file on the stack; what is wrong with it is a fault at `at`, or in its own first line. */
 static void
 source_open(struct reader *reader, const char *path, const struct place *at)
@@ -299,12 +310,12 @@ source_open(struct reader *reader, const char *path, const struct place *at)
     int wait = load->running == NULL ? 0 : O_NONBLOCK;
     const char *why = NULL;
     size_t len = 0;
-    int fd = -1;
+    int fd = -1, error = 0;
 
     if (reader->depth == INCLUDE_DEPTH_MAX)
         why = "includes are nested too deeply";
     else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | wait)) < 0)
-        why = strerror(errno);
+        why = strerror(error = errno);
     else
         why = file_text(reader, fd, source, &len);
     if (fd >= 0)
@@ -313,7 +324,8 @@ source_open(struct reader *reader, const char *path, const struct place *at)
         why = load->no_memory ? strerror(ENOMEM) : "too many files";
     if (why != NULL) {
         load->bad_syntax++;
-        load_fault(load, at != NULL ? *at : own, "cannot read %s: %s", path, why);
+        load_fault(load, at != NULL ? *at : own, "cannot read %s: %s%s", path, why,
+                   unread_hint(error, at != NULL));
         if (reader->depth < INCLUDE_DEPTH_MAX) {
             free(source->text);
             *source = (struct source){0};

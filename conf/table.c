@@ -117,7 +117,7 @@ static const struct conf_key upstream_keys[] = {
                .doc = "The base that the maker's SDK takes: OpenAI's ends in /v1, Anthropic's does "
                       "not. Without user, query or fragment. Plain http only where local is true."),
     KEY_BOOL("local", UPSTREAM, out.local, .def = "false", .reload = CONF_RELOAD_CONNECTIONS,
-             .doc = "Allows loopback and private addresses, and plain http."),
+             .doc = "Allows addresses that are not public (loopback, private), and plain http."),
     KEY_STRING("key-env", UPSTREAM, from.key_env, .min = 1, .max = 128,
                .doc = "The environment variable that holds the provider's key."),
     KEY_STRING("key-file", UPSTREAM, from.key_file, .min = 1, .max = 4095,

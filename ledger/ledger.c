@@ -7,6 +7,9 @@
  * Pace. In relaxed mode, while there is work, a turn every 30 ms, so that workers make no system call
  * for a settlement. When nothing came for a few turns, and in the other modes after every turn, it
  * says in the header that it sleeps, looks once more, and waits for the workers' eventfd.
+ *
+ * It says before and after each pause that it lives (region_ledger_beat()): the master kills one that
+ * does not come back from a pause, or does not end its work in a much longer time.
  */
 #include "ledger/ledger.h"
 
@@ -16,6 +19,7 @@
 #include "ledger/control.h"
 #include "ledger/core.h"
 #include "ledger/reload.h"
+#include "ledger/store.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -297,6 +301,12 @@ hear_signal(struct process *process)
 }
 
 static void
+beat(const struct process *process, enum ledger_step step)
+{
+    region_ledger_beat(process->inherit->region->header, step, clock_mono_us());
+}
+
+static void
 pause_between_turns(struct process *process, bool busy)
 {
     struct region_header *header = process->inherit->region->header;
@@ -320,8 +330,10 @@ pause_between_turns(struct process *process, bool busy)
         if (ledger_doorbells(process->ledger))
             wait_ms = 0;
     }
+    beat(process, LEDGER_WAITS);
     if (poll(fds, COUNT_OF(fds), wait_ms) < 0)
         ASSERT(errno == EINTR);
+    beat(process, LEDGER_WORKS);
     if (sleep)
         atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
     if (fds[0].revents & POLLIN) {
@@ -511,7 +523,7 @@ store_failed(const struct process *process, int rc, bool starting)
         atomic_store_explicit(&inherit->region->header->stop_taking, 1, memory_order_release);
     log_error("store.failed", "path=%s what=%s why=%s free_bytes=%llu effect=%s",
               log_quote(str_from(path)), ledger != NULL ? db_step_text(ledger->db) : "open",
-              log_quote(str_from(strerror(-rc))), (unsigned long long)db_free_bytes(path), effect);
+              log_quote(str_from(store_error_text(rc))), (unsigned long long)db_free_bytes(path), effect);
 }
 
 static int
@@ -527,6 +539,7 @@ run(struct process *process)
     }
     atomic_store_explicit(&header->ledger_pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
+    beat(process, LEDGER_WORKS); /* nobody knows how much there is to recover */
     rc = open_store(process);
     if (rc < 0) {
         if (rc != -ESTALE) /* memory of another store: it has been said, and is mended */

@@ -1,8 +1,9 @@
 /*
  * The order of a start matters and is this: everything that can be wrong about the command line,
  * routes.conf and the certificates is found before anything is bound; the state directory's lock
- * comes before whatever it protects; sockets are bound before root is dropped; the ledger process
- * has recovered the books before the first worker is forked.
+ * comes before whatever it protects; sockets are bound before root is dropped, and root is dropped
+ * before the control socket and the memory file are made, or found; the ledger process has
+ * recovered the books before the first worker is forked.
  */
 #include "master/serve.h"
 
@@ -162,7 +163,7 @@ bind_one(struct master *m, unsigned worker, unsigned k)
     if (fd == 0)
         fd = net_listen_socket(str_from(address), err, sizeof err);
     if (fd < 0) {
-        options_complain(m->options->listen[k].address, err,
+        options_complain("serve", err,
                          fd == -EACCES ? "ports below 1024 need root"
                                        : "another ADDR:PORT can be named with -l");
         return fd == -EACCES ? EXIT_DENIED : EXIT_FAILED;
@@ -273,17 +274,17 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     if (rc == 0)
         rc = load_certificates(m);
     if (rc == 0)
-        rc = state_open(o->state_dir, lock_fd);
+        rc = state_open(o, lock_fd);
     if (rc == 0)
         rc = bind_all(m);
     if (rc == 0)
-        rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
+        rc = state_drop_root(o);
     if (rc == 0)
-        rc = state_region(o->state_dir, false, region_path, cap, &m->region);
+        rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
     if (rc != 0)
         return rc;
     m->control_path = control_path;
-    rc = state_drop_root(o->user, o->state_dir, region_path);
+    rc = state_region(o->state_dir, false, region_path, cap, &m->region);
     if (rc != 0)
         return rc;
     harden();
@@ -322,6 +323,7 @@ start_ledger(struct master *m, char *region_path, size_t cap)
         return rc;
     log_warn("region.stale", "dir=%s", region_path);
     region_detach(m->region);
+    m->region = NULL;
     rc = state_region(m->options->state_dir, true, region_path, cap, &m->region);
     if (rc != 0)
         return rc;
@@ -340,13 +342,25 @@ region_is_empty(const struct region *region)
     return true;
 }
 
+/* A memory file that no ledger process has served from has nothing in it. */
+static int
+start_failed(struct master *m, const char *region_path, int rc)
+{
+    if (m->control_path != NULL)
+        unlink(m->control_path);
+    if (m->region != NULL &&
+        atomic_load_explicit(&m->region->header->ready_seq, memory_order_acquire) == 0)
+        (void)region_remove(region_path);
+    return rc;
+}
+
 int
 serve_main(int argc, char **argv)
 {
     static struct options options;
     char region_path[4200], control_path[128];
     struct master *m = &the_master;
-    int lock_fd = -1;
+    int lock_fd = -1, stopped;
     int rc = options_serve(argc, argv, &options);
 
     if (rc >= 0)
@@ -360,11 +374,11 @@ serve_main(int argc, char **argv)
         m->worker[i].lifeline_fd = -1;
     rc = prepare(m, &lock_fd, region_path, sizeof region_path, control_path, sizeof control_path);
     if (rc != 0)
-        return rc;
+        return start_failed(m, region_path, rc);
     rc = start_ledger(m, region_path, sizeof region_path);
     if (rc != 0) {
         options_complain("ledger process", "does not start", "see the log above");
-        return rc == EXIT_BUSY ? rc : EXIT_FAILED;
+        return start_failed(m, region_path, rc == EXIT_BUSY ? rc : EXIT_FAILED);
     }
     rc = supervise_start_workers(m);
     if (rc == 0 && !m->stopping) {
@@ -374,10 +388,11 @@ serve_main(int argc, char **argv)
     }
     if (rc != 0)
         raise(SIGTERM);
-    rc |= supervise_run(m);
+    stopped = supervise_run(m);
     unlink(control_path);
-    if (rc == EXIT_OK && region_is_empty(m->region))
+    if (stopped == EXIT_OK && region_is_empty(m->region))
         (void)region_remove(region_path);
+    rc |= stopped;
     log_info("serve.stopped", "status=%d", rc);
     return rc;
 }

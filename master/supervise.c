@@ -198,6 +198,7 @@ fork_ledger(struct master *m)
 
     if (pid == 0)
         _exit(child_ledger(m, lifeline_fd));
+    m->ledger.pulse = (struct pulse){0};
     if (pid < 0) {
         log_error("ledger.fork-failed", "errno=%d", errno);
         (void)start_again(&m->ledger, 0);
@@ -656,15 +657,49 @@ supervise_start_workers(struct master *m)
     return 0;
 }
 
-/* Whose loop does not turn any more is killed: what follows is a dead worker's due. */
+/* True when it is well. */
+static bool
+look_at_ledger(struct master *m, uint64_t step_us)
+{
+    const struct region_header *header = m->region->header;
+    uint64_t beat = atomic_load_explicit(&header->ledger_beat, memory_order_relaxed);
+    struct pulse *pulse = &m->ledger.pulse;
+    enum pulse_state state;
+
+    if (m->ledger.pid <= 0)
+        return true;
+    /* The beat may be an earlier one's, until this one begins. */
+    state = m->ledger.state != CHILD_SERVING || region_ledger_step(header) == LEDGER_WORKS
+                ? pulse_take_work(&m->watch, pulse, beat, step_us)
+                : pulse_take(&m->watch, pulse, beat, step_us);
+    if (pulse->silent_us == 0) {
+        m->ledger_silent = false;
+    } else if (!m->ledger_silent && pulse->silent_us > LEDGER_STILL_WAITS_US) {
+        m->ledger_silent = true;
+        log_warn("ledger.silent", "pid=%d silent_ms=%llu effect=%s", (int)m->ledger.pid,
+                 (unsigned long long)(pulse->silent_us / 1000),
+                 "\"calls go on; charges wait for it\"");
+    }
+    if (state == PULSE_HUNG) {
+        log_error("ledger.hung", "pid=%d silent_ms=%llu effect=%s", (int)m->ledger.pid,
+                  (unsigned long long)(pulse->silent_us / 1000),
+                  "\"it is killed and another started\"");
+        kill(m->ledger.pid, SIGKILL);
+        pulse->silent_us = 0;
+    }
+    return state == PULSE_WELL;
+}
+
+/* Whose loop does not turn any more is killed: what follows is a dead child's due. */
 static void
-look_at_workers(struct master *m)
+look_at_children(struct master *m)
 {
     uint64_t step_us;
-    bool well = true;
+    bool well;
 
     if (!watch_begin(&m->watch, clock_mono_us(), &step_us))
         return;
+    well = look_at_ledger(m, step_us);
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
         struct child *child = &m->worker[i];
         const struct region_table *table = &m->region->header->table[child->table_idx];
@@ -722,10 +757,11 @@ stop_ledger(struct master *m)
         }
         start_due(m); /* it may have died: what is settled must still be committed */
         m->hung_up = true;
-        if (m->ledger.pid > 0)
+        /* One that is still starting would die of it. */
+        if (m->ledger.state == CHILD_SERVING)
             kill(m->ledger.pid, SIGTERM);
         wait_for_news(m, 100);
-        look_at_workers(m); /* none: for the watchdog */
+        look_at_children(m); /* of workers there are none: also for the watchdog */
     }
     return EXIT_OK;
 }
@@ -741,7 +777,7 @@ supervise_run(struct master *m)
             log_warn("stop.drain-ended", "workers=%u", running_count(m));
             stop_at_once(m);
         }
-        look_at_workers(m);
+        look_at_children(m);
         start_due(m);
         kill_overstayed(m);
         reload_turn(m);

@@ -40,7 +40,7 @@ struct child {
     uint64_t forked_us;    /* monotonic */
     uint64_t start_us;     /* not before */
     unsigned failures;     /* in a row */
-    struct pulse pulse;    /* worker */
+    struct pulse pulse;
     uint32_t number;       /* worker: which of the sets of listening sockets, from 0 */
     uint64_t kill_us;      /* worker that drains: overstayed from then on; 0: it was killed */
     uint32_t stop_ms, reload_ms; /* worker: how long it may drain */
@@ -74,6 +74,7 @@ struct master {
     bool ledger_served; /* one has recovered the books since our start */
     bool hung_up;       /* the ledger process was told to finish */
     bool ledger_done;   /* and did: everything is committed */
+    bool ledger_silent; /* it has been said that it stands still */
 };
 
 /* So many tables are used at most: of the workers in charge, of three sets that drain, of the dead. */

@@ -470,6 +470,8 @@ call_start(struct client *client, const struct proto_what *what, const struct au
     channel = h1_head_get(client->req.head, H1_X_TURNPIKE_CHANNEL);
     if (!serving(call->worker, &error) ||
         !read_body(call, what, &error)) {
+        if (error.closes)
+            client_close_after(client);
         refuse(call, &error);
         return;
     }

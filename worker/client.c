@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "worker/call.h"
+#include "worker/callid.h"
 #include "worker/own.h"
 #include "worker/request.h"
 
@@ -131,6 +132,18 @@ client_again(struct client *c, uint64_t ms)
     wheel_set(&c->worker->net.wheel, &c->timer, ms, client_on_timer);
 }
 
+/* Of what is no whole request: nobody knows which protocol it would have been of. */
+static void
+client_refuse(struct client *c, const struct proto_error *error)
+{
+    char id[CALL_ID_LEN + 1];
+    uint8_t bytes[16];
+
+    callid_make(c->worker, bytes, id);
+    client_close_after(c);
+    (void)client_send_error(c, PROTO_OPENAI, error, (struct str){id, CALL_ID_LEN}, NULL);
+}
+
 static void
 client_again_idle(struct client *c)
 {
@@ -146,8 +159,7 @@ client_too_slow(struct client *c, const char *what)
 
     error_set(&error, ERROR_REQUEST_TIMEOUT, NULL, NULL, "turnpike: the request's %s took too long",
               what);
-    client_close_after(c);
-    (void)client_send_error(c, PROTO_OPENAI, &error, STR_NONE, NULL);
+    client_refuse(c, &error);
 }
 
 static void
@@ -259,8 +271,7 @@ client_on_bad_request(struct client *c)
     stat_add(c->worker->stats, STAT_BAD_REQUESTS, 1);
     error_set(&error, kind, NULL, NULL, "turnpike: %s", c->req.error.reason);
     c->answering = true;
-    client_close_after(c);
-    (void)client_send_error(c, PROTO_OPENAI, &error, STR_NONE, NULL);
+    client_refuse(c, &error);
 }
 
 /* One step of the reader. False when it wants more bytes, or nothing more may be read. */
@@ -474,8 +485,8 @@ client_send_parts(struct client *c, const struct str *parts, unsigned count)
     return n == 0 || client_write(c, all, n);
 }
 
-bool
-client_send_last(struct client *c, const struct str *parts, unsigned count)
+static bool
+send_end(struct client *c, const struct str *parts, unsigned count, bool whole)
 {
     struct str all[CONN_PARTS_MAX];
     char chunk[H1_CHUNK_HEAD_MAX];
@@ -483,12 +494,25 @@ client_send_last(struct client *c, const struct str *parts, unsigned count)
 
     ASSERT(count <= CONN_PARTS_MAX - 3);
     n = chunk_parts(c, parts, count, chunk, all);
-    if (c->chunked)
+    if (c->chunked && whole)
         all[n++] = H1_CHUNK_LAST;
     if (n > 0 && !client_write(c, all, n))
         return false;
     client_answered(c);
     return true;
+}
+
+bool
+client_send_last(struct client *c, const struct str *parts, unsigned count)
+{
+    return send_end(c, parts, count, true);
+}
+
+bool
+client_send_cut(struct client *c, const struct str *parts, unsigned count)
+{
+    client_close_after(c);
+    return send_end(c, parts, count, false);
 }
 
 void

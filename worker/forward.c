@@ -238,8 +238,10 @@ forward_conn_failed(struct call *call, const struct conn_error *e)
     if (reason == REASON_TIMEOUT_CONNECT)
         kind = ERROR_UPSTREAM_TIMEOUT;
     log_failed(call, reason, e->text);
-    error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s failed",
-              STR_ARGS(call_upstream(call)->name), conn_stage_name[e->stage]);
+    error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s%s",
+              STR_ARGS(call_upstream(call)->name),
+              reason == REASON_ADDRESS ? "its address is not allowed" : conn_stage_name[e->stage],
+              reason == REASON_ADDRESS ? "" : " failed");
     forward_failed(call, reason, &error, true);
 }
 

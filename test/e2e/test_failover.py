@@ -437,6 +437,9 @@ channel "a" {{ use = {{"name"}} }}
     key = server.key()
     answer = key.chat()
     assert answer.status == 502, answer
+    message = answer.json["error"]["message"]
+    assert "address is not allowed" in message and "resolve" not in message
+    assert "the dial rule refuses" in server.log()
     assert {a["reason"] for a in server.receipt(answer.id)["attempts"]} == {"address"}
     assert key.spent() == 0
 

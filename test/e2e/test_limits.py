@@ -494,3 +494,16 @@ class Background:
         self.ended()
         assert self.error is None, self.error
         return self.answer
+
+
+def test_what_zero_means(turnpike, upstream):
+    """As --help and the manual say: of rates, no limit; of a budget, nothing at all."""
+    key = turnpike.key(None, "--rpm", "0", "--tpm", "0", "--concurrency", "0")
+    assert [key.chat().status for _ in range(5)] == [200] * 5
+    key = turnpike.key(None, "--budget", "0")
+    assert key.chat().status == 402
+    assert key.chat(model="sim-free").status == 200
+    assert key.spent() == 0
+    for words in (("key", "add"), ("tenant", "add")):
+        assert "0: nothing" in turnpike.run(*words, "--help").stdout
+    assert "0: no limit" in turnpike.run("key", "add", "--help").stdout

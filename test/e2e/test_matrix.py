@@ -7,7 +7,6 @@ one way (the fault is in the name that the model is renamed to); what goes on go
 well. So the cells run side by side, and no circuit of one is another's.
 """
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -294,7 +293,7 @@ def text_of(kind, answer, streamed):
         if kind == "chat" and data == "[DONE]":
             ended = True
             continue
-        event = json.loads(data)
+        event = rig.parse(data)
         if "error" in event or event.get("type") == "error":
             return text, "error"
         if kind == "chat":

@@ -1,6 +1,5 @@
 """What a call costs, to the micro-credit: expected sums are computed here from prices alone."""
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -236,7 +235,7 @@ def test_stream_cut(turnpike, upstream, key, kind, sim):
     answer = getattr(key, kind)({"words": 50, "gap": 1, **sim}, stream=True)
     assert answer.status == 200, answer
     name, data = answer.events[-1]
-    error = json.loads(data)
+    error = rig.parse(data)
     if kind == "messages":
         assert name == "error" and error["type"] == "error" and error["error"]["message"]
     elif kind == "responses":
@@ -245,6 +244,7 @@ def test_stream_cut(turnpike, upstream, key, kind, sim):
         assert error["error"]["message"]
     assert not any(d == "[DONE]" or n in ("message_stop", "response.completed")
                    for n, d in answer.events), "never what looks like a clean end"
+    assert answer.cut, "of HTTP neither"
     receipt = turnpike.receipt(answer.id)
     assert receipt["outcome"] == "cut", receipt
     charge = rig.ucr(receipt["charge"])
@@ -348,7 +348,7 @@ def test_stream_stops_where_credit_ends(turnpike, upstream):
     key = turnpike.key(credit="0.05")
     answer = key.chat({"words": 20000, "batch": 200, "gap": 1}, model="sim-uncapped", stream=True)
     assert answer.status == 200, answer
-    last = json.loads(answer.events[-1][1])
+    last = rig.parse(answer.events[-1][1])
     assert "credits" in last["error"]["message"], last
     call = upstream.call(answer.id)
     assert not call["completed"] and call["output"] < 20000
@@ -469,3 +469,13 @@ def test_credit_commands_are_idempotent_by_ref(turnpike):
     assert key.settled()[1] == 3_000_000
     for wrong in ("-1", "1e3", "0.0000001", "x", "99999999999999999999"):
         assert turnpike.run("credit", "grant", key.tenant, wrong).returncode == 2, wrong
+
+
+def test_empty_ref_is_refused(turnpike):
+    """A script whose variable is empty must not pay twice."""
+    key = turnpike.key(credit="1")
+    for command in ("grant", "deduct"):
+        for ref in (["--ref", ""], ["--ref="], ["--ref", " "]):
+            done = turnpike.run("credit", command, key.tenant, "0.5", *ref)
+            assert done.returncode == 2 and "ref" in done.stderr, done
+    assert key.settled() == (1_000_000, 1_000_000, 0)

@@ -2,7 +2,6 @@
 receipts and the replay."""
 
 import datetime
-import json
 import math
 import zoneinfo
 from fractions import Fraction
@@ -252,7 +251,7 @@ def test_searches_make_several_turns(server, upstream, caller):
 
 def test_receipt_of_the_caller(server, upstream, caller):
     answer = ask(caller, "chat", {"words": 4, "reasoning": 2}, False, "all")
-    mine = rig.wait_for(lambda: (lambda a: a.status == 200 and json.loads(a.body))(
+    mine = rig.wait_for(lambda: (lambda a: a.status == 200 and rig.parse(a.body))(
         caller.get(f"/v1/receipts/{answer.id}")), what="the receipt")
     assert mine["price"] == server.receipt(answer.id)["price"]
     assert mine["model"] == mine["asked"] == "all" and mine["queue_ms"] == 0

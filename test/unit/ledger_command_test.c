@@ -84,6 +84,8 @@ bad_requests(void **state)
         "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"budget\":\"5/year\"}}",
         "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\"}}",
         "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"0\"}}",
+        "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"1\",\"ref\":\"\"}}",
+        "{\"cmd\":\"credit.deduct\",\"args\":{\"tenant\":\"acme\",\"amount\":\"1\",\"ref\":\"\"}}",
         "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"99999999999999\"}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":-1}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":\"10\"}}",
