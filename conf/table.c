@@ -161,14 +161,13 @@ static const struct conf_key upstream_keys[] = {
              .doc = "Takes conversations of callers who speak another protocol, translated, when no "
                     "upstream of the channel speaks theirs or those that do have failed."),
     KEY_BOOL("completions", UPSTREAM, out.completions, .def = "true",
-             .doc = "Has OpenAI's old /completions. Where it has not, such calls are made into "
+             .doc = "Has OpenAI's old completions. Where it has not, such calls are made into "
                     "chat."),
     KEY_BOOL("old-max-tokens", UPSTREAM, out.max_tokens_old, .def = "false",
-             .doc = "Takes max_tokens in chat, and not max_completion_tokens: for calls that are "
+             .doc = "In chat it takes max_tokens, and not max_completion_tokens; for calls that are "
                     "translated."),
     KEY_BOOL("takes-reasoning", UPSTREAM, out.takes_reasoning, .def = "false",
-             .doc = "Wants its reasoning back in chat, as reasoning_content: for calls that are "
-                    "translated."),
+             .doc = "In chat it wants its reasoning back; for calls that are translated."),
     KEY_BOOL("system-later", UPSTREAM, out.system_later, .def = "false",
              .doc = "Takes messages of the role system among the others in Anthropic's protocol: "
                     "for calls that are translated; elsewhere they become the user's."),

@@ -322,6 +322,7 @@ routing_of_keys(void **state)
     assert_int_equal(key_at(w.workers, 1)->extra_idx, 0);
     /* With a rule that looks at names they are told. */
     w.ledger->conf = conf;
+    assert_int_equal(publish_names_for(w.ledger, conf), 0);
     ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\","
                "\"cost\":\"1\"}}");
     extra = key_extra_at(w.workers, key_at(w.workers, 1)->extra_idx);
