@@ -33,6 +33,7 @@ static const char *const flag_name[] = {
     "stream",   "usage-zero-output", "usage-far-below", "usage-over-hold", "extension",
     "extended", NULL,                "usage-estimated", "swept",
     "model-mismatch", "usage-absurd", "sibling",         "service-unknown",
+    "usage-over-cap",
 };
 
 static void
@@ -118,7 +119,7 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     else
         jw_null(jw);
     write_tokens(jw, r->count);
-    if (rec->flags & RECORD_USAGE_ABSURD) {
+    if (rec->flags & (RECORD_USAGE_ABSURD | RECORD_USAGE_OVER_CAP)) {
         jw_key(jw, "tokens_reported");
         jw_object(jw);
         jw_key_u64(jw, "input", rec->reported_in);

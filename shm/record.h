@@ -106,6 +106,8 @@ enum record_flag {
     RECORD_SIBLING = 1u << 11,       /* served by another model of the family */
     /* Served by a service tier that is not priced: at the standard price. */
     RECORD_SERVICE_UNKNOWN = 1u << 12,
+    /* More output than the cap allows, or more input than the request can hold; reported_* say what. */
+    RECORD_USAGE_OVER_CAP = 1u << 13,
 };
 
 struct record_attempt {

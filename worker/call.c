@@ -132,6 +132,7 @@ call_detach_client(struct call *call)
 void
 call_forget_request(struct call *call)
 {
+    settle_keep_open(call);
     call->ask.body = STR_NONE;
     call->ask.model = STR_NONE;
     call->query = STR_NONE;

@@ -242,9 +242,20 @@ def test_absurd_usage_is_charged_by_progress(server, upstream, caller, kind, sim
 
 def test_searches_make_several_turns(server, upstream, caller):
     """An answer with searches may have read more than the context at once."""
-    answer = ask(caller, "messages", {"words": 5, "input-tokens": 50000, "searches": 2}, False, "all")
+    answer = caller.messages({"words": 5, "input-tokens": 50000, "searches": 2}, model="all",
+                             tools=[{"type": "web_search_20250305", "name": "web_search"}])
     receipt = check(server, answer, counts_of(upstream, answer, per_search=2))
-    assert "usage-absurd" not in receipt["flags"]
+    assert not {"usage-absurd", "usage-over-cap"} & set(receipt["flags"])
+
+
+def test_searches_nobody_offered(server, upstream):
+    """They neither make the hold grow nor several turns of the call."""
+    caller = server.key(credit="100000")
+    answer = caller.messages({"words": 5, "searches": 900000}, model="all")
+    receipt = server.receipt(answer.id)
+    assert receipt["charge"] == receipt["held"] and "usage-over-hold" in receipt["flags"], receipt
+    answer = caller.messages({"words": 5, "input-tokens": 50000, "searches": 2}, model="all")
+    assert "usage-absurd" in server.receipt(answer.id)["flags"]
 
 
 # ---- receipts, versions, replay ----
