@@ -440,6 +440,11 @@ call_start(struct client *client, enum proto_endpoint endpoint, const struct aut
         refuse(call, &error);
         return;
     }
+    /* A refusal here costs no hold and leaves no record. */
+    if (call->plan.candidates[0].down && feed_all_out(call, &error)) {
+        refuse(call, &error);
+        return;
+    }
     take_bounds(call);
     if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && endpoint != ENDPOINT_COUNT_TOKENS &&
         !idem_begin(call, &error)) {
