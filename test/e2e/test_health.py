@@ -446,22 +446,27 @@ def test_one_of_three_fails_and_nobody_notices(start, start_sim, sims, how):
         bad.faults(ONE_OF_THREE[how])
     port = bad.port if ONE_OF_THREE[how] is not None else rig.unused_port()
     server = start(conf_of(sims[0].port, sims[1].port, port, weights=[1, 1, 1]), workers=WORKERS)
-    key, failed, served = server.key(), [], []
+    key, failed, served, enough = server.key(), [], [], threading.Event()
 
     def caller():
-        for _ in range(50):
+        while not enough.is_set():
             answer = key.chat(stream=stream)
             (served if answer.status == 200 else failed).append(answer["x-turnpike-upstream"])
 
     callers = [threading.Thread(target=caller) for _ in range(8)]
     for thread in callers:
         thread.start()
-    rig.wait_for(lambda: upstream(server, "u2")["state"] != "closed", what="the circuit to open")
-    rig.wait_for(lambda: upstream(server, "u2")["in_flight"] <= 1, what="what began before to end")
-    known = len(bad.calls())
-    for thread in callers:
-        thread.join()
-    assert failed == [] and len(served) == 400 and set(served) == {"u0", "u1"}
-    assert abs(served.count("u0") - 200) < 100, "the others share its calls"
+    try:  # they go on until there is something to see, however quick this machine is
+        rig.wait_for(lambda: upstream(server, "u2")["state"] != "closed", what="the circuit to open")
+        rig.wait_for(lambda: upstream(server, "u2")["in_flight"] <= 1, what="what began before to end")
+        known, so_far = len(bad.calls()), len(served)
+        rig.wait_for(lambda: failed or len(served) >= max(so_far, 200) + 200, what="calls")
+    finally:
+        enough.set()
+        for thread in callers:
+            thread.join()
+    assert failed == [] and set(served) == {"u0", "u1"}
+    assert abs(served.count("u0") - served.count("u1")) < len(served) / 2, \
+        "the others share its calls"
     assert overlap(bad.calls()[known:]) <= 1
     assert key.spent() > 0
