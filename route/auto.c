@@ -14,12 +14,11 @@
  * Models for embeddings are chosen for embeddings and for nothing else.
  *
  * A conversation that a model has served stays with it, unless the best by score is expected to cost
- * less even though the other's provider has the conversation's beginning in its cache.
+ * less even though the other's provider has the conversation's beginning in its cache (affine.c).
  */
 #include "base/str.h"
 #include "route/room.h"
 
-#define TIME_TOKENS 200u
 #define LOOKS_KEPT_MAX 128u /* models of an auto that are looked at once only */
 
 bool
@@ -73,7 +72,7 @@ expected_us(const struct route_table *table, const struct route_ask *ask,
     for (size_t i = 0; i < list->count && ask->health != NULL; i++) {
         const struct route_health *health =
             &ask->health[table->entries[list->start + i].credential_idx];
-        uint64_t us = health->latency_us + (uint64_t)TIME_TOKENS * health->us_per_token;
+        uint64_t us = health->latency_us + (uint64_t)EXPECTED_TOKENS * health->us_per_token;
 
         if (!health->down && health->latency_us > 0 && (best == 0 || us < best))
             best = us;
@@ -87,7 +86,7 @@ struct contender {
     enum route_result result; /* ROUTE_OK, or ROUTE_ALL_DOWN */
     uint64_t price;
     uint64_t time_us; /* 0 unknown */
-    int64_t multiplier_u; /* of its channel */
+    uint16_t channel_idx;
 };
 
 /* The best of all that were looked at. */
@@ -150,7 +149,7 @@ contender_look(const struct contest *contest, size_t model_idx, struct contender
     if (out->result == ROUTE_NO_UPSTREAM)
         return ROUTE_OUT_NOT_SERVED;
     out->price = blended_price(model, &table->conf->channels[channel_idx]);
-    out->multiplier_u = table->conf->channels[channel_idx].multiplier_u[model->currency];
+    out->channel_idx = channel_idx;
     out->time_us = expected_us(table, contest->ask,
                                list_of(table, channel_idx, model_idx, contest->ask->protocol));
     return ROUTE_IN;
@@ -278,28 +277,15 @@ judge_all(struct contest *contest, const struct looks *looks)
     }
 }
 
-/* What the request is expected to cost with so many tokens read from a cache, in 10^-12 credits; of a
- * model in its channel. Its answer is taken to be as long as any. */
-static unsigned __int128
-expected_cost(const struct contest *contest, const struct contender *contender, uint64_t cached)
-{
-    const struct conf_model *model = &contest->table->conf->models[contender->model_idx];
-    const int64_t *rate = model->rates.u_per_mtok;
-    uint64_t input = contest->ask->needs.input_tokens;
-
-    cached = MIN(cached, input);
-    return ((unsigned __int128)(input - cached) * (uint64_t)rate[CONF_INPUT] +
-            (unsigned __int128)cached * (uint64_t)rate[CONF_CACHE_READ] +
-            (unsigned __int128)TIME_TOKENS * (uint64_t)rate[CONF_OUTPUT]) *
-           (uint64_t)contender->multiplier_u / CONF_MICRO;
-}
-
 /* A conversation stays with its model unless another costs less even without what is in the cache. */
 static void
 stay(struct contest *contest)
 {
     const struct route_affinity *affinity = contest->ask->affinity;
+    const struct conf *conf = contest->table->conf;
+    struct place best = {(uint16_t)contest->best.model_idx, contest->best.channel_idx}, place;
     struct contender old;
+    int64_t cost_ucr;
 
     if (affinity == NULL || affinity->model_idx == CONF_NONE || contest->result != ROUTE_OK ||
         (size_t)affinity->model_idx == contest->best.model_idx)
@@ -308,8 +294,13 @@ stay(struct contest *contest)
         contender_look(contest, (size_t)affinity->model_idx, &old, NULL) != ROUTE_IN ||
         old.result != ROUTE_OK)
         return;
-    if (expected_cost(contest, &old, affinity->context_tokens) <=
-        expected_cost(contest, &contest->best, 0))
+    place.model_idx = (uint16_t)affinity->model_idx;
+    place.channel_idx = old.channel_idx;
+    cost_ucr = affine_cost(conf, contest->ask, &place, false);
+    if (affine_place(contest->table, contest->ask, contest->channels, old.model_idx, &place) !=
+        CONF_NONE)
+        cost_ucr = MIN(cost_ucr, affine_cost(conf, contest->ask, &place, true));
+    if (cost_ucr <= affine_cost(conf, contest->ask, &best, false))
         contest->best = old;
 }
 

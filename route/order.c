@@ -214,25 +214,6 @@ take_down(const struct order *order)
     return best;
 }
 
-/* Where the conversation was served last, when that can take it, and is no spare. Near equals do not
- * come into it: the price is the same for all, and what is in that provider's cache costs less
- * there. */
-static int
-find_affine(const struct order *order)
-{
-    const struct route_affinity *affinity = order->ask->affinity;
-
-    if (affinity == NULL || order->down)
-        return CONF_NONE;
-    for (size_t i = 0; i < order->count; i++)
-        if (order->entries[i].upstream_idx == affinity->upstream_idx &&
-            order->entries[i].credential == affinity->credential)
-            return order->entries[i].weight == 0 || is_full_or_down(order->ask, &order->entries[i])
-                       ? CONF_NONE
-                       : (int)i;
-    return CONF_NONE;
-}
-
 void
 order_begin(struct order *order, const struct route_table *table, const struct route_ask *ask,
             const struct route_list *list, bool down)
@@ -244,7 +225,9 @@ order_begin(struct order *order, const struct route_table *table, const struct r
     order->down = down;
     order->full_too = false;
     order->given = 0;
-    order->affine = find_affine(order);
+    /* Neither weights nor near equals come into it: the price is the same for all of the list, and what
+     * is in that provider's cache costs less there. */
+    order->affine = down ? CONF_NONE : affine_entry(ask, order->entries, order->count);
     memset(order->taken, 0, (list->count + 63) / 64 * sizeof(order->taken[0]));
 }
 

@@ -178,59 +178,86 @@ tell_left_out(const struct collect *c, const struct place *place)
     }
 }
 
-static bool
-is_planned(const struct route_plan *plan, uint16_t model_idx, const struct route_entry *entry)
+static const struct route_candidate *
+find_planned(const struct route_plan *plan, uint16_t model_idx, const struct route_entry *entry)
 {
     for (size_t i = 0; i < plan->candidate_count; i++)
         if (plan->candidates[i].model_idx == model_idx &&
             plan->candidates[i].upstream_idx == entry->upstream_idx &&
             plan->candidates[i].credential == entry->credential)
-            return true;
-    return false;
+            return &plan->candidates[i];
+    return NULL;
+}
+
+static void
+candidate_add(const struct collect *c, const struct place *place, const struct order *order,
+              int taken)
+{
+    const struct route_entry *entry = &order->entries[taken];
+    const struct route_name *name = &c->table->names[entry->name_idx];
+
+    c->plan->candidates[c->plan->candidate_count++] =
+        (struct route_candidate){.upstream_idx = entry->upstream_idx,
+                                 .channel_idx = place->channel_idx,
+                                 .model_idx = place->model_idx,
+                                 .credential = entry->credential,
+                                 .down = order->down,
+                                 .price = place_price(c->table->conf, c->ask, place),
+                                 .score = c->ask->trace != NULL ? order_score(order, taken) : 0,
+                                 .model_sent = name->sent,
+                                 .model_json = name->json};
+}
+
+/* The conversation's last place goes before all others, unless it is in the first channel anyway, or
+ * another is expected to cost less even without what is in the cache. */
+static void
+collect_affine(const struct collect *c)
+{
+    const struct conf *conf = c->table->conf;
+    struct place old, first = {.model_idx = c->model_idx};
+    int entry = affine_place(c->table, c->ask, c->channels, c->model_idx, &old);
+    struct order order;
+
+    if (entry == CONF_NONE ||
+        channel_choose(c->table, c->ask, c->channels, c->model_idx, &first.channel_idx) !=
+            ROUTE_OK ||
+        first.channel_idx == old.channel_idx ||
+        affine_cost(conf, c->ask, &old, true) > affine_cost(conf, c->ask, &first, false))
+        return;
+    order_begin(&order, c->table, c->ask,
+                list_of(c->table, old.channel_idx, old.model_idx, c->ask->protocol), false);
+    candidate_add(c, &old, &order, entry);
 }
 
 /* One channel's for one model, those that are down or those that are not, up to `room` in the plan. */
 static void
 collect_place(const struct collect *c, const struct place *place, bool down, size_t room)
 {
-    const struct conf *conf = c->table->conf;
     const struct route_list *list =
         list_of(c->table, place->channel_idx, place->model_idx, c->ask->protocol);
-    struct price price =
-        price_of(&conf->models[place->model_idx], &conf->channels[place->channel_idx]);
     struct route_plan *plan = c->plan;
     struct order order;
 
-    if (price.model->discount_count > 0)
-        price.discount = price_discount_at(price.model, c->ask->wall_us);
     order_begin(&order, c->table, c->ask, list, down);
     while (plan->candidate_count < room || c->ask->trace != NULL) {
         int taken = order_next(&order);
+        const struct route_candidate *planned;
         const struct route_entry *entry;
-        const struct route_name *name;
 
         if (taken == CONF_NONE)
             break;
         entry = &order.entries[taken];
-        if (is_planned(plan, place->model_idx, entry)) {
-            tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_REPEATED);
+        planned = find_planned(plan, place->model_idx, entry);
+        if (planned != NULL) {
+            if (planned->channel_idx != place->channel_idx)
+                tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_REPEATED);
             continue;
         }
         if (plan->candidate_count >= room) {
             tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_TOO_MANY);
             continue;
         }
-        name = &c->table->names[entry->name_idx];
-        plan->candidates[plan->candidate_count++] =
-            (struct route_candidate){.upstream_idx = entry->upstream_idx,
-                                     .channel_idx = place->channel_idx,
-                                     .model_idx = place->model_idx,
-                                     .credential = entry->credential,
-                                     .down = down,
-                                     .price = price,
-                                     .score = c->ask->trace != NULL ? order_score(&order, taken) : 0,
-                                     .model_sent = name->sent,
-                                     .model_json = name->json};
+        candidate_add(c, place, &order, taken);
     }
 }
 
@@ -317,6 +344,7 @@ collect(const struct collect *c)
 
     c->plan->candidate_count = 0;
     tell_fallbacks(c);
+    collect_affine(c);
     collect_all(c, false);
     usable = c->plan->candidate_count;
     if (usable < ROUTE_CANDIDATE_COUNT_MAX || c->ask->trace != NULL)

@@ -8,6 +8,7 @@
  *     rule.c    the routing rules
  *     auto.c    the model, where the caller leaves it to us
  *     order.c   the order of the upstreams of a channel
+ *     affine.c  where a conversation was served last
  *     look.c    what is known of upstreams, as a snapshot
  *     score.c   how good one of them is
  *     price.c   what tokens cost
@@ -115,6 +116,9 @@ tell(const struct route_ask *ask, const struct route_event *event)
         ask->trace->on_event(ask->trace->arg, event);
 }
 
+/* An answer of middling length: what is compared by time or price. */
+#define EXPECTED_TOKENS 200u
+
 /* rights.c */
 enum route_result channels_for(const struct route_table *table, const struct route_ask *ask,
                                struct str named, struct channels *out) MUST_CHECK;
@@ -149,6 +153,19 @@ enum route_result auto_choose(const struct route_table *table, const struct rout
 /* Can the model do what the request needs? *missing: 1u << enum conf_can of what it cannot. */
 enum route_out fit_out(const struct route_ask *ask, const struct conf_model *model,
                        unsigned *missing);
+
+/* affine.c */
+struct price place_price(const struct conf *conf, const struct route_ask *ask,
+                         const struct place *place);
+/* Of these entries the one that served the conversation last, if it can take it; CONF_NONE. */
+int affine_entry(const struct route_ask *ask, const struct route_entry *entries, size_t count);
+/* The same over all places of the model: the first that has it, and the entry in its list. */
+int affine_place(const struct route_table *table, const struct route_ask *ask,
+                 const struct channels *channels, size_t model_idx, struct place *place);
+/* What the turn is expected to cost there, with its context from a cache or without; as much as
+ * can be when that is no amount. */
+int64_t affine_cost(const struct conf *conf, const struct route_ask *ask,
+                    const struct place *place, bool cached);
 
 /* order.c */
 bool is_full_or_down(const struct route_ask *ask, const struct route_entry *entry);

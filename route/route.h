@@ -11,7 +11,8 @@
  * or other channels in its place, but never what the key may not use. The plan then has the upstreams
  * that are usable, channel by channel in the key's order, each for its channel's price; where the key
  * allows that, those for siblings of the model that the rule lists; and at the end the same that are
- * down. A credential of an
+ * down. Before all of them comes the place that
+ * served the conversation last, where that is expected to cost no more. A credential of an
  * upstream stands in a plan once: in the first channel that uses it.
  *
  *     route.h   this
@@ -59,6 +60,7 @@ struct route_affinity {
     int upstream_idx, model_idx; /* CONF_NONE: not of this snapshot */
     uint8_t credential;
     uint64_t context_tokens; /* of the last turn */
+    uint64_t input_tokens;   /* of this turn, estimated by its size; 0 unknown */
 };
 
 struct route_trace;
@@ -209,7 +211,7 @@ struct route_trace {
 enum route_out route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
                                   enum conf_protocol protocol);
 
-/* Can it matter where a conversation was served last? Not where there is only one place to go. */
+/* Can it matter where a conversation was served last? Not where each model has only one place to go. */
 bool route_has_choice(const struct route_table *table);
 
 /* Protocols in which any of the table's channels serves the model: CONF_PROTOCOL_BIT()s. */

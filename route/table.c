@@ -197,11 +197,16 @@ bool
 route_has_choice(const struct route_table *table)
 {
     const struct conf *conf = table->conf;
-    size_t lists = conf->channel_count * conf->model_count * CONF_PROTOCOL_COUNT;
+    size_t of_channel = conf->model_count * CONF_PROTOCOL_COUNT;
 
-    for (size_t i = 0; i < lists; i++)
-        if (table->lists[i].count > 1)
+    for (size_t i = 0; i < of_channel; i++) {
+        size_t places = 0;
+
+        for (size_t k = 0; k < conf->channel_count; k++)
+            places += table->lists[k * of_channel + i].count;
+        if (places > 1)
             return true;
+    }
     return conf->auto_count > 0;
 }
 
