@@ -108,6 +108,8 @@ enum record_flag {
     RECORD_SERVICE_UNKNOWN = 1u << 12,
     /* More output than the cap allows, or more input than the request can hold; reported_* say what. */
     RECORD_USAGE_OVER_CAP = 1u << 13,
+    /* It reported searches, images, seconds or characters, for which the model states no price. */
+    RECORD_UNPRICED = 1u << 14,
 };
 
 struct record_attempt {

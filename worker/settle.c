@@ -120,6 +120,18 @@ extend_for(struct call *call, const struct verdict *v)
         (void)!settle_extend(call, most_ucr - call->held_ucr, false);
 }
 
+/* Units for which the model states no price, not even 0, were served for nothing: somebody ought to
+ * know. */
+static void
+note_unpriced(const struct call *call, const struct price_count *count, struct record *r)
+{
+    uint32_t stated = call_price(call)->model->stated;
+
+    for (int class = CONF_TOKEN_CLASS_COUNT; class < CONF_CLASS_COUNT; class ++)
+        if (count->n[class] > 0 && class != CONF_REQUESTS && !(stated & CONF_CLASS_BIT(class)))
+            r->flags |= RECORD_UNPRICED;
+}
+
 /*
  * Output beyond the cap that was held for cannot have been generated, and is never charged. What then
  * still costs more than is held and what the hold can grow by is not collected.
@@ -163,6 +175,7 @@ charge_by_usage(struct call *call, const struct settle_end *end, struct verdict 
                (uint64_t)end->usage.output * call->worker->limits->usage_band) {
         r->flags |= RECORD_USAGE_FAR_BELOW;
     }
+    note_unpriced(call, &v->count, r);
     charge_bounded(call, &end->usage, v, r);
 }
 
@@ -279,6 +292,8 @@ count_stats(const struct call *call, const struct verdict *v, const struct recor
     if (r->flags & (RECORD_USAGE_ZERO_OUTPUT | RECORD_USAGE_FAR_BELOW | RECORD_USAGE_OVER_HOLD |
                     RECORD_USAGE_OVER_CAP | RECORD_USAGE_ABSURD))
         stat_add(stats, STAT_USAGE_FLAGGED, 1);
+    if (r->flags & RECORD_UNPRICED)
+        stat_add(stats, STAT_UNPRICED, 1);
     stat_add(stats, STAT_TOKENS_IN, tokens_of(&v->count, 0, CONF_INPUT_CLASS_COUNT));
     stat_add(stats, STAT_TOKENS_OUT,
              tokens_of(&v->count, CONF_INPUT_CLASS_COUNT, CONF_TOKEN_CLASS_COUNT));
