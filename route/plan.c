@@ -57,29 +57,23 @@ route_split(const struct conf *conf, struct str asked, struct str *channel)
 
 /* ---- channels for a model ---- */
 
-/* What a token of this class costs in the channel; in 10^-12 credits per million. */
-static unsigned __int128
-class_price(const struct conf_model *model, const struct conf_channel *channel, int class)
-{
-    return (unsigned __int128)(uint64_t)model->rates.u_per_mtok[class] *
-           (uint64_t)channel->multiplier_u[model->currency];
-}
-
-/* Is the model in the channel dearer, in any class, than another in another? */
+/* Of one model the terms are the same in all channels. Of two, any call must cost no more, whatever its
+ * context, the service that serves it and the classes of its tokens. */
 static bool
-is_dearer(const struct conf *conf, const struct place *place, const struct place *than)
+is_dearer(const struct conf *conf, const struct route_ask *ask, const struct place *place,
+          const struct place *than)
 {
-    const struct conf_model *model = &conf->models[place->model_idx];
-    const struct conf_model *other = &conf->models[than->model_idx];
-    const struct conf_channel *channel = &conf->channels[place->channel_idx];
-    const struct conf_channel *than_channel = &conf->channels[than->channel_idx];
+    struct price price, other;
 
-    if (model == other)
-        return channel->multiplier_u[model->currency] > than_channel->multiplier_u[model->currency];
-    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
-        if (class_price(model, channel, class) > class_price(other, than_channel, class))
-            return true;
-    return false;
+    if (place->model_idx == than->model_idx) {
+        enum conf_currency currency = conf->models[place->model_idx].currency;
+
+        return conf->channels[place->channel_idx].multiplier_u[currency] >
+               conf->channels[than->channel_idx].multiplier_u[currency];
+    }
+    price = place_price(conf, ask, place);
+    other = place_price(conf, ask, than);
+    return price_may_be_dearer(&price, &other);
 }
 
 bool
@@ -98,7 +92,7 @@ place_next(const struct route_table *table, const struct route_ask *ask, struct 
             walk->first = place;
             walk->first_known = true;
         }
-        if (ask->no_dearer && is_dearer(table->conf, &place, &walk->first)) {
+        if (ask->no_dearer && is_dearer(table->conf, ask, &place, &walk->first)) {
             if (!walk->quiet)
                 tell(ask, &(struct route_event){.step = ROUTE_STEP_CHANNEL,
                                                 .out = ROUTE_OUT_DEARER,

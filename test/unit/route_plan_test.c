@@ -427,6 +427,52 @@ test_sibling(void **state)
     assert_plan(&ask, "u1/value/mini u2/smart/mini u3/stable/mini");
 }
 
+/* Not by the prices that stand first in a model, but by all that a call can come to. */
+static void
+test_no_dearer_in_any_terms(void **state)
+{
+    static const struct {
+        const char *main, *spare; /* what the models have beside input = 2 output = 4 */
+        bool in;
+    } cases[] = {
+        {"", "", true},
+        {"", "cache-read = 2.000001", false},
+        {"", "tier \"long\" { above = 100 input = 2.1 }", false},
+        {"tier \"long\" { above = 100 input = 3 }", "tier \"long\" { above = 100 input = 3 }", true},
+        {"tier \"long\" { above = 101 input = 3 }", "tier \"long\" { above = 100 input = 3 }", false},
+        {"tier \"long\" { above = 100 input = 1 }", "", false},
+        /* A context that it does not have. */
+        {"context = 900", "context = 100 tier \"long\" { above = 100 input = 2.1 }", true},
+        {"", "service \"priority\" { factor = 2 }", false},
+        {"service \"priority\" { factor = 2 }", "service \"priority\" { factor = 2 }", true},
+        {"service \"priority\" { factor = 1.9 }", "service \"priority\" { factor = 2 }", false},
+        {"service \"priority\" { factor = 2 }", "service \"priority\" { factor = 1.999999 }", true},
+        {"service \"flex\" { factor = 0.5 }", "", false},
+        {"", "service \"flex\" { factor = 0.5 }", true},
+        {"per-search = 0.01", "per-search = 0.010001", false},
+        {"", "per-request = 0.000001", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct route_ask ask;
+        char rules[1024];
+
+        snprintf(rules, sizeof(rules),
+                 "model \"main\" { family = x input = 2 output = 4 %s }\n"
+                 "model \"spare\" { family = x input = 2 output = 4 %s }\n"
+                 "rule \"fall\" { model = main fallback = spare }\n",
+                 cases[i].main, cases[i].spare);
+        load(rules);
+        ask = ask_for("main");
+        ask.channel_count = 1;
+        ask.sibling = ask.no_dearer = true;
+        if (route_choose(table, &ask, &plan) != ROUTE_OK ||
+            (plan.candidate_count == 2) != cases[i].in)
+            fail_msg("%s, %s: %s", cases[i].main, cases[i].spare, plan_text());
+    }
+}
+
 /* ---- auto ---- */
 
 static void
@@ -697,6 +743,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),      cmocka_unit_test(test_no_dearer),
+        cmocka_unit_test(test_no_dearer_in_any_terms),
         cmocka_unit_test(test_named),      cmocka_unit_test(test_room),
         cmocka_unit_test(test_rules),      cmocka_unit_test(test_rule_rights),
         cmocka_unit_test(test_hours),      cmocka_unit_test(test_exhausted),
