@@ -30,6 +30,12 @@ auto_has(const struct conf_auto *chooser, const struct conf_model *model)
     return false;
 }
 
+bool
+route_auto_has(const struct conf *conf, size_t auto_idx, size_t model_idx)
+{
+    return auto_has(&conf->autos[auto_idx], &conf->models[model_idx]);
+}
+
 enum route_out
 fit_out(const struct route_ask *ask, const struct conf_model *model, unsigned *missing)
 {

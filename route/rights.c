@@ -25,6 +25,24 @@ channels_for(const struct route_table *table, const struct route_ask *ask, struc
     return ROUTE_CHANNEL_NOT_ALLOWED;
 }
 
+size_t
+route_channels(const struct route_table *table, const struct route_ask *ask,
+               uint16_t out[CONF_CHANNEL_COUNT_MAX])
+{
+    struct channels channels;
+    struct str behind;
+    size_t count = 0;
+
+    (void)route_split(table->conf, ask->model, &behind);
+    if (channels_for(table, ask, behind.ptr != NULL ? behind : ask->channel_named, &channels) !=
+        ROUTE_OK)
+        return 0;
+    for (size_t i = 0; i < channels.count && count < CONF_CHANNEL_COUNT_MAX; i++)
+        if (channels.at[i] < table->conf->channel_count)
+            out[count++] = channels.at[i];
+    return count;
+}
+
 bool
 model_allowed(const struct route_ask *ask, const struct conf_model *model)
 {

@@ -211,6 +211,13 @@ struct route_trace {
 enum route_out route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
                                   enum conf_protocol protocol);
 
+/* The channels that a call may go to, in order, by the key and by what the caller named: up to
+ * CONF_CHANNEL_COUNT_MAX indexes. Routing rules and prices may take some of them away. */
+size_t route_channels(const struct route_table *table, const struct route_ask *ask,
+                      uint16_t out[CONF_CHANNEL_COUNT_MAX]);
+/* Is the model among those that the auto chooses from? */
+bool route_auto_has(const struct conf *conf, size_t auto_idx, size_t model_idx);
+
 /* Can it matter where a conversation was served last? Not where each model has only one place to go. */
 bool route_has_choice(const struct route_table *table);
 
