@@ -167,6 +167,7 @@ show_route(struct js_value result)
         {"model", "MODEL", false},
         {"price.input", "INPUT/M", true},
         {"price.output", "OUTPUT/M", true},
+        {"cost", "COST", true},
         {"score", "SCORE", true},
         {"first_byte_us", "FIRST US", true},
         {"state", "CIRCUIT", false},

@@ -409,6 +409,7 @@ write_candidate(const struct explain *e, struct jw *jw, size_t i)
     jw_object(jw);
     write_prices(jw, &c->price);
     jw_object_end(jw);
+    jw_key_ucr(jw, "cost", upstream->cost_u);
     jw_key_u64(jw, "score", c->score);
     jw_key_bool(jw, "down", c->down);
     jw_key_bool(jw, "full", health->used_ppm >= 1000000 || health->load_ppm >= 1000000);

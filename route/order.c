@@ -152,7 +152,7 @@ static struct route_merit
 merit_of(const struct order *order, int i)
 {
     return (struct route_merit){.health = &order->ask->health[order->entries[i].credential_idx],
-                                .price_ppm = ROUTE_PRICE_SAME,
+                                .price_ppm = order->entries[i].cost_u,
                                 .weight = order->entries[i].use_weight};
 }
 
@@ -252,9 +252,12 @@ order_next(struct order *order)
 uint64_t
 order_score(const struct order *order, int taken)
 {
-    struct route_merit merit = {.price_ppm = ROUTE_PRICE_SAME,
-                                .weight = order->entries[taken].use_weight};
+    struct route_merit merit = {.weight = order->entries[taken].use_weight};
+    uint32_t cheapest = UINT32_MAX;
 
+    for (size_t i = 0; i < order->count; i++)
+        cheapest = MIN(cheapest, order->entries[i].cost_u);
+    merit.price_ppm = route_price_ppm(order->entries[taken].cost_u, cheapest);
     if (order->ask->health != NULL)
         merit.health = &order->ask->health[order->entries[taken].credential_idx];
     return route_score(&merit);

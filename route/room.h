@@ -30,6 +30,7 @@ struct route_entry {
     uint8_t credential;      /* of the upstream's */
     uint32_t weight;         /* in draws: a credential's share of its upstream's */
     uint32_t use_weight;     /* the upstream's in the channel, as the file has it */
+    uint32_t cost_u;         /* what the operator pays there, in millionths of the list price */
     uint32_t name_idx;
     uint64_t weight_end; /* sum of the weights in its list up to and with this one */
 };

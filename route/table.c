@@ -132,6 +132,7 @@ add_upstream(struct route_table *table, struct route_list *list, const struct co
                                      .credential = (uint8_t)i,
                                      .weight = share,
                                      .use_weight = use->weight,
+                                     .cost_u = (uint32_t)upstream->cost_u,
                                      .name_idx = name_idx,
                                      .weight_end = *weight_end};
         table->entry_count++;

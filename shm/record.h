@@ -165,8 +165,8 @@ struct record {
      * which is kept with a hold that is made durable. */
     int64_t total_charge_ucr;
     int64_t uncollected_ucr;
-    /* What tries that failed may have cost the operator, at list price times one credit per unit of
-     * currency: never charged. */
+    /* What tries that failed may have cost the operator, at list price times the upstream's cost and one
+     * credit per unit of currency: never charged. */
     int64_t operator_ucr;
     /* Of the call's cost, what its earlier slots cover: this one's charge is the next amount_ucr of
      * it. 0 in the first. */

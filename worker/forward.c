@@ -58,7 +58,7 @@ broke_off(enum record_reason reason)
 static void
 note_cost(struct call *call, enum record_reason reason)
 {
-    struct price_count count = settle_so_far(call);
+    struct price_count count = settle_claimed(call); /* its bill will not be bounded, either */
 
     if (reason == REASON_STATUS)
         return;

@@ -157,7 +157,7 @@ settle_judge(const struct call *call, struct usage usage)
 }
 
 struct price_count
-settle_so_far(struct call *call)
+settle_claimed(struct call *call)
 {
     struct price *price = &call->plan.candidates[call->candidate].price;
     struct meter_progress p = meter_progress(&call->meter);
@@ -174,9 +174,20 @@ settle_so_far(struct call *call)
     p.usage.reasoning = p.usage.audio_output = p.usage.image_output = 0;
     output = count.n[CONF_OUTPUT];
     count = settle_count(&p.usage);
-    if (settle_input(&p.usage) > call->input_max)
-        settle_cap_input(&count, settle_input_bound(call));
     count.n[CONF_OUTPUT] = output;
+    return count;
+}
+
+struct price_count
+settle_so_far(struct call *call)
+{
+    struct price_count count = settle_claimed(call);
+    uint64_t input = 0;
+
+    for (int class = 0; class < CONF_INPUT_CLASS_COUNT; class ++)
+        input += count.n[class];
+    if (input > call->input_max)
+        settle_cap_input(&count, settle_input_bound(call));
     return count;
 }
 

@@ -14,6 +14,8 @@ void settle_candidate(struct call *call);
 struct price_count settle_estimate(const struct call *call, uint64_t output_tokens);
 /* The same of a stream: as it reported where that can be believed, and for the rest by the size of
  * what flowed. Takes note of the service that it says serves it. */
+struct price_count settle_claimed(struct call *call);
+/* The same, with no more input than the request can hold. */
 struct price_count settle_so_far(struct call *call);
 /* What the request points to is asked for when a report is beyond its bytes; before these are given
  * back it is found out, unless no report can make it matter. */

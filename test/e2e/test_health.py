@@ -375,6 +375,30 @@ def test_the_slow_one_has_few_calls(start, sims):
     assert first > second / 2, (first, second)
 
 
+def test_the_cheaper_of_near_equals_is_preferred(start, start_sim):
+    """What the operator pays there decides before the weights, but not before how they do."""
+    dear, cheap = start_sim(), start_sim()
+    conf = conf_of(dear.port, cheap.port, weights=[3, 1]).replace(
+        'upstream "u1" {', 'upstream "u1" {\n    cost = 0.8')
+    server = start(conf, workers=WORKERS)
+    key = server.key()
+    for sim in (dear, cheap):
+        sim.faults({"delay": 20})
+    assert [key.chat().status for _ in range(100)] == [200] * 100
+    assert len(cheap.calls()) > 80, len(cheap.calls())
+    candidates = {c["upstream"]: c for c in
+                  server.cli("route", "sim-chat", "--key", str(key.id))["candidates"]}
+    assert (candidates["u0"]["cost"], candidates["u1"]["cost"]) == ("1", "0.8")
+    assert "COST" in server.run("route", "sim-chat", "--key", str(key.id)).stdout
+    # Worth it only while it does about as well.
+    cheap.faults({"delay": 400})
+    rig.wait_for(lambda: key.chat().status == 200 and upstream(server, "u1")["first_byte_us"] > 150_000)
+    time.sleep(0.05)
+    before = len(dear.calls())
+    assert [key.chat().status for _ in range(40)] == [200] * 40
+    assert len(dear.calls()) - before > 30
+
+
 # ---- active probes ----
 
 
