@@ -184,8 +184,8 @@ find_planned(const struct route_plan *plan, uint16_t model_idx, const struct rou
 }
 
 static void
-candidate_add(const struct collect *c, const struct place *place, const struct order *order,
-              int taken)
+candidate_add(const struct collect *c, const struct place *place, const struct price *price,
+              const struct order *order, int taken)
 {
     const struct route_entry *entry = &order->entries[taken];
     const struct route_name *name = &c->table->names[entry->name_idx];
@@ -196,7 +196,7 @@ candidate_add(const struct collect *c, const struct place *place, const struct o
                                  .model_idx = place->model_idx,
                                  .credential = entry->credential,
                                  .down = order->down,
-                                 .price = place_price(c->table->conf, c->ask, place),
+                                 .price = *price,
                                  .score = c->ask->trace != NULL ? order_score(order, taken) : 0,
                                  .model_sent = name->sent,
                                  .model_json = name->json};
@@ -211,6 +211,7 @@ collect_affine(const struct collect *c)
     struct place old, first = {.model_idx = c->model_idx};
     int entry = affine_place(c->table, c->ask, c->channels, c->model_idx, &old);
     struct order order;
+    struct price price;
 
     if (entry == CONF_NONE ||
         channel_choose(c->table, c->ask, c->channels, c->model_idx, &first.channel_idx) !=
@@ -220,7 +221,8 @@ collect_affine(const struct collect *c)
         return;
     order_begin(&order, c->table, c->ask,
                 list_of(c->table, old.channel_idx, old.model_idx, c->ask->protocol), false);
-    candidate_add(c, &old, &order, entry);
+    price = place_price(conf, c->ask, &old);
+    candidate_add(c, &old, &price, &order, entry);
 }
 
 /* One channel's for one model, those that are down or those that are not, up to `room` in the plan. */
@@ -229,6 +231,7 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
 {
     const struct route_list *list =
         list_of(c->table, place->channel_idx, place->model_idx, c->ask->protocol);
+    struct price price = place_price(c->table->conf, c->ask, place);
     struct route_plan *plan = c->plan;
     struct order order;
 
@@ -251,7 +254,7 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
             tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_TOO_MANY);
             continue;
         }
-        candidate_add(c, place, &order, taken);
+        candidate_add(c, place, &price, &order, taken);
     }
 }
 
@@ -350,17 +353,30 @@ collect(const struct collect *c)
 
 /* ---- the question ---- */
 
+/* False, and both are CONF_NONE, when there is no such name. */
+static bool
+name_find(const struct conf *conf, struct asked *asked)
+{
+    asked->auto_idx = CONF_NONE;
+    asked->model_idx = conf_model_index(conf, asked->name);
+    if (asked->model_idx == CONF_NONE)
+        asked->auto_idx = conf_auto_index(conf, asked->name);
+    return asked->model_idx != CONF_NONE || asked->auto_idx != CONF_NONE;
+}
+
 static enum route_result
 asked_read(const struct conf *conf, const struct route_ask *ask, struct asked *asked)
 {
     struct str behind;
 
-    asked->name = route_split(conf, ask->model, &behind);
-    asked->model_idx = conf_model_index(conf, asked->name);
-    asked->auto_idx = asked->model_idx == CONF_NONE ? conf_auto_index(conf, asked->name) : CONF_NONE;
+    asked->name = ask->model;
     asked->channel = ask->channel_named;
+    if (name_find(conf, asked))
+        return ROUTE_OK;
+    asked->name = route_split(conf, ask->model, &behind);
     if (behind.ptr == NULL)
         return ROUTE_OK;
+    (void)name_find(conf, asked);
     if (asked->channel.ptr != NULL && !str_eq(asked->channel, behind))
         return ROUTE_TWO_CHANNELS;
     asked->channel = behind;

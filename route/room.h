@@ -36,8 +36,24 @@ struct route_entry {
 };
 
 struct route_list {
-    size_t start; /* in entries */
+    uint32_t start; /* in entries */
     uint32_t count;
+    uint64_t blended;   /* what the model costs in the channel: blended_price() */
+    uint16_t first_idx; /* credential_idx of the first, where there is one */
+};
+
+/* A model of an auto, with what decides whether it fits a request. */
+struct route_member {
+    uint16_t model_idx;
+    uint16_t can; /* 1u << enum conf_can */
+    uint8_t quality;
+    uint64_t context;    /* tokens; UINT64_MAX: not stated */
+    uint64_t output_max; /* likewise */
+};
+
+struct route_members {
+    size_t start; /* in members */
+    size_t count;
 };
 
 struct route_table {
@@ -50,6 +66,8 @@ struct route_table {
     char *json; /* what names[].json point into */
     uint16_t *public_channels;
     size_t public_count;
+    struct route_members *autos; /* by auto */
+    struct route_member *members; /* of all autos, in file order */
 };
 
 static inline size_t
@@ -146,6 +164,8 @@ enum route_out fallback_out(const struct route_ask *ask, const struct conf_model
                             const struct conf_model *fallback);
 
 /* auto.c */
+/* What four tokens, one of them output, cost in 10^-12 credits. */
+uint64_t blended_price(const struct conf_model *model, const struct conf_channel *channel);
 /* Is the model among those that the auto chooses from? */
 bool auto_has(const struct conf_auto *chooser, const struct conf_model *model);
 enum route_result auto_choose(const struct route_table *table, const struct route_ask *ask,
