@@ -201,6 +201,23 @@ route_close(const struct route_table *table, const struct route_ask *ask,
     return near.count;
 }
 
+size_t
+route_close_channels(const struct route_table *table, const struct route_ask *ask,
+                     struct str named, struct str close[ROUTE_CLOSE_MAX])
+{
+    char text[NAME_BYTES];
+    struct near near = {.out = close, .wanted = lower_of(named, text)};
+    struct channels channels;
+
+    near.distance_max = MAX((unsigned)near.wanted.len / 3, 2u);
+    if (channels_for(table, ask, STR_NONE, &channels) != ROUTE_OK)
+        return 0;
+    for (size_t i = 0; i < channels.count; i++)
+        if (channels.at[i] < table->conf->channel_count)
+            near_try(&near, table->conf->channels[channels.at[i]].name);
+    return near.count;
+}
+
 unsigned
 route_model_protocols(const struct route_table *table, uint16_t model_idx)
 {

@@ -145,6 +145,10 @@ struct str route_split(const struct conf *conf, struct str asked, struct str *ch
 size_t route_close(const struct route_table *table, const struct route_ask *ask,
                    struct str close[ROUTE_CLOSE_MAX]);
 
+/* The same of channels that the key may use, for one that was named. */
+size_t route_close_channels(const struct route_table *table, const struct route_ask *ask,
+                            struct str named, struct str close[ROUTE_CLOSE_MAX]);
+
 /*
  * The models a key sees: those its globs allow and that at least one of its channels serves, in
  * any protocol, in file order; down or not. Uses of *ask only channels, channel_named and
