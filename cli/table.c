@@ -235,10 +235,8 @@ show_call(struct js_value result)
         {"tenant_name", "tenant", false},
         {"key", "key", false},
         {"asked", "asked for", false},
-        {"rule", "rule", false},
-        {"model", "model", false},
-        {"asked", "asked for", false},
         {"rule", "by the rule", false},
+        {"model", "model", false},
         {"model_reported", "reported as", false},
         {"channel", "channel", false},
         {"upstream", "upstream", false},
@@ -276,7 +274,8 @@ show_call(struct js_value result)
     };
     static const struct print_column columns[] = {
         {"upstream", "UPSTREAM", false}, {"credential", "CREDENTIAL", true},
-        {"channel", "CHANNEL", false},   {"status", "STATUS", true},
+        {"channel", "CHANNEL", false},   {"model", "MODEL", false},
+        {"status", "STATUS", true},
         {"reason", "REASON", false},     {"start_ms", "AT MS", true},
         {"took_ms", "TOOK MS", true},    END,
     };

@@ -116,8 +116,10 @@ struct record_attempt {
     uint16_t upstream;  /* name id */
     uint16_t status;    /* HTTP, 0 none */
     uint16_t channel;   /* name id */
+    uint16_t model;     /* likewise */
     uint8_t reason;     /* enum record_reason */
     uint8_t credential; /* number within the upstream */
+    uint16_t pad;
     uint32_t start_ms;  /* after the call's start */
     uint32_t took_ms;   /* to its failure, or to its first byte */
 };

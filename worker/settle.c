@@ -408,6 +408,7 @@ attempt_add(const struct call *call, uint8_t candidate)
     a = &r->attempt[r->attempt_count];
     *a = (struct record_attempt){.upstream = w->pools[c->upstream_idx].name_id,
                                  .channel = w->channel_name[c->channel_idx],
+                                 .model = w->model_name[c->model_idx],
                                  .credential = c->credential};
     r->attempt_count++;
     return a;

@@ -296,7 +296,11 @@ def test_receipt_of_the_caller(server, upstream, caller):
     assert mine["model"] == mine["asked"] == "all" and mine["queue_ms"] == 0
     assert mine["attempts"][0]["upstream"] == "sim" and mine["attempts"][0]["channel"] == "main"
     assert mine["attempts"][0]["credential"] == 0
+    once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else pytest.fail(str(pairs))
+    json.loads(server.run("call", answer.id, "--json").stdout, object_pairs_hook=once)
     text = server.run("call", answer.id).stdout
+    names = [line.split("  ")[0] for line in text.split("\n\n")[0].splitlines()]
+    assert len(set(names)) == len(names), names
     for word in ("exact sum", "rounded up by", "LIST PRICE", "reasoning", "per-request"):
         assert word in text, text
 

@@ -143,6 +143,9 @@ def test_sibling_is_flagged_and_costs_its_own_price(start, sims):
     answer = family.chat(model="claude-big")
     receipt = decided(server, answer, "r", "claude-small", asked="claude-big")
     assert "sibling" in receipt["flags"]
+    # What was tried for another model than the call's says so.
+    assert [a.get("model") for a in receipt["attempts"]] == ["claude-big", None], receipt
+    assert "claude-big" in server.run("call", answer.id).stdout
     call = sims[1].call(answer.id)
     assert rig.ucr(receipt["charge"]) == call["input"] + 5 * call["output"]
     sims[0].faults({})
