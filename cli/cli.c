@@ -301,6 +301,9 @@ show_answer(const struct run *run, struct str answer)
     if (strcmp(run->command->noun, "audit") == 0 && !js_bool(js_get(result, STR("ok")), false))
         return complain(CLI_FAILED, "audit", "the books do not balance",
                         "the faults are listed above");
+    if (strcmp(run->command->noun, "route") == 0 && route_why_not(result) != NULL)
+        return complain(CLI_FAILED, "route", route_why_not(result),
+                        run->json ? NULL : "what was looked at is listed above");
     return CLI_DONE;
 }
 

@@ -275,7 +275,8 @@ show_call(struct js_value result)
     };
     static const struct print_column columns[] = {
         {"upstream", "UPSTREAM", false}, {"credential", "CREDENTIAL", true},
-        {"channel", "CHANNEL", false},   {"status", "STATUS", true},
+        {"channel", "CHANNEL", false},   {"model", "MODEL", false},
+        {"status", "STATUS", true},
         {"reason", "REASON", false},     {"start_ms", "AT MS", true},
         {"took_ms", "TOOK MS", true},    END,
     };

@@ -42,6 +42,7 @@
 #define CONF_FACTOR_MAX_U (1000 * CONF_MICRO)
 /* Of each class in one call. What a file prices is payable up to this. */
 #define CONF_COUNT_MAX UINT32_C(1000000000)
+#define CONF_COST_MAX_U (INT64_C(1000) * CONF_MICRO)
 #define CONF_MULTIPLIER_MAX_U (INT64_C(1000000) * CONF_MICRO)
 
 enum conf_protocol {
@@ -162,6 +163,7 @@ struct conf_upstream {
     uint32_t probe_ms;        /* between active probes, 0: none */
     struct str probe_model;   /* as the upstream calls it; "": the list of models is asked for */
     bool check_model;         /* an answer by another model than the one asked for is a failure */
+    int64_t cost_u;           /* what the operator pays there, in millionths of the list price */
     struct str ca_file;       /* STR_NONE: the system's */
 };
 

@@ -171,6 +171,11 @@ static const struct conf_key upstream_keys[] = {
     KEY_BOOL("system-later", UPSTREAM, out.system_later, .def = "false",
              .doc = "Takes messages of the role system among the others in Anthropic's protocol: "
                     "for calls that are translated; elsewhere they become the user's."),
+    KEY_DECIMAL("cost", UPSTREAM, out.cost_u, .min = 1, .max = CONF_COST_MAX_U, .def = "1",
+                .doc = "What you pay there, in parts of the list price: 0.8 is a fifth less. Of "
+                       "upstreams of a channel that do about as well, the cheaper one is "
+                       "preferred; and by it is reckoned what failed tries cost you. No caller's "
+                       "price depends on it."),
     KEY_STRING("ca-file", UPSTREAM, ca_file, .min = 0, .max = 4095, .def = "",
                .reload = CONF_RELOAD_CONNECTIONS,
                .doc = "Certificate authorities to trust instead of the system's, in PEM. Relative "

@@ -15,7 +15,6 @@
  * trial  -> trial   its holder's worker is gone, or the ticket's time is over: whoever begins first
  * trial  -> closed  it went well
  * trial  -> open    it failed: for twice as long; or it said nothing: half open at once
- * open   -> closed  an attempt that was made all the same went well
  *
  * An open time begins anew at its shortest, unless the circuit was closed for less than
  * RELAPSE_MS. Attempts that began before the circuit opened end while it is open, often many at
@@ -327,7 +326,7 @@ health_ok(struct health *health, enum health_pass pass, uint64_t now_ms, uint32_
     error_rate_add(health, 0);
     if (first_byte_us > 0)
         first_byte_add(health, now_ms, first_byte_us);
-    if (pass != HEALTH_GO)
+    if (pass == HEALTH_TRIAL)
         return circuit_close(health, now_ms);
     (void)history_add(health, false);
     return HEALTH_SAME;

@@ -55,10 +55,9 @@ find_needs(const struct call *call, struct route_ask *ask)
 
 /* "; did you mean 'a', 'b'?" of what the key may use, or "". */
 static void
-close_names(const struct worker *w, const struct route_ask *ask, char text[LIST_BYTES])
+close_names(const struct str *close, size_t count, char text[LIST_BYTES])
 {
-    struct str close[ROUTE_CLOSE_MAX];
-    size_t count = route_close(w->routes, ask, close), len = 0;
+    size_t len = 0;
 
     text[0] = '\0';
     for (size_t i = 0; i < count; i++) {
@@ -76,25 +75,30 @@ close_names(const struct worker *w, const struct route_ask *ask, char text[LIST_
 static void
 no_model(const struct worker *w, const struct route_ask *ask, struct proto_error *error)
 {
+    struct str names[ROUTE_CLOSE_MAX];
     char close[LIST_BYTES];
 
-    close_names(w, ask, close);
+    close_names(names, route_close(w->routes, ask, names), close);
     error_set(error, ERROR_NO_MODEL, "model", NULL, "The model '%.*s' does not exist%s",
               (int)MIN(ask->model.len, (size_t)CONF_MODEL_NAME_LEN_MAX), ask->model.ptr, close);
 }
 
 static void
-no_channel(const struct route_ask *ask, struct str channel, bool by_suffix,
+no_channel(const struct worker *w, const struct route_ask *ask, struct str channel, bool by_suffix,
            struct proto_error *error)
 {
+    struct str names[ROUTE_CLOSE_MAX];
+    char close[LIST_BYTES];
+
+    close_names(names, route_close_channels(w->routes, ask, channel, names), close);
     if (by_suffix)
         error_set(error, ERROR_NO_MODEL, "model", NULL,
-                  "The model '%.*s' does not exist: turnpike: there is no channel '%.*s'",
+                  "The model '%.*s' does not exist: turnpike: there is no channel '%.*s'%s",
                   (int)MIN(ask->model.len, (size_t)CONF_MODEL_NAME_LEN_MAX), ask->model.ptr,
-                  STR_ARGS(channel));
+                  STR_ARGS(channel), close);
     else
         error_set(error, ERROR_BAD_REQUEST, "x-turnpike-channel", NULL,
-                  "turnpike: there is no channel '%.*s'", STR_ARGS(channel));
+                  "turnpike: there is no channel '%.*s'%s", STR_ARGS(channel), close);
 }
 
 static bool
@@ -159,7 +163,7 @@ route_error(const struct worker *w, enum route_result result, const struct route
                   "turnpike: this key may not use the model '%.*s'", STR_ARGS(model));
         return;
     case ROUTE_NO_SUCH_CHANNEL:
-        no_channel(ask, channel, behind.ptr != NULL, error);
+        no_channel(w, ask, channel, behind.ptr != NULL, error);
         return;
     case ROUTE_TWO_CHANNELS:
         error_set(error, ERROR_BAD_REQUEST, "model", NULL,

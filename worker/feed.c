@@ -177,8 +177,44 @@ feed_log(const struct pool *pool, const struct health *health, enum health_chang
                  STR_ARGS(name), health_credential(health), health_class_name[view.why], for_ms);
 }
 
+/* Until it may be tried; *why it is out. Of one that is on trial nobody knows. */
+static uint64_t
+out_ms(const struct call *call, const struct health *health, enum health_class *why)
+{
+    uint64_t now_ms = worker_now_ms(call->worker);
+    struct health_view view;
+
+    health_look(health, now_ms, &view);
+    *why = view.why;
+    return view.until_ms > now_ms ? view.until_ms - now_ms : 1;
+}
+
+bool
+feed_all_out(const struct call *call, struct proto_error *error)
+{
+    const struct worker *w = call->worker;
+    uint64_t least_ms = UINT64_MAX;
+    bool by_rate = true;
+
+    for (uint8_t i = 0; i < call->plan.candidate_count; i++) {
+        const struct health *health = call_credential(call, i)->health;
+        enum health_class why;
+
+        if (health == NULL || health_usable(w->region, health, worker_now_ms(w)))
+            return false;
+        least_ms = MIN(least_ms, out_ms(call, health, &why));
+        by_rate = by_rate && why == HEALTH_RATE;
+    }
+    error_set(error, by_rate ? ERROR_LIMIT_REQUESTS : ERROR_UNAVAILABLE, NULL, NULL,
+              "turnpike: no healthy upstream: %s",
+              by_rate ? "all that could serve this have reached their provider's rate limit"
+                      : "all that could serve this are out");
+    error->retry_after_s = (uint32_t)((least_ms + 999) / 1000);
+    return true;
+}
+
 enum feed_pass
-feed_begin(struct call *call, uint8_t candidate, bool must)
+feed_begin(struct call *call, uint8_t candidate)
 {
     struct worker *w = call->worker;
     struct credential *credential = call_credential(call, candidate);
@@ -191,7 +227,7 @@ feed_begin(struct call *call, uint8_t candidate, bool must)
         return FEED_GO;
     call->pass = (uint8_t)health_begin(w->region, credential->health, w->inherit->table_idx,
                                        now_ms, left_ms + TICKET_GRACE_MS);
-    if (call->pass == HEALTH_OUT && !must)
+    if (call->pass == HEALTH_OUT)
         return FEED_OUT;
     if (!limit_enter(call, credential)) {
         health_dropped(credential->health, (enum health_pass)call->pass, now_ms);

@@ -265,6 +265,7 @@ struct call {
     uint64_t input_estimate;  /* tokens, before any report */
     uint64_t input_max;       /* tokens, the bound that was held for */
     uint64_t output_max;      /* tokens that the caller's or the model's cap allows; UINT64_MAX */
+    uint8_t open;             /* bits of enum ask_open, kept when the request's bytes are given back */
 
     int64_t start_wall_us;
     uint64_t start_us;        /* monotonic */

@@ -160,9 +160,14 @@ def test_channels_not_allowed(trio):
     assert public.chat(model="sim-chat@own").status == 403
     assert public.chat(model="sim-chat@stable").status == 200
     answer = key.chat(headers={"x-turnpike-channel": "valeu"})
-    assert answer.status == 400 and "no channel 'valeu'" in answer.json["error"]["message"]
+    assert answer.status == 400 and "no channel 'valeu'; did you mean 'value'?" in \
+        answer.json["error"]["message"]
+    # Only of what the key may use.
+    answer = key.chat(headers={"x-turnpike-channel": "stabel"})
+    assert answer.status == 400 and "stable" not in answer.json["error"]["message"], answer
     answer = key.chat(model="sim-chat@valeu")
-    assert answer.status == 404 and "no channel 'valeu'" in answer.json["error"]["message"]
+    assert answer.status == 404 and "no channel 'valeu'; did you mean 'value'?" in \
+        answer.json["error"]["message"]
     answer = key.chat(model="sim-chat@value", headers={"x-turnpike-channel": "smart"})
     assert answer.status == 400, answer
     answer = key.messages(model="sim-chat@stable")

@@ -367,6 +367,20 @@ def test_the_operator_pays_for_failed_tries(start, sims, fault, output):
     assert metric(server, "turnpike_operator_ucr_total") == cost
 
 
+def test_what_the_operator_pays_there(start, sims):
+    """A failed try costs what the upstream asks of the list price, not what the channel does."""
+    first, _ = sims
+    cost = []
+    for firsts in ("", "cost = 0.25", "cost = 2"):
+        server = start(conf_of([s.port for s in sims], multiplier="5", firsts=firsts))
+        first.faults({"error-first": 1, "words": 4, "input-tokens": 4000}, next=1)
+        answer = server.key().chat({"words": 4}, stream=True)
+        assert answer["x-turnpike-upstream"] == "up1"
+        cost.append(rig.ucr(server.receipt(answer.id)["operator_cost"]))
+    assert cost[0] > 50 and abs(cost[1] * 4 - cost[0]) <= 4, cost
+    assert abs(cost[2] - 2 * cost[0]) <= 2, cost
+
+
 def test_refusals_cost_the_operator_nothing(start, sims):
     first, _ = sims
     server = start(conf_of([s.port for s in sims]))

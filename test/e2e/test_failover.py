@@ -224,11 +224,11 @@ def test_all_refuse_connections(start):
         answer = getattr(key, kind)()
         assert answer.status == 502, answer
         assert len(server.receipt(answer.id)["attempts"]) == 2
-    for _ in range(20):  # circuits open; calls are tried all the same, none is charged
+    for _ in range(20):  # circuits open; none is charged
         assert key.chat().status in (502, 503)
     with rig.Http(server.port) as c:
         ready = c.send("GET", "/readyz").read("GET")
-        assert ready.status == 503 or key.messages().status == 502
+        assert ready.status == 503 or key.messages().status in (502, 503)
         assert c.send("GET", "/healthz").read("GET").status == 200
     assert key.spent() == 0
 

@@ -152,6 +152,12 @@ test_prices(void **state)
          "4: per-request: 1000.1 is too large: at most 1000\n"
          "4: per-search: \"x\" is not a price of one; write digits with at most twelve decimals, "
          "such as 3.75\n"},
+        {"upstream \"p\" { protocol = {openai} url = \"https://p.test\" cost = 0 }\n"
+         "upstream \"q\" { protocol = {openai} url = \"https://q.test\" cost = 1000.1 }\n"
+         "upstream \"r\" { protocol = {openai} url = \"https://r.test\" cost = cheap }\n" U C,
+         "1: cost: 0 is too small: at least 0.000001\n"
+         "2: cost: 1000.1 is too large: at most 1000\n"
+         "3: cost: \"cheap\" is not a decimal; write digits with at most six decimals, such as 3.75\n"},
         {U M "channel \"c\" { use = u multiplier = 0 multiplier-cny = -2 }\n",
          "3: multiplier: 0 is too small: at least 0.000001\n"
          "3: multiplier-cny: -2 is negative; at least 0.000001\n"},
