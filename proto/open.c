@@ -96,6 +96,55 @@ messages_link(struct js_value messages)
     return false;
 }
 
+/* ---- Gemini: parts have one member that says what they are, tools likewise ---- */
+
+static bool
+contents_link(struct js_value contents)
+{
+    struct js_value key, content, part;
+    struct js_iter it, parts;
+
+    if (!js_is(contents, JS_ARRAY))
+        return false;
+    for (js_iter_init(&it, contents); js_next(&it, &key, &content);)
+        for (js_iter_init(&parts, js_get(content, STR("parts"))); js_next(&parts, &key, &part);)
+            if (js_is(js_get(part, STR("fileData")), JS_OBJECT) ||
+                js_is(js_get(part, STR("file_data")), JS_OBJECT))
+                return true;
+    return false;
+}
+
+static bool
+gemini_tools_hosted(struct js_value tools)
+{
+    struct js_value key, tool, name, value;
+    struct js_iter it, members;
+
+    if (!js_is(tools, JS_ARRAY))
+        return false;
+    for (js_iter_init(&it, tools); js_next(&it, &key, &tool);)
+        for (js_iter_init(&members, tool); js_next(&members, &name, &value);)
+            if (!js_str_eq(name, STR("functionDeclarations")) &&
+                !js_str_eq(name, STR("function_declarations")))
+                return true;
+    return false;
+}
+
+static unsigned
+gemini_open(const struct ask *ask, unsigned open)
+{
+    struct js_value key, value;
+    struct js_iter it;
+
+    for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);) {
+        if (js_str_eq(key, STR("contents")))
+            open |= contents_link(value) ? ASK_OPEN_LINKS : 0u;
+        else if (js_str_eq(key, STR("tools")))
+            open |= gemini_tools_hosted(value) ? ASK_OPEN_TOOLS : 0u;
+    }
+    return open;
+}
+
 /* A function is the caller's own; so is what has no type, and what Anthropic calls "custom". */
 static bool
 tools_hosted(struct js_value tools)
@@ -122,8 +171,10 @@ ask_open(const struct ask *ask)
     struct js_value key, value;
     struct js_iter it;
 
-    if (ask->endpoint == ENDPOINT_EMBEDDINGS || ask->endpoint == ENDPOINT_COMPLETIONS)
+    if (!proto_has_output(ask->endpoint) || ask->endpoint == ENDPOINT_COMPLETIONS)
         return open;
+    if (proto_of(ask->endpoint) == PROTO_GEMINI)
+        return gemini_open(ask, open);
     for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);) {
         if (js_str_eq(key, STR("messages")) || js_str_eq(key, STR("input")) ||
             js_str_eq(key, STR("system")))

@@ -16,7 +16,12 @@ open_of(enum proto_endpoint endpoint, const char *body)
     unsigned open;
 
     arena_init(&arena, 1 << 20);
-    if (!ask_read(endpoint, page.text, &arena, &ask, &error))
+    const struct proto_what gemini = {
+        .endpoint = endpoint, .id = STR("m"), .action = STR("generateContent")};
+    bool read = endpoint == ENDPOINT_GENERATE
+                    ? ask_read_gemini(&gemini, STR_NONE, page.text, &arena, &ask, &error)
+                    : ask_read(endpoint, page.text, &arena, &ask, &error);
+    if (!read)
         fail_msg("%s: %s", body, error.message);
     open = ask_open(&ask);
     arena_end(&arena);
@@ -29,6 +34,7 @@ open_of(enum proto_endpoint endpoint, const char *body)
 #define INPUT(rest) "{\"model\":\"m\",\"input\":" rest "}"
 #define MSG(rest)                                                                                  \
     "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]" rest "}"
+#define GEMINI(part, rest) "{\"contents\":[{\"parts\":[" part "]}]" rest "}"
 #define MSG_PART(part)                                                                             \
     "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[" part "]}]}"
 
@@ -40,6 +46,12 @@ test_open(void **state)
         const char *body;
         unsigned open;
     } cases[] = {
+        {ENDPOINT_GENERATE, GEMINI("{\"text\":\"x\"}", ""), 0},
+        {ENDPOINT_GENERATE, GEMINI("{\"inlineData\":{\"data\":\"AA\"}}", ""), 0},
+        {ENDPOINT_GENERATE, GEMINI("{\"fileData\":{\"fileUri\":\"x\"}}", ""), L},
+        {ENDPOINT_GENERATE, GEMINI("{}", ",\"tools\":[{\"functionDeclarations\":[]}]"), 0},
+        {ENDPOINT_GENERATE, GEMINI("{}", ",\"tools\":[{\"googleSearch\":{}}]"), H},
+        {ENDPOINT_GENERATE, GEMINI("{}", ",\"cachedContent\":\"c\""), L},
         {ENDPOINT_CHAT, CHAT(""), 0},
         {ENDPOINT_CHAT, " " CHAT(",\"url\":\"https://x\"") "\n", 0},
         {ENDPOINT_CHAT, CHAT(",\"tools\":[{\"type\":\"function\",\"function\":{}},{}, 7]"), 0},
