@@ -15,18 +15,20 @@ TIMEOUTS = "timeout-connect = 400ms  timeout-first-byte = 500ms  timeout-idle = 
 TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 
 
-def two_upstreams(first, second, more=TIMEOUTS):
+def two_upstreams(first, second, more=TIMEOUTS, limits=""):
     """Ports; the first is tried first, always."""
     conf = MODELS
     for name, port in (("first", first), ("second", second)):
         conf += upstream_section(name, port, more=more)
         conf += upstream_section(name + "-a", port, "anthropic", "", more)
+    # The same words in every call: they would all stay where the last one was served.
     return conf + """
 channel "main" {
     use = {"first", "first-a", "second", "second-a"}
     weights = {"first=1", "first-a=1", "second=0", "second-a=0"}
 }
-"""
+limits { affinity = 0s  %s }
+""" % limits
 
 
 class Pair:
@@ -477,7 +479,7 @@ def test_connection_limit_of_an_upstream(start, sims):
 def test_a_call_has_an_end(start, sims, kind):
     """The time for a call in all: no failover after it, and a stream ends with an error."""
     first, second = sims
-    server = start(two_upstreams(first.port, second.port, more="") + "limits { time-call = 1s }\n")
+    server = start(two_upstreams(first.port, second.port, more="", limits="time-call = 1s"))
     key = server.key()
     answer = getattr(key, kind)({"delay": 30000})
     assert answer.status == 504, answer
