@@ -113,6 +113,14 @@ def encode(body):
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def rest(response):
+    """What comes until the answer's end, and whether the connection ended before it."""
+    try:
+        return response.read(), False
+    except http.client.IncompleteRead as broken:
+        return broken.partial, True
+
+
 class Http:
     """One connection. headers may be a list of pairs, to repeat a name."""
 
@@ -143,11 +151,9 @@ class Http:
 
     def read(self, method="POST"):
         response = self.begin(method)
-        try:
-            answer = Answer(response, response.read())
-        except http.client.IncompleteRead as broken:
-            answer = Answer(response, broken.partial)
-            answer.cut = True
+        body, cut = rest(response)
+        answer = Answer(response, body)
+        answer.cut = cut
         if answer.body and (answer["content-type"] or "").startswith("application/json"):
             with contextlib.suppress(ValueError):  # what is no JSON is for the test to find
                 parse(answer.body)
