@@ -1,0 +1,205 @@
+"""Every protocol of clients onto every protocol of upstreams: what the upstream gets and what the client
+gets, compared as whole objects with a model that knows nothing of the program (translation.py)."""
+
+import json
+
+import pytest
+
+import rig
+import translation
+from conftest import UPSTREAM_KEY, upstream_section
+from translation import CROSS, NAMES, PROTOCOLS, Ask
+
+PRICES = {"input": "3.000001", "output": "15.7", "cache_read": "0.3", "cache_write_5m": "3.75",
+          "cache_write_1h": "6"}
+MODELS = """
+model "sim-talk" {
+    input = 3.000001  output = 15.7  cache-read = 0.3  cache-write = 3.75  cache-write-1h = 6
+    context = 2000000  max-output = 8000
+    can = {tools, vision, json}
+}
+model "sim-think" {
+    input = 3.000001  output = 15.7  cache-read = 0.3  cache-write = 3.75  cache-write-1h = 6
+    context = 2000000  max-output = 8000
+    can = {tools, vision, json, thinking}
+}
+"""
+
+
+def conf_of(ports):
+    """An upstream for each protocol, behind a channel of the same name."""
+    conf = MODELS
+    for name in PROTOCOLS:
+        conf += upstream_section(name, ports[name], NAMES[name],
+                                 "" if name in ("messages", "gemini") else "/v1",
+                                 'key-env = "TEST_UPSTREAM_KEY"', translate=True)
+        conf += f'channel "{name}" {{ multiplier = 1  use = {{"{name}"}} }}\n'
+    return conf
+
+
+@pytest.fixture(scope="module")
+def module_gateway(session_upstream):
+    server = rig.Turnpike(conf_of({name: session_upstream.port for name in PROTOCOLS}),
+                          env={"TEST_UPSTREAM_KEY": UPSTREAM_KEY})
+    yield server
+    server.finish()
+
+
+@pytest.fixture
+def gateway(module_gateway, upstream):
+    yield module_gateway
+    module_gateway.check_log()
+
+
+@pytest.fixture(scope="module")
+def module_key(module_gateway):
+    return module_gateway.key(credit="100000")
+
+
+@pytest.fixture
+def client(gateway, module_key, upstream):
+    return Client(module_key, upstream)
+
+
+class Client:
+    """A caller of any protocol, in front of an upstream of any."""
+
+    def __init__(self, key, sim):
+        self.key, self.sim = key, sim
+
+    def post(self, protocol, channel, ask, model="sim-talk", body=None, headers=()):
+        path, made, more = translation.said(protocol, ask, model)
+        return self.key.post(path, made if body is None else body,
+                             [("x-turnpike-channel", channel), *more, *headers])
+
+    def heard(self):
+        """What the upstream has got: path and body. No member twice."""
+
+        def once(pairs):
+            assert len(pairs) == len({name for name, _ in pairs}), pairs
+            return dict(pairs)
+
+        line, headers = self.sim.last_head()
+        return (line.split(" ")[1],
+                json.loads(self.sim.last_body(), object_pairs_hook=once), dict(headers))
+
+
+# ---- requests ----
+
+CITY = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"]}
+TOOLS = [("weather", "What it will be like.", CITY), ("now", "What time it is.", None)]
+CALL = ("call", "toolu_1", "weather", {"city": "Zürich", "days": 3})
+CALL2 = ("call", "toolu_2", "weather", {"city": "東京", "days": 0.10, "deep": [{"a": None}]})
+CALL3 = ("call", "toolu_3", "now", {})
+ASKED = ("user", [("text", "How is it?")])
+
+
+def result(n, text, error=False):
+    return ("result", f"toolu_{n}", [("text", text)], error)
+
+
+TURNS = {
+    "plain": Ask(),
+    "unicode": Ask(turns=[("user", [("text", 'Grüße "q" \\ \n\u2028 😀 \u0001')])]),
+    "turns": Ask(turns=[ASKED, ("assistant", [("text", "Well.")]), ("user", [("text", "So?")])]),
+    "system": Ask(system="Be brief.\nBe kind."),
+    "system later": Ask(system="Be brief.", turns=[
+        ASKED, ("assistant", [("text", "Well.")]), ("user", [("text", "So?")]),
+        ("system", [("text", "Now be long.")])]),
+    "knobs": Ask(knobs={"temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 7, "presence": 0.25,
+                        "frequency": -0.5, "user": "user-1"}),
+    "cap": Ask(cap=100000),
+    "tools": Ask(tools=TOOLS, choice="auto"),
+    "tools, no choice": Ask(tools=TOOLS),
+    "tools, none": Ask(tools=TOOLS, choice="none"),
+    "tools, any": Ask(tools=TOOLS, choice="any"),
+    "tools, one": Ask(tools=TOOLS, choice="=now"),
+    "tools, not parallel": Ask(tools=TOOLS, choice="auto", parallel=False),
+    "result": Ask(tools=TOOLS, turns=[ASKED, ("assistant", [CALL]), ("results", [result(1, "sunny")])]),
+    "result after words": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [("text", "I look."), CALL]), ("results", [result(1, "sunny")]),
+        ("assistant", [("text", "It is sunny.")]), ("user", [("text", "Thanks.")])]),
+    "results": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [CALL, CALL2, CALL3]),
+        ("results", [result(1, "sunny"), result(2, 'r"a\nin'), result(3, "")])]),
+    "error result": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [CALL]), ("results", [result(1, "no such city", True)])]),
+    "image": Ask(turns=[("user", [("text", "What?"), ("image", "image/png", translation.PNG)])]),
+    "document": Ask(turns=[("user", [("pdf", translation.PDF, "a.pdf"), ("text", "Sum it up.")])]),
+    "image in a result": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [CALL, CALL3]),
+        ("results", [("result", "toolu_1", [("text", "A map:"), ("image", "image/png", translation.PNG)],
+                      False), result(3, "noon")]),
+        ("user", [("text", "And?")])]),
+    "image by its address": Ask(turns=[("user", [("text", "What?"),
+                                                 ("link", "https://pictures.test/1.png")])]),
+    "text document": Ask(turns=[("user", [("note", "Once.", "A tale"), ("text", "Sum it up.")])]),
+    "schema": Ask(schema=CITY),
+    "json": Ask(json=True, system="Be brief."),
+    "stop": Ask(stops=["END", "a \"b\"\n"]),
+    "thinking": Ask(effort="low", cap=3000),
+    "thinking more": Ask(effort="medium", cap=100),
+    "choices": Ask(n=3),
+}
+# Where the client or the provider has no words for it.
+UNSAID = {
+    "stop": lambda c, p: "responses" in (c, p),
+    "choices": lambda c, p: {c, p} != {"chat", "gemini"},
+    "image by its address": lambda c, p: "gemini" in (c, p),
+    "text document": lambda c, p: c != "messages",
+    "image in a result": lambda c, p: c == "chat",
+    "json": lambda c, p: c == "messages",
+}
+
+
+def unsaid(name, protocol, provider):
+    return name in UNSAID and UNSAID[name](protocol, provider)
+
+
+def model_of(name):
+    return "sim-think" if name.startswith("thinking") else "sim-talk"
+# As the client calls what the provider has no words for.
+DROPS = {
+    ("knobs", "chat"): {"responses": [], "messages": ["top_k"], "gemini": ["generationConfig.topK"]},
+    ("knobs", "responses"): {
+        "chat": ["seed", "presence_penalty", "frequency_penalty"], "messages": ["top_k"],
+        "gemini": ["generationConfig.topK", "generationConfig.seed",
+                   "generationConfig.presencePenalty", "generationConfig.frequencyPenalty"]},
+    ("knobs", "messages"): {
+        "chat": ["seed", "presence_penalty", "frequency_penalty"], "responses": [],
+        "gemini": ["generationConfig.seed", "generationConfig.presencePenalty",
+                   "generationConfig.frequencyPenalty"]},
+    ("knobs", "gemini"): {"chat": ["user"], "responses": ["safety_identifier"],
+                          "messages": ["metadata.user_id"]},
+    ("tools, not parallel", "gemini"): {"chat": ["parallel_tool_calls"],
+                                        "responses": ["parallel_tool_calls"],
+                                        "messages": ["tool_choice.disable_parallel_tool_use"]},
+    ("json", "messages"): {"chat": ["response_format"], "responses": ["text.format"],
+                           "gemini": ["generationConfig.responseMimeType"]},
+}
+
+
+def knobs_left(ask, protocol, provider):
+    known = set(translation.KNOBS[provider]) & set(translation.KNOBS[protocol])
+    return ask.but(knobs={k: v for k, v in ask.knobs.items() if k in known})
+
+
+CELLS = [(c, p, name) for c, p in CROSS for name in TURNS if not unsaid(name, c, p)]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider,name", CELLS, ids=lambda v: v.replace(" ", "-"))
+def test_requests(client, protocol, provider, name, stream):
+    ask, model = TURNS[name].but(stream=stream), model_of(name)
+    answer = client.post(protocol, provider, ask, model)
+    assert answer.status == 200, answer
+    assert answer["x-turnpike-upstream"] == provider and answer["x-turnpike-model"] == model
+    dropped = DROPS.get((name, provider), {}).get(protocol)
+    assert answer["x-turnpike-dropped"] == (", ".join(dropped) if dropped else None)
+    path, body, headers = client.heard()
+    assert path == translation.heard_path(provider, model, stream)
+    assert body == translation.heard(provider, protocol, knobs_left(ask, protocol, provider), model)
+    key = {"messages": "x-api-key", "gemini": "x-goog-api-key"}.get(provider, "authorization")
+    assert headers[key].removeprefix("Bearer ") == UPSTREAM_KEY
+    assert ("anthropic-version" in headers) == (provider == "messages")
