@@ -42,6 +42,7 @@ answer_clear(struct translate *t)
     buf_free(&t->writer.items);
     buf_free(&t->writer.open);
     buf_free(&t->writer.open2);
+    buf_free(&t->call_signature);
 }
 
 void
@@ -157,6 +158,7 @@ translate_answer(struct translate *t, enum proto_endpoint upstream, const struct
     buf_init(&t->writer.items, t->text_bytes_max);
     buf_init(&t->writer.open, t->text_bytes_max);
     buf_init(&t->writer.open2, t->text_bytes_max);
+    buf_init(&t->call_signature, t->text_bytes_max);
 }
 
 void

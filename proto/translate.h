@@ -41,6 +41,7 @@ struct translate {
     size_t text_bytes; /* that are kept */
     struct translate_call *calls;
     struct translate_piece *pieces, **pieces_end;
+    struct buf call_signature; /* of the call that comes next, of an answer that is collected */
     struct chat_answer answer; /* id, model and usage of the one that is collected */
     char answer_id[136], answer_model[136];
 };

@@ -596,3 +596,107 @@ def heard_path(upstream, model, stream):
         return f"/v1beta/models/{model}:{action}"
     return {"chat": "/v1/chat/completions", "responses": "/v1/responses",
             "messages": "/v1/messages"}[upstream]
+
+
+# ---- answers ----
+
+# The words of the simulated upstream, in its order.
+WORDS = ("the toll gate Zürich counts every word naïve clerks pass 日本 through a river 🚀 and pay in gros® "
+         "Straße or pence данные while the\n road bends \"so\" far that éclair nobody asks why it señor rains "
+         "here 🌊🌊 tonight between seventeen hills smörgås C:\\toll again मूल्य done").split(" ")
+CITY_PIECES = ['{"city"', ': "Zür', 'ich", ', '"days"', ": "]
+
+
+def tokens(count):
+    """The pieces in which a text of so many words comes."""
+    return [(" " if i else "") + WORDS[i * 5 % len(WORDS)] for i in range(count)]
+
+
+@dataclasses.dataclass
+class Answer:
+    """What the simulated upstream is to answer. shown: the client gets to see the reasoning. tokens:
+    what the upstream's own record says it used; {} where it tells the client nothing."""
+
+    provider: str
+    model: str
+    words: int = 16
+    reasoning: int = 0
+    shown: bool = True
+    tools: int = 0
+    tool: str = "weather"
+    finish: str = "stop"  # stop, length, filter, sequence
+    sequence: str = None
+    choices: int = 1
+    tokens: dict = dataclasses.field(default_factory=dict)
+    tag: str = ""  # of signatures, where they are told
+    signed: bool = False  # the client is told signatures
+
+    def but(self, **more):
+        return dataclasses.replace(self, **more)
+
+    @property
+    def faults(self):
+        faults = {"words": self.words}
+        if self.reasoning:
+            faults["reasoning"] = self.reasoning
+        if self.tools:
+            faults["tools"] = self.tools
+        return faults
+
+    @property
+    def thought(self):
+        return "".join(tokens(self.reasoning)) if self.shown else ""
+
+    @property
+    def text(self):
+        return "".join(tokens(self.words))
+
+    def arguments(self, tool):
+        return {"city": "Zürich", "days": 3 + tool}
+
+    def argument_pieces(self, tool):
+        """Gemini gives arguments whole; the others in pieces."""
+        if self.provider == "gemini":
+            return [f'{{"city": "Zürich", "days": {3 + tool}}}']
+        return CITY_PIECES[:-1] + [f": {3 + tool}}}"]
+
+    def argument_text(self, tool):
+        return "".join(self.argument_pieces(tool))
+
+
+def _sums(t):
+    written = t["cache_write_5m"] + t["cache_write_1h"]
+    return t["input"] + t["cache_read"] + written, written
+
+
+def chat_usage(t):
+    prompt, written = _sums(t)
+    return {"prompt_tokens": prompt, "completion_tokens": t["output"],
+            "total_tokens": prompt + t["output"],
+            "prompt_tokens_details": {"cached_tokens": t["cache_read"], "cache_write_tokens": written},
+            "completion_tokens_details": {"reasoning_tokens": t["reasoning"]}}
+
+
+def responses_usage(t):
+    prompt, written = _sums(t)
+    return {"input_tokens": prompt, "output_tokens": t["output"], "total_tokens": prompt + t["output"],
+            "input_tokens_details": {"cached_tokens": t["cache_read"], "cache_write_tokens": written},
+            "output_tokens_details": {"reasoning_tokens": t["reasoning"]}}
+
+
+def messages_usage(t):
+    usage = {"input_tokens": t["input"],
+             "cache_creation_input_tokens": t["cache_write_5m"] + t["cache_write_1h"],
+             "cache_read_input_tokens": t["cache_read"], "output_tokens": t["output"]}
+    return usage
+
+
+def gemini_usage(t):
+    prompt, _ = _sums(t)
+    usage = {"promptTokenCount": prompt, "candidatesTokenCount": t["output"] - t["reasoning"],
+             "totalTokenCount": prompt + t["output"]}
+    if t["cache_read"]:
+        usage["cachedContentTokenCount"] = t["cache_read"]
+    if t["reasoning"]:
+        usage["thoughtsTokenCount"] = t["reasoning"]
+    return usage
