@@ -610,6 +610,7 @@ test_refused_fields(void **state)
         {SAID ",'metadata':{'user_id':1}}", "metadata.user_id", "must be a string"},
         {SAID ",'service_tier':1}", "service_tier", "must be a string"},
         {SAID ",'stop_sequences':[1]}", "stop_sequences[0]", "must be a string"},
+        {SAID ",'stop_sequences':['a','\\n ']}", "stop_sequences[1]", "nothing but blanks"},
         {SAID ",'tools':{}}", "tools", "must be a list"},
         {SAID ",'tools':[1]}", "tools[0]", "must be an object"},
         {SAID ",'tools':[{'name':'f'}]}", "tools[0]", "input_schema is missing"},
