@@ -203,7 +203,7 @@ test_stream_reasons(void **state)
     } cases[] = {
         {WHY("max_tokens"), "length"},
         {WHY("model_context_window_exceeded"), "context"},
-        {WHY("refusal"), "refusal"},
+        {WHY("refusal"), "filter"},
         {WHY("pause_turn"), "stop"},
         {WHY("something_new"), "stop"},
         {WHY("stop_sequence"), "stop"}, /* which one is not told */
