@@ -203,3 +203,72 @@ def test_requests(client, protocol, provider, name, stream):
     key = {"messages": "x-api-key", "gemini": "x-goog-api-key"}.get(provider, "authorization")
     assert headers[key].removeprefix("Bearer ") == UPSTREAM_KEY
     assert ("anthropic-version" in headers) == (provider == "messages")
+
+
+# ---- answers ----
+
+# Faults of the upstream, what of the request differs, how it ends.
+ANSWERS = {
+    "plain": ({}, {}, "stop"),
+    "nothing": ({"words": 0}, {}, "stop"),
+    "usage": ({"words": 5, "cached": 40, "cache5m": 16, "input-tokens": 64}, {}, "stop"),
+    "usage with reasoning": ({"words": 5, "reasoning": 7, "hide-reasoning": 1, "cached": 40}, {}, "stop"),
+    "length": ({"words": 30}, {"cap": 20}, "length"),
+    "filter": ({"words": 3, "blocked": 1}, {}, "filter"),
+    "tools": ({"tools": 1}, {"tools": TOOLS, "choice": "auto"}, "calls"),
+    "tools after words": ({"tools": 1, "words": 3}, {"tools": TOOLS}, "calls"),
+    "parallel tools": ({"tools": 3}, {"tools": TOOLS, "choice": "any"}, "calls"),
+    "thinking": ({"words": 3, "reasoning": 4}, {"effort": "low", "cap": 3000}, "stop"),
+    "thinking and tools": ({"tools": 2, "reasoning": 4},
+                           {"effort": "low", "cap": 3000, "tools": TOOLS}, "calls"),
+    "thinking, words and tools": ({"tools": 2, "words": 2, "reasoning": 2},
+                                  {"effort": "low", "cap": 3000, "tools": TOOLS}, "calls"),
+    "stop sequence": ({"words": 20}, {"stops": ["nowhere", "éclair"]}, "sequence"),
+    "schema": ({}, {"schema": CITY}, "stop"),
+}
+
+
+def answer_of(name, provider, stream):
+    faults, _, finish = ANSWERS[name]
+    words = faults.get("words", 0 if "tools" in faults else 16)
+    if finish == "filter" and provider == "gemini":
+        words = 0
+    text = {"schema": '{"city":"Zürich","days":3}',
+            "stop sequence": "".join(translation.tokens(6)) + " "}.get(name)
+    return translation.Answer(
+        provider, model_of(name), text=text, words=min(words, 20) if finish == "length" else words,
+        reasoning=faults.get("reasoning", 0), hidden="hide-reasoning" in faults,
+        tools=faults.get("tools", 0), finish=finish, streams=stream)
+
+
+def receipt_of(gateway, answer, tokens, provider):
+    """The books: what the upstream can have told, and the charge exact to the micro-credit."""
+    receipt = gateway.receipt(answer.id)
+    assert receipt["tokens"] == {n: tokens[n] for n in (*rig.CLASSES, "reasoning")}, receipt
+    assert rig.ucr(receipt["charge"]) == rig.cost(tokens, PRICES), receipt
+    assert receipt["upstream"] == provider
+    return receipt
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "protocol,provider,name",
+    [(c, p, n) for c, p in CROSS for n in ANSWERS
+     if n != "stop sequence" or "responses" not in (c, p)],
+    ids=lambda v: v.replace(" ", "-"))
+def test_answers(client, gateway, upstream, protocol, provider, name, stream):
+    faults, more, _ = ANSWERS[name]
+    ask = Ask(stream=stream, usage=True, **more)
+    upstream.faults(faults)
+    answer = client.post(protocol, provider, ask, model_of(name))
+    assert answer.status == 200, answer
+    expected = answer_of(name, provider, stream)
+    expected.tokens = upstream.call(answer.id)
+    if stream:
+        assert answer["content-type"].startswith("text/event-stream")
+        assert translation.got(answer) == translation.STREAMED[protocol](expected)
+    else:
+        assert answer["content-type"].startswith("application/json")
+        assert answer.json == translation.WHOLE[protocol](expected)
+        assert rig.ucr(answer["x-turnpike-cost"]) == rig.cost(expected.told, PRICES)
+    receipt_of(gateway, answer, expected.told, provider)

@@ -612,56 +612,92 @@ def tokens(count):
     return [(" " if i else "") + WORDS[i * 5 % len(WORDS)] for i in range(count)]
 
 
+def pieces(text):
+    """A text of its own, which is not made of those words: a token begins at each blank, and where one
+    would have more than 16 bytes as JSON."""
+    found, size = [], 0
+    for char in text:
+        bytes_ = len(json.dumps(char, ensure_ascii=False).encode()) - 2
+        if not found or char == " " or size + bytes_ > 16:
+            found.append("")
+            size = 0
+        found[-1] += char
+        size += bytes_
+    return found
+
+
+# Signatures as their clients see them: who made it, of which family, and the thing itself.
+SIGNATURES = {"responses": Like(r"tp1\.r\.[0-9a-f]{16}\.enc-[0-9a-f]{16}"),
+              "messages": Like(r"tp1\.m\.[0-9a-f]{16}\.sig-anthropic-[0-9a-f]{16}"),
+              "gemini": Like(r"tp1\.g\.[0-9a-f]{16}\.sig-gemini-[0-9a-f]{16}")}
+
+
 @dataclasses.dataclass
 class Answer:
-    """What the simulated upstream is to answer. shown: the client gets to see the reasoning. tokens:
-    what the upstream's own record says it used; {} where it tells the client nothing."""
+    """What the simulated upstream is told to answer. The client has asked to see reasoning, and gets
+    it signed where its protocol has a place for that. streams: the upstream does."""
 
     provider: str
-    model: str
+    model: str = "sim-talk"
     words: int = 16
+    text: str = None  # instead of those words
     reasoning: int = 0
-    shown: bool = True
+    hidden: bool = False  # there was reasoning, and none is shown
     tools: int = 0
-    tool: str = "weather"
-    finish: str = "stop"  # stop, length, filter, sequence
-    sequence: str = None
-    choices: int = 1
-    tokens: dict = dataclasses.field(default_factory=dict)
-    tag: str = ""  # of signatures, where they are told
-    signed: bool = False  # the client is told signatures
-
-    def but(self, **more):
-        return dataclasses.replace(self, **more)
+    finish: str = "stop"  # stop, calls, length, filter, sequence
+    streams: bool = False
+    tokens: dict = None  # by class, as the upstream's books have them
 
     @property
-    def faults(self):
-        faults = {"words": self.words}
-        if self.reasoning:
-            faults["reasoning"] = self.reasoning
-        if self.tools:
-            faults["tools"] = self.tools
-        return faults
-
-    @property
-    def thought(self):
-        return "".join(tokens(self.reasoning)) if self.shown else ""
-
-    @property
-    def text(self):
-        return "".join(tokens(self.words))
+    def told(self):
+        """The tokens as the upstream can tell them."""
+        t = dict(self.tokens)
+        written = t["cache_write_5m"] + t["cache_write_1h"]
+        if self.provider == "gemini":
+            t.update(input=t["input"] + written, cache_write_5m=0, cache_write_1h=0)
+        elif self.provider != "messages":
+            t.update(cache_write_5m=written, cache_write_1h=0)
+        return t
 
     def arguments(self, tool):
-        return {"city": "Zürich", "days": 3 + tool}
-
-    def argument_pieces(self, tool):
-        """Gemini gives arguments whole; the others in pieces."""
-        if self.provider == "gemini":
-            return [f'{{"city": "Zürich", "days": {3 + tool}}}']
+        """The text of a call's arguments, in the pieces that they come in."""
+        if self.provider == "gemini" or (self.provider == "messages" and not self.streams):
+            return [f'{{"city":"Zürich","days":{3 + tool}}}']  # an object, made text again
         return CITY_PIECES[:-1] + [f": {3 + tool}}}"]
 
-    def argument_text(self, tool):
-        return "".join(self.argument_pieces(tool))
+    def call_id(self, client, tool):
+        if self.provider != "gemini":
+            prefix = "toolu_sim" if self.provider == "messages" else "call_sim"
+            return Like(prefix + rf"[0-9a-f]{{16}}(_0)?_{tool}")
+        return Like(rf"(call|toolu)_call_\w+_{tool}")
+
+    def parts(self):
+        """("thought", pieces, signature) ("text", pieces) ("call", number): a signature is that of the
+        thought before, or a thought of its own without words."""
+        signature = SIGNATURES.get(self.provider)
+        if self.provider == "responses" and self.model != "sim-think":
+            signature = None
+        found, hidden = [], self.reasoning and self.hidden
+        # Gemini signs the last text, whose stream has then begun, or the first call.
+        late = self.provider == "gemini" and (self.streams or self.tools)
+        if self.reasoning and (not hidden or (self.provider == "gemini" and not late)):
+            found.append(["thought", [] if hidden else tokens(self.reasoning),
+                          None if late else signature])
+        if self.words:
+            found.append(["text", pieces(self.text) if self.text else tokens(self.words)])
+        if self.reasoning and late and not self.tools:
+            found.append(["thought", [], signature])
+        for tool in range(self.tools):
+            if tool == 0 and self.provider == "gemini":
+                if found and found[-1][0] == "thought":
+                    found[-1][2] = signature
+                else:
+                    found.append(["thought", [], signature])
+            found.append(["call", tool])
+        return found
+
+
+# ---- usage ----
 
 
 def _sums(t):
@@ -673,8 +709,11 @@ def chat_usage(t):
     prompt, written = _sums(t)
     return {"prompt_tokens": prompt, "completion_tokens": t["output"],
             "total_tokens": prompt + t["output"],
-            "prompt_tokens_details": {"cached_tokens": t["cache_read"], "cache_write_tokens": written},
-            "completion_tokens_details": {"reasoning_tokens": t["reasoning"]}}
+            "prompt_tokens_details": {"cached_tokens": t["cache_read"],
+                                      "cache_write_tokens": written, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": t["reasoning"], "audio_tokens": 0,
+                "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}}
 
 
 def responses_usage(t):
@@ -685,18 +724,280 @@ def responses_usage(t):
 
 
 def messages_usage(t):
-    usage = {"input_tokens": t["input"],
-             "cache_creation_input_tokens": t["cache_write_5m"] + t["cache_write_1h"],
-             "cache_read_input_tokens": t["cache_read"], "output_tokens": t["output"]}
-    return usage
+    return {"input_tokens": t["input"],
+            "cache_creation_input_tokens": t["cache_write_5m"] + t["cache_write_1h"],
+            "cache_read_input_tokens": t["cache_read"],
+            "cache_creation": {"ephemeral_5m_input_tokens": t["cache_write_5m"],
+                               "ephemeral_1h_input_tokens": t["cache_write_1h"]},
+            "output_tokens": t["output"],
+            "output_tokens_details": {"thinking_tokens": t["reasoning"]}, "service_tier": "standard"}
 
 
 def gemini_usage(t):
     prompt, _ = _sums(t)
-    usage = {"promptTokenCount": prompt, "candidatesTokenCount": t["output"] - t["reasoning"],
-             "totalTokenCount": prompt + t["output"]}
-    if t["cache_read"]:
-        usage["cachedContentTokenCount"] = t["cache_read"]
-    if t["reasoning"]:
-        usage["thoughtsTokenCount"] = t["reasoning"]
-    return usage
+    maybe = {"cachedContentTokenCount": t["cache_read"], "thoughtsTokenCount": t["reasoning"]}
+    return {"promptTokenCount": prompt, "candidatesTokenCount": t["output"] - t["reasoning"],
+            "totalTokenCount": prompt + t["output"], **{n: v for n, v in maybe.items() if v}}
+
+
+# ---- to chat clients ----
+
+CHAT_FINISH = {"stop": "stop", "calls": "tool_calls", "length": "length", "filter": "content_filter",
+               "sequence": "stop"}
+
+
+def whole_chat(a):
+    message = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
+    for part in a.parts():
+        if part[0] == "text":
+            message["content"] = "".join(part[1])
+        elif part[0] == "thought" and part[1]:
+            message["reasoning_content"] = "".join(part[1])
+        elif part[0] == "call":
+            message.setdefault("tool_calls", []).append(
+                {"id": a.call_id("chat", part[1]), "type": "function",
+                 "function": {"name": "weather", "arguments": "".join(a.arguments(part[1]))}})
+    return {"id": Like("chatcmpl-.+"), "object": "chat.completion", "created": Whole(),
+            "model": a.model,
+            "choices": [{"index": 0, "message": message, "logprobs": None,
+                         "finish_reason": CHAT_FINISH[a.finish]}],
+            "usage": chat_usage(a.told)}
+
+
+def streamed_chat(a, usage=True):
+    def chunk(delta, finish=None):
+        return (None, {"id": Like("chatcmpl-.+"), "object": "chat.completion.chunk",
+                       "created": Whole(), "model": a.model,
+                       "choices": [{"index": 0, "delta": delta, "logprobs": None,
+                                    "finish_reason": finish}],
+                       **({"usage": None} if usage else {})})
+
+    found = [chunk({"role": "assistant", "content": ""})]
+    for part in a.parts():
+        if part[0] == "call":
+            n = part[1]
+            found.append(chunk({"tool_calls": [
+                {"index": n, "id": a.call_id("chat", n), "type": "function",
+                 "function": {"name": "weather", "arguments": ""}}]}))
+            found += [chunk({"tool_calls": [{"index": n, "function": {"arguments": piece}}]})
+                      for piece in a.arguments(n)]
+        else:
+            name = "content" if part[0] == "text" else "reasoning_content"
+            found += [chunk({name: piece}) for piece in part[1]]
+    found.append(chunk({}, CHAT_FINISH[a.finish]))
+    if usage:
+        last = chunk({})[1]
+        found.append((None, {**last, "choices": [], "usage": chat_usage(a.told)}))
+    return [*found, (None, "[DONE]")]
+
+
+# ---- to Responses clients ----
+
+
+def _response(a, output, done=True):
+    reason = {"length": "max_output_tokens", "filter": "content_filter"}.get(a.finish) if done else None
+    status = "in_progress" if not done else "incomplete" if reason else "completed"
+    return {"id": Like("resp_.+"), "object": "response", "created_at": Whole(), "status": status,
+            "error": None, "incomplete_details": {"reason": reason} if reason else None,
+            "instructions": None, "max_output_tokens": None, "model": a.model, "output": output,
+            "parallel_tool_calls": True, "previous_response_id": None,
+            "reasoning": {"effort": None, "summary": None}, "store": False, "temperature": 1,
+            "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": 1,
+            "truncation": "disabled", "metadata": {},
+            "usage": responses_usage(a.told) if done else None}
+
+
+def _text_part(text):
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _item(a, part, index, last, done=True):
+    if part[0] == "thought":
+        item = {"id": Like(rf"rs_\w+_{index}"), "type": "reasoning", "summary": []}
+        if done and part[1]:
+            item["summary"] = [{"type": "summary_text", "text": "".join(part[1])}]
+        if done and part[2]:
+            item["encrypted_content"] = part[2]
+        return item
+    if part[0] == "text":
+        cut = last and a.finish in ("length", "filter")
+        return {"id": Like(rf"msg_\w+_{index}"), "type": "message", "role": "assistant",
+                "status": "in_progress" if not done else "incomplete" if cut else "completed",
+                "content": [_text_part("".join(part[1]))] if done else []}
+    return {"id": Like(rf"fc_\w+_{index}"), "type": "function_call",
+            "status": "completed" if done else "in_progress",
+            "call_id": a.call_id("responses", part[1]), "name": "weather",
+            "arguments": "".join(a.arguments(part[1])) if done else ""}
+
+
+def whole_responses(a):
+    parts = a.parts()
+    return _response(a, [_item(a, p, i, i + 1 == len(parts)) for i, p in enumerate(parts)])
+
+
+def streamed_responses(a):
+    found = []
+
+    def event(kind, **more):
+        found.append((kind, {"type": kind, "sequence_number": len(found), **more}))
+
+    event("response.created", response=_response(a, [], False))
+    event("response.in_progress", response=_response(a, [], False))
+    parts = a.parts()
+    for i, part in enumerate(parts):
+        last = i + 1 == len(parts)
+        event("response.output_item.added", output_index=i, item=_item(a, part, i, last, False))
+        at = {"item_id": _item(a, part, i, last)["id"], "output_index": i}
+        if part[0] == "thought" and part[1]:
+            at["summary_index"] = 0
+            text = "".join(part[1])
+            kind = "response.reasoning_summary_"
+            event(kind + "part.added", **at, part={"type": "summary_text", "text": ""})
+            for piece in part[1]:
+                event(kind + "text.delta", **at, delta=piece)
+            event(kind + "text.done", **at, text=text)
+            event(kind + "part.done", **at, part={"type": "summary_text", "text": text})
+        elif part[0] == "text":
+            at["content_index"] = 0
+            text = "".join(part[1])
+            event("response.content_part.added", **at, part=_text_part(""))
+            for piece in part[1]:
+                event("response.output_text.delta", **at, delta=piece, logprobs=[])
+            event("response.output_text.done", **at, text=text, logprobs=[])
+            event("response.content_part.done", **at, part=_text_part(text))
+        elif part[0] == "call":
+            pieces = a.arguments(part[1])
+            for piece in pieces:
+                event("response.function_call_arguments.delta", **at, delta=piece)
+            event("response.function_call_arguments.done", **at, name="weather",
+                  arguments="".join(pieces))
+        event("response.output_item.done", output_index=i, item=_item(a, part, i, last))
+    whole = whole_responses(a)
+    event("response.incomplete" if whole["incomplete_details"] else "response.completed",
+          response=whole)
+    return found
+
+
+# ---- to Messages clients ----
+
+STOP_REASONS = {"stop": "end_turn", "calls": "tool_use", "length": "max_tokens", "filter": "refusal",
+                "sequence": "end_turn"}
+
+
+def _message(a, content, reason, sequence, usage):
+    return {"id": Like("msg_.+"), "type": "message", "role": "assistant", "model": a.model,
+            "content": content, "stop_reason": reason, "stop_sequence": sequence, "usage": usage}
+
+
+def whole_messages(a):
+    content = []
+    for part in a.parts():
+        if part[0] == "text":
+            content.append({"type": "text", "text": "".join(part[1])})
+        elif part[0] == "call":
+            content.append({"type": "tool_use", "id": a.call_id("messages", part[1]),
+                            "name": "weather", "input": {"city": "Zürich", "days": 3 + part[1]}})
+        elif part[1]:
+            content.append({"type": "thinking", "thinking": "".join(part[1]),
+                            "signature": part[2] or ""})
+        else:
+            content.append({"type": "redacted_thinking", "data": part[2]})
+    return _message(a, content, STOP_REASONS[a.finish], None, messages_usage(a.told))
+
+
+def streamed_messages(a):
+    found = []
+
+    def event(kind, **more):
+        found.append((kind, {"type": kind, **more}))
+
+    def delta(kind, name, value):
+        event("content_block_delta", index=index, delta={"type": kind, name: value})
+
+    event("message_start", message=_message(a, [], None, None, {
+        "input_tokens": Whole(), "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
+        "output_tokens": 0}))
+    for index, part in enumerate(a.parts()):
+        start = {"text": {"type": "text", "text": ""},
+                 "thought": {"type": "thinking", "thinking": "", "signature": ""},
+                 "call": {"type": "tool_use", "id": a.call_id("messages", part[1]),
+                          "name": "weather", "input": {}}}[part[0]]
+        if part[0] == "thought" and not part[1]:
+            start = {"type": "redacted_thinking", "data": part[2]}
+        event("content_block_start", index=index, content_block=start)
+        if part[0] == "call":
+            for piece in a.arguments(part[1]):
+                delta("input_json_delta", "partial_json", piece)
+        elif part[0] == "text":
+            for piece in part[1]:
+                delta("text_delta", "text", piece)
+        elif part[1]:
+            for piece in part[1]:
+                delta("thinking_delta", "thinking", piece)
+            if part[2]:
+                delta("signature_delta", "signature", part[2])
+        event("content_block_stop", index=index)
+    event("message_delta", delta={"stop_reason": STOP_REASONS[a.finish], "stop_sequence": None},
+          usage=messages_usage(a.told))
+    event("message_stop")
+    return found
+
+
+# ---- to Gemini's clients ----
+
+GEMINI_FINISH = {"stop": "STOP", "calls": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY",
+                 "sequence": "STOP"}
+
+
+def _answer_parts(a, joined):
+    found, held = [], None
+
+    def add(part):
+        nonlocal held
+        if held and not part.get("thought"):
+            part["thoughtSignature"], held = held, None
+        found.append(part)
+
+    for part in a.parts():
+        if part[0] == "call":
+            add({"functionCall": {"id": a.call_id("gemini", part[1]), "name": "weather",
+                                  "args": {"city": "Zürich", "days": 3 + part[1]}}})
+            continue
+        for piece in (["".join(part[1])] if joined else part[1]):
+            add({"text": piece, **({"thought": True} if part[0] == "thought" else {})})
+        held = part[2] if part[0] == "thought" else held
+    return found, held
+
+
+def _candidate(parts, finish=None):
+    return {"content": {"role": "model", "parts": parts}, "index": 0,
+            **({"finishReason": finish} if finish else {})}
+
+
+def whole_gemini(a):
+    parts, held = _answer_parts(a, True)
+    if held:
+        parts.append({"text": "", "thoughtSignature": held})
+    return {"candidates": [_candidate(parts or [{"text": ""}], GEMINI_FINISH[a.finish])],
+            "usageMetadata": gemini_usage(a.told), "modelVersion": a.model,
+            "responseId": Like("call_.+")}
+
+
+def streamed_gemini(a):
+    ends = {"modelVersion": a.model, "responseId": Like("call_.+")}
+    parts, held = _answer_parts(a, False)
+    last = {"text": "", **({"thoughtSignature": held} if held else {})}
+    return [*((None, {"candidates": [_candidate([p])], **ends}) for p in parts),
+            (None, {"candidates": [_candidate([last], GEMINI_FINISH[a.finish])],
+                    "usageMetadata": gemini_usage(a.told), **ends})]
+
+
+WHOLE = {"chat": whole_chat, "responses": whole_responses, "messages": whole_messages,
+         "gemini": whole_gemini}
+STREAMED = {"chat": streamed_chat, "responses": streamed_responses, "messages": streamed_messages,
+            "gemini": streamed_gemini}
+
+
+def got(answer):
+    """A stream as a list of events, comments left out, in the form of STREAMED."""
+    return [(name, text if text == "[DONE]" else json.loads(text)) for name, text in answer.events]
