@@ -272,3 +272,210 @@ def test_answers(client, gateway, upstream, protocol, provider, name, stream):
         assert answer.json == translation.WHOLE[protocol](expected)
         assert rig.ucr(answer["x-turnpike-cost"]) == rig.cost(expected.told, PRICES)
     receipt_of(gateway, answer, expected.told, provider)
+
+
+# ---- the next turn ----
+
+
+def sent_back(protocol, answer, output="sunny"):
+    """The answer as a client sends it back, with the results of its calls."""
+    j = answer.json
+    if protocol == "chat":
+        message = j["choices"][0]["message"]
+        kept = {k: message[k] for k in ("role", "content", "tool_calls")}
+        return [kept, *({"role": "tool", "tool_call_id": c["id"], "content": output}
+                        for c in kept["tool_calls"])]
+    if protocol == "responses":
+        return [*j["output"],
+                *({"type": "function_call_output", "call_id": i["call_id"], "output": output}
+                  for i in j["output"] if i["type"] == "function_call")]
+    if protocol == "messages":
+        return [{"role": "assistant", "content": j["content"]},
+                {"role": "user", "content": [
+                    {"type": "tool_result", "tool_use_id": b["id"], "content": output}
+                    for b in j["content"] if b["type"] == "tool_use"]}]
+    content = j["candidates"][0]["content"]
+    calls = [p["functionCall"] for p in content["parts"] if "functionCall" in p]
+    return [content, {"role": "user", "parts": [
+        {"functionResponse": {"id": c["id"], "name": c["name"], "response": {"output": output}}}
+        for c in calls]}]
+
+
+def with_turns(protocol, ask, model, turns):
+    body = translation.said(protocol, ask, model)[1]
+    list_ = {"responses": "input", "gemini": "contents"}.get(protocol, "messages")
+    return {**body, list_: [*body[list_], *turns]}
+
+
+def read_arguments(value):
+    """Texts of arguments as what they hold: how it is spelt is the model's affair."""
+    if isinstance(value, list):
+        return [read_arguments(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: json.loads(v) if k == "arguments" else read_arguments(v) for k, v in value.items()}
+
+
+THINKS = Ask(tools=TOOLS, effort="low", cap=3000)
+OWN_SIGNATURES = {"responses": r"enc-[0-9a-f]{16}", "messages": r"sig-anthropic-[0-9a-f]{16}",
+                  "gemini": r"sig-gemini-[0-9a-f]{16}"}
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_reasoning_comes_back_to_who_made_it(client, upstream, protocol, provider):
+    upstream.faults({"tools": 2, "reasoning": 3})
+    first = client.post(protocol, provider, THINKS, "sim-think")
+    turns = sent_back(protocol, first)
+    upstream.faults({})
+    second = client.post(protocol, provider, THINKS, "sim-think",
+                         with_turns(protocol, THINKS, "sim-think", turns))
+    assert second.status == 200, second
+    body = client.heard()[1]
+    signed = protocol != "chat" and provider != "chat"
+    thought = ("thought", "".join(translation.tokens(3)),
+               translation.Like(OWN_SIGNATURES[provider]) if signed else None)
+    ids = [f"id{n}" for n in range(2)]
+    expected = THINKS.but(turns=[
+        ("user", [("text", "hi")]),
+        ("assistant", [thought, *(("call", i, "weather", {"city": "Zürich", "days": 3 + n})
+                                  for n, i in enumerate(ids))]),
+        ("results", [("result", i, [("text", "sunny")], False) for i in ids])])
+    if protocol == "chat" and provider == "messages":
+        # Its thought cannot be proven, and without it the service refuses to think on.
+        assert second["x-turnpike-dropped"] == "reasoning_effort"
+        expected = expected.but(effort=None)
+    expected = translation.heard(provider, protocol, expected, "sim-think")
+    # Which ids they are is the upstream's or the gateway's affair: each one twice, in their order.
+    text = json.dumps(read_arguments(body))
+    found = [v for _, v in sorted((text.index(v), v) for v in ids_in(body))]
+    assert len(found) == (0 if provider == "gemini" else 2)
+    for real, made in zip(found, ids):
+        text = text.replace(json.dumps(real), json.dumps(made))
+    assert json.loads(text) == read_arguments(expected)
+
+
+def ids_in(value):
+    if isinstance(value, list):
+        return set().union(*(ids_in(v) for v in value), set())
+    if not isinstance(value, dict):
+        return set()
+    own = {v for k, v in value.items()
+           if k in ("call_id", "tool_call_id", "tool_use_id") and isinstance(v, str)}
+    return own.union(*(ids_in(v) for v in value.values()), set())
+
+
+@pytest.mark.parametrize("protocol", ["responses", "messages", "gemini"])
+def test_reasoning_goes_to_nobody_else(client, upstream, protocol):
+    """A conversation that changes over to another provider leaves it behind."""
+    one, other = [p for p in ("responses", "messages", "gemini") if p != protocol]
+    for here, there in ((one, other), (other, one)):
+        upstream.faults({"tools": 1, "reasoning": 3})
+        turns = sent_back(protocol, client.post(protocol, here, THINKS, "sim-think"))
+        upstream.faults({})
+        for provider in (there, "chat"):
+            answer = client.post(protocol, provider, THINKS, "sim-think",
+                                 with_turns(protocol, THINKS, "sim-think", turns))
+            assert answer.status == 200, answer
+            heard = json.dumps(client.heard()[1])
+            assert not any(word in heard for word in ("tp1.", "enc-", "sig-")), heard
+
+
+# ---- errors ----
+
+# What the upstream says: what clients get, 529 and 503 by who asks.
+STATUSES = {400: 400, 401: 502, 403: 502, 404: 404, 429: 429, 500: 502, 503: 503, 529: 503}
+OPENAI_ERRORS = {400: ("invalid_request_error", None), 404: ("invalid_request_error", "model_not_found"),
+                 429: ("requests", "rate_limit_exceeded"), 502: ("server_error", "upstream_error"),
+                 503: ("server_error", "overloaded")}
+MESSAGES_ERRORS = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error",
+                   502: "api_error", 529: "overloaded_error"}
+GEMINI_ERRORS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+                 502: "INTERNAL", 503: "UNAVAILABLE"}
+ANY = translation.Like("(?s).+")
+
+
+def error_body(protocol, status, message=ANY, wait=None):
+    if protocol == "messages":
+        return {"type": "error", "error": {"type": MESSAGES_ERRORS[status], "message": message},
+                "request_id": translation.Like("call_.+")}
+    if protocol == "gemini":
+        details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait}s"}]
+        return {"error": {"code": status, "message": message, "status": GEMINI_ERRORS[status],
+                          **({"details": details} if wait else {})}}
+    kind, code = OPENAI_ERRORS[status]
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_errors(client, gateway, upstream, protocol, provider, stream):
+    for status, expected in STATUSES.items():
+        if expected == 503 and protocol == "messages":
+            expected = 529
+        wait = 7 if status in (429, 503, 529) else None
+        upstream.faults({"status": status, **({"retry-after": wait} if wait else {})})
+        answer = client.post(protocol, provider, Ask(stream=stream))
+        assert answer.status == expected, (status, answer)
+        message = f"sim: status {status} as asked" if status in (400, 404) else ANY
+        assert answer.json == error_body(protocol, expected, message, wait)
+        assert answer["retry-after"] == (str(wait) if wait else None)
+        assert UPSTREAM_KEY.encode() not in answer.body
+        assert gateway.receipt(answer.id)["charge"] == "0"
+
+
+def error_event(protocol, answer):
+    """The last event of a stream that has failed; what is before it is as it was."""
+    name, last = translation.got(answer)[-1]
+    kind = {"chat": None, "gemini": None}.get(protocol, "error")
+    assert name == kind, (name, last)
+    if protocol == "responses":
+        assert last == {"type": "error", "code": ANY, "message": ANY, "param": None,
+                        "sequence_number": len(answer.events) - 1}
+    elif protocol == "chat":
+        assert last == {"error": {"message": ANY, "type": "server_error", "param": None, "code": ANY}}
+    elif protocol == "messages":
+        assert last["type"] == "error" and set(last["error"]) == {"type", "message"}
+    else:
+        assert set(last) == {"error"} and set(last["error"]) == {"code", "message", "status"}
+    return last
+
+
+BREAKS = {"error": {"error-mid": 9}, "cut": {"cut": 9}, "reset": {"cut": 9, "cut-how": "rst"},
+          "early end": {"cut-clean": 9}, "nonsense": {"bad-event": 9}}
+
+
+@pytest.mark.parametrize("how", BREAKS, ids=lambda v: v.replace(" ", "-"))
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_streams_that_break(client, gateway, upstream, protocol, provider, how):
+    upstream.faults({"words": 40, "gap": 1, **BREAKS[how]})
+    answer = client.post(protocol, provider, Ask(stream=True, cap=1000))
+    assert answer.status == 200
+    error_event(protocol, answer)
+    whole = translation.Answer(provider, words=40, streams=True)
+    whole.tokens = {**dict.fromkeys(rig.CLASSES, 0), "reasoning": 0}
+    intact = translation.STREAMED[protocol](whole)
+    if protocol == "chat":
+        intact = translation.streamed_chat(whole, usage=False)
+    before = translation.got(answer)[:-1]
+    assert len(before) >= 4 and before == intact[:len(before)]
+    receipt = gateway.receipt(answer.id)
+    assert receipt["outcome"] == "cut" and 0 < receipt["tokens"]["output"] < 40
+    assert rig.ucr(receipt["charge"]) == rig.cost(receipt["tokens"], PRICES)
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_a_client_that_leaves(client, gateway, upstream, protocol, provider):
+    upstream.faults({"words": 5000, "gap": 10})
+    path, body, headers = translation.said(protocol, Ask(stream=True, cap=8000), "sim-talk")
+    connection, response = client.key.open(path, body, [("x-turnpike-channel", provider), *headers])
+    call_id = response.headers["x-request-id"]
+    got = b""
+    while got.count(b"data:") < 12:
+        got += response.read1(1 << 16)
+    response.close()
+    connection.reset()
+    record = upstream.call(call_id)
+    assert record["client_closed"] and not record["completed"] and record["output"] < 1000
+    receipt = gateway.receipt(call_id)
+    assert receipt["outcome"] == "client-gone" and 0 < receipt["tokens"]["output"] < 1000
+    assert rig.ucr(receipt["charge"]) == rig.cost(receipt["tokens"], PRICES)
