@@ -3,6 +3,7 @@ gets, compared as whole objects with a model that knows nothing of the program (
 
 import json
 
+
 import pytest
 
 import rig
@@ -317,8 +318,6 @@ def read_arguments(value):
 
 
 THINKS = Ask(tools=TOOLS, effort="low", cap=3000)
-OWN_SIGNATURES = {"responses": r"enc-[0-9a-f]{16}", "messages": r"sig-anthropic-[0-9a-f]{16}",
-                  "gemini": r"sig-gemini-[0-9a-f]{16}"}
 
 
 @pytest.mark.parametrize("protocol,provider", CROSS)
@@ -333,7 +332,7 @@ def test_reasoning_comes_back_to_who_made_it(client, upstream, protocol, provide
     body = client.heard()[1]
     signed = protocol != "chat" and provider != "chat"
     thought = ("thought", "".join(translation.tokens(3)),
-               translation.Like(OWN_SIGNATURES[provider]) if signed else None)
+               translation.OWN_SIGNATURES[provider] if signed else None)
     ids = [f"id{n}" for n in range(2)]
     expected = THINKS.but(turns=[
         ("user", [("text", "hi")]),
@@ -479,3 +478,299 @@ def test_a_client_that_leaves(client, gateway, upstream, protocol, provider):
     receipt = gateway.receipt(call_id)
     assert receipt["outcome"] == "client-gone" and 0 < receipt["tokens"]["output"] < 1000
     assert rig.ucr(receipt["charge"]) == rig.cost(receipt["tokens"], PRICES)
+
+
+# ---- what is said whole and what in pieces ----
+
+
+@pytest.mark.parametrize("name", ["plain", "parallel tools", "thinking, words and tools"])
+@pytest.mark.parametrize("protocol,provider", [(c, p) for c in PROTOCOLS for p in PROTOCOLS])
+def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol, provider, name):
+    """And the other way round; also where both speak the same."""
+    faults, more, _ = ANSWERS[name]
+    for stream, fault in ((True, "whole"), (False, "streamed")):
+        upstream.faults({**faults, fault: 1})
+        ask = Ask(stream=stream, usage=True, **more)
+        answer = client.post(protocol, provider, ask, model_of(name))
+        assert answer.status == 200, answer
+        expected = answer_of(name, provider, not stream)
+        expected.tokens = upstream.call(answer.id)
+        expected.own, expected.joined = protocol == provider, stream
+        if stream:
+            assert translation.got(answer) == translation.STREAMED[protocol](expected)
+        else:
+            assert answer.json == translation.WHOLE[protocol](expected)
+        receipt_of(gateway, answer, expected.told, provider)
+
+
+# ---- other doors ----
+
+
+def test_old_completions(client, gateway, upstream):
+    """Onto an upstream that has only Messages."""
+    channel = [("x-turnpike-channel", "messages")]
+    body = {"model": "sim-talk", "prompt": "Once", "max_tokens": 20, "stop": "éclair",
+            "temperature": 0.5}
+    answer = client.key.post("/v1/completions", body, channel)
+    assert answer.status == 200, answer
+    text = "".join(translation.tokens(6)) + " "
+    tokens = upstream.call(answer.id)
+    usage = translation.chat_usage(tokens)
+    assert answer.json == {
+        "id": translation.Like("cmpl-.+"), "object": "text_completion",
+        "created": translation.Whole(), "model": "sim-talk", "usage": usage,
+        "choices": [{"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}]}
+    assert client.heard()[:2] == ("/v1/messages", {
+        "model": "sim-talk", "max_tokens": 20, "temperature": 0.5, "stop_sequences": ["éclair"],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Once"}]}]})
+    receipt_of(gateway, answer, {**tokens}, "messages")
+    body = {"model": "sim-talk", "prompt": ["Once"], "max_tokens": 3, "stream": True,
+            "stream_options": {"include_usage": True}}
+    answer = client.key.post("/v1/completions", body, channel)
+    *chunks, done = translation.got(answer)
+    assert done == (None, "[DONE]")
+    texts = [c["choices"][0]["text"] for _, c in chunks if c["choices"]]
+    assert texts[:3] == translation.tokens(3) and "".join(texts[3:]) == ""
+    assert [c["choices"][0]["finish_reason"] for _, c in chunks if c["choices"]][-1] == "length"
+    assert chunks[-1][1]["choices"] == []
+    assert chunks[-1][1]["usage"]["completion_tokens"] == 3
+    refused = client.key.post("/v1/completions", {**body, "prompt": ["a", "b"]}, channel)
+    assert refused.status == 400 and refused.json["error"]["param"] == "prompt[1]"
+
+
+@pytest.mark.parametrize("provider", PROTOCOLS)
+def test_counting_tokens(client, upstream, provider):
+    """The upstream's own count where it has one, else an estimate that says so. Free."""
+    channel = [("x-turnpike-channel", provider), ("anthropic-version", "2023-06-01")]
+    before = client.key.balance()
+    doors = {
+        "messages": ("/v1/messages/count_tokens",
+                     {"model": "sim-talk", "messages": rig.USER, "system": "x" * 400}, "input_tokens"),
+        "gemini": ("/v1beta/models/sim-talk:countTokens",
+                   {"contents": [{"parts": [{"text": "x" * 400}]}]}, "totalTokens")}
+    for protocol, (path, body, name) in doors.items():
+        upstream.reset()
+        answer = client.key.post(path, body, channel)
+        assert answer.status == 200 and 90 <= answer.json[name] <= 140, answer
+        own = protocol == provider
+        assert answer["x-turnpike-estimated"] == (None if own else "true")
+        assert len(upstream.calls()) == (1 if own else 0)
+        if not own:
+            assert answer.json == {name: answer.json[name]}
+    assert client.key.balance() == before
+
+
+def test_models_as_gemini_has_them(client):
+    listed = client.key.get("/v1beta/models").json
+    assert [m["name"] for m in listed["models"]] == ["models/sim-talk", "models/sim-think"]
+    one = client.key.get("/v1beta/models/sim-think").json
+    assert one == listed["models"][1]
+    assert (one["inputTokenLimit"], one["outputTokenLimit"]) == (2000000, 8000)
+    assert set(one["supportedGenerationMethods"]) >= {"generateContent", "streamGenerateContent",
+                                                      "countTokens"}
+    missing = client.key.get("/v1beta/models/none")
+    assert missing.status == 404 and missing.json["error"]["status"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("provider", PROTOCOLS)
+def test_gemini_streams_a_list(client, gateway, upstream, provider):
+    """Without alt=sse: one JSON list, also when the stream breaks."""
+    path = "/v1beta/models/sim-talk:streamGenerateContent"
+    body = translation.said_gemini(Ask())
+    channel = [("x-turnpike-channel", provider)]
+    upstream.faults({"words": 5, "cached": 7})
+    answer = client.key.post(path, body, channel)
+    assert answer.status == 200 and answer["content-type"].startswith("application/json")
+    if provider != "gemini":
+        expected = translation.Answer(provider, words=5, streams=True)
+        expected.tokens = upstream.call(answer.id)
+        assert answer.json == [event for _, event in translation.streamed_gemini(expected)]
+        assert client.heard()[1] == translation.heard(provider, "gemini", Ask(stream=True), "sim-talk")
+        receipt_of(gateway, answer, expected.told, provider)
+    else:
+        assert answer.json[-1]["candidates"][0]["finishReason"] == "STOP"
+        assert client.heard()[0] in (path, path + "?alt=sse")
+        receipt_of(gateway, answer, upstream.call(answer.id), provider)
+    upstream.faults({"words": 40, "gap": 1, "cut": 9})
+    answer = client.key.post(path, body, channel)
+    *pieces, last = answer.json
+    assert pieces and all("candidates" in p for p in pieces) and set(last) == {"error"}
+    assert gateway.receipt(answer.id)["outcome"] == "cut"
+
+
+@pytest.mark.parametrize("protocol,provider", [("chat", "gemini"), ("gemini", "chat")])
+def test_several_answers(client, gateway, upstream, protocol, provider):
+    upstream.faults({"words": 3})
+    answer = client.post(protocol, provider, Ask(n=3))
+    one = translation.Answer(provider, words=3)
+    one.tokens = upstream.call(answer.id)
+    expected = translation.WHOLE[protocol](one)
+    list_ = "choices" if protocol == "chat" else "candidates"
+    expected[list_] = [{**expected[list_][0], "index": i} for i in range(3)]
+    assert answer.json == expected and one.tokens["output"] == 9
+    receipt_of(gateway, answer, one.told, provider)
+    answer = client.post(protocol, provider, Ask(n=3, stream=True, usage=True))
+    found = {}
+    for _, event in translation.got(answer):
+        for choice in event[list_] if event != "[DONE]" else []:
+            found.setdefault(choice["index"], []).append(
+                choice["delta"].get("content", "") if protocol == "chat"
+                else "".join(p["text"] for p in choice["content"]["parts"]))
+    assert {i: "".join(pieces) for i, pieces in found.items()} == dict.fromkeys(
+        range(3), "".join(translation.tokens(3)))
+
+
+# ---- hostile bodies ----
+
+ONTO = {"chat": "messages", "responses": "messages", "messages": "chat", "gemini": "chat"}
+NO_RESULT = Ask(turns=[ASKED, ("assistant", [CALL]), ("user", [("text", "And?")])])
+NO_CALL = Ask(turns=[ASKED, ("assistant", [("text", "Well.")]),
+                     ("results", [result(1, "x")])])
+TWICE = Ask(turns=[ASKED, ("assistant", [CALL, CALL]), ("results", [result(1, "x")])])
+BROKEN = {
+    "too deep": lambda b: b[:-1] + b',"metadata":' + b"[" * 600 + b"]" * 600 + b"}",
+    "deep as it gets": lambda b: b[:-1] + b',"metadata":' + b'{"a":' * 100000,
+    "not UTF-8": lambda b: b.replace(b'"hi"', b'"h\xff"'),
+    "overlong UTF-8": lambda b: b.replace(b'"hi"', b'"h\xc0\xaf"'),
+    "half a pair": lambda b: b.replace(b'"hi"', b'"\\ud83d!"'),
+    "more behind it": lambda b: b + b"x",
+    "no object": lambda b: b"[1]",
+    "cut": lambda b: b[:-3],
+}
+LISTS = {"chat": "messages", "responses": "input", "messages": "messages", "gemini": "contents"}
+CAPS = {"chat": "max_completion_tokens", "responses": "max_output_tokens", "messages": "max_tokens",
+        "gemini": "generationConfig.maxOutputTokens"}
+# How a body is spoilt, and what path the refusal names.
+WRONG = {
+    "too large a number": (Ask(), lambda b: b.replace(b"500", b"12345678901234567890"), CAPS),
+    "a negative number": (Ask(), lambda b: b.replace(b"500", b"-1"), CAPS),
+    "a fraction": (Ask(), lambda b: b.replace(b"500", b"1.5"), CAPS),
+    "no messages": (Ask(turns=[]), None, LISTS),
+    "nobody's role": (Ask(), lambda b: b.replace(b'"user"', b'"nobody"'), {
+        "chat": "messages[0].role", "responses": "input[0].role", "messages": "messages[0].role",
+        "gemini": "contents[0].role"}),
+    "a wrong type": (Ask(), lambda b: b.replace(b'"hi"', b"17"), {
+        "chat": "messages[0].content", "responses": "input[0].content[0].text",
+        "messages": "messages[0].content", "gemini": "contents[0].parts[0].text"}),
+    "a call without its result": (NO_RESULT, None, {
+        "chat": "messages[1].tool_calls[0]", "responses": "input[1]",
+        "messages": "messages[1].content[0]", "gemini": "contents[1].parts[0]"}),
+    "a result without its call": (NO_CALL, None, {
+        "chat": "messages[2]", "responses": "input[2]", "messages": "messages[2].content[0]"}),
+    "two calls of one id": (TWICE, None, {
+        "chat": "messages[1].tool_calls[1]", "responses": "input[2]",
+        "messages": "messages[1].content[1]", "gemini": "contents[1].parts[1]"}),
+}
+UNSAYABLE = {  # by the provider: what is asked, and the path by client
+    "stops at Responses": ("responses", Ask(stops=["x"]), {
+        "chat": "stop", "messages": "stop_sequences",
+        "gemini": "generationConfig.stopSequences"}),
+    "choices at Messages": ("messages", Ask(n=2), {
+        "chat": "n", "gemini": "generationConfig.candidateCount"}),
+    "choices at Responses": ("responses", Ask(n=2), {
+        "chat": "n", "gemini": "generationConfig.candidateCount"}),
+    "an address at Gemini": ("gemini", TURNS["image by its address"], {
+        "chat": "messages[0].content[1]", "responses": "input[0].content[1]",
+        "messages": "messages[0].content[1]"}),
+    "a blank stop at Messages": ("messages", Ask(stops=["a", " \n"]), {
+        "chat": "stop[1]", "gemini": "generationConfig.stopSequences[1]"}),
+    "stops at chat": ("chat", Ask(stops=list("abcde")), {
+        "messages": "stop_sequences", "gemini": "generationConfig.stopSequences"}),
+}
+
+
+def check_refused(client, protocol, provider, ask, body, path):
+    """400 in the client's form, with the path; nothing forwarded, held or charged."""
+    client.sim.reset()
+    before = client.key.credit()
+    answer = client.post(protocol, provider, ask, body=body)
+    assert answer.status == 400, answer
+    message = answer.json["error"]["message"]
+    assert answer.json == {
+        **error_body(protocol, 400, message),
+        **({"error": {**answer.json["error"], "type": "invalid_request_error"}}
+           if protocol in ("chat", "responses") else {})}
+    if path is None:
+        assert "line 1, column" in message or "must be a JSON object" in message
+    else:
+        assert message.startswith(path + ": "), message
+        if protocol in ("chat", "responses"):
+            assert answer.json["error"]["param"] == path
+    assert client.sim.calls() == [] and answer["x-turnpike-upstream"] is None
+    assert client.key.credit() == before
+
+
+def spoilt(protocol, ask, how):
+    body = json.dumps(translation.said(protocol, ask, "sim-talk")[1], ensure_ascii=False).encode()
+    return how(body) if how else body
+
+
+@pytest.mark.parametrize("name", BROKEN, ids=lambda v: v.replace(" ", "-"))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_bodies_that_are_no_json(client, protocol, name):
+    check_refused(client, protocol, ONTO[protocol], Ask(), spoilt(protocol, Ask(), BROKEN[name]), None)
+
+
+@pytest.mark.parametrize("protocol,name", [(p, n) for n in WRONG for p in WRONG[n][2]],
+                         ids=lambda v: v.replace(" ", "-"))
+def test_bodies_that_are_wrong(client, protocol, name):
+    ask, how, paths = WRONG[name]
+    check_refused(client, protocol, ONTO[protocol], ask, spoilt(protocol, ask, how), paths[protocol])
+
+
+@pytest.mark.parametrize("protocol,name", [(p, n) for n in UNSAYABLE for p in UNSAYABLE[n][2]],
+                         ids=lambda v: v.replace(" ", "-"))
+def test_what_the_provider_cannot_be_told(client, protocol, name):
+    provider, ask, paths = UNSAYABLE[name]
+    check_refused(client, protocol, provider, ask, None, paths[protocol])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_odd_bodies_that_are_right(client, protocol):
+    """NUL, U+2028, the last of two members, numbers as they are spelt, blanks, half a megabyte."""
+    provider = ONTO[protocol]
+    long = "\\u0000\u2028" + "ä" * 300000
+    body = spoilt(protocol, Ask(), lambda b: b.replace(b'"hi"', f'"{long}"'.encode()))
+    name = {"chat": b'"top_p"', "responses": b'"top_p"', "messages": b'"top_p"',
+            "gemini": b'"topP"'}[protocol]
+    cap = b'500' + b' ,\r\n\t ' + name + b" : 1 , " + name + b" : 0.50e0"
+    answer = client.post(protocol, provider, Ask(), body=body.replace(b"500", cap))
+    assert answer.status == 200, answer
+    heard = client.sim.last_body()
+    assert f'"{long}"'.encode() in heard and b'"top_p":0.50e0' in heard
+
+
+# ---- another upstream ----
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_from_a_native_upstream_to_another(start, sims, protocol, provider, stream):
+    """Its own fails before the first byte: the other one serves, translated, and is paid for alone."""
+    first, second = sims
+    conf = MODELS
+    for name, sim in ((protocol, first), (provider, second)):
+        conf += upstream_section(name, sim.port, NAMES[name],
+                                 "" if name in ("messages", "gemini") else "/v1", translate=True)
+    conf += f'channel "both" {{ multiplier = 1  use = {{"{protocol}", "{provider}"}} }}\n'
+    server = start(conf)
+    key = server.key()
+    client = Client(key, second)
+    first.faults({"status": 503})
+    second.faults({"words": 5})
+    answer = client.post(protocol, "both", Ask(stream=stream, usage=True))
+    assert answer.status == 200 and answer["x-turnpike-upstream"] == provider, answer
+    assert [c["status"] for c in first.calls()] == [503]
+    expected = translation.Answer(provider, words=5, streams=stream)
+    expected.tokens = second.call(answer.id)
+    if stream:
+        assert translation.got(answer) == translation.STREAMED[protocol](expected)
+    else:
+        assert answer.json == translation.WHOLE[protocol](expected)
+    assert client.heard()[1] == translation.heard(provider, protocol, Ask(stream=stream), "sim-talk")
+    receipt_of(server, answer, expected.told, provider)
+    # Both fail: the error is the client's own, and nothing is charged.
+    second.faults({"status": 503})
+    answer = client.post(protocol, "both", Ask(stream=stream))
+    assert answer.status == (529 if protocol == "messages" else 503), answer
+    assert server.receipt(answer.id)["charge"] == "0"

@@ -630,6 +630,9 @@ def pieces(text):
 SIGNATURES = {"responses": Like(r"tp1\.r\.[0-9a-f]{16}\.enc-[0-9a-f]{16}"),
               "messages": Like(r"tp1\.m\.[0-9a-f]{16}\.sig-anthropic-[0-9a-f]{16}"),
               "gemini": Like(r"tp1\.g\.[0-9a-f]{16}\.sig-gemini-[0-9a-f]{16}")}
+OWN_SIGNATURES = {"responses": Like(r"enc-[0-9a-f]{16}"),
+                  "messages": Like(r"sig-anthropic-[0-9a-f]{16}"),
+                  "gemini": Like(r"sig-gemini-[0-9a-f]{16}")}
 
 
 @dataclasses.dataclass
@@ -646,6 +649,8 @@ class Answer:
     tools: int = 0
     finish: str = "stop"  # stop, calls, length, filter, sequence
     streams: bool = False
+    joined: bool = False  # it is told in one piece each
+    own: bool = False  # the client speaks the upstream's protocol
     tokens: dict = None  # by class, as the upstream's books have them
 
     @property
@@ -661,6 +666,10 @@ class Answer:
 
     def arguments(self, tool):
         """The text of a call's arguments, in the pieces that they come in."""
+        pieces_ = self._arguments(tool)
+        return ["".join(pieces_)] if self.joined else pieces_
+
+    def _arguments(self, tool):
         if self.provider == "gemini" or (self.provider == "messages" and not self.streams):
             return [f'{{"city":"Zürich","days":{3 + tool}}}']  # an object, made text again
         return CITY_PIECES[:-1] + [f": {3 + tool}}}"]
@@ -674,7 +683,14 @@ class Answer:
     def parts(self):
         """("thought", pieces, signature) ("text", pieces) ("call", number): a signature is that of the
         thought before, or a thought of its own without words."""
-        signature = SIGNATURES.get(self.provider)
+        found = self._parts()
+        for part in found:
+            if self.joined and part[0] != "call" and part[1]:
+                part[1] = ["".join(part[1])]
+        return found
+
+    def _parts(self):
+        signature = (OWN_SIGNATURES if self.own else SIGNATURES).get(self.provider)
         if self.provider == "responses" and self.model != "sim-think":
             signature = None
         found, hidden = [], self.reasoning and self.hidden
@@ -963,7 +979,7 @@ def _answer_parts(a, joined):
             add({"functionCall": {"id": a.call_id("gemini", part[1]), "name": "weather",
                                   "args": {"city": "Zürich", "days": 3 + part[1]}}})
             continue
-        for piece in (["".join(part[1])] if joined else part[1]):
+        for piece in (["".join(part[1])] if joined and part[1] else part[1]):
             add({"text": piece, **({"thought": True} if part[0] == "thought" else {})})
         held = part[2] if part[0] == "thought" else held
     return found, held
