@@ -212,9 +212,11 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
     call->raw = call->endpoint == EP_SPEECH;
     call->model = copy_of(ask->model);
     call->faults = ask->faults;
-    call->stream = (ask->stream || call->raw) && streams;
-    call->array = call->stream && call->gemini && !req->sse;
-    call->include_usage = ask->include_usage;
+    call->stream = ((ask->stream && !fault_on(&ask->faults, F_WHOLE)) || call->raw ||
+                    fault_on(&ask->faults, F_STREAMED)) &&
+                   streams;
+    call->array = call->stream && call->gemini && !req->sse && ask->stream;
+    call->include_usage = ask->include_usage || fault_on(&ask->faults, F_STREAMED);
     call->choices = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ||
                             call->endpoint == EP_GENERATE
                         ? ask->choices
