@@ -23,6 +23,7 @@ struct store {
     char store_path[PATH_BYTES];
     char region_path[PATH_BYTES];
     char by[32];
+    bool region_made; /* by us, and nothing came into it yet */
 };
 
 /* We hold the master's lock, so no parent is there to say so: the kernel's word counts. */
@@ -94,6 +95,7 @@ take_region(struct store *store, bool fresh, const char **why)
         rc = region_dir(store->state_dir, store->region_path, sizeof(store->region_path), why);
         if (rc == 0)
             rc = region_create(store->region_path, &region_geometry_default, &store->region);
+        store->region_made = rc == 0;
     }
     if (rc < 0) {
         *why = "the memory file cannot be had";
@@ -238,7 +240,8 @@ store_close(struct store **storep)
     if (store == NULL)
         return;
     /* What a worker still uses stays, and so does what an audit must find again. */
-    remove_region = store->region != NULL && store->ledger != NULL && !region_in_use(store);
+    remove_region = store->region != NULL && (store->ledger != NULL ? !region_in_use(store)
+                                                                    : store->region_made);
     ledger_close(&store->ledger);
     if (store->region != NULL)
         region_detach(store->region);

@@ -116,16 +116,18 @@ def test_help_of_the_masters_subcommands(cli):
 
 def test_faults_are_named_with_their_place(acme):
     """Each error says what it is about: the path at fault, and what to do."""
+    given = acme.env["RUNTIME_DIRECTORY"]
     acme.env["RUNTIME_DIRECTORY"] = "/nowhere/run"
     text = acme.error("tenant", "list")
     assert "/nowhere/run" in text and "RUNTIME_DIRECTORY" in text and acme.state not in text
-    del acme.env["RUNTIME_DIRECTORY"]
+    acme.env["RUNTIME_DIRECTORY"] = given
     path = os.path.join(acme.state, "store", "data.mdb")
     with open(path, "wb") as f:
         f.write(b"no database" * 5000)
     text = acme.error("tenant", "list")
     assert f"{acme.state}: the store cannot be opened: " in text and "damaged" in text
     assert "multibyte" not in text
+    assert os.listdir(given) == [], "a memory file was left"
 
 
 def test_nobody_to_ask(cli):
