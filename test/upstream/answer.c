@@ -174,7 +174,8 @@ answer_plan(struct call *call, const struct ask *ask)
     bool talks = call->endpoint == EP_CHAT || call->endpoint == EP_RESPONSES ||
                  call->endpoint == EP_MESSAGES || call->endpoint == EP_GENERATE;
     uint64_t left = ask->output_cap < 0 ? UINT64_MAX : (uint64_t)ask->output_cap;
-    uint32_t tools = fault_get(f, F_TOOLS, ask->tool_call ? 1 : 0);
+    bool calls = ask->tool_call || (fault_set(f, F_TOOLS) && !fault_set(f, F_TOOL));
+    uint32_t tools = calls ? fault_get(f, F_TOOLS, 1) : 0;
     uint32_t reasoning = fault_get(f, F_REASONING, 0);
     bool blocked = fault_on(f, F_BLOCKED);
     uint32_t words = fault_get(f, F_WORDS, tools > 0 || blocked ? 0 : WORD_DEFAULT);
