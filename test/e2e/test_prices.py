@@ -1,6 +1,7 @@
 """Every dimension that a call is charged by, against sums of exact fractions; what is not believed;
 receipts and the replay."""
 
+import json
 import datetime
 import math
 import re
