@@ -1,10 +1,10 @@
 /*
  * The answer of an upstream to one POST or GET, from bytes in any slicing.
  *
- * Body bytes are never copied: each feed lists the pieces of the body as they lie in the fed
- * bytes. Bounded: headers by the limits, 1xx answers are skipped up to a number, compressed bodies
- * are refused, and 101 is unless the caller asked for it. Redirects are a status like any other. A body's length is
- * the caller's to bound. Mid-body nothing is kept but this struct.
+ * Body bytes are never copied: each feed lists the pieces of the body as they lie in the fed bytes.
+ * Bounded: headers by the limits, 1xx answers are skipped up to a number, compressed bodies are
+ * refused, and 101 is unless the caller asked for it. Redirects are a status like any other. A
+ * body's length is the caller's to bound. Mid-body nothing is kept but this struct.
  *
  *     got = h1_res_feed(res, bytes, len, out);    out->spans first, then
  *         MORE   all bytes are used: read on

@@ -1,7 +1,8 @@
 /*
  * WebSocket frames (RFC 6455) of one direction, from bytes in any slicing: bytes in, events out. No
  * extensions, so no reserved bits and no unknown opcodes; lengths in their shortest form; control
- * frames whole and short; a message no longer than it may be.
+ * frames whole and short; a message no longer than it may be. Whether text is UTF-8 is for those to
+ * say who read it.
  *
  *     while reading:
  *         event = ws_feed(ws, bytes, len, &used);   bytes += used, len -= used
@@ -11,11 +12,11 @@
  *         CONTROL  a control frame is: ws->opcode, ws->control[0..control_len), unmasked
  *         FAULT    ws->fault is the close code to say so with; nothing more is ever read
  *
- * For a caller who passes the bytes on as they are: of ws_kept() bytes, the last ones of what was fed,
- * it is not yet known whether they are good: the beginning of a frame's head, or of a control frame.
- * They are in ws->kept. So what passes of a feed is what was kept before it, and the fed bytes, less
- * what is kept after it; nothing of a frame that is a fault ever does, and whatever else is sent between
- * two such writes stands between two frames unless ws_in_frame().
+ * For a caller who passes the bytes on as they are: of ws_kept() bytes, the last ones of what was
+ * fed, it is not yet known whether they are good: the beginning of a frame's head, or of a control
+ * frame. They are in ws->kept. So what passes of a feed is what was kept before it, and the fed
+ * bytes, less what is kept after it; nothing of a frame that is a fault ever does, and whatever
+ * else is sent between two such writes stands between two frames unless ws_in_frame().
  */
 #ifndef NET_WS_H
 #define NET_WS_H
@@ -90,7 +91,8 @@ ws_in_frame(const struct ws *ws)
     return ws->in_payload;
 }
 
-/* A message has begun, and its last frame has not. Control frames may stand here, no other message. */
+/* A message has begun, and its last frame has not. Control frames may stand here, no other
+ * message. */
 static inline bool
 ws_in_message(const struct ws *ws)
 {
@@ -108,8 +110,8 @@ ws_in_text(const struct ws *ws)
 unsigned ws_close_code(const struct ws *ws);
 
 /*
- * A frame that is a message by itself, or a control frame; masked by mask unless that is NULL. Out has
- * room for WS_HEAD_MAX more than the payload. Returns its length.
+ * A frame that is a message by itself, or a control frame; masked by mask unless that is NULL. Out
+ * has room for WS_HEAD_MAX more than the payload. Returns its length.
  */
 size_t ws_frame(uint8_t *out, enum ws_opcode opcode, struct str payload, const uint8_t mask[4]);
 /* The payload of a close frame with this code and text, which is cut where it does not fit. */

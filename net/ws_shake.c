@@ -75,7 +75,8 @@ is_key(struct str key)
         len != KEY_BYTES)
         return false;
     /* The last character has bits that stand for nothing: there is one way to write a key. */
-    return mbedtls_base64_encode((unsigned char *)again, sizeof again, &len, bytes, KEY_BYTES) == 0 &&
+    return mbedtls_base64_encode((unsigned char *)again, sizeof again, &len, bytes,
+                                 KEY_BYTES) == 0 &&
            memcmp(again, key.ptr, WS_KEY_LEN) == 0;
 }
 

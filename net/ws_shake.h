@@ -1,6 +1,6 @@
 /*
- * How a connection becomes a WebSocket (RFC 6455 §4): what a client's head asks for, what we ask of an
- * upstream, and whether its answer is one. Heads in, text out; no socket.
+ * How a connection becomes a WebSocket (RFC 6455 §4): what a client's head asks for, what we ask of
+ * an upstream, and whether its answer is one. Heads in, text out; no socket.
  */
 #ifndef NET_WS_SHAKE_H
 #define NET_WS_SHAKE_H

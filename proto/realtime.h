@@ -1,15 +1,16 @@
 /*
- * What a realtime session (OpenAI's, over a WebSocket) comes to, by the messages that flow by. Bytes
- * in, counts out; messages come in pieces, and all of them pass, whatever is found here.
+ * What a realtime session (OpenAI's, over a WebSocket) comes to, by the messages that flow by.
+ * Bytes in, counts out; messages come in pieces, and all of them pass, whatever is found here.
  *
- * Of a message only its beginning is looked at, for its type. What is long and many, sound and text in
- * deltas, is then counted by size and never parsed; whole are read only those that say something to
- * pay for or by: response.done with the usage of the response, the usage of a transcription, and which
- * model serves the session. One whose type does not stand in its beginning is read whole, too.
+ * Of a message only its beginning is looked at, for its type. What is long and many, sound and text
+ * in deltas, is then counted by size and never parsed; whole are read only those that say something
+ * to pay for or by: response.done with the usage of the response, the usage of a transcription, and
+ * which model serves the session. One whose type does not stand in its beginning is read whole,
+ * too.
  *
- * A response is under way from response.created to response.done. What it has come to by then nobody
- * says, so it is estimated: what the client sent, what flowed back, and, as read from a cache, what the
- * last response had read.
+ * A response is under way from response.created to response.done. What it has come to by then
+ * nobody says, so it is estimated: what the client sent, what flowed back, and, as read from a
+ * cache, what the last response had read.
  */
 #ifndef PROTO_REALTIME_H
 #define PROTO_REALTIME_H
@@ -78,7 +79,8 @@ struct realtime {
 void realtime_init(struct realtime *r, size_t whole_max);
 void realtime_free(struct realtime *r);
 
-/* A piece of a client's message: how much of it is wanted, and where to. Then a message is complete. */
+/* A piece of a client's message: how much of it is wanted, and where to. Then a message is
+ * complete. */
 static inline size_t
 realtime_client_wants(const struct realtime *r)
 {

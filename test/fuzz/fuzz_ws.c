@@ -1,6 +1,6 @@
-/* Frames of a WebSocket: any slicing of the bytes gives the same events and passes the same bytes, all
- * of it whole good frames, and what is written is read as it was. The first byte seeds the slicing, the
- * second says whose frames they are. */
+/* Frames of a WebSocket: any slicing of the bytes gives the same events and passes the same
+ * bytes, all of it whole good frames, and what is written is read as it was. The first byte
+ * seeds the slicing, the second says whose frames they are. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
