@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
+#include "net/ws_shake.h"
 #include "shm/account.h"
 #include "shm/rate.h"
 
@@ -29,6 +30,12 @@ presented_key(const struct h1_head *head)
         value = h1_head_get(head, H1_X_GOOG_API_KEY);
     if (value.ptr != NULL)
         return value;
+    if (h1_head_has(head, H1_UPGRADE)) {
+        /* A page in a browser can send no header of its own with a WebSocket. */
+        value = ws_offered_after(head, STR("openai-insecure-api-key."));
+        if (value.ptr != NULL)
+            return value;
+    }
     query = h1_head_query(head);
     return query.ptr ? proto_query_get(query, STR("key")) : STR_NONE;
 }

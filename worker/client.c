@@ -7,6 +7,7 @@
 #include "worker/call.h"
 #include "worker/own.h"
 #include "worker/request.h"
+#include "worker/tunnel.h"
 
 #define BODY_LOOK_MS 2000u /* how often a body's progress is looked at */
 
@@ -310,7 +311,12 @@ client_feed(struct client *c, uint8_t *bytes, size_t len)
 static void
 client_on_data(struct conn *conn, uint8_t *bytes, size_t len)
 {
-    client_feed(client_of(conn), bytes, len);
+    struct client *c = client_of(conn);
+
+    if (c->call != NULL && tunnel_is_open(c->call))
+        tunnel_from_client(c->call, bytes, len);
+    else
+        client_feed(c, bytes, len);
 }
 
 const struct conn_events client_events = {
@@ -477,6 +483,34 @@ client_send_last(struct client *c, const struct str *parts, unsigned count)
         return false;
     client_answered(c);
     return true;
+}
+
+bool
+client_send_switch(struct client *c, struct h1_out *out)
+{
+    struct str part;
+
+    if (!h1_out_end(out)) {
+        client_abort(c);
+        return false;
+    }
+    part = (struct str){out->ptr, out->len};
+    return client_write(c, &part, 1);
+}
+
+bool
+client_send_switched(struct client *c, const struct str *parts, unsigned count)
+{
+    return client_write(c, parts, count);
+}
+
+void
+client_end_switched(struct client *c, struct str last)
+{
+    ASSERT(c->call == NULL);
+    client_close_after(c);
+    if (last.len == 0 || client_write(c, &last, 1))
+        conn_shutdown(&c->conn);
 }
 
 void

@@ -20,6 +20,7 @@
 #include "worker/probe.h"
 #include "worker/queue.h"
 #include "worker/room.h"
+#include "worker/tunnel.h"
 #include "worker/uconn.h"
 
 #define TICK_MS 1000u
@@ -84,6 +85,7 @@ worker_drain(struct worker *w, const char *why)
         node = node->next;
         client_drain(c);
     }
+    tunnel_drain(w);
     probe_stop(w);
     for (size_t i = 0; i < w->conf->upstream_count; i++)
         uconn_drop_idle(&w->pools[i]);
