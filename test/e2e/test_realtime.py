@@ -663,6 +663,44 @@ def test_out_of_credits_in_the_middle(gateway, mode):
     server.settled_audit()
 
 
+def test_what_is_not_held_for_waits(gateway):
+    """Mode reserve: what a further hold pays for is relayed when that is on the disk."""
+    report = usage(30000, 20000)
+    go = []
+
+    def script(session):
+        session.accept()
+        wait_for(lambda: go)
+        session.send(CREATED)
+        session.send(done(report))
+        session.send({"type": "last"})
+        session.read()
+        serve_on(session)
+
+    server, key = gateway(script, "--durability", "reserve", credit="1.2")
+    client = dial(server, key)  # the credit is not enough to hold for all that it might be
+    ledger = server.status()["ledger"]["pid"]
+    os.kill(ledger, signal.SIGSTOP)
+    try:
+        go.append(True)
+        client.sock.settimeout(1)
+        got = []
+        with pytest.raises(TimeoutError):
+            while True:
+                got.append(client.event()["type"])
+        assert got in ([], ["response.created"])
+        client.send({"type": "still heard"})
+    finally:
+        os.kill(ledger, signal.SIGCONT)
+    client.sock.settimeout(rig.PATIENCE)
+    while len(got) < 3:
+        got.append(client.event()["type"])
+    assert got == ["response.created", "response.done", "last"]
+    client.close()
+    assert client.closed()[0] == 1000
+    assert key.spent() == price(**tokens_of(report))
+
+
 def test_the_hold_grows_with_a_long_session(gateway):
     rounds = 60
     report = usage(30000, 4000)
