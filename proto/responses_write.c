@@ -18,6 +18,7 @@ struct request_writer {
     struct chat_drops *drops;
     struct proto_error *error;
     struct jw jw;
+    bool any; /* there is an item in the input */
 };
 
 /* Behind a key: its value is appended to the buffer by who calls this. */
@@ -103,9 +104,17 @@ write_input_part(struct request_writer *w, const struct chat_part *part, struct 
 
 /* ---- items ---- */
 
+static bool
+is_empty(const struct chat_part *part)
+{
+    return (part->kind == CHAT_PART_TEXT || part->kind == CHAT_PART_REFUSAL) &&
+           part->text.raw.len == 0;
+}
+
 static void
 open_item(struct request_writer *w, const char *role)
 {
+    w->any = true;
     jw_object(&w->jw);
     jw_key_cstr(&w->jw, "type", "message");
     jw_key_cstr(&w->jw, "role", role);
@@ -123,10 +132,16 @@ close_item(struct request_writer *w)
 static bool
 write_input_message(struct request_writer *w, const struct chat_message *message, const char *role)
 {
-    if (message->parts == NULL)
+    const struct chat_part *p = message->parts;
+
+    while (p != NULL && is_empty(p))
+        p = p->next;
+    if (p == NULL)
         return true;
     open_item(w, role);
-    for (const struct chat_part *p = message->parts; p != NULL; p = p->next) {
+    for (; p != NULL; p = p->next) {
+        if (is_empty(p))
+            continue;
         if (message->role == CHAT_SYSTEM && p->kind != CHAT_PART_TEXT)
             return chat_refuse(w->r, p->at, w->error, "the system can only be told text");
         if (!write_input_part(w, p, STR("")))
@@ -155,6 +170,7 @@ write_call(struct request_writer *w, const struct chat_part *call)
 
     if (name.ptr == NULL)
         return chat_no_room(w->error);
+    w->any = true;
     jw_object(&w->jw);
     jw_key_cstr(&w->jw, "type", custom ? "custom_tool_call" : "function_call");
     write_call_id(&w->jw, call->id);
@@ -177,6 +193,7 @@ write_reasoning(struct request_writer *w, const struct chat_part *part)
 
     if (!chat_signature(part->signature, w->target->tag, &signature))
         return;
+    w->any = true;
     responses_write_reasoning(&w->jw, NULL, part->text.raw, signature.raw);
 }
 
@@ -193,6 +210,8 @@ write_assistant(struct request_writer *w, const struct chat_message *message)
     bool open = false, good = true;
 
     for (const struct chat_part *p = message->parts; p != NULL && good; p = p->next) {
+        if (is_empty(p))
+            continue;
         bool said = p->kind == CHAT_PART_TEXT || p->kind == CHAT_PART_REFUSAL;
 
         if (said && !open)
@@ -239,11 +258,15 @@ write_output(struct request_writer *w, const struct chat_part *result)
         return true;
     }
     jw_array(&w->jw);
-    if (prefix.len > 0 && result->content->kind != CHAT_PART_TEXT)
-        write_text(&w->jw, "input_text", STR("Error:"), chat_literal(""));
-    for (const struct chat_part *p = result->content; p != NULL; p = p->next)
-        if (!write_input_part(w, p, p == result->content ? prefix : STR("")))
+    for (const struct chat_part *p = result->content; p != NULL; p = p->next) {
+        if (is_empty(p))
+            continue;
+        if (prefix.len > 0 && p->kind != CHAT_PART_TEXT)
+            write_text(&w->jw, "input_text", STR("Error:"), chat_literal(""));
+        if (!write_input_part(w, p, prefix))
             return false;
+        prefix = STR("");
+    }
     jw_array_end(&w->jw);
     return true;
 }
@@ -300,6 +323,11 @@ write_conversation(struct request_writer *w)
     for (const struct chat_message *m = w->r->messages; m != NULL; m = m->next)
         if (!write_message(w, m))
             return false;
+    if (!w->any) { /* of nothing but empty texts; without an item it would be refused */
+        open_item(w, "user");
+        write_text(&w->jw, "input_text", STR(""), chat_literal("."));
+        close_item(w);
+    }
     jw_array_end(&w->jw);
     return true;
 }

@@ -20,7 +20,8 @@ bound_model(const struct call *call, const struct conf_model *model, uint64_t *i
     *input_max = call->ask.body.len;
     if (call->ask.stored_input)
         *input_max = MAX(context, *input_max);
-    if (context != 0)
+    /* Of a list of texts it limits each. */
+    if (context != 0 && call->endpoint != ENDPOINT_EMBEDDINGS)
         *input_max = MIN(*input_max, context);
     if (call->ask.has_output_cap)
         cap = call->ask.output_cap;
@@ -35,8 +36,10 @@ void
 take_bounds(struct call *call)
 {
     bound_model(call, call_price(call)->model, &call->input_max, &call->output_max);
-    if (call->tunnel != NULL) /* what is held at first is for one response: more may follow */
+    if (call->tunnel != NULL) { /* these are of one response, and more may follow */
+        call->input_max = UINT64_MAX / 2;
         call->output_max = UINT64_MAX;
+    }
     call->input_estimate = MIN(call->input_estimate, call->input_max);
 }
 

@@ -138,7 +138,7 @@ upstream_message(struct call *call)
     case TUNNEL_UNPAID:
         return STEP_UNPAID;
     }
-    return kind == REALTIME_DONE && call->worker->draining && !tunnel_under_way(call) ? STEP_DRAINED
+    return kind == REALTIME_DONE && call->worker->stopping && !tunnel_under_way(call) ? STEP_DRAINED
                                                                                : STEP_ON;
 }
 
@@ -372,7 +372,7 @@ tunnel_wait_again(struct call *call)
     call_set_state(call, CALL_TUNNEL);
     call_set_timer(call, call->tunnel->client_closed ? CLOSE_MS : call_upstream(call)->idle_ms);
     conn_read_start(&call->uconn->conn);
-    if (call->worker->draining && !tunnel_under_way(call)) {
+    if (call->worker->stopping && !tunnel_under_way(call)) {
         tunnel_end_going_away(call, "the gateway is stopping");
         return;
     }

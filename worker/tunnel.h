@@ -76,9 +76,10 @@ void tunnel_upstream_gone(struct call *call, const char *why, bool early_end);
 void tunnel_upstream_drained(struct call *call);
 void tunnel_client_drained(struct call *call);
 void tunnel_timed_out(struct call *call, bool over);
-/* Draining: the hold that was waited for may have come; sessions in which no response is under way
- * end at once, others with it, and all when draining has taken too long. */
+/* The hold that was waited for may have come. */
 void tunnel_wait_again(struct call *call);
+/* Stopping: sessions in which no response is under way end at once, others with it, and all when
+ * draining has taken too long. A reload lets them go on until then. */
 void tunnel_drain(struct worker *w);
 void tunnel_cancelled(struct call *call);
 
