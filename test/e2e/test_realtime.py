@@ -204,6 +204,9 @@ def test_refused_by_key(gateway):
     answer = refused(server, ws.shake(
         headers=[("Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.sk-wrong")]))
     assert answer.status == 401 and answer.json["error"]["code"] == "invalid_api_key"
+    answer = refused(server, ws.shake(headers=[  # two keys
+        *key.bearer.items(), ("Sec-WebSocket-Protocol", "openai-insecure-api-key.sk-other")]))
+    assert answer.status == 400
     poor = server.key(credit="0.0001")
     answer = refused(server, ws.shake(headers=poor.bearer.items()))
     assert answer.status == 402 and answer.json["error"]["code"] == "insufficient_quota"
@@ -245,7 +248,7 @@ def test_responses_have_no_websocket(quiet):
 
 def test_what_the_upstream_is_asked(gateway):
     server, key = gateway(serve, base="/some/base")
-    client = dial(server, key, "/v1/realtime?x=1&model=rt%2Fodd%2Bname&key=sk-other", [
+    client = dial(server, key, "/v1/realtime?x=1&model=rt%2Fodd%2Bname", [
         ("OpenAI-Beta", "realtime=v1"), ("User-Agent", "ua/1"), ("Cookie", "a=b"),
         ("Sec-WebSocket-Extensions", "permessage-deflate"), ("Origin", "https://page.test"),
         ("Idempotency-Key", "once"), ("X-Forwarded-For", "1.2.3.4"),
