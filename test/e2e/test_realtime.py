@@ -1047,6 +1047,34 @@ def test_draining_closes_sessions(gateway):
     assert rig.ucr(books["spent"]) == price(**tokens_of(REPORTS[0]))
 
 
+def test_a_reload_lets_sessions_go_on(gateway):
+    go = []
+
+    def script(session):
+        session.accept()
+        for report in REPORTS:
+            wait_for(lambda: go)
+            go.pop()
+            session.send(CREATED)
+            session.send(done(report))
+        serve_on(session)
+
+    server, key = gateway(script)
+    client = dial(server, key)
+    for i, _ in enumerate(REPORTS):
+        go.append(True)
+        assert [client.event()["type"] for _ in range(2)] == ["response.created", "response.done"]
+        if i == 0:
+            with open(server.conf, encoding="utf-8") as f:
+                text = f.read()
+            with open(server.conf, "w", encoding="utf-8") as f:
+                f.write(text.replace("output = 16.1", "output = 99"))
+            server.cli("reload")
+    client.close()
+    assert client.closed() == (1000, b"")
+    assert key.spent() == price(**sum_of(*REPORTS))
+
+
 def test_a_killed_worker_leaves_the_estimate(gateway):
     def script(session):
         session.accept()
