@@ -320,6 +320,7 @@ struct conf_limits {
     uint32_t response_headers_1xx; /* interim answers before the real one */
     uint64_t response_body_bytes;  /* of an answer that is read whole (JSON) */
     uint32_t event_bytes;          /* one event of a stream */
+    uint32_t message_bytes;        /* one message of a realtime session */
     uint32_t call_ms;              /* a call in all */
     uint32_t attempts;             /* upstreams that one call may try */
     uint32_t queue_count;          /* calls that wait for room in providers' limits, a worker */

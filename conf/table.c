@@ -408,6 +408,8 @@ static const struct conf_key limits_keys[] = {
              .def = "32m", .doc = "An upstream's answer that is not a stream."),
     KEY_SIZE("event", LIMITS, event_bytes, .min = KIB, .max = 64 * MIB, .def = "1m",
              .doc = "One event of a stream."),
+    KEY_SIZE("message", LIMITS, message_bytes, .min = KIB, .max = 1024 * MIB, .def = "16m",
+             .doc = "One message of a realtime session, in either direction."),
     KEY_DURATION("time-call", LIMITS, call_ms, .min = SECOND, .max = 24 * HOUR, .def = "1h",
                  .doc = "A call in all, from its request to the end of its answer."),
     KEY_UINT("attempts", LIMITS, attempts, .min = 1, .max = 6, .def = "6",

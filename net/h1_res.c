@@ -75,8 +75,15 @@ head_done(struct h1_res *res, struct h1_head *head)
 {
     if (!h1_twin_head(&res->twin, head))
         return fail(res, H1_RES_BAD_HEAD, "malformed answer");
-    if (head->status == 101)
+    if (head->status == 101 && !res->may_switch)
         return fail(res, H1_RES_SWITCHED, NULL);
+    if (head->status == 101) {
+        res->state = H1_RES_OVER;
+        res->end_by = H1_END_CLOSE; /* never to be used again as what it was */
+        res->head = head;
+        res->status = head->status;
+        return H1_RES_HEAD;
+    }
     if (head->status < 200) {
         drop_head(res);
         if (res->interim_count >= res->limits->interim_count)

@@ -1,10 +1,10 @@
 /*
  * The answer of an upstream to one POST or GET, from bytes in any slicing.
  *
- * Body bytes are never copied: each feed lists the pieces of the body as they lie in the fed
- * bytes. Bounded: headers by the limits, 1xx answers are skipped up to a number, 101 and
- * compressed bodies are refused. Redirects are a status like any other. A body's length is
- * the caller's to bound. Mid-body nothing is kept but this struct.
+ * Body bytes are never copied: each feed lists the pieces of the body as they lie in the fed bytes.
+ * Bounded: headers by the limits, 1xx answers are skipped up to a number, compressed bodies are
+ * refused, and 101 is unless the caller asked for it. Redirects are a status like any other. A
+ * body's length is the caller's to bound. Mid-body nothing is kept but this struct.
  *
  *     got = h1_res_feed(res, bytes, len, out);    out->spans first, then
  *         MORE   all bytes are used: read on
@@ -75,6 +75,8 @@ struct h1_res {
     bool started;          /* a byte of the answer has come */
     bool extra;            /* bytes came after the answer */
     bool keep_alive;
+    bool may_switch; /* the caller's to set after h1_res_init(): 101 is an answer. With its HEAD the
+                        reader is over: what follows is not HTTP, and not to be fed */
     uint16_t status;      /* from HEAD on */
     const char *reason;   /* static text, with ERROR */
     struct h1_head *head; /* with HEAD, until the next call; else NULL */

@@ -87,6 +87,7 @@ h1_status_text(unsigned status)
 {
     switch (status) {
     case 100: return STR("Continue");
+    case 101: return STR("Switching Protocols");
     case 200: return STR("OK");
     case 201: return STR("Created");
     case 202: return STR("Accepted");
@@ -116,6 +117,7 @@ h1_status_text(unsigned status)
     case 421: return STR("Misdirected Request");
     case 422: return STR("Unprocessable Content");
     case 425: return STR("Too Early");
+    case 426: return STR("Upgrade Required");
     case 429: return STR("Too Many Requests");
     case 431: return STR("Request Header Fields Too Large");
     case 500: return STR("Internal Server Error");

@@ -106,6 +106,7 @@ content_name(enum proto_endpoint endpoint)
     case ENDPOINT_GEMINI_EMBED: return STR("embeddings");
     case ENDPOINT_GEMINI_MODELS:
     case ENDPOINT_GEMINI_MODEL:
+    case ENDPOINT_REALTIME: /* whose answer is a session */
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:

@@ -440,6 +440,7 @@ read_endpoint(struct reader *r)
     case ENDPOINT_GEMINI_EMBED:
     case ENDPOINT_GEMINI_MODELS:
     case ENDPOINT_GEMINI_MODEL:
+    case ENDPOINT_REALTIME: /* realtime_ask()'s */
     case ENDPOINT_COUNT: break;
     }
     ASSERT(proto_is_call(r->ask->endpoint));

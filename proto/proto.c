@@ -50,6 +50,7 @@ static const struct endpoint_row rows[ENDPOINT_COUNT] = {
     [ENDPOINT_GEMINI_EMBED] = {"POST", PATH(""), false, PROTO_GEMINI, PATH("/v1beta/models/")},
     [ENDPOINT_GEMINI_MODELS] = {"GET", PATH("/v1beta/models"), false, PROTO_GEMINI, {NULL, 0}},
     [ENDPOINT_GEMINI_MODEL] = {"GET", PATH("/v1beta/models/"), true, PROTO_GEMINI, {NULL, 0}},
+    [ENDPOINT_REALTIME] = {"GET", PATH("/v1/realtime"), false, PROTO_OPENAI, PATH("/realtime")},
 };
 
 const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
@@ -70,6 +71,7 @@ const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
     [ENDPOINT_GEMINI_EMBED] = "gemini_embed",
     [ENDPOINT_GEMINI_MODELS] = "gemini_models",
     [ENDPOINT_GEMINI_MODEL] = "gemini_model",
+    [ENDPOINT_REALTIME] = "realtime",
 };
 
 bool
@@ -181,7 +183,6 @@ proto_gemini_streams(struct str action)
 struct str
 proto_gemini_path(struct str model, struct str action, char *out, size_t out_cap)
 {
-    static const char hex[] = "0123456789ABCDEF";
     const struct str prefix = rows[ENDPOINT_GENERATE].upstream_path;
     const struct str query = proto_gemini_streams(action) ? STR("?alt=sse") : STR("");
     size_t len = prefix.len;
@@ -189,18 +190,7 @@ proto_gemini_path(struct str model, struct str action, char *out, size_t out_cap
     if (out_cap < prefix.len + 3 * model.len + 1 + action.len + query.len)
         return STR_NONE;
     memcpy(out, prefix.ptr, prefix.len);
-    for (size_t i = 0; i < model.len; i++) {
-        uint8_t c = (uint8_t)model.ptr[i];
-
-        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-            (c != 0 && strchr("-._~", c) != NULL)) {
-            out[len++] = (char)c;
-            continue;
-        }
-        out[len++] = '%';
-        out[len++] = hex[c >> 4];
-        out[len++] = hex[c & 15];
-    }
+    len += proto_escape(model, out + len, out_cap - len).len;
     out[len++] = ':';
     memcpy(out + len, action.ptr, action.len);
     len += action.len;
@@ -262,6 +252,29 @@ proto_error_shape(struct str path)
     if (str_starts_with(path, STR("/v1/responses")))
         return PROTO_RESPONSES;
     return PROTO_OPENAI;
+}
+
+struct str
+proto_escape(struct str in, char *out, size_t out_cap)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t len = 0;
+
+    if (out_cap / 3 < in.len)
+        return STR_NONE;
+    for (size_t i = 0; i < in.len; i++) {
+        uint8_t c = (uint8_t)in.ptr[i];
+
+        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+            (c != 0 && strchr("-._~", c) != NULL)) {
+            out[len++] = (char)c;
+            continue;
+        }
+        out[len++] = '%';
+        out[len++] = hex[c >> 4];
+        out[len++] = hex[c & 15];
+    }
+    return (struct str){out, len};
 }
 
 struct str

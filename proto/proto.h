@@ -50,6 +50,7 @@ enum proto_endpoint {
     ENDPOINT_GEMINI_EMBED, /* Gemini's embedContent and batchEmbedContents */
     ENDPOINT_GEMINI_MODELS,
     ENDPOINT_GEMINI_MODEL,
+    ENDPOINT_REALTIME, /* a WebSocket: realtime.h */
     ENDPOINT_COUNT
 };
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
@@ -98,6 +99,9 @@ struct str proto_gemini_path(struct str model, struct str action, char *out, siz
  * /v1/messages, Gemini's under /v1beta, else OpenAI's. */
 enum proto_protocol proto_error_shape(struct str path);
 
+/* As a part of a path or a value of a query: all but unreserved characters as %XX. Out needs
+ * 3 * in.len bytes; STR_NONE when it has fewer. */
+struct str proto_escape(struct str in, char *out, size_t out_cap);
 /*
  * Decodes %XX in an id part of a path. Out needs in.len bytes. STR_NONE for a broken
  * escape, an empty result, or one with control characters.

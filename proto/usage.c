@@ -228,6 +228,45 @@ usage_from_responses(struct js_value value)
     return read_inclusive(value, names);
 }
 
+/* Realtime alone says what of the cached tokens was sound and pictures: the rest of these was not. */
+static void
+read_cached_details(struct js_value details, struct usage *usage)
+{
+    struct js_value cached = js_get(details, STR("cached_tokens_details"));
+    uint32_t audio, image, cached_audio, cached_image;
+
+    if (cached.type != JS_OBJECT ||
+        !read_optional(js_get(details, STR("audio_tokens")), &audio) ||
+        !read_optional(js_get(details, STR("image_tokens")), &image) ||
+        !read_optional(js_get(cached, STR("audio_tokens")), &cached_audio) ||
+        !read_optional(js_get(cached, STR("image_tokens")), &cached_image) ||
+        cached_audio > audio || cached_image > image)
+        return;
+    usage->audio_input = MIN(audio - cached_audio, usage->input);
+    usage->image_input = MIN(image - cached_image, usage->input - usage->audio_input);
+}
+
+struct usage
+usage_from_realtime(struct js_value value)
+{
+    static const struct str names[NAME_COUNT] = {
+        [NAME_INPUT] = PICK_NAME("input_tokens"),
+        [NAME_OUTPUT] = PICK_NAME("output_tokens"),
+        [NAME_INPUT_DETAILS] = PICK_NAME("input_token_details"),
+        [NAME_OUTPUT_DETAILS] = PICK_NAME("output_token_details"),
+        COMMON_NAMES,
+    };
+    struct usage usage = {.state = USAGE_ABSENT};
+
+    if (js_str_eq(js_get(value, STR("type")), STR("duration")))
+        return read_rounded_up(js_get(value, STR("seconds")), &usage.seconds) ? finished(usage)
+                                                                              : usage_bad;
+    usage = read_inclusive(value, names);
+    if (usage.state == USAGE_PRESENT)
+        read_cached_details(js_get(value, names[NAME_INPUT_DETAILS]), &usage);
+    return usage;
+}
+
 struct usage
 usage_from_embeddings(struct js_value value)
 {

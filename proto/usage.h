@@ -44,12 +44,15 @@ struct usage {
     uint32_t output;
     uint32_t reasoning, audio_output, image_output; /* within output */
     uint32_t images, seconds, characters, searches; /* these are not tokens */
+    uint32_t requests; /* that were answered; 0, as all reports have it, is 1 */
 };
 
 /* value is the usage object itself. JS_NONE and null give ABSENT, any other type BAD. */
 struct usage usage_from_openai(struct js_value value);     /* chat, completions */
 struct usage usage_from_embeddings(struct js_value value); /* no output */
 struct usage usage_from_responses(struct js_value value);
+/* Of one response of a realtime session, or of a transcription in it. */
+struct usage usage_from_realtime(struct js_value value);
 struct usage usage_from_anthropic(struct js_value value);
 /* value is an answer that counts tokens: {"input_tokens":N}, name being that of the member. */
 struct usage usage_from_count_tokens(struct js_value value, struct str name);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
+#include "net/ws_shake.h"
 #include "shm/account.h"
 #include "shm/rate.h"
 
@@ -31,6 +32,9 @@ presented_key(const struct h1_head *head, struct str *out)
         h1_head_get(head, H1_X_API_KEY),
         h1_head_get(head, H1_X_GOOG_API_KEY),
         query.ptr != NULL ? proto_query_get(query, STR("key")) : STR_NONE,
+        /* A page in a browser can send no header of its own with a WebSocket. */
+        h1_head_has(head, H1_UPGRADE) ? ws_offered_after(head, STR("openai-insecure-api-key."))
+                                      : STR_NONE,
     };
 
     *out = STR_NONE;

@@ -12,7 +12,8 @@ struct auth {
 };
 
 /*
- * The key of the request: Authorization: Bearer, x-api-key, x-goog-api-key or ?key=. False with
+ * The key of the request: Authorization: Bearer, x-api-key, x-goog-api-key, the subprotocol
+ * openai-insecure-api-key.KEY of a WebSocket, or ?key=. False with
  * *error when it is missing, unknown, expired (401), disabled or called from elsewhere than it may
  * (403), or when this address has shown too many wrong ones (429).
  */

@@ -17,6 +17,7 @@
 #include "worker/speak.h"
 #include "worker/stream_wait.h"
 #include "worker/take.h"
+#include "worker/tunnel.h"
 #include "worker/uconn.h"
 
 #define ARENA_BYTES_MAX (1u << 20)
@@ -37,11 +38,13 @@ static const unsigned call_may_become[CALL_STATE_COUNT] = {
     [CALL_QUEUED] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
     [CALL_DIALLING] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
     [CALL_SENT] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_WHOLE) |
-                  TO(CALL_STREAM) | TO(CALL_EXTEND_WAIT) | TO(CALL_OVER),
+                  TO(CALL_STREAM) | TO(CALL_EXTEND_WAIT) | TO(CALL_TUNNEL) | TO(CALL_OVER),
     [CALL_WHOLE] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) |
                    TO(CALL_OVER),
     [CALL_STREAM] = TO(CALL_EXTEND_WAIT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
     [CALL_EXTEND_WAIT] = TO(CALL_SENT) | TO(CALL_STREAM) | TO(CALL_OVER),
+    [CALL_TUNNEL] = TO(CALL_TUNNEL_WAIT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_TUNNEL_WAIT] = TO(CALL_TUNNEL) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
     [CALL_COMMIT_WAIT] = TO(CALL_OVER),
     [CALL_OVER] = 0,
 };
@@ -102,6 +105,8 @@ call_on_timer(struct wheel_timer *timer)
         queue_timed_out(call);
     else if (call->state == CALL_EXTEND_WAIT && call->hold_busy && !over)
         stream_wait_again(call);
+    else if (tunnel_is_open(call))
+        tunnel_timed_out(call, over);
     else
         relay_timed_out(call, over);
 }
@@ -163,6 +168,7 @@ call_end(struct call *call)
     list_remove(&call->node);
     list_remove(&call->waiting_node);
     speak_free(call);
+    tunnel_free(call);
     arena_end(&call->arena);
     sse_free(&call->sse);
     buf_free(&call->body);
@@ -234,7 +240,9 @@ call_client_gone(struct call *call)
 void
 call_client_drained(struct call *call)
 {
-    if (call->uconn && call->state != CALL_EXTEND_WAIT)
+    if (tunnel_is_open(call))
+        tunnel_client_drained(call);
+    else if (call->uconn && call->state != CALL_EXTEND_WAIT)
         conn_read_start(&call->uconn->conn);
 }
 
@@ -425,6 +433,8 @@ read_body(struct call *call, const struct proto_what *what, struct proto_error *
 {
     struct str body = call->client->req.body;
 
+    if (what->endpoint == ENDPOINT_REALTIME)
+        return tunnel_ask(call, error);
     if (proto_of(what->endpoint) == PROTO_GEMINI)
         return ask_read_gemini(what, call->query, body, &call->arena, &call->ask, error);
     return ask_read(what->endpoint, body, &call->arena, &call->ask, error);
@@ -490,13 +500,13 @@ call_start(struct client *client, const struct proto_what *what, const struct au
         refuse(call, &error);
         return;
     }
-    if (!speak_admit(call, &error)) {
+    if (!speak_admit(call, &error) || (call->tunnel != NULL && !tunnel_priced(call, &error))) {
         refuse(call, &error);
         return;
     }
     take_bounds(call);
     if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && !proto_is_count(endpoint) &&
-        !idem_begin(call, &error)) {
+        call->tunnel == NULL && !idem_begin(call, &error)) {
         refuse(call, &error);
         return;
     }
@@ -519,6 +529,8 @@ call_look_at_waiting(struct worker *w)
             forward_next(call);
         } else if (call->state == CALL_EXTEND_WAIT && !call->hold_busy) {
             stream_wait_again(call);
+        } else if (call->state == CALL_TUNNEL_WAIT && !call->hold_busy) {
+            tunnel_wait_again(call);
         } else if (call->state == CALL_COMMIT_WAIT && settle_committed(call)) {
             list_remove(&call->waiting_node);
             relay_committed(call);

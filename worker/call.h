@@ -8,6 +8,7 @@
  *     settle.c   what it costs, and the record it leaves
  *     forward.c  attempts: choice of upstream, sending, failing over
  *     relay.c    the answer: read whole or relayed event by event
+ *     tunnel.c   realtime's, which is a WebSocket
  *
  * A call that took a hold is settled exactly once, in settle_call(), whatever becomes of client and
  * upstream. Functions that may end the call say so; after them the pointer is not to be used.

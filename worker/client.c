@@ -8,6 +8,7 @@
 #include "worker/callid.h"
 #include "worker/own.h"
 #include "worker/request.h"
+#include "worker/tunnel.h"
 
 #define BODY_LOOK_MS 2000u /* how often a body's progress is looked at */
 /* A connection that is quiet for so long while its worker drains has no request on its way. */
@@ -331,7 +332,12 @@ client_feed(struct client *c, uint8_t *bytes, size_t len)
 static void
 client_on_data(struct conn *conn, uint8_t *bytes, size_t len)
 {
-    client_feed(client_of(conn), bytes, len);
+    struct client *c = client_of(conn);
+
+    if (c->call != NULL && tunnel_is_open(c->call))
+        tunnel_from_client(c->call, bytes, len);
+    else
+        client_feed(c, bytes, len);
 }
 
 const struct conn_events client_events = {
@@ -513,6 +519,34 @@ client_send_cut(struct client *c, const struct str *parts, unsigned count)
 {
     client_close_after(c);
     return send_end(c, parts, count, false);
+}
+
+bool
+client_send_switch(struct client *c, struct h1_out *out)
+{
+    struct str part;
+
+    if (!h1_out_end(out)) {
+        client_abort(c);
+        return false;
+    }
+    part = (struct str){out->ptr, out->len};
+    return client_write(c, &part, 1);
+}
+
+bool
+client_send_switched(struct client *c, const struct str *parts, unsigned count)
+{
+    return client_write(c, parts, count);
+}
+
+void
+client_end_switched(struct client *c, struct str last)
+{
+    ASSERT(c->call == NULL);
+    client_close_after(c);
+    if (last.len == 0 || client_write(c, &last, 1))
+        conn_shutdown(&c->conn);
 }
 
 void

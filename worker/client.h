@@ -35,6 +35,13 @@ bool client_send_last(struct client *client, const struct str *parts, unsigned c
  * is closed behind them. */
 bool client_send_cut(struct client *client, const struct str *parts, unsigned count);
 
+/* The head of a 101, to which the client's headers and those of the switch were added: from here
+ * on what comes is no request, and goes out as it is. The end closes the connection, once all is
+ * out. */
+bool client_send_switch(struct client *client, struct h1_out *out);
+bool client_send_switched(struct client *client, const struct str *parts, unsigned count);
+void client_end_switched(struct client *client, struct str last);
+
 /* A whole error in the shape of the protocol. allow: for 405, else NULL. */
 bool client_send_error(struct client *client, enum proto_protocol shape,
                        const struct proto_error *error, struct str id, const char *allow);

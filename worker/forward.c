@@ -14,6 +14,7 @@
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/speak.h"
+#include "worker/tunnel.h"
 #include "worker/uconn.h"
 
 #define CONNECT_GRACE_MS 100u
@@ -262,8 +263,8 @@ forward_conn_failed(struct call *call, const struct conn_error *e)
 
 /* ---- the request, written afresh ---- */
 
-static void
-write_auth(const struct call *call, struct h1_out *out)
+void
+forward_write_auth(const struct call *call, struct h1_out *out)
 {
     struct str secret = call_credential(call, call->candidate)->conf->secret;
 
@@ -318,7 +319,7 @@ write_head(const struct call *call, size_t body_len, struct h1_out *out)
     h1_out_init(out, call->worker->head_buf, HEAD_BYTES_MAX);
     h1_out_request(out, STR("POST"), target, upstream->authority);
     write_client_headers(call, out);
-    write_auth(call, out);
+    forward_write_auth(call, out);
     h1_out_own(out, "x-request-id: ", (struct str){call->id_text, CALL_ID_LEN});
     h1_out_length(out, body_len);
     return h1_out_end(out);
@@ -334,6 +335,10 @@ forward_connected(struct call *call)
     int rc;
 
     ASSERT(call->uconn != NULL && call->client != NULL);
+    if (call->tunnel != NULL) {
+        tunnel_connected(call);
+        return;
+    }
     if (!speak_prepare(call, &error)) {
         /* Another that can be tried may be spoken to otherwise. */
         forward_failed(call, REASON_NO_CONNECTION, &error, true);

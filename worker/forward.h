@@ -28,6 +28,8 @@ bool forward_may_go_on(const struct call *call);
 /* The connection was found dead before a byte of an answer: tries a new one if it was a kept one, else
  * fails the attempt. May end the call. */
 void forward_broken_kept(struct call *call, const char *text);
+/* The credential's secret, as the upstream's protocol shows it. */
+void forward_write_auth(const struct call *call, struct h1_out *out);
 /* Dialling failed, or the connection broke before an answer. May end the call. */
 void forward_conn_failed(struct call *call, const struct conn_error *error);
 

@@ -127,7 +127,8 @@ limit_tokens(struct call *call, uint64_t tokens)
 {
     const struct credential *credential = call->entered;
 
-    if (credential == NULL || credential->conf->tpm == 0 || call->limit_taken_ns == 0)
+    if (credential == NULL || credential->conf->tpm == 0 ||
+        (call->limit_taken_ns == 0 && call->tunnel == NULL)) /* which counts several times */
         return;
     rate_correct(&credential->health->tpm_tat, rate_per_minute(credential->conf->tpm),
                  call->limit_taken_ns, tokens, worker_mono_us(call->worker) * 1000);

@@ -254,6 +254,7 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
     case ENDPOINT_GENERATE:
     case ENDPOINT_GEMINI_COUNT:
     case ENDPOINT_GEMINI_EMBED:
+    case ENDPOINT_REALTIME:
     case ENDPOINT_COUNT:
         break;
     }

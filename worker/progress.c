@@ -33,7 +33,7 @@ settle_count(const struct usage *u)
             [CONF_IMAGES] = u->images,
             [CONF_SECONDS] = u->seconds,
             [CONF_CHARACTERS] = u->characters,
-            [CONF_REQUESTS] = 1,
+            [CONF_REQUESTS] = MAX(u->requests, 1u),
             [CONF_SEARCHES] = u->searches,
         }};
 }

@@ -16,6 +16,7 @@
 #include "worker/speak.h"
 #include "worker/stream.h"
 #include "worker/stream_wait.h"
+#include "worker/tunnel.h"
 #include "worker/uconn.h"
 
 #define ERROR_BODY_BYTES_MAX (64u << 10)
@@ -51,7 +52,10 @@ relay_conn_error(struct uconn *uc, const struct conn_error *error)
 {
     struct call *call = uc->call;
 
-    if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT || call->state == CALL_WHOLE)
+    if (tunnel_is_open(call))
+        tunnel_upstream_gone(call, "the connection broke", false);
+    else if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT ||
+             call->state == CALL_WHOLE)
         relay_failed(call, REASON_RESET, ERROR_UPSTREAM_FAILED, "the connection broke");
     else if (call->state == CALL_SENT && !uc->res.started)
         forward_broken_kept(call, error->text);
@@ -138,6 +142,8 @@ relay_cancelled(struct call *call)
         stream_broken(call, REASON_NONE, &error);
     else if (call->state == CALL_EXTEND_WAIT)
         stream_wait_over(call, &error);
+    else if (tunnel_is_open(call))
+        tunnel_cancelled(call);
     else
         call_fail(call, &error);
 }
@@ -149,6 +155,10 @@ relay_settle_gone(struct call *call)
 {
     struct settle_end end = {.outcome = OUTCOME_CLIENT_GONE, .by = SETTLE_NOTHING};
 
+    if (call->tunnel != NULL) {
+        tunnel_settle_gone(call);
+        return;
+    }
     if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT) {
         stream_used(call, &end);
     } else if ((call->state == CALL_SENT || call->state == CALL_WHOLE) &&
@@ -218,8 +228,8 @@ relay_head(struct uconn *uc)
 
     call->upstream_status = uc->res.status;
     call_set_timer(call, call_upstream(call)->idle_ms);
-    if (call->upstream_status < 300 && call->ask.stream != is_event_stream(type) &&
-        !speak_adapt(call, is_event_stream(type))) {
+    if (call->upstream_status < 300 && call->tunnel == NULL &&
+        call->ask.stream != is_event_stream(type) && !speak_adapt(call, is_event_stream(type))) {
         relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED,
                      call->ask.stream ? "answered whole where a stream was asked for"
                                       : "streamed where a whole answer was asked for");
@@ -233,7 +243,9 @@ relay_head(struct uconn *uc)
         call_set_state(call, CALL_WHOLE); /* the error's body, then forward_failed() */
         return;
     }
-    if (call->up_stream)
+    if (call->tunnel != NULL)
+        tunnel_answered(uc);
+    else if (call->up_stream)
         stream_begin(call); /* still CALL_SENT: nothing is understood yet */
     else
         call_set_state(call, CALL_WHOLE);
@@ -522,7 +534,7 @@ relay_event(struct uconn *uc, enum h1_res_event event, const struct h1_res_out *
     switch (event) {
     case H1_RES_HEAD:
         relay_head(uc);
-        return uc->call == call;
+        return uc->call == call && !tunnel_is_open(call);
     case H1_RES_DONE:
         if (whole)
             whole_done(call, buf_str(&call->body));
@@ -543,11 +555,13 @@ relay_event(struct uconn *uc, enum h1_res_event event, const struct h1_res_out *
     return true;
 }
 
-/* After the call has its answer: the rest belongs to nobody. */
+/* After the call has its answer: the rest belongs to nobody, or to a tunnel. */
 static void
 finish_feed(struct uconn *uc, const uint8_t *bytes, size_t len)
 {
-    if (uc->state == UCONN_DRAINING && len > 0)
+    if (uc->call != NULL && tunnel_is_open(uc->call))
+        tunnel_from_upstream(uc->call, bytes, len);
+    else if (uc->state == UCONN_DRAINING && len > 0)
         uc->conn.events->on_data(&uc->conn, (uint8_t *)(uintptr_t)bytes, len);
 }
 
@@ -559,6 +573,10 @@ relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len)
     struct h1_res_out out;
 
     ASSERT(call != NULL);
+    if (tunnel_is_open(call)) {
+        tunnel_from_upstream(call, bytes, len);
+        return;
+    }
     if (call->state == CALL_STREAM || call->state == CALL_WHOLE)
         call->response_bytes += len;
     if (call->state == CALL_WHOLE && call->upstream_status < 300)
@@ -593,8 +611,13 @@ relay_eof(struct uconn *uc)
     struct call *call = uc->call;
     struct gather gather = {.count = 0};
     struct h1_res_out out = {.span_count = 0};
-    enum h1_res_event event = h1_res_eof(&uc->res);
+    enum h1_res_event event;
 
     ASSERT(call != NULL);
+    if (tunnel_is_open(call)) {
+        tunnel_upstream_gone(call, "the connection ended", true);
+        return;
+    }
+    event = h1_res_eof(&uc->res);
     (void)relay_event(uc, event, &out, &gather);
 }

@@ -10,6 +10,7 @@
 #include "worker/client.h"
 #include "worker/metrics.h"
 #include "worker/own.h"
+#include "worker/tunnel.h"
 
 /* Bodies up to this are read before a refusal, so that the connection lives on. */
 #define BODY_READ_ANYWAY (64u << 10)
@@ -158,6 +159,8 @@ request_take(struct client *c)
         refuse(c, r.shape, &error, NULL);
         return;
     }
+    if (r.what.endpoint == ENDPOINT_REALTIME && !tunnel_asked(c))
+        return;
     if (proto_is_call(r.what.endpoint))
         call_start(c, &r.what, &auth);
     else

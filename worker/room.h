@@ -51,6 +51,7 @@ struct health;
 struct own_query;
 struct probe;
 struct speech;
+struct tunnel;
 
 /* A credential of an upstream as this worker has it. */
 struct credential {
@@ -196,6 +197,8 @@ enum call_state {
     CALL_STREAM,       /* the client has its head; events flow */
     CALL_EXTEND_WAIT,  /* a stream's next events wait for the further hold that pays for them, in mode
                         * reserve until it is durable (stream_wait.h) */
+    CALL_TUNNEL,       /* realtime: both sides are WebSockets, frames flow (tunnel.h) */
+    CALL_TUNNEL_WAIT,  /* its next frames wait, as a stream's events do */
     CALL_COMMIT_WAIT,  /* mode strict: settled; the answer's end waits until it is durable */
     CALL_OVER,
     CALL_STATE_COUNT
@@ -246,6 +249,7 @@ struct call {
 
     struct ask ask;
     struct speech *speech;    /* speak.c's; NULL: bytes pass */
+    struct tunnel *tunnel;    /* realtime's; else NULL */
     uint64_t thread;          /* hash of the conversation; 0 none */
     struct str query;         /* of the request target; in the request's bytes */
     struct route_plan plan;

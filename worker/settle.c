@@ -11,6 +11,7 @@
 #include "worker/stay.h"
 #include "worker/idem.h"
 #include "worker/limit.h"
+#include "worker/tunnel.h"
 
 /* The rooms that know of classes may not know each other. */
 _Static_assert((int)RECORD_CLASS_COUNT == (int)CONF_CLASS_COUNT &&
@@ -271,6 +272,8 @@ correct_tpm(struct call *call, const struct settle_end *end, const struct verdic
 {
     uint64_t tokens = tokens_of(&v->count, 0, CONF_TOKEN_CLASS_COUNT);
 
+    if (call->tunnel != NULL) /* counted as they came */
+        tokens -= MIN(tokens, call->tunnel->tokens_counted);
     if (end->by == SETTLE_NOTHING || tokens > 0)
         settle_tokens(call, tokens);
     if (end->by != SETTLE_NOTHING && tokens > 0)

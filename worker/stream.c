@@ -14,6 +14,7 @@
 #include "worker/settle.h"
 #include "worker/speak.h"
 #include "worker/stream_wait.h"
+#include "worker/tunnel.h"
 #include "worker/uconn.h"
 
 void
@@ -124,6 +125,10 @@ relay_committed(struct call *call)
     struct buf kept = call->body;
     struct str part = buf_str(&kept);
 
+    if (call->tunnel != NULL) {
+        tunnel_committed(call);
+        return;
+    }
     if (!call->head_sent) {
         char model[METER_MODEL_CAP];
 

@@ -36,6 +36,10 @@ void
 take_bounds(struct call *call)
 {
     bound_model(call, call_price(call)->model, &call->input_max, &call->output_max);
+    if (call->tunnel != NULL) { /* these are of one response, and more may follow */
+        call->input_max = UINT64_MAX / 2;
+        call->output_max = UINT64_MAX;
+    }
     call->input_estimate = MIN(call->input_estimate, call->input_max);
 }
 
@@ -123,6 +127,8 @@ worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *wo
         bound_model(call, candidate->price.model, &bounds.input, &bounds.output);
         if (at_most || bounds.output == UINT64_MAX)
             bounds.output = MIN(bounds.output, uncapped);
+        if (call->tunnel != NULL && (at_most || candidate->price.model->context_tokens == 0))
+            bounds.input = uncapped; /* a session's grows by itself */
         bound_units(call, candidate->price.model, &bounds);
         if (!price_worst(&candidate->price, &bounds, &cost_ucr))
             return false;

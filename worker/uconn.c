@@ -6,6 +6,7 @@
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/relay.h"
+#include "worker/tunnel.h"
 
 /* Shorter than what providers and their proxies keep a quiet connection for (60 s and more), so that
  * we seldom write into one that is being closed. */
@@ -161,6 +162,18 @@ uconn_cancel(struct uconn *uc)
     uconn_close(uc);
 }
 
+void
+uconn_finish(struct uconn *uc)
+{
+    (void)take_back(uc);
+    if (uc->state == UCONN_CLOSING)
+        return;
+    uconn_set_state(uc, UCONN_CLOSING);
+    wheel_cancel(&uc->pool->worker->net.wheel, &uc->timer);
+    h1_res_end(&uc->res);
+    conn_shutdown(&uc->conn);
+}
+
 static void
 keep(struct uconn *uc)
 {
@@ -268,7 +281,11 @@ uconn_on_eof(struct conn *conn)
 static void
 uconn_on_drain(struct conn *conn)
 {
-    (void)conn; /* requests are written whole; nothing waits for it */
+    struct uconn *uc = uconn_of(conn);
+
+    /* Requests are written whole; nothing waits for them. */
+    if (uc->call != NULL && tunnel_is_open(uc->call))
+        tunnel_upstream_drained(uc->call);
 }
 
 static void

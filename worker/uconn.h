@@ -17,6 +17,8 @@ enum uconn_took { UCONN_TOOK_IDLE = 0, UCONN_TOOK_NEW, UCONN_TOOK_NONE };
 enum uconn_took uconn_take(struct pool *pool, struct call *call) MUST_CHECK;
 /* Takes it from its call and closes it: the answer is not wanted, or cannot be trusted. */
 void uconn_cancel(struct uconn *uc);
+/* The same, but what was written goes out before: of what is not HTTP any more. */
+void uconn_finish(struct uconn *uc);
 /* Takes it from its call, whose answer is complete as far as the call cares: keeps it if it can be used
  * again, reads what is left of the answer if there is some (bounded), else closes it. */
 void uconn_release(struct uconn *uc);

@@ -20,6 +20,7 @@
 #include "worker/probe.h"
 #include "worker/queue.h"
 #include "worker/room.h"
+#include "worker/tunnel.h"
 #include "worker/uconn.h"
 
 #define TICK_MS 1000u
@@ -103,8 +104,10 @@ worker_drain(struct worker *w, bool stopping, const char *why)
     w->stopping = stopping;
     if (!w->draining)
         drain_begin(w);
-    if (stopping)
+    if (stopping) {
         queue_drain(w);
+        tunnel_drain(w);
+    }
     drain_clients(w);
     if (!w->drain_over && due_ms < w->drain_due_ms) {
         w->drain_due_ms = due_ms;

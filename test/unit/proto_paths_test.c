@@ -27,6 +27,8 @@ test_endpoints(void **state)
         {"GET", "/v1/balance", PROTO_FOUND, ENDPOINT_BALANCE, ""},
         {"GET", "/healthz", PROTO_FOUND, ENDPOINT_HEALTHZ, ""},
         {"GET", "/readyz", PROTO_FOUND, ENDPOINT_READYZ, ""},
+        {"GET", "/v1/realtime", PROTO_FOUND, ENDPOINT_REALTIME, ""},
+        {"POST", "/v1/realtime", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_REALTIME, ""},
         {"GET", "/v1/chat/completions", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_CHAT, ""},
         {"post", "/v1/chat/completions", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_CHAT, ""},
         {"POST", "/v1/models", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_MODELS_LIST, ""},
@@ -130,7 +132,8 @@ test_protocols(void **state)
         assert_non_null(proto_endpoint_name[i]);
         assert_int_equal(proto_is_call(endpoint),
                          i <= ENDPOINT_COUNT_TOKENS ||
-                             (i >= ENDPOINT_GENERATE && i <= ENDPOINT_GEMINI_EMBED));
+                             (i >= ENDPOINT_GENERATE && i <= ENDPOINT_GEMINI_EMBED) ||
+                             i == ENDPOINT_REALTIME);
         assert_int_equal(proto_upstream_path(endpoint).ptr != NULL, proto_is_call(endpoint));
     }
     assert_int_equal(proto_of(ENDPOINT_EMBEDDINGS), PROTO_OPENAI);
