@@ -103,6 +103,7 @@ call_end(struct conn *c, bool client_closed)
     free(call->tool_name);
     free(call->echo);
     said_free(call->said);
+    websocket_free(call->websocket);
     free(call->stop);
     free(call);
     c->call = NULL;
@@ -157,6 +158,10 @@ answer_begin(struct conn *c)
     }
     body_buf.len = 0;
     body_write(call, &body_buf);
+    if (call->text_only) {
+        whole_send(c, 200, "text/plain; charset=utf-8", buf_str(&body_buf));
+        return;
+    }
     whole_send(c, 200, "application/json", buf_str(&body_buf));
 }
 
@@ -176,7 +181,8 @@ answer_plan(struct call *call, const struct ask *ask)
 
     if (!talks)
         reasoning = tools = 0;
-    if (talks || call->endpoint == EP_COMPLETIONS)
+    if (talks || call->endpoint == EP_COMPLETIONS || call->endpoint == EP_TRANSCRIPTIONS ||
+        call->endpoint == EP_TRANSLATIONS)
         said_plan(call, ask, words, tools);
     if (call->said != NULL)
         words = said_count(call->said);
@@ -199,11 +205,14 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
 {
     bool streams = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ||
                    call->endpoint == EP_RESPONSES || call->endpoint == EP_MESSAGES ||
-                   call->endpoint == EP_GENERATE;
+                   call->endpoint == EP_GENERATE || call->endpoint == EP_SPEECH ||
+                   call->endpoint == EP_TRANSCRIPTIONS;
 
+    call->media = is_media((enum endpoint)call->endpoint);
+    call->raw = call->endpoint == EP_SPEECH;
     call->model = copy_of(ask->model);
     call->faults = ask->faults;
-    call->stream = ask->stream && streams;
+    call->stream = (ask->stream || call->raw) && streams;
     call->array = call->stream && call->gemini && !req->sse;
     call->include_usage = ask->include_usage;
     call->choices = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ||
@@ -219,6 +228,8 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
     call->top_logprobs = ask->top_logprobs;
     call->input_tokens = ask->input_tokens;
     answer_plan(call, ask);
+    if (call->media)
+        media_plan(call, ask);
     if (call->tools > 0)
         call->tool_name = copy_of(ask->tool_name.ptr != NULL ? ask->tool_name : STR("tool"));
     if (fault_on(&call->faults, F_ECHO_AUTH))
@@ -292,6 +303,18 @@ request_answer(struct conn *c, const struct request *req)
     }
     if (req->endpoint == EP_MODELS || req->endpoint == EP_GEMINI_MODELS) {
         models_answer(c, req);
+        return;
+    }
+    if (req->endpoint == EP_FILES || req->endpoint == EP_BATCHES) {
+        call_new(c, req)->keep_alive = req->keep_alive;
+        faults_default_take(&c->call->faults);
+        if (!fault_answer(c))
+            files_answer(c, req);
+        return;
+    }
+    if (req->endpoint == EP_REALTIME) {
+        call_new(c, req);
+        websocket_begin(c, req);
         return;
     }
     if (kept_answer(c, req))

@@ -11,6 +11,7 @@
 struct members {
     struct js_value model, stream, stream_options, messages, input, prompt, system, instructions;
     struct js_value stop, response_format, text, output_config, include, logprobs, top_logprobs;
+    struct js_value query, documents, top_n;
     struct js_value tools, tool_choice, n, cap, max_tokens, encoding_format, dimensions, sim;
 };
 
@@ -43,6 +44,9 @@ members_find(struct members *m, struct js_value body)
         {"prompt", offsetof(struct members, prompt)},
         {"system", offsetof(struct members, system)},
         {"instructions", offsetof(struct members, instructions)},
+        {"query", offsetof(struct members, query)},
+        {"documents", offsetof(struct members, documents)},
+        {"top_n", offsetof(struct members, top_n)},
         {"stop", offsetof(struct members, stop)},
         {"stop_sequences", offsetof(struct members, stop)},
         {"response_format", offsetof(struct members, response_format)},
@@ -183,6 +187,24 @@ shape_read(struct ask *ask, const struct members *m, enum endpoint ep)
         ask->top_logprobs = (uint32_t)top;
 }
 
+/* Of a text: code points, an escape being one. */
+static uint32_t
+characters_in(struct js_value text)
+{
+    uint32_t count = 0;
+
+    if (!js_is(text, JS_STRING))
+        return 0;
+    for (size_t i = 0; i < text.raw.len; i++) {
+        if (((unsigned char)text.raw.ptr[i] & 0xc0) == 0x80)
+            continue;
+        count++;
+        if (text.raw.ptr[i] == '\\')
+            i += text.raw.ptr[i + 1] == 'u' ? 5 : 1;
+    }
+    return count;
+}
+
 static uint32_t
 inputs_count(struct js_value input)
 {
@@ -281,7 +303,15 @@ subject(const struct members *m, enum endpoint ep, const char **name)
     case EP_COUNT_TOKENS:
         *name = "messages";
         return js_is(m->messages, JS_ARRAY) ? m->messages : (struct js_value){0};
-    case EP_COMPLETIONS: *name = "prompt"; return m->prompt;
+    case EP_COMPLETIONS:
+    case EP_IMAGES: *name = "prompt"; return m->prompt;
+    case EP_RERANK:
+        *name = "documents";
+        return js_is(m->documents, JS_ARRAY) && js_is(m->query, JS_STRING)
+                   ? m->documents
+                   : (struct js_value){0};
+    case EP_SPEECH:
+    case EP_MODERATIONS:
     case EP_EMBEDDINGS:
     case EP_RESPONSES: *name = "input"; return m->input;
     default: break;
@@ -300,6 +330,8 @@ ask_read(struct ask *ask, const struct request *req, struct refusal *no)
 
     *ask = (struct ask){.choices = 1, .inputs = 1, .dimensions = 8, .output_cap = -1};
     faults_clear(&ask->faults);
+    if (str_starts_with(req->content_type, STR("multipart/form-data")))
+        return form_ask(ask, req, no);
     if (!js_check(req->body, &body, &err) || !js_is(body, JS_OBJECT))
         return refuse(no, 400, NULL, "invalid JSON at byte %zu: %s", err.offset,
                       err.what ? err.what : "not an object");
@@ -326,7 +358,14 @@ ask_read(struct ask *ask, const struct request *req, struct refusal *no)
     ask->inputs = inputs_count(m.input);
     ask->base64 = js_str_eq(m.encoding_format, STR("base64"));
     uint64_t bytes = json_bytes(m.messages) + json_bytes(m.input) + json_bytes(m.prompt) +
-                     json_bytes(m.system) + json_bytes(m.instructions) + json_bytes(m.tools);
+                     json_bytes(m.system) + json_bytes(m.instructions) + json_bytes(m.tools) +
+                     json_bytes(m.query) + json_bytes(m.documents);
     ask->input_tokens = fault_get(&ask->faults, F_INPUT_TOKENS, (uint32_t)((bytes + 3) / 4));
+    ask->characters = characters_in(m.input);
+    ask->documents = m.documents;
+    ask->format = js_is(m.response_format, JS_STRING) ? m.response_format.raw : STR_NONE;
+    ask->top_n = UINT32_MAX;
+    if (js_count(m.top_n, 100000, &bytes))
+        ask->top_n = (uint32_t)bytes;
     return true;
 }

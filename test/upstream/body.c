@@ -244,6 +244,16 @@ body_write(struct call *call, struct buf *out)
     case EP_GEMINI_COUNT:
     case EP_GEMINI_EMBED:
     case EP_GEMINI_EMBEDS: gemini_write(call, out); return;
+    case EP_IMAGES:
+    case EP_IMAGE_EDITS:
+    case EP_SPEECH:
+    case EP_TRANSCRIPTIONS:
+    case EP_TRANSLATIONS:
+    case EP_MODERATIONS:
+    case EP_RERANK: media_write(call, out); return;
+    case EP_FILES:
+    case EP_BATCHES:
+    case EP_REALTIME:
     case EP_NONE:
     case EP_MODELS:
     case EP_GEMINI_MODELS:

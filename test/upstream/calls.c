@@ -65,6 +65,10 @@ record_print(struct buf *out, const struct record *r, uint64_t number)
     jw_key_u64(&jw, "cache_write_1h", r->used.cache_write_1h);
     jw_key_u64(&jw, "output", r->used.output);
     jw_key_u64(&jw, "reasoning", r->used.reasoning);
+    jw_key_u64(&jw, "images", r->used.images);
+    jw_key_u64(&jw, "seconds", r->used.seconds);
+    jw_key_u64(&jw, "characters", r->used.characters);
+    jw_key_u64(&jw, "searches", r->used.searches);
     jw_key_bool(&jw, "completed", r->completed);
     jw_key_bool(&jw, "client_closed", r->client_closed);
     jw_key_u64(&jw, "conn", r->conn_id);

@@ -4,9 +4,8 @@
 #include "base/str.h"
 
 static const char *const foreign[] = {
-    "system",   "input",           "instructions",      "contents",         "stop_sequences",
-    "thinking", "generationConfig", "max_output_tokens", "previous_response_id", "output_config",
-    NULL,
+    "system",           "instructions",      "contents",             "stop_sequences", "thinking",
+    "generationConfig", "max_output_tokens", "previous_response_id", "output_config",  NULL,
 };
 
 /* Is the part's type one of a message of that role? */

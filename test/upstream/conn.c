@@ -171,6 +171,12 @@ socket_read(struct conn *c, char *bytes, size_t cap)
     return n < 0 ? -errno : n;
 }
 
+static bool
+is_websocket(const struct conn *c)
+{
+    return c->call != NULL && c->call->websocket != NULL;
+}
+
 /* Takes one request from bytes and answers it; how many bytes that used up, 0 for none yet. */
 static size_t
 request_take(struct conn *c, char *bytes, size_t len)
@@ -179,6 +185,8 @@ request_take(struct conn *c, char *bytes, size_t len)
     const char *why = "";
     size_t used = 0;
 
+    if (is_websocket(c))
+        return websocket_take(c, bytes, len);
     switch (request_read(&req, bytes, len, &c->in_progress, &used, &why)) {
     case READ_MORE:
         if (req.expects_100 && req.head.len == len)
@@ -244,11 +252,11 @@ conn_run(struct conn *c)
     bool tried = false; /* c->in holds no whole request */
 
     while (!c->dead) {
-        if (c->failed || (c->hung_up && c->call != NULL)) {
+        if (c->failed || (c->hung_up && c->call != NULL && !is_websocket(c))) {
             conn_kill(c);
             return;
         }
-        if (c->out != NULL || c->call != NULL)
+        if (c->out != NULL || (c->call != NULL && !is_websocket(c)))
             return;
         if (c->close_asked) {
             if (c->reset_asked)
@@ -280,7 +288,7 @@ conn_event(struct conn *c, uint32_t events)
         c->hung_up = c->readable = true;
     }
     /* Nobody waits for the answer any more. */
-    if (events & EPOLLRDHUP && (c->call != NULL || c->out != NULL))
+    if (events & EPOLLRDHUP && (c->call != NULL || c->out != NULL) && !is_websocket(c))
         c->failed = true;
     if (events & (EPOLLIN | EPOLLRDHUP))
         c->readable = true;

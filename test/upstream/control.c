@@ -141,6 +141,7 @@ control_request(struct conn *c, const struct request *req)
         faults_default_set(&none, 0);
         faults_forget_times();
         calls_reset();
+        files_forget();
         control_send(c, 200, "application/json", STR("{\"ok\":true}\n"));
     } else if (req->is_get && str_eq(what, STR("calls"))) {
         calls_send(c, req->query);

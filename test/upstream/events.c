@@ -232,6 +232,10 @@ event_next(struct call *call)
         return responses_next(call);
     if (call->endpoint == EP_GENERATE)
         return gemini_next(call);
+    if (call->endpoint == EP_SPEECH)
+        return speech_next(call);
+    if (call->media)
+        return transcript_next(call);
     return chat_next(call);
 }
 

@@ -11,144 +11,11 @@
 
 #define HEAD_MAX 65536u
 
-const char *const endpoint_path[EP_COUNT] = {
-    [EP_NONE] = "?",
-    [EP_CHAT] = "/v1/chat/completions",
-    [EP_COMPLETIONS] = "/v1/completions",
-    [EP_EMBEDDINGS] = "/v1/embeddings",
-    [EP_RESPONSES] = "/v1/responses",
-    [EP_MESSAGES] = "/v1/messages",
-    [EP_COUNT_TOKENS] = "/v1/messages/count_tokens",
-    [EP_MODELS] = "/v1/models",
-    [EP_GENERATE] = "/v1beta/models:generateContent",
-    [EP_GEMINI_COUNT] = "/v1beta/models:countTokens",
-    [EP_GEMINI_EMBED] = "/v1beta/models:embedContent",
-    [EP_GEMINI_EMBEDS] = "/v1beta/models:batchEmbedContents",
-    [EP_GEMINI_MODELS] = "/v1beta/models",
-    [EP_CONTROL] = "/sim",
-};
-
 static bool
 is_token_char(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-/* ---- which endpoint ---- */
-
-struct str
-query_get(struct str query, struct str name)
-{
-    struct str value;
-
-    while (query.ptr != NULL) {
-        struct str part = str_split(query, '&', &query);
-
-        if (str_eq(str_split(part, '=', &value), name))
-            return value;
-    }
-    return STR_NONE;
-}
-
-/* Takes the prefix off; false when it is not there. */
-static bool
-cut_prefix(struct str *s, struct str prefix)
-{
-    if (!str_starts_with(*s, prefix))
-        return false;
-    s->ptr += prefix.len;
-    s->len -= prefix.len;
-    return true;
-}
-
-/* Where the last colon stands, which some encode; path.len: nowhere. */
-static size_t
-last_colon(struct str path, size_t *width)
-{
-    for (size_t i = path.len; i > 0; i--) {
-        *width = 1;
-        if (path.ptr[i - 1] == ':')
-            return i - 1;
-        *width = 3;
-        if (path.len - i >= 2 && str_eq_nocase((struct str){path.ptr + i - 1, 3}, STR("%3a")))
-            return i - 1;
-    }
-    return path.len;
-}
-
-/* Gemini's: the model stands in the path, and behind its last colon what to do with it. */
-static bool
-gemini_find(struct request *req)
-{
-    static const struct {
-        struct str action;
-        enum endpoint endpoint;
-        bool streams;
-    } actions[] = {
-        {{"generateContent", 15}, EP_GENERATE, false},
-        {{"streamGenerateContent", 21}, EP_GENERATE, true},
-        {{"countTokens", 11}, EP_GEMINI_COUNT, false},
-        {{"embedContent", 12}, EP_GEMINI_EMBED, false},
-        {{"batchEmbedContents", 18}, EP_GEMINI_EMBEDS, false},
-    };
-    struct str rest = req->path;
-    bool beta = cut_prefix(&rest, STR("/v1beta")) || cut_prefix(&rest, STR("/v1alpha"));
-    size_t width;
-
-    if (beta && str_eq(rest, STR("/models"))) {
-        req->endpoint = EP_GEMINI_MODELS;
-        return true;
-    }
-    if (!beta && !cut_prefix(&rest, STR("/v1")))
-        return false;
-    if (!cut_prefix(&rest, STR("/models/")) && !cut_prefix(&rest, STR("/tunedModels/")))
-        return false;
-    size_t colon = last_colon(rest, &width);
-    req->model = (struct str){rest.ptr, colon};
-    if (colon == rest.len) {
-        req->endpoint = beta ? EP_GEMINI_MODELS : EP_NONE;
-        return beta;
-    }
-    struct str action = {rest.ptr + colon + width, rest.len - colon - width};
-    for (size_t i = 0; i < COUNT_OF(actions); i++)
-        if (str_eq(action, actions[i].action)) {
-            req->endpoint = actions[i].endpoint;
-            req->streams = actions[i].streams;
-            req->sse = str_eq(query_get(req->query, STR("alt")), STR("sse"));
-            return true;
-        }
-    return beta; /* not found, but in Gemini's words */
-}
-
-static void
-endpoint_find(struct request *req)
-{
-    struct str path = req->path;
-
-    req->endpoint = EP_NONE;
-    if (str_starts_with(path, STR("/sim/"))) {
-        req->endpoint = EP_CONTROL;
-        return;
-    }
-    if (gemini_find(req)) {
-        req->gemini = true;
-        req->wrong_method =
-            req->endpoint != EP_NONE && req->is_get != (req->endpoint == EP_GEMINI_MODELS);
-        return;
-    }
-    /* "/v1" may be left out. */
-    struct str rest = path;
-    if (str_starts_with(path, STR("/v1/"))) {
-        rest.ptr += 3;
-        rest.len -= 3;
-    }
-    for (int ep = EP_CHAT; ep <= EP_MODELS; ep++)
-        if (str_eq(rest, str_from(endpoint_path[ep] + 3)))
-            req->endpoint = (enum endpoint)ep;
-    if (str_starts_with(rest, STR("/models/")))
-        req->endpoint = EP_MODELS;
-    req->wrong_method = req->endpoint != EP_NONE && req->is_get != (req->endpoint == EP_MODELS);
 }
 
 static bool
@@ -160,6 +27,8 @@ request_line_read(struct request *req, struct str line, const char **why)
     *why = "request line";
     if (str_eq(method, STR("GET")))
         req->is_get = true;
+    else if (str_eq(method, STR("DELETE")))
+        req->is_delete = true;
     else if (!str_eq(method, STR("POST")))
         return false;
     if (target.len == 0 || target.ptr[0] != '/')
@@ -212,9 +81,15 @@ header_read(struct request *req, struct str name, struct str value, const char *
             return req->expects_100;
         }
         return true;
+    case 7:
+        if (str_eq_nocase(name, STR("upgrade")))
+            req->websocket = str_eq_nocase(value, STR("websocket"));
+        return true;
     case 9: return !str_eq_nocase(name, STR("x-api-key")) || keep_once(&req->x_api_key, value);
     case 10: return !str_eq_nocase(name, STR("connection")) || connection_read(req, value);
     case 12:
+        if (str_eq_nocase(name, STR("content-type")))
+            return keep_once(&req->content_type, value);
         return !str_eq_nocase(name, STR("x-request-id")) || keep_once(&req->x_request_id, value);
     case 13:
         return !str_eq_nocase(name, STR("authorization")) || keep_once(&req->authorization, value);
@@ -228,6 +103,8 @@ header_read(struct request *req, struct str name, struct str value, const char *
         req->has_length = true;
         return true;
     case 17:
+        if (str_eq_nocase(name, STR("sec-websocket-key")))
+            return keep_once(&req->websocket_key, value);
         if (str_eq_nocase(name, STR("anthropic-version")))
             return keep_once(&req->anthropic_version, value);
         if (!str_eq_nocase(name, STR("transfer-encoding")))

@@ -7,11 +7,10 @@
 #include <string.h>
 
 static const char *const foreign[] = {
-    "n",        "stop",         "max_completion_tokens", "max_output_tokens",   "response_format",
-    "seed",     "logit_bias",   "frequency_penalty",     "presence_penalty",    "reasoning_effort",
-    "logprobs", "top_logprobs", "parallel_tool_calls",   "stream_options",      "instructions",
-    "input",    "contents",     "generationConfig",      "previous_response_id", "user",
-    NULL,
+    "n",        "stop",         "max_completion_tokens", "max_output_tokens",    "response_format",
+    "seed",     "logit_bias",   "frequency_penalty",     "presence_penalty",     "reasoning_effort",
+    "logprobs", "top_logprobs", "parallel_tool_calls",   "stream_options",       "instructions",
+    "user",     "contents",     "generationConfig",      "previous_response_id", NULL,
 };
 
 struct turns {

@@ -4,10 +4,11 @@
 #include "base/str.h"
 
 static const char *const foreign[] = {
-    "messages",         "max_tokens",       "max_completion_tokens", "stop",       "n",
-    "seed",             "frequency_penalty", "presence_penalty",     "logit_bias", "system",
-    "response_format",  "reasoning_effort", "stop_sequences",        "thinking",   "contents",
-    "generationConfig", "logprobs",         NULL,
+    "max_tokens",       "max_completion_tokens", "stop",             "n",
+    "seed",             "frequency_penalty",     "presence_penalty", "logit_bias",
+    "response_format",  "reasoning_effort",      "stop_sequences",   "system",
+    "generationConfig", "logprobs",              "contents",         "thinking",
+    NULL,
 };
 
 static bool

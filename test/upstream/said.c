@@ -187,6 +187,19 @@ answer_text(const struct call *call, struct buf *out)
 }
 
 void
+answer_read(const struct call *call, struct buf *out)
+{
+    struct buf content;
+    char *memory;
+
+    buf_init(&content, SIZE_MAX);
+    answer_text(call, &content);
+    buf_add_str(out, read_text(buf_str(&content), &memory));
+    free(memory);
+    buf_free(&content);
+}
+
+void
 answer_piece(const struct call *call, struct buf *out, uint32_t i)
 {
     uint32_t pad = fault_get(&call->faults, F_PAD, 0);

@@ -1,25 +1,26 @@
 /*
  * sim-upstream: a model provider made of string tables. It speaks OpenAI chat, completions,
- * embeddings and responses and Anthropic messages, streaming and not, answers the same request with
- * the same words, counts what it really produced, and misbehaves on request (README.md here has the
- * list). Tests hold it up as the other party's books; benches put load on it, so it must cost far
- * less than the proxy in between: one process one loop, edge-triggered epoll without a single
- * epoll_ctl after accept, answers that were built before, one read and one write a call.
+ * embeddings and responses, Anthropic messages and Gemini, streaming and not, answers the same
+ * request with the same words, counts what it really produced, and misbehaves on request (README.md
+ * here has the list). Tests hold it up as the other party's books; benches put load on it, so it
+ * must cost far less than the proxy in between: one process one loop, edge-triggered epoll without
+ * a single epoll_ctl after accept, answers that were built before, one read and one write a call.
  *
- *   main.c     options, processes        conn.c    sockets, TLS, reading and writing
- *   http.c     request heads and bodies  ask.c     what a JSON body asks for
- *   fault.c    the table of faults       answer.c  which answer a request gets
- *   whole.c    heads, whole answers      wrong.c   faults in an answer's place
- *   messages.c, responses.c, gemini.c    whole answers and events of these protocols
- *   gemini_ask.c                         what requests of Gemini's ask for
- *   check.c, …_check.c                   what the real services refuse
- *   kept.c     answers kept              gzip.c    compressed bodies
- *   body.c     answers as one JSON body  events.c  answers as events
- *   said.c     what an answer says       stream.c  events framed and paced
- *   text.c     words, usage
- *   error.c    errors
- *   calls.c    the record of calls       control.c /sim/...
- *   wheel.c    timers                    tls.c     certificates and tickets
+ *   main.c     options, processes        conn.c      sockets, TLS, reading and writing
+ *   http.c     request heads and bodies  paths.c     which endpoint
+ *   ask.c      what a body asks for      gemini_ask.c, multipart.c   Gemini's, a form
+ *   check.c, chat_check.c, …             what the real services refuse
+ *   fault.c    the table of faults       answer.c    which answer a request gets
+ *   whole.c    heads, whole answers      wrong.c     faults in an answer's place
+ *   kept.c     answers kept              gzip.c      compressed bodies
+ *   stream.c   events framed and paced   said.c      what an answer says
+ *   text.c     words, usage              error.c     errors
+ *   body.c     chat's whole answers      events.c    chat's events
+ *   messages.c, responses.c, gemini.c    both of these protocols
+ *   media.c    pictures, sound, ranking  files.c     files and batches
+ *   websocket.c  the socket of realtime  control.c   /sim/...
+ *   calls.c    the record of calls       wheel.c     timers
+ *   tls.c      certificates and tickets
  *
  * It checks the requests it gets strictly, since what arrives here is what a gateway let through.
  */
@@ -30,161 +31,7 @@
 #include "base/buf.h"
 #include "base/js.h"
 #include "base/list.h"
-
-/* ---- faults (fault.c) ---- */
-
-enum fault {
-    /* The shape of the answer: kept when `times` is used up. */
-    F_WORDS = 0,
-    F_PAD,
-    F_DELAY,
-    F_GAP,
-    F_BATCH,
-    F_INPUT_TOKENS,
-    F_OUTPUT_TOKENS,
-    F_CACHED,
-    F_CACHE5M,
-    F_CACHE1H,
-    F_REASONING,
-    F_HIDE_REASONING,
-    F_AUDIO_IN,
-    F_IMAGE_IN,
-    F_AUDIO_OUT,
-    F_IMAGE_OUT,
-    F_IMAGES,
-    F_SECONDS,
-    F_CHARACTERS,
-    F_SEARCHES,
-    F_SERVICE,
-    F_TOTAL,
-    F_TOOLS,
-    F_STAMP,
-    F_CHUNKED,
-    F_UNTIL_CLOSE,
-    F_CLOSE,
-    F_CLOSE_AFTER,
-    F_COMMENTS,
-    F_PINGS,
-    F_CRLF,
-    F_CR,
-    F_BOM,
-    F_MULTI_LINE,
-    F_NO_SPACE,
-    F_DRIP,
-    F_SPLIT_UTF8,
-    F_SET_COOKIE,
-    F_HUGE_LINE,
-    F_USAGE_EVERY_CHUNK,
-    F_USAGE_ON_FINISH,
-    F_TEXT,
-    F_FINISH,
-    F_REDACTED,
-    F_REASONING_FIELD,
-    F_INTERLEAVE,
-    F_WHOLE_CALLS,
-    F_NO_INDEX,
-    F_STOP_WITH_CALLS,
-    F_LENIENT,
-    F_SHAPE_COUNT,
-    /* What goes wrong: gone when `times` is used up. */
-    F_STATUS = F_SHAPE_COUNT,
-    F_RETRY_AFTER,
-    F_QUOTA,
-    F_TOO_LONG,
-    F_HANGUP,
-    F_CUT,
-    F_CUT_HOW,
-    F_CUT_CLEAN,
-    F_CUT_HEAD,
-    F_STALL,
-    F_NO_DONE,
-    F_NO_USAGE,
-    F_ZERO_USAGE,
-    F_NULL_USAGE,
-    F_BAD_USAGE,
-    F_GARBAGE,
-    F_ENDLESS_HEADERS,
-    F_ENDLESS_1XX,
-    F_ENDLESS_LINE,
-    F_REDIRECT,
-    F_GZIP,
-    F_HTML,
-    F_EMPTY,
-    F_ERROR_IN_200,
-    F_ERROR_FIRST,
-    F_ERROR_MID,
-    F_BAD_EVENT,
-    F_OTHER_MODEL,
-    F_EARLY_END,
-    F_EXTRA_BYTES,
-    F_ECHO_AUTH,
-    F_BLOCKED,
-    /* How long: */
-    F_TIMES,
-    F_ID,
-    FAULT_COUNT
-};
-
-enum { CUT_FIN = 1, CUT_RST = 2 };
-enum { HEAD_HALF = 1, HEAD_WHOLE = 2 };
-enum { GARBAGE_BODY = 1, GARBAGE_HEAD = 2 };
-enum {
-    BAD_NEGATIVE = 1,
-    BAD_STRING,
-    BAD_FRACTION,
-    BAD_HUGE,
-    BAD_PARTIAL,
-    BAD_OBJECT,
-};
-
-#define FAULT_ABSENT (-1)
-
-struct faults {
-    int32_t value[FAULT_COUNT]; /* FAULT_ABSENT, or what was asked, never negative */
-};
-
-void faults_clear(struct faults *f);
-/* Lays the members of a JSON object, or the +key=value parts of a model's name, over f. False and a
- * message in why (cap bytes) when a key or value is unknown. */
-bool MUST_CHECK faults_read_object(struct faults *f, struct js_value object, char *why, size_t cap);
-bool MUST_CHECK faults_read_suffix(struct faults *f, struct str model, char *why, size_t cap);
-void faults_overlay(struct faults *f, const struct faults *over);
-bool faults_any(const struct faults *f);
-/* Only such keys are set as leave a whole answer the same bytes every time. */
-bool faults_only_plain(const struct faults *f);
-/* Applies times and id: drops what goes wrong when this id has failed often enough. */
-void faults_count_times(struct faults *f);
-void faults_forget_times(void);
-/* Defaults set by POST /sim/faults, for the next calls. */
-void faults_default_set(const struct faults *f, uint64_t next_calls);
-void faults_default_take(struct faults *f);
-bool faults_default_active(void);
-
-static inline bool
-fault_set(const struct faults *f, enum fault key)
-{
-    return f->value[key] != FAULT_ABSENT;
-}
-
-static inline bool
-fault_on(const struct faults *f, enum fault key)
-{
-    return f->value[key] > 0;
-}
-
-static inline uint32_t
-fault_get(const struct faults *f, enum fault key, uint32_t otherwise)
-{
-    return f->value[key] == FAULT_ABSENT ? otherwise : (uint32_t)f->value[key];
-}
-
-/* The text of a fault that holds one, and is set. */
-struct str fault_text(const struct faults *f, enum fault key);
-
-/* What F_SERVICE names, from 1. */
-extern const char *const service_names[];
-/* The service tier that an answer reports: that, or the protocol's own word for the usual one. */
-const char *service_named(const struct faults *f, const char *usual);
+#include "test/upstream/fault.h"
 
 /* ---- requests (http.c) ---- */
 
@@ -202,6 +49,16 @@ enum endpoint {
     EP_GEMINI_EMBED,
     EP_GEMINI_EMBEDS,
     EP_GEMINI_MODELS,
+    EP_IMAGES,
+    EP_IMAGE_EDITS,
+    EP_SPEECH,
+    EP_TRANSCRIPTIONS,
+    EP_TRANSLATIONS,
+    EP_MODERATIONS,
+    EP_RERANK,
+    EP_FILES,
+    EP_BATCHES,
+    EP_REALTIME,
     EP_CONTROL, /* /sim/... */
     EP_COUNT
 };
@@ -213,7 +70,8 @@ extern const char *const endpoint_path[EP_COUNT];
 struct request {
     enum endpoint endpoint;
     bool wrong_method;
-    bool is_get;
+    bool is_get, is_delete; /* else POST */
+    bool websocket;         /* wants to be one */
     bool keep_alive;
     bool http_1_0;
     bool expects_100;
@@ -223,6 +81,8 @@ struct request {
     struct str path; /* without the query */
     struct str query;
     struct str model; /* in a path of Gemini's, as it came */
+    struct str id, action; /* of a file or batch: /v1/files/ID/ACTION */
+    struct str content_type, websocket_key;
     struct str body; /* without chunk framing */
     struct str authorization, x_api_key, x_goog_api_key, x_request_id, anthropic_version;
     uint64_t content_length;
@@ -241,6 +101,7 @@ enum read_result {
  */
 enum read_result request_read(struct request *req, char *bytes, size_t len, size_t *progress,
                               size_t *consumed, const char **why);
+void endpoint_find(struct request *req); /* paths.c */
 /* The value of one parameter in a query, as it came. */
 struct str query_get(struct str query, struct str name);
 
@@ -256,6 +117,10 @@ struct ask {
     bool encrypted;   /* reasoning is to come in a form that can be sent back */
     bool logprobs;
     uint32_t top_logprobs;
+    uint32_t characters; /* of speech's input */
+    struct str format;   /* response_format, when it is a word */
+    struct js_value documents;
+    uint32_t top_n;
     struct js_value stops; /* a string, or an array of them */
     bool base64;
     uint32_t choices;
@@ -311,6 +176,7 @@ struct used {
     uint64_t input, cache_read, cache_write_5m, cache_write_1h;
     uint64_t output; /* reasoning included */
     uint64_t reasoning;
+    uint32_t images, seconds, characters, searches; /* no tokens; of endpoints that sell these */
 };
 
 struct record {
@@ -444,6 +310,11 @@ struct call {
     bool stream, include_usage, keep_alive, http_1_0, base64;
     bool gemini; /* a path of Gemini's, known or not */
     bool array;  /* a stream that is one JSON array, not events */
+    bool raw;    /* a stream of plain bytes: speech */
+    bool media;  /* one of media.c's */
+    bool text_only, verbose; /* transcriptions: the text alone; more than it */
+    uint32_t characters;     /* of speech's input */
+    struct websocket *websocket; /* or NULL */
     struct said *said; /* a text of its own, or NULL: words */
     char *stop;        /* the stop sequence that cut it, as content of a JSON string, or NULL */
     bool tool_custom, encrypted, logprobs;
@@ -519,6 +390,7 @@ void logprobs_write_gemini(const struct call *call, struct buf *out, uint32_t fr
 /* What a text, as content of a JSON string, is known again by; that of the call's reasoning. */
 uint64_t text_mark(struct str content);
 uint64_t reasoning_mark(const struct call *call);
+void answer_read(const struct call *call, struct buf *out); /* all of it as it is read */
 void answer_piece(const struct call *call, struct buf *out, uint32_t i);
 
 /* The next event of the call's answer into event and event_name; false at the end of it. */
@@ -537,6 +409,15 @@ bool responses_next(struct call *call);
 void responses_error(const struct call *call);
 void responses_write(const struct call *call, struct buf *out);
 bool gemini_next(struct call *call);
+bool speech_next(struct call *call);
+bool transcript_next(struct call *call);
+/* The whole answer of one of media.c's endpoints. */
+void media_write(struct call *call, struct buf *out);
+void media_plan(struct call *call, const struct ask *ask);
+bool is_media(enum endpoint ep);
+/* Files and batches: no calls of a model's. */
+void files_answer(struct conn *c, const struct request *req);
+void files_forget(void);
 void gemini_write(struct call *call, struct buf *out);
 void gemini_models_write(struct buf *out, struct str id);
 void embedding_floats_write(struct buf *out, uint32_t input, uint32_t dimensions);
@@ -568,6 +449,22 @@ phase_go(struct call *call, enum phase phase)
 void stream_begin(struct conn *c); /* the head and everything after it */
 void stream_continue(struct conn *c);
 void endless_continue(struct conn *c);
+
+/* What a form's fields ask for (multipart.c). */
+bool MUST_CHECK form_ask(struct ask *ask, const struct request *req, struct refusal *no);
+/* The next part behind *rest, a form's bytes; false: there is none, and *rest is empty if it was
+ * well-formed to its end. */
+struct form_part {
+    struct str name, filename, content;
+};
+bool form_begin(const struct request *req, struct str *boundary, struct str *rest);
+bool form_next(struct str boundary, struct str *rest, struct form_part *part);
+
+/* A call that goes on as a WebSocket (websocket.c). */
+void websocket_begin(struct conn *c, const struct request *req);
+/* Takes frames from what came; how many bytes that used up. */
+size_t websocket_take(struct conn *c, char *bytes, size_t len);
+void websocket_free(struct websocket *ws);
 
 void control_request(struct conn *c, const struct request *req);
 

@@ -131,6 +131,10 @@ event_dress(const struct call *call)
     struct str json = buf_str(&event);
 
     dressed.len = 0;
+    if (call->raw) {
+        buf_add_str(&dressed, json);
+        return;
+    }
     if (call->array) {
         buf_add_fmt(&dressed, "%s%.*s", call->events == 0 ? "[" : ",\r\n", STR_ARGS(json));
         return;
@@ -162,10 +166,12 @@ split_place(struct str s)
 static void
 event_write(struct call *call)
 {
-    if (fault_on(&call->faults, F_STAMP))
+    if (fault_on(&call->faults, F_STAMP) && !call->raw)
         event_stamp();
     if (!call->fancy) {
-        if (call->array)
+        if (call->raw)
+            piece_write(call, buf_str(&event));
+        else if (call->array)
             element_write(call);
         else
             event_write_plain(call);
@@ -326,7 +332,10 @@ stream_begin(struct conn *c)
     call->due_us = loop_now_us;
     wire.len = 0;
     head_write(&wire, call, 200,
-               call->array ? "application/json" : "text/event-stream; charset=utf-8", 1 << 30);
+               call->raw     ? "audio/mpeg"
+               : call->array ? "application/json"
+                             : "text/event-stream; charset=utf-8",
+               1 << 30);
     /* The head goes with the first events, in one write. */
     stream_continue(c);
     wire.len = 0;
