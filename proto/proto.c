@@ -50,6 +50,19 @@ static const struct endpoint_row rows[ENDPOINT_COUNT] = {
     [ENDPOINT_GEMINI_EMBED] = {"POST", PATH(""), false, PROTO_GEMINI, PATH("/v1beta/models/")},
     [ENDPOINT_GEMINI_MODELS] = {"GET", PATH("/v1beta/models"), false, PROTO_GEMINI, {NULL, 0}},
     [ENDPOINT_GEMINI_MODEL] = {"GET", PATH("/v1beta/models/"), true, PROTO_GEMINI, {NULL, 0}},
+    [ENDPOINT_IMAGES] = {"POST", PATH("/v1/images/generations"), false, PROTO_OPENAI,
+                         PATH("/images/generations")},
+    [ENDPOINT_IMAGE_EDITS] = {"POST", PATH("/v1/images/edits"), false, PROTO_OPENAI,
+                              PATH("/images/edits")},
+    [ENDPOINT_SPEECH] = {"POST", PATH("/v1/audio/speech"), false, PROTO_OPENAI,
+                         PATH("/audio/speech")},
+    [ENDPOINT_TRANSCRIPTIONS] = {"POST", PATH("/v1/audio/transcriptions"), false, PROTO_OPENAI,
+                                 PATH("/audio/transcriptions")},
+    [ENDPOINT_TRANSLATIONS] = {"POST", PATH("/v1/audio/translations"), false, PROTO_OPENAI,
+                               PATH("/audio/translations")},
+    [ENDPOINT_MODERATIONS] = {"POST", PATH("/v1/moderations"), false, PROTO_OPENAI,
+                              PATH("/moderations")},
+    [ENDPOINT_RERANK] = {"POST", PATH("/v1/rerank"), false, PROTO_OPENAI, PATH("/rerank")},
 };
 
 const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
@@ -70,6 +83,13 @@ const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
     [ENDPOINT_GEMINI_EMBED] = "gemini_embed",
     [ENDPOINT_GEMINI_MODELS] = "gemini_models",
     [ENDPOINT_GEMINI_MODEL] = "gemini_model",
+    [ENDPOINT_IMAGES] = "images",
+    [ENDPOINT_IMAGE_EDITS] = "image_edits",
+    [ENDPOINT_SPEECH] = "speech",
+    [ENDPOINT_TRANSCRIPTIONS] = "transcriptions",
+    [ENDPOINT_TRANSLATIONS] = "translations",
+    [ENDPOINT_MODERATIONS] = "moderations",
+    [ENDPOINT_RERANK] = "rerank",
 };
 
 bool
@@ -108,6 +128,7 @@ bool
 proto_has_output(enum proto_endpoint endpoint)
 {
     return endpoint != ENDPOINT_EMBEDDINGS && endpoint != ENDPOINT_GEMINI_EMBED &&
+           endpoint != ENDPOINT_MODERATIONS && endpoint != ENDPOINT_RERANK &&
            !proto_is_count(endpoint);
 }
 

@@ -50,14 +50,29 @@ enum proto_endpoint {
     ENDPOINT_GEMINI_EMBED, /* Gemini's embedContent and batchEmbedContents */
     ENDPOINT_GEMINI_MODELS,
     ENDPOINT_GEMINI_MODEL,
+    /* Side by side: what proto_is_media() is. */
+    ENDPOINT_IMAGES,
+    ENDPOINT_IMAGE_EDITS,
+    ENDPOINT_SPEECH,
+    ENDPOINT_TRANSCRIPTIONS,
+    ENDPOINT_TRANSLATIONS, /* of sound */
+    ENDPOINT_MODERATIONS,
+    ENDPOINT_RERANK,
     ENDPOINT_COUNT
 };
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
 
 bool proto_is_call(enum proto_endpoint endpoint);
+/* Pictures, sound, moderation, ranking: what passes between those who speak OpenAI's protocol, and may
+ * be paid by other units than tokens. */
+static inline bool
+proto_is_media(enum proto_endpoint endpoint)
+{
+    return endpoint >= ENDPOINT_IMAGES && endpoint <= ENDPOINT_RERANK;
+}
 /* It asks for the next turn of a conversation: what any of the four protocols can be made of. */
 bool proto_is_conversation(enum proto_endpoint endpoint);
-/* Its answer is generated, token by token: not embeddings, not a count. */
+/* Its answer is generated, token by token: not embeddings, not a count, not a judgement. */
 bool proto_has_output(enum proto_endpoint endpoint);
 /* It only counts tokens: providers do not bill that. */
 bool proto_is_count(enum proto_endpoint endpoint);

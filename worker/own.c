@@ -252,6 +252,13 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
     case ENDPOINT_GENERATE:
     case ENDPOINT_GEMINI_COUNT:
     case ENDPOINT_GEMINI_EMBED:
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS:
+    case ENDPOINT_SPEECH:
+    case ENDPOINT_TRANSCRIPTIONS:
+    case ENDPOINT_TRANSLATIONS:
+    case ENDPOINT_MODERATIONS:
+    case ENDPOINT_RERANK:
     case ENDPOINT_COUNT:
         break;
     }

@@ -21,6 +21,14 @@ test_endpoints(void **state)
         {"POST", "/v1/responses", PROTO_FOUND, ENDPOINT_RESPONSES, ""},
         {"POST", "/v1/messages", PROTO_FOUND, ENDPOINT_MESSAGES, ""},
         {"POST", "/v1/messages/count_tokens", PROTO_FOUND, ENDPOINT_COUNT_TOKENS, ""},
+        {"POST", "/v1/images/generations", PROTO_FOUND, ENDPOINT_IMAGES, ""},
+        {"POST", "/v1/images/edits", PROTO_FOUND, ENDPOINT_IMAGE_EDITS, ""},
+        {"POST", "/v1/audio/speech", PROTO_FOUND, ENDPOINT_SPEECH, ""},
+        {"POST", "/v1/audio/transcriptions", PROTO_FOUND, ENDPOINT_TRANSCRIPTIONS, ""},
+        {"POST", "/v1/audio/translations", PROTO_FOUND, ENDPOINT_TRANSLATIONS, ""},
+        {"POST", "/v1/moderations", PROTO_FOUND, ENDPOINT_MODERATIONS, ""},
+        {"POST", "/v1/rerank", PROTO_FOUND, ENDPOINT_RERANK, ""},
+        {"POST", "/v1/images/variations", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
         {"GET", "/v1/models", PROTO_FOUND, ENDPOINT_MODELS_LIST, ""},
         {"GET", "/v1/models/openai/gpt-5", PROTO_FOUND, ENDPOINT_MODEL_GET, "openai/gpt-5"},
         {"GET", "/v1/receipts/call_1", PROTO_FOUND, ENDPOINT_RECEIPT, "call_1"},
@@ -123,7 +131,8 @@ test_protocols(void **state)
         assert_non_null(proto_endpoint_name[i]);
         assert_int_equal(proto_is_call(endpoint),
                          i <= ENDPOINT_COUNT_TOKENS ||
-                             (i >= ENDPOINT_GENERATE && i <= ENDPOINT_GEMINI_EMBED));
+                             (i >= ENDPOINT_GENERATE && i <= ENDPOINT_GEMINI_EMBED) ||
+                             proto_is_media(endpoint));
         assert_int_equal(proto_upstream_path(endpoint).ptr != NULL, proto_is_call(endpoint));
     }
     assert_int_equal(proto_of(ENDPOINT_EMBEDDINGS), PROTO_OPENAI);
