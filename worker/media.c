@@ -295,14 +295,24 @@ is_type(struct str content_type, struct str type)
     return str_eq_nocase(str_trim(str_split(content_type, ';', &rest)), type);
 }
 
+/* A page of somebody in between is neither sound nor what was heard. */
+static bool
+is_bytes(const struct call *call, struct str content_type)
+{
+    if (!call->ask.media.bytes || is_type(content_type, STR("application/json")))
+        return false;
+    if (call->endpoint != ENDPOINT_SPEECH)
+        return !is_type(content_type, STR("text/html"));
+    return content_type.len < 5 || !str_eq_nocase((struct str){content_type.ptr, 5}, STR("text/"));
+}
+
 bool
 media_answer(struct call *call, struct str content_type)
 {
     bool events = is_type(content_type, STR("text/event-stream"));
-    bool json = is_type(content_type, STR("application/json"));
 
     /* Models that cannot stream answer whole: an answer all the same. */
-    call->bytes = !events && !json && call->ask.media.bytes;
+    call->bytes = !events && is_bytes(call, content_type);
     call->up_stream = events || call->bytes;
     return !events || call->ask.stream;
 }
