@@ -86,6 +86,11 @@ content_name(enum proto_endpoint endpoint)
     case ENDPOINT_TRANSLATIONS: return STR("text");
     case ENDPOINT_MODERATIONS:
     case ENDPOINT_RERANK: return STR("results");
+    case ENDPOINT_FILE_UPLOAD:
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE: return STR("object");
     case ENDPOINT_SPEECH: return STR("audio"); /* it has none as JSON: only errors come so */
     case ENDPOINT_GEMINI_MODELS:
     case ENDPOINT_GEMINI_MODEL:
@@ -179,6 +184,11 @@ usage_of(enum proto_endpoint endpoint, const struct members *m, struct js_value 
     case ENDPOINT_TRANSLATIONS: return usage_from_sound(m->usage, document);
     case ENDPOINT_MODERATIONS:
     case ENDPOINT_RERANK: return usage_from_ranking(m->usage, document);
+    case ENDPOINT_FILE_UPLOAD:
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE: return (struct usage){.state = USAGE_ABSENT};
     default: return usage_from_openai(marks_openai_usage(m->usage, m->content));
     }
 }
@@ -188,7 +198,8 @@ is_answer(enum proto_endpoint endpoint, const struct members *m)
 {
     if (endpoint == ENDPOINT_COUNT_TOKENS || endpoint == ENDPOINT_GEMINI_COUNT)
         return m->content.type == JS_NUMBER;
-    if (endpoint == ENDPOINT_TRANSCRIPTIONS || endpoint == ENDPOINT_TRANSLATIONS)
+    if (endpoint == ENDPOINT_TRANSCRIPTIONS || endpoint == ENDPOINT_TRANSLATIONS ||
+        proto_is_file(endpoint))
         return m->content.type == JS_STRING;
     if (endpoint == ENDPOINT_GEMINI_EMBED && m->content.type == JS_OBJECT)
         return true; /* of one text */

@@ -536,6 +536,11 @@ read_endpoint(struct reader *r)
     case ENDPOINT_RERANK: return read_rerank(r);
     case ENDPOINT_TRANSCRIPTIONS: /* ask_read_form()'s */
     case ENDPOINT_TRANSLATIONS:
+    case ENDPOINT_FILE_UPLOAD: /* ask_read_file()'s */
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE:
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:

@@ -18,6 +18,7 @@
 #include "proto/proto.h"
 
 #define ASK_MODEL_LEN_MAX 256
+#define ASK_FILES_MODEL "files" /* the model that calls for files stand for */
 #define ASK_CHOICES_MAX 128
 #define ASK_PROMPTS_MAX 2048
 #define ASK_PIECES_MAX 7
@@ -74,6 +75,7 @@ struct ask {
     bool form;         /* the body is one (multipart/form-data); model_range has no quotes then */
     bool model_added;  /* moderation: the caller named none; model_range is where it goes */
     struct ask_media media; /* where proto_is_media() */
+    struct str file_id; /* of a call for files; in the arena */
     struct str action; /* Gemini: "generateContent", …; static text */
     bool json_array;   /* Gemini: streams a list, not events */
 };
@@ -98,6 +100,10 @@ bool MUST_CHECK ask_read_gemini(const struct proto_what *what, struct str query,
  */
 bool MUST_CHECK ask_read_form(enum proto_endpoint endpoint, struct str content_type,
                               struct str body, struct ask *out, struct proto_error *error);
+
+/* The same of a call for files: what is uploaded passes unread, and stands for a model of that name. */
+bool MUST_CHECK ask_read_file(const struct proto_what *what, struct str body, struct arena *arena,
+                              struct ask *out, struct proto_error *error);
 
 /* What a request needs of the model that serves it. */
 enum ask_need {
@@ -126,7 +132,7 @@ struct ask_needs {
  */
 void ask_needs(const struct ask *ask, struct ask_needs *out);
 
-/* Of such a request: tokens of input, about, a picture or sound for 1,000. */
+/* Of such a request: tokens of input, about, a picture or sound for 1,000; of files none. */
 uint64_t ask_media_tokens(const struct ask *ask);
 
 /* The upstream's body: pieces of the client's and of what was changed, to be written in order. */

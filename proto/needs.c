@@ -230,6 +230,8 @@ ask_media_tokens(const struct ask *ask)
 {
     size_t text_len = ask->body.len - ask->media.file_bytes;
 
+    if (proto_is_file(ask->endpoint))
+        return 0;
     return text_len / ASK_BYTES_PER_TOKEN + 1 + (uint64_t)ask->media.file_count * MEDIUM_TOKENS;
 }
 

@@ -447,6 +447,8 @@ read_body(struct call *call, const struct proto_what *what, struct proto_error *
 {
     struct str body = call->client->req.body;
 
+    if (proto_is_file(what->endpoint))
+        return ask_read_file(what, body, &call->arena, &call->ask, error);
     if (proto_is_media(what->endpoint))
         return read_media(call, what->endpoint, error);
     if (proto_of(what->endpoint) == PROTO_GEMINI)

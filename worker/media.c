@@ -87,6 +87,8 @@ tokens_of(const struct call *call)
 static bool
 is_priced(const struct call *call, const struct conf_model *model)
 {
+    if (proto_is_file(endpoint_of(call))) /* that it stands there at all is the operator's consent */
+        return states(model, CONF_REQUESTS);
     return states(model, unit_of(call)) || states(model, CONF_REQUESTS) ||
            prices_tokens(model, tokens_of(call));
 }
@@ -98,12 +100,30 @@ no_price(const struct call *call, const struct conf_model *model, struct proto_e
         [CONF_IMAGES] = "pictures: per-image, image-output or per-request",
         [CONF_CHARACTERS] = "speech: per-million-characters, audio-output or per-request",
         [CONF_SECONDS] = "sound: per-second, audio-input or per-request",
+        [CONF_REQUESTS] = "calls for files: per-request",
     };
     enum conf_class unit = unit_of(call);
 
     error_set(error, ERROR_NO_MODEL, "model", NULL,
               "turnpike: the model '%.*s' is not offered here: its operator states no price of %s",
               STR_ARGS(model->name), what[unit] != NULL ? what[unit] : "such calls");
+}
+
+/* A file is where it was sent: always the same account, the first in the file. */
+static void
+keep_first(struct route_plan *plan)
+{
+    size_t first = 0;
+
+    for (size_t i = 1; i < plan->candidate_count; i++) {
+        const struct route_candidate *a = &plan->candidates[i], *b = &plan->candidates[first];
+
+        if (a->upstream_idx < b->upstream_idx ||
+            (a->upstream_idx == b->upstream_idx && a->credential < b->credential))
+            first = i;
+    }
+    plan->candidates[0] = plan->candidates[first];
+    plan->candidate_count = 1;
 }
 
 bool
@@ -119,6 +139,8 @@ media_admit(struct call *call, struct proto_error *error)
             no_price(call, plan->candidates[0].price.model, error);
     }
     plan->candidate_count = kept;
+    if (kept > 0 && proto_is_file(endpoint_of(call)))
+        keep_first(plan);
     return kept > 0;
 }
 
@@ -144,6 +166,8 @@ media_input_max(const struct call *call)
     const struct ask_media *media = &call->ask.media;
     uint64_t text = call->ask.body.len - media->file_bytes;
 
+    if (proto_is_file(endpoint_of(call)))
+        return 0;
     if (is_heard(call))
         return text + (uint64_t)seconds_at(media, ASK_SOUND_BYTES_PER_S_MIN) *
                           SOUND_TOKENS_PER_S_MAX;
@@ -299,6 +323,8 @@ is_type(struct str content_type, struct str type)
 static bool
 is_bytes(const struct call *call, struct str content_type)
 {
+    if (call->endpoint == ENDPOINT_FILE_CONTENT)
+        return true;
     if (!call->ask.media.bytes || is_type(content_type, STR("application/json")))
         return false;
     if (call->endpoint != ENDPOINT_SPEECH)
@@ -309,7 +335,8 @@ is_bytes(const struct call *call, struct str content_type)
 bool
 media_answer(struct call *call, struct str content_type)
 {
-    bool events = is_type(content_type, STR("text/event-stream"));
+    bool events = is_type(content_type, STR("text/event-stream")) &&
+                  call->endpoint != ENDPOINT_FILE_CONTENT;
 
     /* Models that cannot stream answer whole: an answer all the same. */
     call->bytes = !events && is_bytes(call, content_type);

@@ -1,11 +1,14 @@
 /*
- * Pictures, sound, moderation, ranking (proto_is_media()): calls that may be paid by the picture, the
- * second, the character, the search or the request, besides tokens.
+ * Pictures, sound, moderation, ranking, files (proto_is_media()): calls that may be paid by the picture,
+ * the second, the character, the search or the request, besides tokens.
  *
  * What a model states a price for is what is charged. A model of which routes.conf states no price that
  * could apply is not offered there: a call is refused, never free. Where an answer does not report what
  * the model is paid by, it counts as the request says (characters, pictures) or by the size of the file
  * (seconds), and the receipt says that it was estimated.
+ *
+ * Calls for files name no model: they stand for the model "files", which the operator has or has not, and
+ * go to one upstream, since that is where the files are.
  */
 #ifndef WORKER_MEDIA_H
 #define WORKER_MEDIA_H

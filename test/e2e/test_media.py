@@ -596,3 +596,68 @@ def test_sound_that_is_empty(start, scripted, sims, kind):
 @pytest.mark.parametrize("case", cases_of("openai-media.mjs"))
 def test_sdk(sdks, server, upstream, case):  # noqa: F811
     run(sdks, server, "openai-media.mjs", case)
+
+
+# ---- files ----
+
+
+FILES = 'model "files" { input = 0  output = 0  per-request = 0.001 }\n'
+
+
+def files_conf(port, more=""):
+    return conf(port, FILES + more)
+
+
+def request(caller, method, path, body=None, headers=()):
+    with rig.Http(caller.turnpike.port) as connection:
+        return connection.send(method, path, body, [*caller.bearer.items(), *headers]).read(method)
+
+
+def test_files(start, upstream):
+    server = start(files_conf(upstream.port))
+    caller = server.key()
+    content = bytes(range(256)) * 3 + b'{"error":{}}'
+    answer = post_form(caller, "/v1/files", [("purpose", "user_data"), ("file", ("a.bin", content))])
+    assert answer.status == 200 and answer.json["bytes"] == len(content), answer
+    file = answer.json["id"]
+    assert rig.ucr(answer["x-turnpike-cost"]) == 600
+    assert upstream.last_body() == form([("purpose", "user_data"), ("file", ("a.bin", content))])
+    listed = caller.get("/v1/files?limit=5&key=x&purpose=user_data")
+    assert [f["id"] for f in listed.json["data"]] == [file], listed
+    line, headers = upstream.last_head()
+    assert line == "GET /v1/files?purpose=user_data&limit=5 HTTP/1.1"
+    assert not {"content-length", "content-type"} & {n for n, _ in headers}
+    assert caller.get(f"/v1/files/{file}").json["filename"] == "a.bin"
+    got = caller.get(f"/v1/files/{file}/content")
+    assert got.body == content
+    gone = request(caller, "DELETE", f"/v1/files/{file}", headers=[("Content-Type", "text/plain")])
+    assert gone.status == 200 and gone.json["deleted"] is True, gone
+    missing = caller.get(f"/v1/files/{file}")
+    assert missing.status == 404 and missing.json["error"]["message"], missing
+    assert caller.spent() == 5 * 600
+    for answer in (got, gone):
+        receipt = server.receipt(answer.id)
+        assert rig.ucr(receipt["charge"]) == 600 and receipt["model"] == "files"
+    assert "files" not in [m["id"] for m in caller.get("/v1/models").json["data"]]
+
+
+def test_no_files(server, start, upstream, caller):
+    """Not unless the operator says so; and then not for a key that may not use them."""
+    assert caller.get("/v1/files").status == 404
+    assert post_form(caller, "/v1/files", [("purpose", "user_data")]).status == 404
+    assert caller.post("/v1/batches", {}).status == 404
+    assert request(caller, "PUT", "/v1/files", b"").status == 405
+    unpriced = start(conf(upstream.port, 'model "files" { input = 0  output = 0 }\n')).key()
+    answer = unpriced.get("/v1/files")
+    assert answer.status == 404 and "per-request" in answer.json["error"]["message"], answer
+    narrow = start(files_conf(upstream.port)).key(None, "--model", "dall-e")
+    assert narrow.get("/v1/files").status == 404
+    assert upstream.calls() == [] and caller.spent() == 0
+
+
+def test_files_stay_at_one_upstream(start, sims):
+    text = FILES + "".join(conftest.upstream_section(n, s.port) for n, s in zip("ab", sims))
+    server = start(text + 'channel "main" { use = {"b", "a"} }\n')
+    caller = server.key()
+    for _ in range(8):
+        assert caller.get("/v1/files")["x-turnpike-upstream"] == "a"

@@ -29,6 +29,18 @@ test_endpoints(void **state)
         {"POST", "/v1/moderations", PROTO_FOUND, ENDPOINT_MODERATIONS, ""},
         {"POST", "/v1/rerank", PROTO_FOUND, ENDPOINT_RERANK, ""},
         {"POST", "/v1/images/variations", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"POST", "/v1/files", PROTO_FOUND, ENDPOINT_FILE_UPLOAD, ""},
+        {"GET", "/v1/files", PROTO_FOUND, ENDPOINT_FILES, ""},
+        {"GET", "/v1/files/file-a_1", PROTO_FOUND, ENDPOINT_FILE, "file-a_1"},
+        {"DELETE", "/v1/files/file-a_1", PROTO_FOUND, ENDPOINT_FILE_DELETE, "file-a_1"},
+        {"GET", "/v1/files/file-a_1/content", PROTO_FOUND, ENDPOINT_FILE_CONTENT, "file-a_1"},
+        {"GET", "/v1/files/", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/a%2fb", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/../models", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/a/content/", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/a/b", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/filesystem", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"POST", "/v1/batches", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
         {"GET", "/v1/models", PROTO_FOUND, ENDPOINT_MODELS_LIST, ""},
         {"GET", "/v1/models/openai/gpt-5", PROTO_FOUND, ENDPOINT_MODEL_GET, "openai/gpt-5"},
         {"GET", "/v1/receipts/call_1", PROTO_FOUND, ENDPOINT_RECEIPT, "call_1"},
@@ -117,6 +129,35 @@ test_gemini(void **state)
     assert_str(proto_gemini_path(STR("g-2.5"), STR("streamGenerateContent"), out, sizeof(out)),
                "/v1beta/models/g-2.5:streamGenerateContent?alt=sse");
     assert_null(proto_gemini_path(STR("g"), STR("countTokens"), out, 20).ptr);
+}
+
+static void
+test_files(void **state)
+{
+    struct proto_what what;
+    char out[64];
+
+    (void)state;
+    assert_int_equal(proto_endpoint_of(STR("PUT"), STR("/v1/files"), &what),
+                     PROTO_METHOD_NOT_ALLOWED);
+    assert_string_equal(what.allow, "GET, POST");
+    assert_int_equal(proto_endpoint_of(STR("POST"), STR("/v1/files/a"), &what),
+                     PROTO_METHOD_NOT_ALLOWED);
+    assert_string_equal(what.allow, "GET, DELETE");
+    assert_int_equal(proto_endpoint_of(STR("DELETE"), STR("/v1/files/a/content"), &what),
+                     PROTO_METHOD_NOT_ALLOWED);
+    assert_string_equal(what.allow, "GET");
+    assert_str(proto_method(ENDPOINT_FILE_DELETE), "DELETE");
+    assert_str(proto_method(ENDPOINT_CHAT), "POST");
+    assert_str(proto_file_path(ENDPOINT_FILE_UPLOAD, STR(""), STR("limit=1"), out, sizeof(out)),
+               "/files");
+    assert_str(proto_file_path(ENDPOINT_FILE_CONTENT, STR("f-1"), STR_NONE, out, sizeof(out)),
+               "/files/f-1/content");
+    assert_str(proto_file_path(ENDPOINT_FILES, STR(""),
+                               STR("key=sk-1&limit=2&after=a%20b&purpose=batch"), out, sizeof(out)),
+               "/files?purpose=batch&limit=2");
+    assert_null(proto_file_path(ENDPOINT_FILE, STR("f-1"), STR_NONE, out, 9).ptr);
+    assert_str(proto_file_path(ENDPOINT_FILE, STR("f-1"), STR_NONE, out, 10), "/files/f-1");
 }
 
 static void
@@ -441,7 +482,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_files), cmocka_unit_test(test_protocols),
         cmocka_unit_test(test_gemini),
         cmocka_unit_test(test_queries),      cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_headers_up),   cmocka_unit_test(test_every_header),
