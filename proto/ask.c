@@ -463,8 +463,8 @@ read_pictures(struct reader *r)
     return read_count(r, &n_rule, &r->ask->choice_count);
 }
 
-/* Code points of a string, as it is read by those who count them: an escape is one, and so is a pair
- * of surrogates. */
+/* Code points of a string, as it is read by those who count them: an escape is one, and so is a
+ * pair of surrogates. */
 static uint32_t
 count_characters(struct js_value text)
 {

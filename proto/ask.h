@@ -23,8 +23,8 @@
 #define ASK_PROMPTS_MAX 2048
 #define ASK_PIECES_MAX 7
 #define ASK_BYTES_PER_TOKEN 4u /* of text, about */
-/* Of sound whose head does not say it: speech is seldom kept in more than the first, which is what it is
- * taken for, and never in less than the second. */
+/* Of sound whose head does not say it: speech is seldom kept in more than the first, which is what
+ * it is taken for, and never in less than the second. */
 #define ASK_SOUND_BYTES_PER_S 4000u
 #define ASK_SOUND_BYTES_PER_S_MIN 1000u
 
@@ -101,7 +101,8 @@ bool MUST_CHECK ask_read_gemini(const struct proto_what *what, struct str query,
 bool MUST_CHECK ask_read_form(enum proto_endpoint endpoint, struct str content_type,
                               struct str body, struct ask *out, struct proto_error *error);
 
-/* The same of a call for files: what is uploaded passes unread, and stands for a model of that name. */
+/* The same of a call for files, which stands for a model of that name: what is uploaded passes
+ * unread. */
 bool MUST_CHECK ask_read_file(const struct proto_what *what, struct str body, struct arena *arena,
                               struct ask *out, struct proto_error *error);
 

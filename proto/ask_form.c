@@ -1,5 +1,5 @@
-/* What the gateway must know of a request that is a form: pictures to be edited, sound to be written
- * down. As in ask.c a field that matters may stand once, and in lower case. */
+/* What the gateway must know of a request that is a form: pictures to be edited, sound to be
+ * written down. As in ask.c a field that matters may stand once, and in lower case. */
 #include <string.h>
 
 #include "base/str.h"
@@ -214,7 +214,8 @@ ask_read_file(const struct proto_what *what, struct str body, struct arena *aren
 {
     char *copy = arena_alloc(arena, what->id.len + 1);
 
-    *out = (struct ask){.endpoint = what->endpoint, .choice_count = 1, .model = STR(ASK_FILES_MODEL)};
+    *out = (struct ask){
+        .endpoint = what->endpoint, .choice_count = 1, .model = STR(ASK_FILES_MODEL)};
     if (copy == NULL) {
         error_set(error, ERROR_UNAVAILABLE, NULL, NULL, "The gateway is out of memory.");
         return false;

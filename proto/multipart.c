@@ -97,8 +97,8 @@ is_plain_char(char c)
     return (uint8_t)c >= 0x20 && c != 0x7f;
 }
 
-/* One `; key="value"` of a disposition, or one without quotes. False: it is none. Nobody agrees on what
- * a backslash before a quote means: there may be none. */
+/* One `; key="value"` of a disposition, or one without quotes. False: it is none. Nobody agrees on
+ * what a backslash before a quote means: there may be none. */
 static bool
 next_param(struct str *rest, struct str *key, struct str *value, bool *quoted)
 {
@@ -128,7 +128,7 @@ next_param(struct str *rest, struct str *key, struct str *value, bool *quoted)
     return true;
 }
 
-/* NULL, or what is wrong with it. A name that is written in another way might be read as another. */
+/* NULL, or what is wrong with it. A name written in another way might be read as another. */
 static const char *
 read_disposition(struct str value, struct headers *h)
 {

@@ -1,8 +1,8 @@
 /*
  * Reads a form (multipart/form-data, RFC 7578) where it lies, part by part.
  *
- * Strict, since the same bytes go on to an upstream, which must find the same fields in them: a body
- * begins with its boundary and ends with the closing one, lines end in CRLF, a part has one
+ * Strict, since the same bytes go on to an upstream, which must find the same fields in them: a
+ * body begins with its boundary and ends with the closing one, lines end in CRLF, a part has one
  * content-disposition with one name in quotes, and what only might be a boundary (one behind a bare
  * LF, one that goes on) is refused. Bytes in, ranges out: no copy, no allocation, one walk.
  */

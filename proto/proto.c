@@ -307,7 +307,8 @@ struct str
 proto_file_path(enum proto_endpoint endpoint, struct str id, struct str query, char *out,
                 size_t out_cap)
 {
-    static const struct str known[] = {PATH("purpose"), PATH("limit"), PATH("order"), PATH("after")};
+    static const struct str known[] = {PATH("purpose"), PATH("limit"), PATH("order"),
+                                       PATH("after")};
     struct str separator = STR("?");
     size_t len = 0;
     bool fits = put(out, out_cap, &len, rows[endpoint].upstream_path);

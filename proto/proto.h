@@ -68,8 +68,8 @@ enum proto_endpoint {
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
 
 bool proto_is_call(enum proto_endpoint endpoint);
-/* Pictures, sound, moderation, ranking, files: what passes between those who speak OpenAI's protocol,
- * and may be paid by other units than tokens. */
+/* Pictures, sound, moderation, ranking, files: what passes between those who speak OpenAI's
+ * protocol, and may be paid by other units than tokens. */
 static inline bool
 proto_is_media(enum proto_endpoint endpoint)
 {
@@ -100,8 +100,8 @@ enum proto_found {
 struct proto_what {
     enum proto_endpoint endpoint; /* set for FOUND and METHOD_NOT_ALLOWED */
     const char *allow;            /* "GET", "POST", or two of a list */
-    /* Of /v1/models/{id}, /v1/receipts/{id}, /v1/files/{id}, and the model in a path of Gemini's: still
-     * percent-encoded. */
+    /* Of /v1/models/{id}, /v1/receipts/{id}, /v1/files/{id}, and the model in a path of Gemini's:
+     * still percent-encoded. */
     struct str id;
     struct str action; /* Gemini: what stands behind the model's colon */
 };
@@ -134,9 +134,9 @@ struct str proto_unescape(struct str in, char *out, size_t out_cap);
 struct str proto_upstream_path(enum proto_endpoint endpoint);
 /* "POST", and for some of files' "GET" and "DELETE". */
 struct str proto_method(enum proto_endpoint endpoint);
-/* Path and query by which an upstream takes a call for files, behind its base URL: "/files/ID/content",
- * "/files?limit=2". Of the client's query only what the list knows goes along. STR_NONE: out is too
- * small. */
+/* Path and query by which an upstream takes a call for files, behind its base URL:
+ * "/files/ID/content", "/files?limit=2". Of the client's query only what the list knows goes along.
+ * STR_NONE: out is too small. */
 struct str proto_file_path(enum proto_endpoint endpoint, struct str id, struct str query, char *out,
                            size_t out_cap);
 /* What of the client's query string goes along: "?beta=true" for Anthropic's endpoints when the

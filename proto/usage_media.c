@@ -1,11 +1,13 @@
 /*
- * Usage of what may be paid by other units than tokens. Pictures and speech count tokens as Responses do,
- * with or without saying of which kind those of the output are; what was heard is counted in tokens or
- * in seconds; ranking in tokens (Jina) or in searches (Cohere); moderation mostly not at all.
+ * Usage of what may be paid by other units than tokens. Pictures and speech count tokens as
+ * Responses do, with or without saying of which kind those of the output are; what was heard is
+ * counted in tokens or in seconds; ranking in tokens (Jina) or in searches (Cohere); moderation
+ * mostly not at all.
  */
 #include "base/str.h"
 #include "proto/pick.h"
 #include "proto/usage.h"
+#include "proto/usage_in.h"
 
 static const struct usage absent = {.state = USAGE_ABSENT};
 static const struct usage bad = {.state = USAGE_BAD};
@@ -14,46 +16,6 @@ static bool
 is_absent(struct js_value value)
 {
     return value.type == JS_NONE || value.type == JS_NULL;
-}
-
-/* A count that may be left out or null (then 0), but not be anything else. */
-static bool
-read_count(struct js_value value, uint32_t *out)
-{
-    uint64_t n = 0;
-
-    *out = 0;
-    if (is_absent(value))
-        return true;
-    if (!js_count(value, USAGE_COUNT_MAX, &n))
-        return false;
-    *out = (uint32_t)n;
-    return true;
-}
-
-/* Seconds, each that has begun; a fraction may have any number of digits. */
-static bool
-read_seconds(struct js_value value, uint32_t *out)
-{
-    struct str fraction = STR_NONE, whole;
-    bool more = false;
-    uint64_t n;
-
-    *out = 0;
-    if (is_absent(value))
-        return true;
-    if (value.type != JS_NUMBER)
-        return false;
-    whole = str_split(value.raw, '.', &fraction);
-    for (size_t i = 0; i < fraction.len; i++) {
-        if (fraction.ptr[i] < '0' || fraction.ptr[i] > '9')
-            return false;
-        more |= fraction.ptr[i] != '0';
-    }
-    if (!str_to_count(whole, USAGE_COUNT_MAX - 1, &n))
-        return false;
-    *out = (uint32_t)n + more;
-    return true;
 }
 
 /* ---- pictures, speech ---- */
@@ -100,8 +62,9 @@ read_sound_tokens(struct js_value value, struct usage *usage)
     if (audio.type == JS_NONE)
         audio = js_get(values[DETAILS_TOO], STR("audio_tokens"));
     return is_absent(values[INPUT]) == is_absent(values[OUTPUT]) &&
-           read_count(values[INPUT], &usage->input) && read_count(values[OUTPUT], &usage->output) &&
-           read_count(audio, &usage->audio_input) && usage->audio_input <= usage->input;
+           usage_read_optional(values[INPUT], &usage->input) &&
+           usage_read_optional(values[OUTPUT], &usage->output) &&
+           usage_read_optional(audio, &usage->audio_input) && usage->audio_input <= usage->input;
 }
 
 struct usage
@@ -114,7 +77,7 @@ usage_from_sound(struct js_value value, struct js_value answer)
         seconds = js_get(answer, STR("duration"));
     if (!is_absent(value) && value.type != JS_OBJECT)
         return bad;
-    if (!read_sound_tokens(value, &usage) || !read_seconds(seconds, &usage.seconds))
+    if (!read_sound_tokens(value, &usage) || !usage_read_rounded_up(seconds, &usage.seconds))
         return bad;
     if (is_absent(js_get(value, STR("input_tokens"))) && is_absent(seconds))
         return absent;
@@ -145,7 +108,8 @@ usage_from_ranking(struct js_value value, struct js_value answer)
     for (int i = COUNT - 1; i >= 0; i--)
         if (!is_absent(values[i]))
             tokens = values[i];
-    if (!read_count(tokens, &usage.input) || !read_seconds(searches, &usage.searches))
+    if (!usage_read_optional(tokens, &usage.input) ||
+        !usage_read_rounded_up(searches, &usage.searches))
         return bad;
     if (is_absent(tokens) && is_absent(searches))
         return absent;

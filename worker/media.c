@@ -47,8 +47,8 @@ states(const struct conf_model *model, enum conf_class class)
     return (model->stated & CONF_CLASS_BIT(class)) != 0;
 }
 
-/* A kind of tokens has a price of its own, or that of its kind: which must be stated, so that only one
- * that is not 0 says that somebody thought of this. */
+/* A kind of tokens has a price of its own, or that of its kind: which must be stated, so that only
+ * one that is not 0 says that somebody thought of this. */
 static bool
 prices_tokens(const struct conf_model *model, enum conf_class class)
 {
@@ -87,7 +87,7 @@ tokens_of(const struct call *call)
 static bool
 is_priced(const struct call *call, const struct conf_model *model)
 {
-    if (proto_is_file(endpoint_of(call))) /* that it stands there at all is the operator's consent */
+    if (proto_is_file(endpoint_of(call))) /* whose operator allows it */
         return states(model, CONF_REQUESTS);
     return states(model, unit_of(call)) || states(model, CONF_REQUESTS) ||
            prices_tokens(model, tokens_of(call));

@@ -1,14 +1,14 @@
 /*
- * Pictures, sound, moderation, ranking, files (proto_is_media()): calls that may be paid by the picture,
- * the second, the character, the search or the request, besides tokens.
+ * Pictures, sound, moderation, ranking, files (proto_is_media()): calls that may be paid by the
+ * picture, the second, the character, the search or the request, besides tokens.
  *
- * What a model states a price for is what is charged. A model of which routes.conf states no price that
- * could apply is not offered there: a call is refused, never free. Where an answer does not report what
- * the model is paid by, it counts as the request says (characters, pictures) or by the size of the file
- * (seconds), and the receipt says that it was estimated.
+ * What a model states a price for is what is charged. A model of which routes.conf states no price
+ * that could apply is not offered there: a call is refused, never free. Where an answer does not
+ * report what the model is paid by, it counts as the request says (characters, pictures) or by the
+ * size of the file (seconds), and the receipt says that it was estimated.
  *
- * Calls for files name no model: they stand for the model "files", which the operator has or has not, and
- * go to one upstream, since that is where the files are.
+ * Calls for files name no model: they stand for the model "files", which the operator has or has
+ * not, and go to one upstream, since that is where the files are.
  */
 #ifndef WORKER_MEDIA_H
 #define WORKER_MEDIA_H
@@ -17,8 +17,8 @@
 #include "proto/usage.h"
 #include "worker/room.h"
 
-/* Leaves out of the plan those whose model states no price for such a call. False with *error when none
- * is left. */
+/* Leaves out of the plan those whose model states no price for such a call. False with *error when
+ * none is left. */
 bool media_admit(struct call *call, struct proto_error *error) MUST_CHECK;
 
 /* The most that such a call can come to with this model; output tokens only as the model or the
@@ -36,15 +36,15 @@ struct media_made {
 };
 /* What the call has used by then, when nothing is reported. */
 struct price_count media_so_far(const struct call *call, struct media_made made);
-/* A report, completed by what needs none; ABSENT when it does not have what the model is paid by. */
+/* A report, completed by what needs none; ABSENT when it has not what the model is paid by. */
 struct usage media_usage(const struct call *call, struct usage usage, struct media_made made);
 /* Of a whole answer that is OK. */
 struct media_made media_made_of(const struct answer *answer);
 /* Of a stream, or of bytes, so far. */
 struct media_made media_made_so_far(const struct call *call);
 
-/* How an answer with a status below 300 comes: as events, as JSON that is read whole, or as bytes that
- * pass (call->bytes). False when that is not what can be paid for. */
+/* How an answer with a status below 300 comes: as events, as JSON that is read whole, or as bytes
+ * that pass (call->bytes). False when that is not what can be paid for. */
 bool media_answer(struct call *call, struct str content_type) MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
-/* Forms: whatever is read of one lies in it, parts do not overlap, and a form that is a request names
- * its new model byte for byte where the old one stood. The first byte says which endpoint. */
+/* Forms: whatever is read of one lies in it, parts do not overlap, and a form that is a request
+ * names its new model byte for byte where the old one stood. The first byte says which endpoint. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -134,7 +134,8 @@ test_speech(void **state)
     a = read_json(ENDPOINT_SPEECH, "{\"model\":\"m\",\"input\":\"a\",\"stream_format\":\"audio\"}");
     assert_true(a.ok && a.ask.media.bytes);
     end(&a);
-    check_refused(read_json(ENDPOINT_SPEECH, "{\"model\":\"m\"}"), "input", "input: Field required");
+    check_refused(read_json(ENDPOINT_SPEECH, "{\"model\":\"m\"}"), "input",
+                  "input: Field required");
     check_refused(read_json(ENDPOINT_SPEECH, "{\"model\":\"m\",\"input\":[\"a\"]}"), "input",
                   "input: must be a string (line 1, column 22)");
     check_refused(
@@ -151,7 +152,7 @@ test_moderation(void **state)
     assert_true(a.ok && a.ask.model_added);
     assert_str(a.ask.model, "omni-moderation-latest");
     end(&a);
-    /* What is priced is what is asked for, also by the name that the service would take by itself. */
+    /* What is priced is what is asked for, also where the service would take it by itself. */
     check_sent(read_json(ENDPOINT_MODERATIONS, " { \"input\":\"a\"}"), "omni-moderation-latest",
                " {\"model\":\"omni-moderation-latest\", \"input\":\"a\"}");
     check_sent(read_json(ENDPOINT_MODERATIONS, "{\"input\":[\"a\"],\"model\":\"m\"}"), "n",
@@ -250,9 +251,11 @@ test_edits(void **state)
     assert_int_equal(a.ask.media.file_count, 2);
     assert_int_equal(a.ask.media.file_bytes, 3);
     end(&a);
-    check_refused(read_form(ENDPOINT_IMAGE_EDITS, STR(FIELD("prompt", "p") FIELD("model", "m") END)),
+    check_refused(read_form(ENDPOINT_IMAGE_EDITS,
+                            STR(FIELD("prompt", "p") FIELD("model", "m") END)),
                   "image", "image: Field required");
-    check_refused(read_form(ENDPOINT_IMAGE_EDITS, STR(FILE_AS("image", "p") FIELD("model", "m") END)),
+    check_refused(read_form(ENDPOINT_IMAGE_EDITS,
+                            STR(FILE_AS("image", "p") FIELD("model", "m") END)),
                   "prompt", "prompt: Field required");
 }
 
@@ -339,8 +342,9 @@ test_answers(void **state)
     assert_int_equal(a.usage.image_input, 40);
     assert_int_equal(a.usage.input, 50);
     assert_int_equal(a.usage.image_output, 272);
-    a = answer_of(ENDPOINT_IMAGES, "{\"data\":[{}],\"usage\":{\"input_tokens\":1,\"output_tokens\":9,"
-                                   "\"output_tokens_details\":{\"image_tokens\":7}}}");
+    a = answer_of(ENDPOINT_IMAGES,
+                  "{\"data\":[{}],\"usage\":{\"input_tokens\":1,\"output_tokens\":9,"
+                  "\"output_tokens_details\":{\"image_tokens\":7}}}");
     assert_int_equal(a.usage.image_output, 7);
     assert_int_equal(a.usage.output, 9);
     a = answer_of(ENDPOINT_MODERATIONS, "{\"model\":\"m-1\",\"results\":[{\"flagged\":true}]}");

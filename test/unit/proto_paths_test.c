@@ -482,7 +482,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_files), cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_files),
         cmocka_unit_test(test_gemini),
         cmocka_unit_test(test_queries),      cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_headers_up),   cmocka_unit_test(test_every_header),
