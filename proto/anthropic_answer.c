@@ -255,14 +255,15 @@ reasoning_write(struct codec_writer *writer, struct str text, struct buf *out)
     block_opened(&jw);
 }
 
-/* A call's own has no place here: a client sends back only what belongs to a block of thinking. */
+/* A client sends back only what belongs to a block of thinking, so that a call's own is such; where it
+ * comes later than its call there is no place for it. */
 static void
 signature_delta_write(struct codec_writer *writer, const struct chat_delta *delta,
                       struct buf *out)
 {
     struct jw jw;
 
-    if (delta->of_call || delta->text.len == 0)
+    if (delta->text.len == 0 || (delta->of_call && writer->block_kind == OPEN_CALL))
         return;
     if (writer->block_kind == OPEN_THINKING && !delta->redacted) {
         delta_start(writer, "signature_delta", &jw, out);
@@ -397,10 +398,38 @@ whole_call_write(struct jw *jw, const struct chat_frame *frame, const struct cha
     arena_end(&arena);
 }
 
+static struct str
+signature_of(const struct chat_part *p)
+{
+    return p->signature.type == JS_STRING ? p->signature.raw : STR_NONE;
+}
+
+/* A call's signature stands in the thinking right before it, when that has none, … */
+static bool
+lends_to(const struct chat_part *thinking, const struct chat_part *call)
+{
+    return thinking != NULL && thinking->kind == CHAT_PART_REASONING &&
+           thinking->text.raw.len > 0 && signature_of(thinking).len == 0 && call != NULL &&
+           call->kind == CHAT_PART_CALL;
+}
+
+/* … else in a block of its own. */
+static void
+call_signature_write(struct jw *jw, const struct chat_frame *frame, const struct chat_part *before,
+                     const struct chat_part *call)
+{
+    if (signature_of(call).len == 0 || lends_to(before, call))
+        return;
+    jw_object(jw);
+    jw_key_cstr(jw, "type", "redacted_thinking");
+    signature_write(jw, "data", frame, signature_of(call));
+    jw_object_end(jw);
+}
+
 static void
 whole_reasoning_write(struct jw *jw, const struct chat_frame *frame, const struct chat_part *p)
 {
-    struct str signature = p->signature.type == JS_STRING ? p->signature.raw : STR_NONE;
+    struct str signature = signature_of(lends_to(p, p->next) ? p->next : p);
     bool redacted = p->redacted || p->text.raw.len == 0;
 
     jw_key_cstr(jw, "type", redacted ? "redacted_thinking" : "thinking");
@@ -423,17 +452,20 @@ static void
 content_write(struct jw *jw, const struct chat_frame *frame, const struct chat_part *parts,
               bool *calls, bool *refused)
 {
+    const struct chat_part *before = NULL;
     uint32_t number = 0;
 
     jw_key(jw, "content");
     jw_array(jw);
-    for (const struct chat_part *p = parts; p != NULL; p = p->next) {
+    for (const struct chat_part *p = parts; p != NULL; before = p, p = p->next) {
         bool is_text = p->kind == CHAT_PART_TEXT || p->kind == CHAT_PART_REFUSAL;
 
         if (p->kind != CHAT_PART_CALL &&
             ((!is_text && p->kind != CHAT_PART_REASONING) || is_empty(p)))
             continue;
         *refused |= p->kind == CHAT_PART_REFUSAL;
+        if (p->kind == CHAT_PART_CALL)
+            call_signature_write(jw, frame, before, p);
         jw_object(jw);
         if (is_text) {
             jw_key_cstr(jw, "type", "text");

@@ -223,7 +223,7 @@ finish_of(const struct codec_reader *reader, struct js_value reason)
         {PICK_NAME("tool_use"), CHAT_FINISH_CALLS},
         {PICK_NAME("max_tokens"), CHAT_FINISH_LENGTH},
         {PICK_NAME("model_context_window_exceeded"), CHAT_FINISH_CONTEXT},
-        {PICK_NAME("refusal"), CHAT_FINISH_REFUSAL},
+        {PICK_NAME("refusal"), CHAT_FINISH_FILTER}, /* what it has said is cut by a filter */
     };
 
     for (size_t i = 0; i < COUNT_OF(reasons); i++)

@@ -14,7 +14,7 @@
 
 #define JSON_SENTENCE "Answer with a JSON object and nothing else."
 /* Where the first turn is not the user's. */
-#define NOBODY_SAYS "{\"role\":\"user\",\"content\":\".\"}"
+#define NOBODY_SAYS "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\".\"}]}"
 
 static const struct chat_name_rule name_rule = {128, "", false};
 
@@ -465,6 +465,16 @@ anthropic_turns_write(struct anthropic_writer *w)
 
 /* ---- thinking that is missing ---- */
 
+/* Is there something that would be written? An answer may have been nothing but thoughts. */
+static bool
+says_something(const struct chat_message *message)
+{
+    for (const struct chat_part *p = message->parts; p != NULL; p = p->next)
+        if (p->kind != CHAT_PART_REASONING && !is_empty_text(p))
+            return true;
+    return false;
+}
+
 bool
 anthropic_must_not_think(const struct chat_request *r, const char *tag)
 {
@@ -474,7 +484,7 @@ anthropic_must_not_think(const struct chat_request *r, const char *tag)
 
     /* Of the assistant's turn that is the last one; it may be several messages. */
     for (const struct chat_message *m = r->messages; m != NULL; m = m->next) {
-        if (m->role == CHAT_SYSTEM)
+        if (m->role == CHAT_SYSTEM || (m->role == CHAT_ASSISTANT && !says_something(m)))
             continue;
         if (m->role == CHAT_ASSISTANT && (last == NULL || last->role != CHAT_ASSISTANT))
             calls = is_signed = false;

@@ -297,6 +297,25 @@ sampling_write(struct anthropic_writer *w)
 
 /* ---- all of it ---- */
 
+/* The service takes none that is nothing but blanks. */
+static bool
+refuse_blank_stops(const struct chat_request *r, struct proto_error *error)
+{
+    for (size_t i = 0; i < r->stop_count; i++) {
+        struct str text = chat_text(r->arena, r->stops[i]);
+        size_t at = 0;
+
+        if (text.ptr == NULL)
+            return chat_no_room(error);
+        while (at < text.len && memchr(" \t\n\v\f\r", text.ptr[at], 6) != NULL)
+            at++;
+        if (at == text.len)
+            return chat_refuse(r, r->stops[i], error,
+                               "the model takes no stop sequence of nothing but blanks");
+    }
+    return true;
+}
+
 static bool
 refuse_unheld(const struct chat_request *r, struct proto_error *error)
 {
@@ -305,7 +324,7 @@ refuse_unheld(const struct chat_request *r, struct proto_error *error)
                            "the model gives one answer at a time, not several");
     if (r->logprobs)
         return chat_refuse(r, r->logprobs_at, error, "the model gives no log probabilities");
-    return true;
+    return refuse_blank_stops(r, error);
 }
 
 static unsigned

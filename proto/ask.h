@@ -133,6 +133,14 @@ struct ask_needs {
  */
 void ask_needs(const struct ask *ask, struct ask_needs *out);
 
+/* What a request points to beyond its own bytes, so that these do not bound what a model reads. */
+enum ask_open {
+    ASK_OPEN_LINKS = 1u << 0, /* images, files or input that lie elsewhere */
+    ASK_OPEN_TOOLS = 1u << 1, /* tools that the provider runs, whose results the model reads */
+};
+/* Bits of enum ask_open; looks at the body as ask_needs() does. */
+unsigned ask_open(const struct ask *ask);
+
 /* Of such a request: tokens of input, about, a picture or sound for 1,000; of files none. */
 uint64_t ask_media_tokens(const struct ask *ask);
 

@@ -9,7 +9,7 @@ codec_of(enum proto_endpoint endpoint)
     switch (endpoint) {
     case ENDPOINT_CHAT: return &openai_codec;
     case ENDPOINT_COMPLETIONS: return &completions_codec;
-    case ENDPOINT_RESPONSES: return NULL;
+    case ENDPOINT_RESPONSES: return &responses_codec;
     case ENDPOINT_MESSAGES: return &anthropic_codec;
     case ENDPOINT_GENERATE: return &gemini_codec;
     default: return NULL;

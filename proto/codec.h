@@ -42,6 +42,7 @@ struct codec_reader {
     uint8_t block_kind;
     bool text_seen, reasoning_seen, signature_seen;
     uint64_t calls_seen[CODEC_CALLS_MAX / 64];
+    uint64_t items_given[CODEC_CALLS_MAX / 64]; /* Responses: something of the item was passed on */
     struct usage usage;
     struct usage_anthropic usage_parts;
     /* OpenAI: call_count of them, and a bit a choice. */

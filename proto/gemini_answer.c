@@ -1,13 +1,13 @@
 /*
  * Writes answers to Gemini's clients: a stream of events, the same as one list of JSON, or whole.
  *
- * A call is written when all of it is there, as a part with its arguments as an object. A signature
- * stands on the part that follows it (the CLI does not send thoughts back, only what it takes for
- * the answer), or on an empty text. The reason why a candidate is finished waits for the usage and
- * goes out with it in the last event.
+ * A call is written when all of it is there, as a part with its arguments as an object. A
+ * signature stands on the part that follows it (the CLI does not send thoughts back, only what it
+ * takes for the answer), or on an empty text. The reason why a candidate is finished waits for the
+ * usage and goes out with it in the last event.
  *
- * Of struct codec_writer: open has the open call's arguments, items its name, open2 a signature that
- * waits for its part; block is the candidate of the call, or of the finish that waits.
+ * Of struct codec_writer: open has the open call's arguments, items its name, open2 a signature
+ * that waits for its part; block is the candidate of the call, or of the finish that waits.
  */
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /*
  * Reads what a Gemini upstream answers. Each event of a stream, and a whole answer as well, is one
- * GenerateContentResponse: pieces of its candidates, a reason where one of them is finished, and the
- * usage so far. Nothing marks the end but the end of the body; a stream that was cut has told no
- * reason, which the caller sees by reader->finished.
+ * GenerateContentResponse: pieces of its candidates, a reason where one of them is finished, and
+ * the usage so far. Nothing marks the end but the end of the body; a stream that was cut has told
+ * no reason, which the caller sees by reader->finished.
  *
- * Calls come whole. Their numbers are counted for each candidate, 16 bits in reader->calls_seen each;
- * a bit for each that is finished is in reader->block.
+ * Calls come whole. Their numbers are counted for each candidate, 16 bits in reader->calls_seen
+ * each; a bit for each that is finished is in reader->block.
  */
 #include <string.h>
 

@@ -49,13 +49,19 @@ void gemini_delta_write(struct codec_writer *writer, const struct chat_delta *de
 void gemini_answer_write(const struct chat_answer *answer, const struct chat_frame *frame,
                          struct buf *out);
 
+struct jw;
+/* The member generationConfig, the last one of the object; none where there is nothing in it. */
+bool gemini_write_config(const struct chat_request *r, const struct chat_target *target,
+                         struct chat_drops *drops, struct jw *jw, struct proto_error *error)
+    MUST_CHECK;
+
 /* gemini_parts.c: the parts of a request's contents. */
 struct gemini_reading {
     struct chat_request *r;
     struct proto_error *error;
     struct chat_message **end; /* of r->messages */
-    /* The turn of the model that contents are added to, which streaming clients send back in pieces;
-     * NULL: the next one begins another. */
+    /* The turn of the model that contents are added to, which streaming clients send back in
+     * pieces; NULL: the next one begins another. */
     struct chat_message *model;
     struct chat_message *calls; /* the last such turn, whose calls results may answer */
     struct chat_part **part_end; /* of model */

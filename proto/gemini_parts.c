@@ -2,10 +2,11 @@
  * The contents of a request: turns of the user and of the model, in parts.
  *
  * The SDK sends each piece of a streamed answer back as a content of its own, so that neighbouring
- * contents of the model are one turn here, and neighbouring thoughts one thought. A signature stands
- * on the part behind the thought that it proves: where it is one of ours, made of what another
- * provider's models had signed, it goes back to the thought; where there is no thought (the CLI
- * leaves them out) to one without text. What Gemini has signed itself stays with its call.
+ * contents of the model are one turn here, and neighbouring thoughts one thought. A signature
+ * stands on the part behind the thought that it proves: where it is one of ours, made of what
+ * another provider's models had signed, it goes back to the thought; where there is no thought
+ * (the CLI leaves them out) to one without text. What Gemini has signed itself stays with its
+ * call.
  */
 #include <string.h>
 
@@ -53,7 +54,8 @@ base64_digit(char c)
     return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
 }
 
-/* Either alphabet, padded or not, as protobuf takes it. ptr NULL: no room; *valid false: no base64. */
+/* Either alphabet, padded or not, as protobuf takes it. ptr NULL: no room. *valid false: no
+ * base64. */
 static struct str
 base64_decoded(struct arena *arena, struct str text, bool *valid)
 {
@@ -172,7 +174,8 @@ add_reasoning(struct gemini_reading *reading, struct js_value at, struct js_valu
         return chat_no_room(reading->error);
     part->text = text;
     part->signature = signature;
-    if (signature.type == JS_STRING && str_starts_with(signature.raw, STR(GEMINI_REDACTED GEMINI_TAG_ANY))) {
+    if (signature.type == JS_STRING &&
+        str_starts_with(signature.raw, STR(GEMINI_REDACTED GEMINI_TAG_ANY))) {
         part->signature.raw.ptr += strlen(GEMINI_REDACTED);
         part->signature.raw.len -= strlen(GEMINI_REDACTED);
         part->redacted = true;
@@ -416,8 +419,10 @@ read_response(struct gemini_reading *reading, struct chat_part ***results, struc
               struct js_value response)
 {
     enum { ID, NAME, RESPONSE, PARTS, COUNT };
-    static const struct str names[COUNT] = {
-        [ID] = {"id", 2}, [NAME] = {"name", 4}, [RESPONSE] = {"response", 8}, [PARTS] = {"parts", 5}};
+    static const struct str names[COUNT] = {[ID] = {"id", 2},
+                                            [NAME] = {"name", 4},
+                                            [RESPONSE] = {"response", 8},
+                                            [PARTS] = {"parts", 5}};
     struct chat_request *r = reading->r;
     struct js_value values[COUNT];
     struct chat_part *part, **end;

@@ -1,8 +1,8 @@
 /*
  * Gemini's schemas as everybody else takes them. The subset of OpenAPI that "parameters" and
  * "responseSchema" are written in differs from JSON schema in little: the names of types are upper
- * case, null is allowed by "nullable", and protobuf's spelling shows (numbers in strings, names with
- * underscores). All else is copied as it is.
+ * case, null is allowed by "nullable", and protobuf's spelling shows (numbers in strings, names
+ * with underscores). All else is copied as it is.
  *
  * A schema is walked with a stack of its own: how deep it is, is the client's to choose.
  */

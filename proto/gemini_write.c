@@ -13,9 +13,6 @@
 #include "base/str.h"
 #include "proto/gemini_in.h"
 
-/* What every model of 2.5 takes: beyond it some refuse. */
-#define BUDGET_MAX 24576
-
 static const struct chat_name_rule declaration_rule = GEMINI_DECLARATION_RULE;
 
 struct writing {
@@ -297,7 +294,8 @@ write_system(struct writing *w)
         for (const struct chat_part *p = message->parts; p != NULL; p = p->next) {
             if (p->text.type != JS_STRING || p->text.raw.len == 0)
                 continue;
-            buf_add_str(w->out, some ? STR("\\n") : STR("\"systemInstruction\":{\"parts\":[{\"text\":\""));
+            buf_add_str(w->out, some ? STR("\\n")
+                                     : STR("\"systemInstruction\":{\"parts\":[{\"text\":\""));
             buf_add_str(w->out, p->text.raw);
             some = true;
         }
@@ -442,179 +440,7 @@ write_choice(struct writing *w)
     return true;
 }
 
-/* ---- generationConfig ---- */
-
-static void
-write_knobs(struct writing *w)
-{
-    static const struct {
-        enum chat_knob knob;
-        const char *name;
-        bool sampling;
-    } rows[] = {
-        {CHAT_TEMPERATURE, "temperature", true},
-        {CHAT_TOP_P, "topP", true},
-        {CHAT_TOP_K, "topK", true},
-        {CHAT_SEED, "seed", false},
-        {CHAT_PRESENCE_PENALTY, "presencePenalty", false},
-        {CHAT_FREQUENCY_PENALTY, "frequencyPenalty", false},
-    };
-    unsigned taken = 0;
-
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct js_value value = w->r->knobs[rows[i].knob].value;
-
-        if (value.type == JS_NONE || (rows[i].sampling && w->target->no_sampling))
-            continue;
-        taken |= 1u << rows[i].knob;
-        jw_key_js(&w->jw, rows[i].name, value);
-    }
-    codec_drop_knobs(w->r, taken, w->drops);
-}
-
-static bool
-write_limits(struct writing *w)
-{
-    struct chat_request *r = w->r;
-    struct jw *jw = &w->jw;
-    uint32_t output_max = r->output_max;
-
-    if (output_max > 0 && w->target->output_max > 0)
-        output_max = MIN(output_max, w->target->output_max);
-    if (output_max > 0)
-        jw_key_u64(jw, "maxOutputTokens", output_max);
-    if (r->choice_count > GEMINI_CHOICES_MAX)
-        return chat_refuse(r, r->choice_count_at, w->error, "must not be above %d for this model",
-                           GEMINI_CHOICES_MAX);
-    if (r->choice_count > 1)
-        jw_key_u64(jw, "candidateCount", r->choice_count);
-    if (r->stop_count > GEMINI_STOPS_MAX)
-        return chat_refuse(r, r->stop_at, w->error,
-                           "must not have more than %d elements for this model", GEMINI_STOPS_MAX);
-    if (r->stop_count > 0) {
-        jw_key(jw, "stopSequences");
-        jw_array(jw);
-        for (size_t i = 0; i < r->stop_count; i++)
-            jw_js(jw, r->stops[i]);
-        jw_array_end(jw);
-    }
-    if (r->logprobs) {
-        jw_key_bool(jw, "responseLogprobs", true);
-        if (r->top_logprobs > 0)
-            jw_key_u64(jw, "logprobs", r->top_logprobs);
-    }
-    return true;
-}
-
-static void
-write_format(struct writing *w)
-{
-    if (w->r->format == CHAT_FORMAT_TEXT)
-        return;
-    jw_key_cstr(&w->jw, "responseMimeType", "application/json");
-    if (w->r->format == CHAT_FORMAT_SCHEMA && w->r->schema.type == JS_OBJECT)
-        jw_key_js(&w->jw, "responseJsonSchema", w->r->schema);
-}
-
-/* What asks for thinking, as the client calls it. */
-static struct str
-thinking_name(const struct chat_request *r)
-{
-    switch (proto_of(r->endpoint)) {
-    case PROTO_RESPONSES: return STR("reasoning");
-    case PROTO_ANTHROPIC:
-        return r->thinking == CHAT_THINKING_UNSET && !r->thinking_shown ? STR("output_config.effort")
-                                                                        : STR("thinking");
-    case PROTO_GEMINI: return STR("generationConfig.thinkingConfig");
-    case PROTO_OPENAI:
-    case PROTO_PROTOCOL_COUNT: break;
-    }
-    return STR("reasoning_effort");
-}
-
-static void
-write_level(struct writing *w)
-{
-    static const char *const levels[CHAT_EFFORT_COUNT] = {
-        [CHAT_EFFORT_MINIMAL] = "MINIMAL", [CHAT_EFFORT_LOW] = "LOW",
-        [CHAT_EFFORT_MEDIUM] = "MEDIUM",   [CHAT_EFFORT_HIGH] = "HIGH",
-        [CHAT_EFFORT_XHIGH] = "HIGH",      [CHAT_EFFORT_MAX] = "HIGH",
-    };
-    const struct chat_request *r = w->r;
-    enum chat_effort effort = r->effort;
-
-    if (effort == CHAT_EFFORT_UNSET && r->thinking_budget > 0)
-        effort = codec_effort_of(r->thinking_budget);
-    /* These do not stop thinking altogether. */
-    if (r->thinking == CHAT_THINKING_OFF)
-        effort = CHAT_EFFORT_MINIMAL;
-    if (effort != CHAT_EFFORT_UNSET)
-        jw_key_cstr(&w->jw, "thinkingLevel", levels[effort]);
-}
-
-static void
-write_budget(struct writing *w)
-{
-    const struct chat_request *r = w->r;
-    uint32_t budget = r->thinking_budget;
-
-    if (budget == 0)
-        budget = chat_budget_of(r->effort);
-    if (r->thinking == CHAT_THINKING_OFF)
-        jw_key_u64(&w->jw, "thinkingBudget", 0);
-    else if (budget > 0)
-        jw_key_u64(&w->jw, "thinkingBudget", MIN(budget, (uint32_t)BUDGET_MAX));
-    else if (r->thinking == CHAT_THINKING_ON)
-        jw_key_i64(&w->jw, "thinkingBudget", -1);
-}
-
-static void
-write_thinking(struct writing *w)
-{
-    const struct chat_request *r = w->r;
-    bool off = r->thinking == CHAT_THINKING_OFF;
-    bool asked = r->thinking == CHAT_THINKING_ON || r->effort != CHAT_EFFORT_UNSET ||
-                 r->thinking_budget > 0 || r->thinking_shown;
-
-    if (!w->target->can_think) {
-        if (asked && !off)
-            chat_drop(w->drops, thinking_name(r));
-        return;
-    }
-    /* Where levels are spoken, the model thinks as it sees fit without one. */
-    if (w->target->think_by_effort && r->effort == CHAT_EFFORT_UNSET && r->thinking_budget == 0)
-        asked = r->thinking_shown;
-    if (!asked && !off)
-        return;
-    jw_key(&w->jw, "thinkingConfig");
-    jw_object(&w->jw);
-    if (w->target->think_by_effort)
-        write_level(w);
-    else
-        write_budget(w);
-    if (r->thinking_shown && !off)
-        jw_key_bool(&w->jw, "includeThoughts", true);
-    jw_object_end(&w->jw);
-}
-
-static bool
-write_config(struct writing *w)
-{
-    size_t start = w->out->len, empty;
-
-    jw_key(&w->jw, "generationConfig");
-    jw_object(&w->jw);
-    empty = w->out->len;
-    write_knobs(w);
-    if (!write_limits(w))
-        return false;
-    write_format(w);
-    write_thinking(w);
-    jw_object_end(&w->jw);
-    if (!w->out->failed && w->out->len == empty + 1)
-        w->out->len = start;
-    return true;
-}
+/* ---- the request ---- */
 
 bool
 gemini_request_write(struct chat_request *r, const struct chat_target *target,
@@ -633,7 +459,7 @@ gemini_request_write(struct chat_request *r, const struct chat_target *target,
     jw_init(&w.jw, out);
     jw_object(&w.jw);
     if (!write_contents(&w, write_system(&w)) || !write_tools(&w, &tools) ||
-        (tools && !write_choice(&w)) || !write_config(&w))
+        (tools && !write_choice(&w)) || !gemini_write_config(r, target, drops, &w.jw, error))
         return false;
     jw_object_end(&w.jw);
     return out->failed ? chat_no_room(error) : true;

@@ -339,7 +339,8 @@ write_joined(struct jw *jw, const char *member, const struct chat_part *parts,
     bool any = false;
 
     for (const struct chat_part *p = parts; p != NULL; p = p->next) {
-        if (p->kind != kind || p->text.type != JS_STRING)
+        if (p->kind != kind || p->text.type != JS_STRING ||
+            (kind == CHAT_PART_REASONING && p->text.raw.len == 0)) /* nothing but a signature */
             continue;
         if (!any) {
             jw_key(jw, member);

@@ -27,6 +27,7 @@ struct translate {
     struct arena arena; /* the request's tree; gone after translate_forget_request() */
     struct arena kept;  /* names, for as long as the answer */
     struct chat_request request;
+    struct js_index index; /* of its body; slots in the arena */
     struct chat_drops drops; /* of the try under way */
     const struct chat_name *names;
     bool show_reasoning;
@@ -41,6 +42,7 @@ struct translate {
     size_t text_bytes; /* that are kept */
     struct translate_call *calls;
     struct translate_piece *pieces, **pieces_end;
+    struct buf call_signature; /* of the call that comes next, of an answer that is collected */
     struct chat_answer answer; /* id, model and usage of the one that is collected */
     char answer_id[136], answer_model[136];
 };

@@ -34,6 +34,8 @@ struct translate_call {
 void
 translate_keep(struct translate *t, struct buf *buf, struct str text)
 {
+    if (text.len == 0)
+        return;
     if (text.len > t->text_bytes_max - MIN(t->text_bytes, t->text_bytes_max) ||
         !buf_add(buf, text.ptr, text.len)) {
         t->failed = true;

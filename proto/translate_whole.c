@@ -95,11 +95,13 @@ add_signature(struct translate *t, const struct chat_delta *delta)
 {
     struct translate_piece *p = piece_last(t, delta, delta->of_call);
 
-    if (delta->of_call ? p == NULL
-                       : p == NULL || p->kind != CHAT_PART_REASONING || p->is_finish ||
-                             p->signature.len > 0) {
-        if (delta->of_call)
-            return;
+    if (delta->of_call && p == NULL) { /* it comes before its call */
+        t->call_signature.len = 0;
+        translate_keep(t, &t->call_signature, delta->text);
+        return;
+    }
+    if (!delta->of_call && (p == NULL || p->kind != CHAT_PART_REASONING || p->is_finish ||
+                            p->signature.len > 0)) {
         p = piece_new(t, delta, CHAT_PART_REASONING);
         if (p == NULL)
             return;
@@ -134,6 +136,8 @@ add_call(struct translate *t, const struct chat_delta *delta)
 
     if (p == NULL)
         return;
+    translate_keep(t, &p->signature, buf_str(&t->call_signature));
+    t->call_signature.len = 0;
     translate_keep(t, &p->id, delta->id);
     translate_keep(t, &p->name, delta->name);
     translate_keep(t, &p->space, delta->space);

@@ -1,8 +1,8 @@
 /*
- * Usage as Gemini reports it: the prompt includes what came from the cache but not what its own tools
- * put into it, the candidates exclude the thoughts, and the total is the sum of all four. Protobuf
- * leaves out what is zero, so that only the prompt must be there. Counts of one modality come as
- * lists: [{"modality":"AUDIO","tokenCount":7}].
+ * Usage as Gemini reports it: the prompt includes what came from the cache but not what its own
+ * tools put into it, the candidates exclude the thoughts, and the total is the sum of all four.
+ * Protobuf leaves out what is zero, so that only the prompt must be there. Counts of one modality
+ * come as lists: [{"modality":"AUDIO","tokenCount":7}].
  */
 #include "base/str.h"
 #include "proto/pick.h"
@@ -86,7 +86,8 @@ read_output_modalities(struct js_value details, struct usage *usage)
     return (uint64_t)usage->reasoning + all.audio + all.image <= usage->output;
 }
 
-/* What is left out says nothing. It may be off by little: some count a frame around the contents. */
+/* What is left out says nothing. It may be off by little: some count a frame around the
+ * contents. */
 static bool
 total_fits(struct js_value value, uint64_t sum)
 {

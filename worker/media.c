@@ -205,6 +205,20 @@ media_bounds(const struct call *call, const struct conf_model *model, struct pri
 
 /* ---- what was used ---- */
 
+static uint32_t
+units_so_far(const struct call *call, uint32_t images)
+{
+    const struct ask_media *media = &call->ask.media;
+
+    switch (unit_of(call)) {
+    case CONF_IMAGES: return images;
+    case CONF_CHARACTERS: return media->characters;
+    case CONF_SECONDS: return seconds_at(media, ASK_SOUND_BYTES_PER_S);
+    case CONF_SEARCHES: return searches_of(media);
+    default: return 1; /* the request */
+    }
+}
+
 struct price_count
 media_so_far(const struct call *call, struct media_made made)
 {
@@ -214,12 +228,8 @@ media_so_far(const struct call *call, struct media_made made)
     uint32_t images = MIN(made.images, call->ask.choice_count);
     uint64_t input = call->input_estimate, output = 0;
 
-    count.n[CONF_IMAGES] = images;
-    count.n[CONF_CHARACTERS] = media->characters;
-    if (is_heard(call))
-        count.n[CONF_SECONDS] = seconds_at(media, ASK_SOUND_BYTES_PER_S);
-    else if (call->endpoint == ENDPOINT_RERANK)
-        count.n[CONF_SEARCHES] = searches_of(media);
+    if (states(model, unit_of(call)))
+        count.n[unit_of(call)] = units_so_far(call, images);
     /* Who is paid by a unit is not paid by a guess of tokens. */
     if (states(model, unit_of(call)) ||
         (states(model, CONF_REQUESTS) && !prices_tokens(model, tokens_of(call))))
@@ -232,7 +242,7 @@ media_so_far(const struct call *call, struct media_made made)
         output = made.tokens;
     output = MIN(MIN(output, call->output_max), (uint64_t)CONF_COUNT_MAX);
     if (is_heard(call))
-        input = (uint64_t)count.n[CONF_SECONDS] * SOUND_TOKENS_PER_S;
+        input = (uint64_t)units_so_far(call, 0) * SOUND_TOKENS_PER_S;
     input = MIN(input, (uint64_t)CONF_COUNT_MAX);
     count.n[is_heard(call) ? CONF_AUDIO_INPUT : CONF_INPUT] = (uint32_t)input;
     count.n[is_heard(call) ? CONF_OUTPUT : tokens_of(call)] += (uint32_t)output;
@@ -268,6 +278,22 @@ is_absurd(const struct call *call, const struct usage *usage)
     return is_heard(call) && usage->seconds > 60 + call->ask.media.file_bytes / 100;
 }
 
+/* A unit that its model is not paid by is no use of anything. */
+static void
+leave_unpriced(const struct call *call, struct usage *usage)
+{
+    const struct conf_model *model = model_of(call);
+
+    if (!states(model, CONF_IMAGES))
+        usage->images = 0;
+    if (!states(model, CONF_SECONDS))
+        usage->seconds = 0;
+    if (!states(model, CONF_CHARACTERS))
+        usage->characters = 0;
+    if (!states(model, CONF_SEARCHES))
+        usage->searches = 0;
+}
+
 struct usage
 media_usage(const struct call *call, struct usage usage, struct media_made made)
 {
@@ -283,6 +309,7 @@ media_usage(const struct call *call, struct usage usage, struct media_made made)
     else if (call->endpoint == ENDPOINT_SPEECH)
         usage.characters = call->ask.media.characters;
     usage.state = is_covered(call, &usage) ? USAGE_PRESENT : USAGE_ABSENT;
+    leave_unpriced(call, &usage);
     return usage;
 }
 

@@ -10,6 +10,9 @@ import subprocess
 import pytest
 
 import rig
+import translation
+from conftest import UPSTREAM_KEY
+from test_translate import conf_of
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sdk")
 # Of the build that all share: the packages are the same for every kind of build.
@@ -94,3 +97,39 @@ def test_anthropic(sdks, turnpike, upstream, case):
     if case == "betas":
         betas = [v for n, v in upstream.last_head()[1] if n == "anthropic-beta"]
         assert betas == ["one-2025-01-01,two-2025-01-01"]
+
+
+# ---- in front of upstreams that speak something else ----
+
+LIBRARIES = {
+    "openai": "chat", "openai-responses": "responses", "anthropic": "messages", "genai": "gemini",
+    "ai-openai": "responses", "ai-openai-chat": "chat", "ai-anthropic": "messages",
+    "ai-google": "gemini", "langchain": "chat", "langchain-responses": "responses",
+}
+
+
+@pytest.fixture
+def translating(session_upstream):
+    server = rig.Turnpike(conf_of({p: session_upstream.port for p in translation.PROTOCOLS}),
+                          env={"TEST_UPSTREAM_KEY": UPSTREAM_KEY})
+    yield server
+    server.finish()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_translated(sdks, translating, upstream, library):
+    providers = [p for p in translation.PROTOCOLS if p != LIBRARIES[library]]
+    key = translating.key()
+    env = {"PATH": os.environ["PATH"], "HOME": sdks, "GATEWAY_KEY": key.text,
+           "GATEWAY": f"http://127.0.0.1:{translating.port}",
+           "SIM": f"http://127.0.0.1:{upstream.port}"}
+    done = subprocess.run([shutil.which("node"), "translated.mjs", library, *providers], cwd=sdks,
+                          env=env, capture_output=True, text=True, timeout=80)
+    assert done.returncode == 0, done.stderr + done.stdout
+    paths = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages",
+             "gemini": "enerateContent"}
+    heard = {p for c in upstream.calls() for p, path in paths.items() if path in c["path"]}
+    assert heard == set(providers)
+    deposited, available, spent = key.settled()
+    assert available == deposited - spent and spent > 0
+    translating.check_log()

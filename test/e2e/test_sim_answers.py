@@ -321,3 +321,41 @@ def test_prompts_too_long(sim):
         status, body = send({"too-long": 1})
         assert status == 400 and words in json.loads(body)["error"]["message"]
     assert json.loads(sim.chat({"too-long": 1})[1])["error"]["code"] == "context_length_exceeded"
+
+
+ARGS = '{"command":"echo \\"a\\"","n":[1]}'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_of_choice_with_arguments_of_choice(sim, stream):
+    """Called where it is offered, and once."""
+    want = {"tool": "wx", "args": ARGS}
+    other = {"type": "function", "function": {"name": "other"}}
+    tools = [other, *TOOL["chat"]]
+    status, body = sim.chat(want, tools=tools, stream=stream)
+    if stream:
+        assert chat_calls(body) == [["wx", ARGS]]
+        body = sim.chat(want, tools=tools)[1]
+    call = json.loads(body)["choices"][0]["message"]["tool_calls"][0]
+    assert (call["function"]["name"], call["function"]["arguments"]) == ("wx", ARGS)
+    answered = [*USER, {"role": "assistant", "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}]
+    message = json.loads(sim.chat(want, tools=tools, messages=answered)[1])["choices"][0]["message"]
+    assert "tool_calls" not in message and message["content"]
+    assert "tool_calls" not in json.loads(sim.chat(want, tools=[other])[1])["choices"][0]["message"]
+    answer = json.loads(sim.messages(want, tools=TOOL["messages"])[1])
+    assert answer["content"][-1]["input"] == json.loads(ARGS)
+    answer = json.loads(sim.responses(want, tools=TOOL["responses"])[1])
+    assert answer["output"][-1]["arguments"] == ARGS
+    declared = [{"functionDeclarations": [{"name": "other"}, {"name": "wx"}]}]
+    answer = json.loads(sim.gemini(want, tools=declared)[1])
+    call = answer["candidates"][0]["content"]["parts"][-1]["functionCall"]
+    assert (call["name"], call["args"]) == ("wx", json.loads(ARGS))
+
+
+def test_streamed_or_whole_whatever_was_asked(sim):
+    assert json.loads(sim.chat({"whole": 1}, stream=True)[1])["object"] == "chat.completion"
+    chunks = data(sim.chat({"streamed": 1})[1])
+    assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] == 16
+    assert json.loads(sim.messages({"whole": 1}, stream=True)[1])["type"] == "message"
+    assert len(gemini_chunks(sim.gemini({"streamed": 1})[1])) > 1

@@ -203,7 +203,7 @@ test_stream_reasons(void **state)
     } cases[] = {
         {WHY("max_tokens"), "length"},
         {WHY("model_context_window_exceeded"), "context"},
-        {WHY("refusal"), "refusal"},
+        {WHY("refusal"), "filter"},
         {WHY("pause_turn"), "stop"},
         {WHY("something_new"), "stop"},
         {WHY("stop_sequence"), "stop"}, /* which one is not told */
@@ -459,7 +459,14 @@ test_told(void **state)
                  .kind = CHAT_DELTA_SIGNATURE, .text = STR("X"), .of_call = true});
     tell(&t, TEXT_DELTA(CHAT_DELTA_ARGUMENTS, "1}"));
     tell(&t, BARE(CHAT_DELTA_CALL_END));
+    tell(&t, &(struct chat_delta){
+                 .kind = CHAT_DELTA_SIGNATURE, .call = 1, .text = STR("Y"), .of_call = true});
     tell(&t, &(struct chat_delta){.kind = CHAT_DELTA_CALL, .call = 1, .name = STR("g")});
+    tell(&t, BARE(CHAT_DELTA_CALL_END));
+    tell(&t, TEXT_DELTA(CHAT_DELTA_REASONING, "So"));
+    tell(&t, &(struct chat_delta){
+                 .kind = CHAT_DELTA_SIGNATURE, .call = 2, .text = STR("Z"), .of_call = true});
+    tell(&t, &(struct chat_delta){.kind = CHAT_DELTA_CALL, .call = 2, .name = STR("h")});
     tell(&t, &(struct chat_delta){.kind = CHAT_DELTA_FINISH, .finish = CHAT_FINISH_STOP});
     tell(&t, &(struct chat_delta){.kind = CHAT_DELTA_USAGE, .usage = &usage});
     tell(&t, &(struct chat_delta){.kind = CHAT_DELTA_TEXT, .choice = 1, .text = STR("no")});
@@ -479,7 +486,12 @@ test_told(void **state)
         OPENED("4", "{'type':'tool_use','id':'call_f9a0e87109b9db96','name':'f','input':{}}")
         PIECE("4", "{'type':'input_json_delta','partial_json':'{\\'a\\':'}")
         PIECE("4", "{'type':'input_json_delta','partial_json':'1}'}") CLOSED("4")
-        OPENED("5", "{'type':'tool_use','id':'toolu_01ab_1','name':'g','input':{}}") CLOSED("5")
+        OPENED("5", "{'type':'redacted_thinking','data':'tp1.g.0.Y'}") CLOSED("5")
+        OPENED("6", "{'type':'tool_use','id':'toolu_01ab_1','name':'g','input':{}}") CLOSED("6")
+        OPENED("7", "{'type':'thinking','thinking':'','signature':''}")
+        PIECE("7", "{'type':'thinking_delta','thinking':'So'}")
+        PIECE("7", "{'type':'signature_delta','signature':'tp1.g.0.Z'}") CLOSED("7")
+        OPENED("8", "{'type':'tool_use','id':'toolu_01ab_2','name':'h','input':{}}") CLOSED("8")
         DONE("tool_use", USAGE("64", "16", "40", "10", "6", "33", "12")));
 }
 
@@ -623,6 +635,32 @@ test_whole_without_calls(void **state)
                                 "'stop_sequence':null," NO_USAGE "}");
 }
 
+/* Gemini's calls are signed themselves. */
+static void
+test_whole_signed_calls(void **state)
+{
+    struct chat_part parts[] = {
+        {.kind = CHAT_PART_REASONING, .text = LITERAL("Hm")},
+        {.kind = CHAT_PART_CALL, .id = LITERAL("a"), .tool_name = LITERAL("f"),
+         .arguments = LITERAL(""), .signature = LITERAL("X")},
+        {.kind = CHAT_PART_REASONING, .text = LITERAL("Aha"), .signature = LITERAL("Y")},
+        {.kind = CHAT_PART_CALL, .id = LITERAL("b"), .tool_name = LITERAL("f"),
+         .arguments = LITERAL(""), .signature = LITERAL("Z")},
+    };
+    struct chat_answer_choice choice = {.parts = parts, .finish = CHAT_FINISH_STOP};
+    struct chat_answer answer = {.choices = &choice};
+
+    (void)state;
+    for (size_t i = 0; i + 1 < COUNT_OF(parts); i++)
+        parts[i].next = &parts[i + 1];
+    check_answer(&answer, EMPTY "[{'type':'thinking','thinking':'Hm','signature':'tp1.g.0.X'},"
+                                "{'type':'tool_use','id':'a','name':'f','input':{}},"
+                                "{'type':'thinking','thinking':'Aha','signature':'tp1.g.0.Y'},"
+                                "{'type':'redacted_thinking','data':'tp1.g.0.Z'},"
+                                "{'type':'tool_use','id':'b','name':'f','input':{}}],"
+                                "'stop_reason':'tool_use','stop_sequence':null," NO_USAGE "}");
+}
+
 int
 main(void)
 {
@@ -640,6 +678,7 @@ main(void)
         cmocka_unit_test(test_odd_orders),
         cmocka_unit_test(test_whole_written),
         cmocka_unit_test(test_whole_without_calls),
+        cmocka_unit_test(test_whole_signed_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,13 +263,13 @@ test_turns(void **state)
     check(HEAD "'messages':[{'role':'assistant','content':'A'},{'role':'user','content':'B'},"
                "{'role':'user','content':''},{'role':'user','content':'C'},"
                "{'role':'assistant','content':'{'}]}",
-          UP "'messages':[{'role':'user','content':'.'},"
+          UP "'messages':[{'role':'user','content':[{'type':'text','text':'.'}]},"
           ASSISTANT("{'type':'text','text':'A'}") ","
           USER("{'type':'text','text':'B'},{'type':'text','text':'C'}") ","
           ASSISTANT("{'type':'text','text':'{'}") "]}",
           "");
     check(HEAD "'messages':[{'role':'user','content':''}]}",
-          UP "'messages':[{'role':'user','content':'.'}]}", "");
+          UP "'messages':[{'role':'user','content':[{'type':'text','text':'.'}]}]}", "");
 }
 
 static void
@@ -521,6 +521,13 @@ test_thought_missing_in_tool_loop(void **state)
           "{'model':'up','max_tokens':1124," UPLOOP(THOUGHT("S") "," CALL("a")) ","
           "'thinking':{'type':'enabled','budget_tokens':1024}}",
           "");
+    /* An answer of nothing but thoughts, which are not sent, does not end the loop. */
+    check(HEAD "'messages':[{'role':'user','content':'Hi'}," ASSISTANT(CALL("a")) ","
+               USER(RESULT("a")) "," ASSISTANT(THOUGHT("other")) ",{'role':'user','content':'B'}],"
+               "'thinking':{'type':'enabled','budget_tokens':1024}}",
+          UP "'messages':[" HI "," ASSISTANT(CALL("a")) ","
+             USER(RESULT("a") ",{'type':'text','text':'B'}") "]}",
+          "thinking");
     /* Nor after the beginning of an answer. */
     check(HEAD "'messages':[{'role':'user','content':'Hi'}," ASSISTANT(
               "{'type':'text','text':'A'}") "],'thinking':{'type':'enabled','budget_tokens':1024}}",
@@ -610,6 +617,7 @@ test_refused_fields(void **state)
         {SAID ",'metadata':{'user_id':1}}", "metadata.user_id", "must be a string"},
         {SAID ",'service_tier':1}", "service_tier", "must be a string"},
         {SAID ",'stop_sequences':[1]}", "stop_sequences[0]", "must be a string"},
+        {SAID ",'stop_sequences':['a','\\n ']}", "stop_sequences[1]", "nothing but blanks"},
         {SAID ",'tools':{}}", "tools", "must be a list"},
         {SAID ",'tools':[1]}", "tools[0]", "must be an object"},
         {SAID ",'tools':[{'name':'f'}]}", "tools[0]", "input_schema is missing"},

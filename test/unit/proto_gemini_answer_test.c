@@ -18,7 +18,7 @@ log_delta(void *arg, const struct chat_delta *d)
     static const char *const kinds[CHAT_DELTA_KIND_COUNT] = {
         "start", "text",     "reasoning", "signature", "refusal", "call",
         "args",  "call_end", "ping",      "usage",     "finish",  "end"};
-    static const char *const finishes[CHAT_FINISH_COUNT] = {"stop",    "sequence", "calls",  "length",
+    static const char *const finishes[CHAT_FINISH_COUNT] = {"stop", "sequence", "calls", "length",
                                                             "context", "filter",   "refusal"};
     struct log *log = arg;
     char text[1024];
@@ -204,7 +204,8 @@ test_candidates(void **state)
                  "call_end call#1@1(,h) args#1@1({}) call_end#1@1 finish#1(calls) finish(calls) "
                  "end",
                  "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}},{\"index\":1,"
-                 "\"content\":{\"parts\":[{\"text\":\"b\"},{\"functionCall\":{\"name\":\"f\"}}]}}]}",
+                 "\"content\":{\"parts\":[{\"text\":\"b\"},"
+                 "{\"functionCall\":{\"name\":\"f\"}}]}}]}",
                  "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"g\"}}]}},"
                  "{\"index\":1,\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"h\"}}]},"
                  "\"finishReason\":\"STOP\"}]}",
@@ -235,11 +236,13 @@ static void
 test_whole(void **state)
 {
     (void)state;
-    check_whole("{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"Adding.\","
+    check_whole("{\"candidates\":[{\"content\":{\"role\":\"model\","
+                "\"parts\":[{\"text\":\"Adding.\","
                 "\"thought\":true},{\"text\":\"Hi\"},{\"functionCall\":{\"name\":\"f\",\"args\":"
                 "{\"a\":\"\\n\"}},\"thoughtSignature\":\"AAAA\"}]},\"finishReason\":\"STOP\","
                 "\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":120,"
-                "\"cachedContentTokenCount\":40,\"candidatesTokenCount\":21,\"thoughtsTokenCount\":12,"
+                "\"cachedContentTokenCount\":40,\"candidatesTokenCount\":21,"
+                "\"thoughtsTokenCount\":12,"
                 "\"totalTokenCount\":153},\"modelVersion\":\"m\",\"responseId\":\"r1\"}",
                 "start(r1,m) reasoning(Adding.) text(Hi) signature(AAAA|of call) call(,f) "
                 "args({\\\"a\\\":\\\"\\\\n\\\"}) call_end finish(calls) usage(80,40,33,12) end");
@@ -600,7 +603,8 @@ test_embed_request(void **state)
     (void)state;
     check_embed_request("{\"model\":\"x\",\"input\":\"a\\n\",\"encoding_format\":\"float\"}", "e",
                         "{\"requests\":[" EMBED("a\\n", "") "]}", false);
-    check_embed_request("{\"input\":[\"a\",\"b\"],\"dimensions\":256,\"encoding_format\":\"base64\","
+    check_embed_request("{\"input\":[\"a\",\"b\"],\"dimensions\":256,"
+                        "\"encoding_format\":\"base64\","
                         "\"user\":\"u\"}",
                         "models/e",
                         "{\"requests\":[" EMBED("a", ",\"outputDimensionality\":256") ","
@@ -655,7 +659,8 @@ test_embed_answer(void **state)
                        "{\"object\":\"list\",\"data\":[" VECTOR("0", "[0.25,-1e-3]") ","
                        VECTOR("1", "[]") "],\"model\":\"m\"}");
     /* 1.0, -2.5, 0.1 as little-endian floats: 0000803f 000020c0 cdcccc3d */
-    check_embed_answer("{\"embeddings\":[{\"values\":[1,-2.5,0.1]},{\"values\":[1]},{\"values\":[]},"
+    check_embed_answer("{\"embeddings\":[{\"values\":[1,-2.5,0.1]},{\"values\":[1]},"
+                       "{\"values\":[]},"
                        "{\"values\":[1,1.0]}],\"usageMetadata\":{\"promptTokenCount\":9}}",
                        true,
                        "{\"object\":\"list\",\"data\":[" VECTOR("0", "\"AACAPwAAIMDNzMw9\"") ","

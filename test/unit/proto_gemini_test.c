@@ -130,7 +130,8 @@ static void
 test_data(void **state)
 {
     (void)state;
-    check("{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"AAAA\"}},"
+    check("{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\","
+          "\"data\":\"AAAA\"}},"
           "{\"inline_data\":{\"mime_type\":\"audio\\/wav\",\"data\":\"BB\\/B\"}},"
           "{\"inlineData\":{\"mimeType\":\"application/pdf\",\"data\":\"CCCC\","
           "\"displayName\":\"d.pdf\"}},"
@@ -158,7 +159,8 @@ test_calls(void **state)
           "{\"role\":\"user\",\"parts\":[{\"text\":\"now\"},"
           "{\"functionResponse\":{\"name\":\"f\",\"response\":{\"output\":\"one\"}}},"
           "{\"functionResponse\":{\"name\":\"f\",\"response\":{\"error\":\"no \\\"f\\\"\"}}},"
-          "{\"functionResponse\":{\"id\":\"x\",\"name\":\"g\",\"response\":{\"k\": [1, \"a b\\n\"]}}}"
+          "{\"functionResponse\":{\"id\":\"x\",\"name\":\"g\",\"response\":{\"k\": [1,"
+          " \"a b\\n\"]}}}"
           "]}]}",
           "{\"contents\":[" HI ",{\"role\":\"model\",\"parts\":["
           "{\"functionCall\":{\"name\":\"f\",\"args\":{ \"a\" : 1e2 }},"
@@ -180,7 +182,8 @@ check_response(const char *response, const char *want)
 
     snprintf(body, sizeof body,
              "{\"contents\":[" HI ",{\"role\":\"model\",\"parts\":[{\"functionCall\":"
-             "{\"name\":\"f\",\"args\":{}}}]},{\"role\":\"function\",\"parts\":[{\"function_response"
+             "{\"name\":\"f\",\"args\":{}}}]},{\"role\":\"function\","
+             "\"parts\":[{\"function_response"
              "\":{\"id\":\"made up\",\"name\":\"f\"%s}}]}]}",
              response);
     snprintf(text, sizeof text,
@@ -221,7 +224,8 @@ test_tools(void **state)
 {
     (void)state;
     check("{" HI_CONTENTS ",\"tools\":[{\"functionDeclarations\":["
-          "{\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"OBJECT\",\"properties\":"
+          "{\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"OBJECT\","
+          "\"properties\":"
           "{\"type\":{\"type\":\"STRING\",\"enum\":[\"A\",\"STRING\"],\"nullable\":true},"
           "\"n\":{\"type\":\"ARRAY\",\"min_items\":\"2\",\"items\":{\"type\":\"INTEGER\","
           "\"format\":\"int32\"}},\"u\":{\"anyOf\":[{\"type\":\"NUMBER\"},{\"type\":\"object\"}],"
@@ -232,7 +236,8 @@ test_tools(void **state)
           "\"toolConfig\":{\"functionCallingConfig\":{\"mode\":\"AUTO\"}}}",
           "{" HI_CONTENTS ",\"tools\":[{\"functionDeclarations\":["
           "{\"name\":\"f\",\"description\":\"d\",\"parametersJsonSchema\":{\"type\":\"object\","
-          "\"properties\":{\"type\":{\"type\":[\"string\",\"null\"],\"enum\":[\"A\",\"STRING\",null]},"
+          "\"properties\":{\"type\":{\"type\":[\"string\",\"null\"],\"enum\":[\"A\",\"STRING\","
+          "null]},"
           "\"n\":{\"type\":\"array\",\"minItems\":2,\"items\":{\"type\":\"integer\","
           "\"format\":\"int32\"}},\"u\":{\"anyOf\":[{\"type\":\"number\"},{\"type\":\"object\"},"
           "{\"type\":\"null\"}]}},\"required\":[\"type\"]}},"
@@ -635,26 +640,32 @@ test_refusals(void **state)
          "contents[0].parts[0].inlineData: must have a mimeType and data, which are strings"},
         {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\"}}]}]}",
          "contents[0].parts[0].inlineData: must have a mimeType and data, which are strings"},
-        {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"video/mp4\",\"data\":\"\"}}]}]}",
+        {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"video/mp4\","
+         "\"data\":\"\"}}]}]}",
          "contents[0].parts[0].inlineData.mimeType: data of this kind cannot be passed on to this "
          "model"},
-        {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"text/plain\",\"data\":\"?\"}}]}]}",
+        {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"text/plain\","
+         "\"data\":\"?\"}}]}]}",
          "contents[0].parts[0].inlineData.data: must be base64"},
-        {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"text/plain\",\"data\":\"AAAAA\"}}]}]}",
+        {"{\"contents\":[{\"parts\":[{\"inlineData\":{\"mimeType\":\"text/plain\","
+         "\"data\":\"AAAAA\"}}]}]}",
          "contents[0].parts[0].inlineData.data: must be base64"},
         {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":7}]}]}",
          "contents[0].parts[0].functionCall: must be an object"},
         {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"\"}}]}]}",
          "contents[0].parts[0].functionCall: must have a name"},
-        {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"f\",\"id\":1}}]}]}",
+        {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"f\","
+         "\"id\":1}}]}]}",
          "contents[0].parts[0].functionCall.id: must be a string"},
-        {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":[]}}]}]}",
+        {"{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":\"f\","
+         "\"args\":[]}}]}]}",
          "contents[0].parts[0].functionCall.args: must be an object"},
         {"{\"contents\":[{\"parts\":[{\"functionResponse\":[]}]}]}",
          "contents[0].parts[0].functionResponse: must be an object"},
         {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"response\":{}}}]}]}",
          "contents[0].parts[0].functionResponse: must have a name"},
-        {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"response\":\"x\"}}]}]}",
+        {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\","
+         "\"response\":\"x\"}}]}]}",
          "contents[0].parts[0].functionResponse.response: must be an object"},
         {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"parts\":[{}]}}]}]}",
          "contents[0].parts[0].functionResponse.parts[0]: must have inlineData"},
@@ -678,7 +689,8 @@ test_refusals(void **state)
          "tools[0].functionDeclarations: must be a list"},
         {"{" HI_CONTENTS ",\"tools\":[{\"functionDeclarations\":[{}]}]}",
          "tools[0].functionDeclarations[0]: must have a name"},
-        {"{" HI_CONTENTS ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\",\"parameters\":7}]}]}",
+        {"{" HI_CONTENTS ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\","
+         "\"parameters\":7}]}]}",
          "tools[0].functionDeclarations[0].parameters: must be an object"},
         {"{" HI_CONTENTS ",\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\",\"parameters\":{},"
          "\"parametersJsonSchema\":{}}]}]}",
@@ -765,7 +777,8 @@ test_cli(void **state)
           "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"list_directory-17-ab\","
           "\"name\":\"list_directory\",\"response\":{\"output\":\"a.c\\nb.c\"}}}]}],"
           "\"systemInstruction\":{\"parts\":[{\"text\":\"You are\"}],\"role\":\"user\"},"
-          "\"tools\":[{\"functionDeclarations\":[{\"name\":\"list_directory\",\"description\":\"d\","
+          "\"tools\":[{\"functionDeclarations\":[{\"name\":\"list_directory\","
+          "\"description\":\"d\","
           "\"parametersJsonSchema\":{\"type\":\"object\",\"properties\":{\"path\":"
           "{\"type\":\"string\"}},\"required\":[\"path\"]}}]}],\"generationConfig\":"
           "{\"temperature\":1,\"topP\":0.95,\"topK\":64,\"thinkingConfig\":"

@@ -59,7 +59,8 @@ test_modalities(void **state)
     struct usage u =
         used("{\"promptTokenCount\":100,\"cachedContentTokenCount\":20,\"candidatesTokenCount\":50,"
              "\"promptTokensDetails\":[{\"modality\":\"TEXT\",\"tokenCount\":30},"
-             "{\"modality\":\"AUDIO\",\"tokenCount\":25},{\"modality\":\"IMAGE\",\"tokenCount\":30},"
+             "{\"modality\":\"AUDIO\",\"tokenCount\":25},{\"modality\":\"IMAGE\","
+             "\"tokenCount\":30},"
              "{\"modality\":\"IMAGE\",\"tokenCount\":15},{\"modality\":\"DOCUMENT\"}],"
              "\"cacheTokensDetails\":[{\"modality\":\"AUDIO\",\"tokenCount\":20}],"
              "\"candidatesTokensDetails\":[{\"modality\":\"AUDIO\",\"tokenCount\":11},"

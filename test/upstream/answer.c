@@ -174,7 +174,8 @@ answer_plan(struct call *call, const struct ask *ask)
     bool talks = call->endpoint == EP_CHAT || call->endpoint == EP_RESPONSES ||
                  call->endpoint == EP_MESSAGES || call->endpoint == EP_GENERATE;
     uint64_t left = ask->output_cap < 0 ? UINT64_MAX : (uint64_t)ask->output_cap;
-    uint32_t tools = fault_get(f, F_TOOLS, ask->tool_call ? 1 : 0);
+    bool calls = ask->tool_call || (fault_set(f, F_TOOLS) && !fault_set(f, F_TOOL));
+    uint32_t tools = calls ? fault_get(f, F_TOOLS, 1) : 0;
     uint32_t reasoning = fault_get(f, F_REASONING, 0);
     bool blocked = fault_on(f, F_BLOCKED);
     uint32_t words = fault_get(f, F_WORDS, tools > 0 || blocked ? 0 : WORD_DEFAULT);
@@ -212,9 +213,11 @@ call_fill(struct call *call, const struct request *req, const struct ask *ask)
     call->raw = call->endpoint == EP_SPEECH;
     call->model = copy_of(ask->model);
     call->faults = ask->faults;
-    call->stream = (ask->stream || call->raw) && streams;
-    call->array = call->stream && call->gemini && !req->sse;
-    call->include_usage = ask->include_usage;
+    call->stream = ((ask->stream && !fault_on(&ask->faults, F_WHOLE)) || call->raw ||
+                    fault_on(&ask->faults, F_STREAMED)) &&
+                   streams;
+    call->array = call->stream && call->gemini && !req->sse && ask->stream;
+    call->include_usage = ask->include_usage || fault_on(&ask->faults, F_STREAMED);
     call->choices = call->endpoint == EP_CHAT || call->endpoint == EP_COMPLETIONS ||
                             call->endpoint == EP_GENERATE
                         ? ask->choices

@@ -135,11 +135,30 @@ tool_find(struct js_value tools, struct js_value name, enum endpoint ep)
     return (struct js_value){0};
 }
 
-/* tool_choice says so, or the last message has the words "use tool". */
+bool
+tool_fault(const struct ask *ask, struct js_value *name)
+{
+    if (!fault_set(&ask->faults, F_TOOL))
+        return false;
+    *name = (struct js_value){.type = JS_STRING, .raw = fault_text(&ask->faults, F_TOOL)};
+    return true;
+}
+
+bool
+tool_answered(struct js_value body)
+{
+    return str_contains(body.raw, STR("\"tool_call_id\":")) ||
+           str_contains(body.raw, STR("\"tool_use_id\":")) ||
+           str_contains(body.raw, STR("call_output\"")) ||
+           str_contains(body.raw, STR("\"functionResponse\":"));
+}
+
+/* tool_choice or a fault says so, or the last message has the words "use tool". */
 static bool
-wants_tool(const struct members *m, enum endpoint ep, struct ask *ask)
+wants_tool(const struct members *m, enum endpoint ep, struct js_value body, struct ask *ask)
 {
     struct js_value choice = m->tool_choice, named = tool_name(choice);
+    bool by_fault = !js_is(named, JS_STRING) && tool_fault(ask, &named);
     struct js_value tool = tool_find(m->tools, named, ep);
 
     if (tool.type == JS_NONE)
@@ -151,6 +170,8 @@ wants_tool(const struct members *m, enum endpoint ep, struct ask *ask)
         return false;
     if (js_str_eq(choice, STR("required")) || js_str_eq(js_get(choice, STR("type")), STR("any")))
         return true;
+    if (by_fault)
+        return !tool_answered(body);
     if (js_is(named, JS_STRING))
         return true;
     struct js_value last = last_element(js_is(m->messages, JS_ARRAY) ? m->messages : m->input);
@@ -353,7 +374,7 @@ ask_read(struct ask *ask, const struct request *req, struct refusal *no)
         return false;
     if (!strict_check(ask, req->endpoint, body, no))
         return false;
-    ask->tool_call = wants_tool(&m, req->endpoint, ask);
+    ask->tool_call = wants_tool(&m, req->endpoint, body, ask);
     shape_read(ask, &m, req->endpoint);
     ask->inputs = inputs_count(m.input);
     ask->base64 = js_str_eq(m.encoding_format, STR("base64"));

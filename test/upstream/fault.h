@@ -57,6 +57,10 @@ enum fault {
     F_NO_INDEX,
     F_STOP_WITH_CALLS,
     F_LENIENT,
+    F_TOOL,
+    F_ARGS,
+    F_WHOLE,
+    F_STREAMED,
     F_SHAPE_COUNT,
     /* What goes wrong: gone when `times` is used up. */
     F_STATUS = F_SHAPE_COUNT,

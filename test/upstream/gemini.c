@@ -46,7 +46,7 @@ static void
 call_part_write(const struct call *call, struct buf *out, uint32_t tool)
 {
     buf_add_fmt(out, "{\"functionCall\":{\"name\":\"%s\",\"args\":", call->tool_name);
-    tool_arguments_object(out, tool);
+    tool_arguments_object(out, call, tool);
     add(out, "}");
     if (tool == 0)
         signature_write(call, out);

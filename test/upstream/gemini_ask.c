@@ -72,18 +72,21 @@ first_of(struct js_value array)
     return js_next(&it, &key, &value) ? value : (struct js_value){0};
 }
 
-/* The first function that is declared, in whichever of the tools. */
+/* The name of the first function that is declared, in whichever of the tools; or this one, if it is. */
 static struct js_value
-first_function(struct js_value tools)
+function_find(struct js_value tools, struct js_value named)
 {
-    struct js_value key, tool;
-    struct js_iter it;
+    struct js_value key, tool, function;
+    struct js_iter it, inner;
 
     for (js_iter_init(&it, tools); js_next(&it, &key, &tool);) {
-        struct js_value first = first_of(gemini_get(tool, "functionDeclarations"));
+        js_iter_init(&inner, gemini_get(tool, "functionDeclarations"));
+        while (js_next(&inner, &key, &function)) {
+            struct js_value name = gemini_get(function, "name");
 
-        if (first.type != JS_NONE)
-            return first;
+            if (named.type == JS_NONE || str_eq(name.raw, named.raw))
+                return name;
+        }
     }
     return (struct js_value){0};
 }
@@ -91,7 +94,9 @@ first_function(struct js_value tools)
 static bool
 wants_tool(struct ask *ask, struct js_value body)
 {
-    struct js_value name = gemini_get(first_function(gemini_get(body, "tools")), "name");
+    struct js_value named = {0};
+    bool by_fault = tool_fault(ask, &named);
+    struct js_value name = function_find(gemini_get(body, "tools"), named);
     struct js_value config = gemini_get(gemini_get(body, "toolConfig"), "functionCallingConfig");
     struct js_value mode = gemini_get(config, "mode");
     struct js_value allowed = first_of(gemini_get(config, "allowedFunctionNames"));
@@ -101,6 +106,8 @@ wants_tool(struct ask *ask, struct js_value body)
     ask->tool_name = js_is(allowed, JS_STRING) ? allowed.raw : name.raw;
     if (js_str_eq(mode, STR("ANY")))
         return true;
+    if (by_fault)
+        return !tool_answered(body);
     return str_contains(last_element(gemini_get(body, "contents")).raw, STR("use tool"));
 }
 

@@ -61,7 +61,7 @@ messages_write(const struct call *call, struct buf *out)
                     "%s{\"type\":\"tool_use\",\"id\":\"toolu_sim%016llx_%u\",\"name\":\"%s\","
                     "\"input\":",
                     first ? "" : ",", (unsigned long long)call->seq, i, call->tool_name);
-        tool_arguments_object(out, i);
+        tool_arguments_object(out, call, i);
         add(out, "}");
         first = false;
     }

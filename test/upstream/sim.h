@@ -139,6 +139,10 @@ struct refusal {
     char message[200];
 };
 
+/* Does a fault name the tool to call? Such a one is called as long as no result has come back. */
+bool tool_fault(const struct ask *ask, struct js_value *name);
+/* Holds a request the result of a tool? */
+bool tool_answered(struct js_value body);
 /* Fills *no; gives false, so that a caller can return it. */
 bool refuse(struct refusal *no, int status, const char *param, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
@@ -484,7 +488,8 @@ void text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_fir
  * TOOL_PIECES - 2, and all. */
 void tool_piece(struct buf *out, const struct call *call, uint32_t tool, uint32_t i);
 void tool_arguments(struct buf *out, const struct call *call, uint32_t tool);
-void tool_arguments_object(struct buf *out, uint32_t tool); /* the same as JSON */
+/* The same as JSON. */
+void tool_arguments_object(struct buf *out, const struct call *call, uint32_t tool);
 /* "usage":{…} of the call in its protocol's shape, with a comma before; nothing for no-usage. */
 void usage_write(struct buf *out, const struct call *call);
 /* The error body of the call's protocol. */

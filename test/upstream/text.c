@@ -1,6 +1,7 @@
 /* What answers are made of: words, usage objects, error bodies, heads. */
 #include "test/upstream/sim.h"
 
+#include "base/jw.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -45,10 +46,29 @@ text_words(struct buf *out, uint32_t count, uint32_t pad, uint32_t huge_first)
         text_word(out, i, i == 0 && huge_first > 0 ? huge_first : pad);
 }
 
+/* Arguments of a test's own come all in the first piece. */
+static void
+own_arguments(struct buf *out, struct str text)
+{
+    size_t at = out->len;
+    struct jw jw;
+
+    jw_init(&jw, out);
+    jw_str(&jw, text);
+    ASSERT(!out->failed);
+    memmove(out->ptr + at, out->ptr + at + 1, out->len - at - 2); /* without its quotes */
+    out->len -= 2;
+}
+
 void
 tool_piece(struct buf *out, const struct call *call, uint32_t tool, uint32_t i)
 {
     ASSERT(i < COUNT_OF(pieces));
+    if (fault_set(&call->faults, F_ARGS)) {
+        if (i == 0)
+            own_arguments(out, fault_text(&call->faults, F_ARGS));
+        return;
+    }
     buf_add_str(out, str_from(call->tool_custom ? free_pieces[i] : pieces[i]));
     if (i + 1 == COUNT_OF(pieces))
         buf_add_fmt(out, call->tool_custom ? "%u" : "%u}", 3 + tool);
@@ -62,9 +82,12 @@ tool_arguments(struct buf *out, const struct call *call, uint32_t tool)
 }
 
 void
-tool_arguments_object(struct buf *out, uint32_t tool)
+tool_arguments_object(struct buf *out, const struct call *call, uint32_t tool)
 {
-    buf_add_fmt(out, "{\"city\": \"Zürich\", \"days\": %u}", 3 + tool);
+    if (fault_set(&call->faults, F_ARGS))
+        buf_add_str(out, fault_text(&call->faults, F_ARGS));
+    else
+        buf_add_fmt(out, "{\"city\": \"Zürich\", \"days\": %u}", 3 + tool);
 }
 
 bool

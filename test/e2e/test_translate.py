@@ -1,0 +1,778 @@
+"""Every protocol of clients onto every protocol of upstreams: what the upstream gets and what the client
+gets, compared as whole objects with a model that knows nothing of the program (translation.py)."""
+
+import json
+
+
+import pytest
+
+import conftest
+import rig
+import translation
+from conftest import UPSTREAM_KEY, upstream_section
+from translation import CROSS, NAMES, PROTOCOLS, Ask
+
+PRICES = {"input": "3.000001", "output": "15.7", "cache_read": "0.3", "cache_write_5m": "3.75",
+          "cache_write_1h": "6"}
+MODELS = """
+model "sim-talk" {
+    input = 3.000001  output = 15.7  cache-read = 0.3  cache-write = 3.75  cache-write-1h = 6
+    context = 2000000  max-output = 8000
+    can = {tools, vision, json}
+}
+model "sim-think" {
+    input = 3.000001  output = 15.7  cache-read = 0.3  cache-write = 3.75  cache-write-1h = 6
+    context = 2000000  max-output = 8000
+    can = {tools, vision, json, thinking}
+}
+"""
+
+
+def conf_of(ports):
+    """An upstream for each protocol, behind a channel of the same name."""
+    conf = MODELS
+    for name in PROTOCOLS:
+        conf += upstream_section(name, ports[name], NAMES[name],
+                                 "" if name in ("messages", "gemini") else "/v1",
+                                 'key-env = "TEST_UPSTREAM_KEY"', translate=True)
+        conf += f'channel "{name}" {{ multiplier = 1  use = {{"{name}"}} }}\n'
+    return conf
+
+
+@pytest.fixture(scope="module")
+def module_gateway(session_upstream):
+    server = rig.Turnpike(conf_of({name: session_upstream.port for name in PROTOCOLS}),
+                          env={"TEST_UPSTREAM_KEY": UPSTREAM_KEY})
+    yield server
+    server.finish()
+
+
+@pytest.fixture
+def gateway(module_gateway, upstream):
+    yield conftest.well(module_gateway)
+    module_gateway.check_log()
+
+
+@pytest.fixture(scope="module")
+def module_key(module_gateway):
+    return module_gateway.key(credit="100000")
+
+
+@pytest.fixture
+def client(gateway, module_key, upstream):
+    return Client(module_key, upstream)
+
+
+class Client:
+    """A caller of any protocol, in front of an upstream of any."""
+
+    def __init__(self, key, sim):
+        self.key, self.sim = key, sim
+
+    def post(self, protocol, channel, ask, model="sim-talk", body=None, headers=()):
+        path, made, more = translation.said(protocol, ask, model)
+        return self.key.post(path, made if body is None else body,
+                             [("x-turnpike-channel", channel), *more, *headers])
+
+    def heard(self):
+        """What the upstream has got: path and body. No member twice."""
+
+        def once(pairs):
+            assert len(pairs) == len({name for name, _ in pairs}), pairs
+            return dict(pairs)
+
+        line, headers = self.sim.last_head()
+        return (line.split(" ")[1],
+                json.loads(self.sim.last_body(), object_pairs_hook=once), dict(headers))
+
+
+# ---- requests ----
+
+CITY = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"]}
+TOOLS = [("weather", "What it will be like.", CITY), ("now", "What time it is.", None)]
+CALL = ("call", "toolu_1", "weather", {"city": "Zürich", "days": 3})
+CALL2 = ("call", "toolu_2", "weather", {"city": "東京", "days": 0.10, "deep": [{"a": None}]})
+CALL3 = ("call", "toolu_3", "now", {})
+ASKED = ("user", [("text", "How is it?")])
+
+
+def result(n, text, error=False):
+    return ("result", f"toolu_{n}", [("text", text)], error)
+
+
+TURNS = {
+    "plain": Ask(),
+    "unicode": Ask(turns=[("user", [("text", 'Grüße "q" \\ \n\u2028 😀 \u0001')])]),
+    "turns": Ask(turns=[ASKED, ("assistant", [("text", "Well.")]), ("user", [("text", "So?")])]),
+    "system": Ask(system="Be brief.\nBe kind."),
+    "system later": Ask(system="Be brief.", turns=[
+        ASKED, ("assistant", [("text", "Well.")]), ("user", [("text", "So?")]),
+        ("system", [("text", "Now be long.")])]),
+    "knobs": Ask(knobs={"temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 7, "presence": 0.25,
+                        "frequency": -0.5, "user": "user-1"}),
+    "cap": Ask(cap=100000),
+    "tools": Ask(tools=TOOLS, choice="auto"),
+    "tools, no choice": Ask(tools=TOOLS),
+    "tools, none": Ask(tools=TOOLS, choice="none"),
+    "tools, any": Ask(tools=TOOLS, choice="any"),
+    "tools, one": Ask(tools=TOOLS, choice="=now"),
+    "tools, not parallel": Ask(tools=TOOLS, choice="auto", parallel=False),
+    "result": Ask(tools=TOOLS, turns=[ASKED, ("assistant", [CALL]), ("results", [result(1, "sunny")])]),
+    "result after words": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [("text", "I look."), CALL]), ("results", [result(1, "sunny")]),
+        ("assistant", [("text", "It is sunny.")]), ("user", [("text", "Thanks.")])]),
+    "results": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [CALL, CALL2, CALL3]),
+        ("results", [result(1, "sunny"), result(2, 'r"a\nin'), result(3, "")])]),
+    "error result": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [CALL]), ("results", [result(1, "no such city", True)])]),
+    "image": Ask(turns=[("user", [("text", "What?"), ("image", "image/png", translation.PNG)])]),
+    "document": Ask(turns=[("user", [("pdf", translation.PDF, "a.pdf"), ("text", "Sum it up.")])]),
+    "image in a result": Ask(tools=TOOLS, turns=[
+        ASKED, ("assistant", [CALL, CALL3]),
+        ("results", [("result", "toolu_1", [("text", "A map:"), ("image", "image/png", translation.PNG)],
+                      False), result(3, "noon")]),
+        ("user", [("text", "And?")])]),
+    "image by its address": Ask(turns=[("user", [("text", "What?"),
+                                                 ("link", "https://pictures.test/1.png")])]),
+    "text document": Ask(turns=[("user", [("note", "Once.", "A tale"), ("text", "Sum it up.")])]),
+    "schema": Ask(schema=CITY),
+    "json": Ask(json=True, system="Be brief."),
+    "stop": Ask(stops=["END", "a \"b\"\n"]),
+    "thinking": Ask(effort="low", cap=3000),
+    "thinking more": Ask(effort="medium", cap=100),
+    "choices": Ask(n=3),
+}
+# Where the client or the provider has no words for it.
+UNSAID = {
+    "stop": lambda c, p: "responses" in (c, p),
+    "choices": lambda c, p: {c, p} != {"chat", "gemini"},
+    "image by its address": lambda c, p: "gemini" in (c, p),
+    "text document": lambda c, p: c != "messages",
+    "image in a result": lambda c, p: c == "chat",
+    "json": lambda c, p: c == "messages",
+}
+
+
+def unsaid(name, protocol, provider):
+    return name in UNSAID and UNSAID[name](protocol, provider)
+
+
+def model_of(name):
+    return "sim-think" if name.startswith("thinking") else "sim-talk"
+# As the client calls what the provider has no words for.
+DROPS = {
+    ("knobs", "chat"): {"responses": [], "messages": ["top_k"], "gemini": ["generationConfig.topK"]},
+    ("knobs", "responses"): {
+        "chat": ["seed", "presence_penalty", "frequency_penalty"], "messages": ["top_k"],
+        "gemini": ["generationConfig.topK", "generationConfig.seed",
+                   "generationConfig.presencePenalty", "generationConfig.frequencyPenalty"]},
+    ("knobs", "messages"): {
+        "chat": ["seed", "presence_penalty", "frequency_penalty"], "responses": [],
+        "gemini": ["generationConfig.seed", "generationConfig.presencePenalty",
+                   "generationConfig.frequencyPenalty"]},
+    ("knobs", "gemini"): {"chat": ["user"], "responses": ["safety_identifier"],
+                          "messages": ["metadata.user_id"]},
+    ("tools, not parallel", "gemini"): {"chat": ["parallel_tool_calls"],
+                                        "responses": ["parallel_tool_calls"],
+                                        "messages": ["tool_choice.disable_parallel_tool_use"]},
+    ("json", "messages"): {"chat": ["response_format"], "responses": ["text.format"],
+                           "gemini": ["generationConfig.responseMimeType"]},
+}
+
+
+def knobs_left(ask, protocol, provider):
+    known = set(translation.KNOBS[provider]) & set(translation.KNOBS[protocol])
+    return ask.but(knobs={k: v for k, v in ask.knobs.items() if k in known})
+
+
+CELLS = [(c, p, name) for c, p in CROSS for name in TURNS if not unsaid(name, c, p)]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider,name", CELLS, ids=lambda v: v.replace(" ", "-"))
+def test_requests(client, protocol, provider, name, stream):
+    ask, model = TURNS[name].but(stream=stream), model_of(name)
+    answer = client.post(protocol, provider, ask, model)
+    assert answer.status == 200, answer
+    assert answer["x-turnpike-upstream"] == provider and answer["x-turnpike-model"] == model
+    dropped = DROPS.get((name, provider), {}).get(protocol)
+    assert answer["x-turnpike-dropped"] == (", ".join(dropped) if dropped else None)
+    path, body, headers = client.heard()
+    assert path == translation.heard_path(provider, model, stream)
+    assert body == translation.heard(provider, protocol, knobs_left(ask, protocol, provider), model)
+    key = {"messages": "x-api-key", "gemini": "x-goog-api-key"}.get(provider, "authorization")
+    assert headers[key].removeprefix("Bearer ") == UPSTREAM_KEY
+    assert ("anthropic-version" in headers) == (provider == "messages")
+
+
+# ---- answers ----
+
+# Faults of the upstream, what of the request differs, how it ends.
+ANSWERS = {
+    "plain": ({}, {}, "stop"),
+    "nothing": ({"words": 0}, {}, "stop"),
+    "usage": ({"words": 5, "cached": 40, "cache5m": 16, "input-tokens": 64}, {}, "stop"),
+    "usage with reasoning": ({"words": 5, "reasoning": 7, "hide-reasoning": 1, "cached": 40}, {}, "stop"),
+    "length": ({"words": 30}, {"cap": 20}, "length"),
+    "filter": ({"words": 3, "blocked": 1}, {}, "filter"),
+    "tools": ({"tools": 1}, {"tools": TOOLS, "choice": "auto"}, "calls"),
+    "tools after words": ({"tools": 1, "words": 3}, {"tools": TOOLS}, "calls"),
+    "parallel tools": ({"tools": 3}, {"tools": TOOLS, "choice": "any"}, "calls"),
+    "thinking": ({"words": 3, "reasoning": 4}, {"effort": "low", "cap": 3000}, "stop"),
+    "thinking and tools": ({"tools": 2, "reasoning": 4},
+                           {"effort": "low", "cap": 3000, "tools": TOOLS}, "calls"),
+    "thinking, words and tools": ({"tools": 2, "words": 2, "reasoning": 2},
+                                  {"effort": "low", "cap": 3000, "tools": TOOLS}, "calls"),
+    "stop sequence": ({"words": 20}, {"stops": ["nowhere", "éclair"]}, "sequence"),
+    "schema": ({}, {"schema": CITY}, "stop"),
+}
+
+
+def answer_of(name, provider, stream):
+    faults, _, finish = ANSWERS[name]
+    words = faults.get("words", 0 if "tools" in faults else 16)
+    if finish == "filter" and provider == "gemini":
+        words = 0
+    text = {"schema": '{"city":"Zürich","days":3}',
+            "stop sequence": "".join(translation.tokens(6)) + " "}.get(name)
+    return translation.Answer(
+        provider, model_of(name), text=text, words=min(words, 20) if finish == "length" else words,
+        reasoning=faults.get("reasoning", 0), hidden="hide-reasoning" in faults,
+        tools=faults.get("tools", 0), finish=finish, streams=stream)
+
+
+def receipt_of(gateway, answer, tokens, provider):
+    """The books: what the upstream can have told, and the charge exact to the micro-credit."""
+    receipt = gateway.receipt(answer.id)
+    assert receipt["tokens"] == {n: tokens[n] for n in (*rig.CLASSES, "reasoning")}, receipt
+    assert rig.ucr(receipt["charge"]) == rig.cost(tokens, PRICES), receipt
+    assert receipt["upstream"] == provider
+    return receipt
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "protocol,provider,name",
+    [(c, p, n) for c, p in CROSS for n in ANSWERS
+     if n != "stop sequence" or "responses" not in (c, p)],
+    ids=lambda v: v.replace(" ", "-"))
+def test_answers(client, gateway, upstream, protocol, provider, name, stream):
+    faults, more, _ = ANSWERS[name]
+    ask = Ask(stream=stream, usage=True, **more)
+    upstream.faults(faults)
+    answer = client.post(protocol, provider, ask, model_of(name))
+    assert answer.status == 200, answer
+    expected = answer_of(name, provider, stream)
+    expected.tokens = upstream.call(answer.id)
+    if stream:
+        assert answer["content-type"].startswith("text/event-stream")
+        assert translation.got(answer) == translation.STREAMED[protocol](expected)
+    else:
+        assert answer["content-type"].startswith("application/json")
+        assert answer.json == translation.WHOLE[protocol](expected)
+        assert rig.ucr(answer["x-turnpike-cost"]) == rig.cost(expected.told, PRICES)
+    receipt_of(gateway, answer, expected.told, provider)
+
+
+# ---- the next turn ----
+
+
+def sent_back(protocol, answer, output="sunny"):
+    """The answer as a client sends it back, with the results of its calls."""
+    j = answer.json
+    if protocol == "chat":
+        message = j["choices"][0]["message"]
+        kept = {k: message[k] for k in ("role", "content", "tool_calls")}
+        return [kept, *({"role": "tool", "tool_call_id": c["id"], "content": output}
+                        for c in kept["tool_calls"])]
+    if protocol == "responses":
+        return [*j["output"],
+                *({"type": "function_call_output", "call_id": i["call_id"], "output": output}
+                  for i in j["output"] if i["type"] == "function_call")]
+    if protocol == "messages":
+        return [{"role": "assistant", "content": j["content"]},
+                {"role": "user", "content": [
+                    {"type": "tool_result", "tool_use_id": b["id"], "content": output}
+                    for b in j["content"] if b["type"] == "tool_use"]}]
+    content = j["candidates"][0]["content"]
+    calls = [p["functionCall"] for p in content["parts"] if "functionCall" in p]
+    return [content, {"role": "user", "parts": [
+        {"functionResponse": {"id": c["id"], "name": c["name"], "response": {"output": output}}}
+        for c in calls]}]
+
+
+def with_turns(protocol, ask, model, turns):
+    body = translation.said(protocol, ask, model)[1]
+    list_ = {"responses": "input", "gemini": "contents"}.get(protocol, "messages")
+    return {**body, list_: [*body[list_], *turns]}
+
+
+def read_arguments(value):
+    """Texts of arguments as what they hold: how it is spelt is the model's affair."""
+    if isinstance(value, list):
+        return [read_arguments(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: json.loads(v) if k == "arguments" else read_arguments(v) for k, v in value.items()}
+
+
+THINKS = Ask(tools=TOOLS, effort="low", cap=3000)
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_reasoning_comes_back_to_who_made_it(client, upstream, protocol, provider):
+    upstream.faults({"tools": 2, "reasoning": 3})
+    first = client.post(protocol, provider, THINKS, "sim-think")
+    turns = sent_back(protocol, first)
+    upstream.faults({})
+    second = client.post(protocol, provider, THINKS, "sim-think",
+                         with_turns(protocol, THINKS, "sim-think", turns))
+    assert second.status == 200, second
+    body = client.heard()[1]
+    signed = protocol != "chat" and provider != "chat"
+    thought = ("thought", "".join(translation.tokens(3)),
+               translation.OWN_SIGNATURES[provider] if signed else None)
+    ids = [f"id{n}" for n in range(2)]
+    expected = THINKS.but(turns=[
+        ("user", [("text", "hi")]),
+        ("assistant", [thought, *(("call", i, "weather", {"city": "Zürich", "days": 3 + n})
+                                  for n, i in enumerate(ids))]),
+        ("results", [("result", i, [("text", "sunny")], False) for i in ids])])
+    if protocol == "chat" and provider == "messages":
+        # Its thought cannot be proven, and without it the service refuses to think on.
+        assert second["x-turnpike-dropped"] == "reasoning_effort"
+        expected = expected.but(effort=None)
+    expected = translation.heard(provider, protocol, expected, "sim-think")
+    # Which ids they are is the upstream's or the gateway's affair: each one twice, in their order.
+    text = json.dumps(read_arguments(body))
+    found = [v for _, v in sorted((text.index(v), v) for v in ids_in(body))]
+    assert len(found) == (0 if provider == "gemini" else 2)
+    for real, made in zip(found, ids):
+        text = text.replace(json.dumps(real), json.dumps(made))
+    assert json.loads(text) == read_arguments(expected)
+
+
+def ids_in(value):
+    if isinstance(value, list):
+        return set().union(*(ids_in(v) for v in value), set())
+    if not isinstance(value, dict):
+        return set()
+    own = {v for k, v in value.items()
+           if k in ("call_id", "tool_call_id", "tool_use_id") and isinstance(v, str)}
+    return own.union(*(ids_in(v) for v in value.values()), set())
+
+
+@pytest.mark.parametrize("protocol", ["responses", "messages", "gemini"])
+def test_reasoning_goes_to_nobody_else(client, upstream, protocol):
+    """A conversation that changes over to another provider leaves it behind."""
+    one, other = [p for p in ("responses", "messages", "gemini") if p != protocol]
+    for here, there in ((one, other), (other, one)):
+        upstream.faults({"tools": 1, "reasoning": 3})
+        turns = sent_back(protocol, client.post(protocol, here, THINKS, "sim-think"))
+        upstream.faults({})
+        for provider in (there, "chat"):
+            answer = client.post(protocol, provider, THINKS, "sim-think",
+                                 with_turns(protocol, THINKS, "sim-think", turns))
+            assert answer.status == 200, answer
+            heard = json.dumps(client.heard()[1])
+            assert not any(word in heard for word in ("tp1.", "enc-", "sig-")), heard
+
+
+# ---- errors ----
+
+# What the upstream says: what clients get, 529 and 503 by who asks.
+STATUSES = {400: 400, 401: 502, 403: 502, 404: 404, 429: 429, 500: 502, 503: 503, 529: 503}
+OPENAI_ERRORS = {400: ("invalid_request_error", None), 404: ("invalid_request_error", "model_not_found"),
+                 429: ("requests", "rate_limit_exceeded"), 502: ("server_error", "upstream_error"),
+                 503: ("server_error", "overloaded")}
+MESSAGES_ERRORS = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error",
+                   502: "api_error", 529: "overloaded_error"}
+GEMINI_ERRORS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+                 502: "INTERNAL", 503: "UNAVAILABLE"}
+ANY = translation.Like("(?s).+")
+
+
+def error_body(protocol, status, message=ANY, wait=None):
+    if protocol == "messages":
+        return {"type": "error", "error": {"type": MESSAGES_ERRORS[status], "message": message},
+                "request_id": translation.Like("call_.+")}
+    if protocol == "gemini":
+        details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait}s"}]
+        return {"error": {"code": status, "message": message, "status": GEMINI_ERRORS[status],
+                          **({"details": details} if wait else {})}}
+    kind, code = OPENAI_ERRORS[status]
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_errors(client, gateway, upstream, protocol, provider, stream, status):
+    expected = STATUSES[status]
+    if expected == 503 and protocol == "messages":
+        expected = 529
+    wait = 7 if status in (429, 503, 529) else None
+    upstream.faults({"status": status, **({"retry-after": wait} if wait else {})})
+    answer = client.post(protocol, provider, Ask(stream=stream))
+    assert answer.status == expected, answer
+    message = f"sim: status {status} as asked" if status in (400, 404) else ANY
+    assert answer.json == error_body(protocol, expected, message, wait)
+    assert answer["retry-after"] == (str(wait) if wait else None)
+    assert UPSTREAM_KEY.encode() not in answer.body
+    assert gateway.receipt(answer.id)["charge"] == "0"
+
+
+def error_event(protocol, answer):
+    """The last event of a stream that has failed; what is before it is as it was."""
+    name, last = translation.got(answer)[-1]
+    kind = {"chat": None, "gemini": None}.get(protocol, "error")
+    assert name == kind, (name, last)
+    if protocol == "responses":
+        assert last == {"type": "error", "code": ANY, "message": ANY, "param": None,
+                        "sequence_number": len(answer.events) - 1}
+    elif protocol == "chat":
+        assert last == {"error": {"message": ANY, "type": "server_error", "param": None, "code": ANY}}
+    elif protocol == "messages":
+        assert last["type"] == "error" and set(last["error"]) == {"type", "message"}
+    else:
+        assert set(last) == {"error"} and set(last["error"]) == {"code", "message", "status"}
+    return last
+
+
+BREAKS = {"error": {"error-mid": 9}, "cut": {"cut": 9}, "reset": {"cut": 9, "cut-how": "rst"},
+          "early end": {"cut-clean": 9}, "nonsense": {"bad-event": 9}}
+
+
+@pytest.mark.parametrize("how", BREAKS, ids=lambda v: v.replace(" ", "-"))
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_streams_that_break(client, gateway, upstream, protocol, provider, how):
+    upstream.faults({"words": 40, "gap": 1, **BREAKS[how]})
+    answer = client.post(protocol, provider, Ask(stream=True, cap=1000))
+    assert answer.status == 200
+    error_event(protocol, answer)
+    whole = translation.Answer(provider, words=40, streams=True)
+    whole.tokens = {**dict.fromkeys(rig.CLASSES, 0), "reasoning": 0}
+    intact = translation.STREAMED[protocol](whole)
+    if protocol == "chat":
+        intact = translation.streamed_chat(whole, usage=False)
+    before = translation.got(answer)[:-1]
+    assert len(before) >= 4 and before == intact[:len(before)]
+    receipt = gateway.receipt(answer.id)
+    assert receipt["outcome"] == "cut" and 0 < receipt["tokens"]["output"] < 40
+    assert rig.ucr(receipt["charge"]) == rig.cost(receipt["tokens"], PRICES)
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_a_client_that_leaves(client, gateway, upstream, protocol, provider):
+    upstream.faults({"words": 5000, "gap": 10})
+    path, body, headers = translation.said(protocol, Ask(stream=True, cap=8000), "sim-talk")
+    connection, response = client.key.open(path, body, [("x-turnpike-channel", provider), *headers])
+    call_id = response.headers["x-request-id"]
+    got = b""
+    while got.count(b"data:") < 12:
+        got += response.read1(1 << 16)
+    response.close()
+    connection.reset()
+    record = upstream.call(call_id)
+    assert record["client_closed"] and not record["completed"] and record["output"] < 1000
+    receipt = gateway.receipt(call_id)
+    assert receipt["outcome"] == "client-gone" and 0 < receipt["tokens"]["output"] < 1000
+    assert rig.ucr(receipt["charge"]) == rig.cost(receipt["tokens"], PRICES)
+
+
+# ---- what is said whole and what in pieces ----
+
+
+@pytest.mark.parametrize("name", ["plain", "parallel tools", "thinking, words and tools"])
+@pytest.mark.parametrize("protocol,provider", [(c, p) for c in PROTOCOLS for p in PROTOCOLS])
+def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol, provider, name):
+    """And the other way round; also where both speak the same."""
+    faults, more, _ = ANSWERS[name]
+    for stream, fault in ((True, "whole"), (False, "streamed")):
+        upstream.faults({**faults, fault: 1})
+        ask = Ask(stream=stream, usage=True, **more)
+        answer = client.post(protocol, provider, ask, model_of(name))
+        assert answer.status == 200, answer
+        expected = answer_of(name, provider, not stream)
+        expected.tokens = upstream.call(answer.id)
+        expected.own, expected.joined = protocol == provider, stream
+        if stream:
+            assert translation.got(answer) == translation.STREAMED[protocol](expected)
+        else:
+            assert answer.json == translation.WHOLE[protocol](expected)
+        receipt_of(gateway, answer, expected.told, provider)
+
+
+# ---- other doors ----
+
+
+def test_old_completions(client, gateway, upstream):
+    """Onto an upstream that has only Messages."""
+    channel = [("x-turnpike-channel", "messages")]
+    body = {"model": "sim-talk", "prompt": "Once", "max_tokens": 20, "stop": "éclair",
+            "temperature": 0.5}
+    answer = client.key.post("/v1/completions", body, channel)
+    assert answer.status == 200, answer
+    text = "".join(translation.tokens(6)) + " "
+    tokens = upstream.call(answer.id)
+    usage = translation.chat_usage(tokens)
+    assert answer.json == {
+        "id": translation.Like("cmpl-.+"), "object": "text_completion",
+        "created": translation.Whole(), "model": "sim-talk", "usage": usage,
+        "choices": [{"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}]}
+    assert client.heard()[:2] == ("/v1/messages", {
+        "model": "sim-talk", "max_tokens": 20, "temperature": 0.5, "stop_sequences": ["éclair"],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Once"}]}]})
+    receipt_of(gateway, answer, {**tokens}, "messages")
+    body = {"model": "sim-talk", "prompt": ["Once"], "max_tokens": 3, "stream": True,
+            "stream_options": {"include_usage": True}}
+    answer = client.key.post("/v1/completions", body, channel)
+    *chunks, done = translation.got(answer)
+    assert done == (None, "[DONE]")
+    texts = [c["choices"][0]["text"] for _, c in chunks if c["choices"]]
+    assert texts[:3] == translation.tokens(3) and "".join(texts[3:]) == ""
+    assert [c["choices"][0]["finish_reason"] for _, c in chunks if c["choices"]][-1] == "length"
+    assert chunks[-1][1]["choices"] == []
+    assert chunks[-1][1]["usage"]["completion_tokens"] == 3
+    refused = client.key.post("/v1/completions", {**body, "prompt": ["a", "b"]}, channel)
+    assert refused.status == 400 and refused.json["error"]["param"] == "prompt[1]"
+
+
+@pytest.mark.parametrize("provider", PROTOCOLS)
+def test_counting_tokens(client, upstream, provider):
+    """The upstream's own count where it has one, else an estimate that says so. Free."""
+    channel = [("x-turnpike-channel", provider), ("anthropic-version", "2023-06-01")]
+    before = client.key.balance()
+    doors = {
+        "messages": ("/v1/messages/count_tokens",
+                     {"model": "sim-talk", "messages": rig.USER, "system": "x" * 400}, "input_tokens"),
+        "gemini": ("/v1beta/models/sim-talk:countTokens",
+                   {"contents": [{"parts": [{"text": "x" * 400}]}]}, "totalTokens")}
+    for protocol, (path, body, name) in doors.items():
+        upstream.reset()
+        answer = client.key.post(path, body, channel)
+        assert answer.status == 200 and 90 <= answer.json[name] <= 140, answer
+        own = protocol == provider
+        assert answer["x-turnpike-estimated"] == (None if own else "true")
+        assert len(upstream.calls()) == (1 if own else 0)
+        if not own:
+            assert answer.json == {name: answer.json[name]}
+    assert client.key.balance() == before
+
+
+def test_models_as_gemini_has_them(client):
+    listed = client.key.get("/v1beta/models").json
+    assert [m["name"] for m in listed["models"]] == ["models/sim-talk", "models/sim-think"]
+    one = client.key.get("/v1beta/models/sim-think").json
+    assert one == listed["models"][1]
+    assert (one["inputTokenLimit"], one["outputTokenLimit"]) == (2000000, 8000)
+    assert set(one["supportedGenerationMethods"]) >= {"generateContent", "streamGenerateContent",
+                                                      "countTokens"}
+    missing = client.key.get("/v1beta/models/none")
+    assert missing.status == 404 and missing.json["error"]["status"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("provider", PROTOCOLS)
+def test_gemini_streams_a_list(client, gateway, upstream, provider):
+    """Without alt=sse: one JSON list, also when the stream breaks."""
+    path = "/v1beta/models/sim-talk:streamGenerateContent"
+    body = translation.said_gemini(Ask())
+    channel = [("x-turnpike-channel", provider)]
+    upstream.faults({"words": 5, "cached": 7})
+    answer = client.key.post(path, body, channel)
+    assert answer.status == 200 and answer["content-type"].startswith("application/json")
+    if provider != "gemini":
+        expected = translation.Answer(provider, words=5, streams=True)
+        expected.tokens = upstream.call(answer.id)
+        assert answer.json == [event for _, event in translation.streamed_gemini(expected)]
+        assert client.heard()[1] == translation.heard(provider, "gemini", Ask(stream=True), "sim-talk")
+        receipt_of(gateway, answer, expected.told, provider)
+    else:
+        assert answer.json[-1]["candidates"][0]["finishReason"] == "STOP"
+        assert client.heard()[0] in (path, path + "?alt=sse")
+        receipt_of(gateway, answer, upstream.call(answer.id), provider)
+    upstream.faults({"words": 40, "gap": 1, "cut": 9})
+    answer = client.key.post(path, body, channel)
+    *pieces, last = answer.json
+    assert pieces and all("candidates" in p for p in pieces) and set(last) == {"error"}
+    assert gateway.receipt(answer.id)["outcome"] == "cut"
+
+
+@pytest.mark.parametrize("protocol,provider", [("chat", "gemini"), ("gemini", "chat")])
+def test_several_answers(client, gateway, upstream, protocol, provider):
+    upstream.faults({"words": 3})
+    answer = client.post(protocol, provider, Ask(n=3))
+    one = translation.Answer(provider, words=3)
+    one.tokens = upstream.call(answer.id)
+    expected = translation.WHOLE[protocol](one)
+    list_ = "choices" if protocol == "chat" else "candidates"
+    expected[list_] = [{**expected[list_][0], "index": i} for i in range(3)]
+    assert answer.json == expected and one.tokens["output"] == 9
+    receipt_of(gateway, answer, one.told, provider)
+    answer = client.post(protocol, provider, Ask(n=3, stream=True, usage=True))
+    found = {}
+    for _, event in translation.got(answer):
+        for choice in event[list_] if event != "[DONE]" else []:
+            found.setdefault(choice["index"], []).append(
+                choice["delta"].get("content", "") if protocol == "chat"
+                else "".join(p["text"] for p in choice["content"]["parts"]))
+    assert {i: "".join(pieces) for i, pieces in found.items()} == dict.fromkeys(
+        range(3), "".join(translation.tokens(3)))
+
+
+# ---- hostile bodies ----
+
+ONTO = {"chat": "messages", "responses": "messages", "messages": "chat", "gemini": "chat"}
+NO_RESULT = Ask(turns=[ASKED, ("assistant", [CALL]), ("user", [("text", "And?")])])
+NO_CALL = Ask(turns=[ASKED, ("assistant", [("text", "Well.")]),
+                     ("results", [result(1, "x")])])
+TWICE = Ask(turns=[ASKED, ("assistant", [CALL, CALL]), ("results", [result(1, "x")])])
+BROKEN = {
+    "too deep": lambda b: b[:-1] + b',"metadata":' + b"[" * 600 + b"]" * 600 + b"}",
+    "deep as it gets": lambda b: b[:-1] + b',"metadata":' + b'{"a":' * 100000,
+    "not UTF-8": lambda b: b.replace(b'"hi"', b'"h\xff"'),
+    "overlong UTF-8": lambda b: b.replace(b'"hi"', b'"h\xc0\xaf"'),
+    "half a pair": lambda b: b.replace(b'"hi"', b'"\\ud83d!"'),
+    "more behind it": lambda b: b + b"x",
+    "no object": lambda b: b"[1]",
+    "cut": lambda b: b[:-3],
+}
+LISTS = {"chat": "messages", "responses": "input", "messages": "messages", "gemini": "contents"}
+CAPS = {"chat": "max_completion_tokens", "responses": "max_output_tokens", "messages": "max_tokens",
+        "gemini": "generationConfig.maxOutputTokens"}
+# How a body is spoilt, and what path the refusal names.
+WRONG = {
+    "too large a number": (Ask(), lambda b: b.replace(b"500", b"12345678901234567890"), CAPS),
+    "a negative number": (Ask(), lambda b: b.replace(b"500", b"-1"), CAPS),
+    "a fraction": (Ask(), lambda b: b.replace(b"500", b"1.5"), CAPS),
+    "no messages": (Ask(turns=[]), None, LISTS),
+    "nobody's role": (Ask(), lambda b: b.replace(b'"user"', b'"nobody"'), {
+        "chat": "messages[0].role", "responses": "input[0].role", "messages": "messages[0].role",
+        "gemini": "contents[0].role"}),
+    "a wrong type": (Ask(), lambda b: b.replace(b'"hi"', b"17"), {
+        "chat": "messages[0].content", "responses": "input[0].content[0].text",
+        "messages": "messages[0].content", "gemini": "contents[0].parts[0].text"}),
+    "a call without its result": (NO_RESULT, None, {
+        "chat": "messages[1].tool_calls[0]", "responses": "input[1]",
+        "messages": "messages[1].content[0]", "gemini": "contents[1].parts[0]"}),
+    "a result without its call": (NO_CALL, None, {
+        "chat": "messages[2]", "responses": "input[2]", "messages": "messages[2].content[0]"}),
+    "two calls of one id": (TWICE, None, {
+        "chat": "messages[1].tool_calls[1]", "responses": "input[2]",
+        "messages": "messages[1].content[1]", "gemini": "contents[1].parts[1]"}),
+}
+UNSAYABLE = {  # by the provider: what is asked, and the path by client
+    "stops at Responses": ("responses", Ask(stops=["x"]), {
+        "chat": "stop", "messages": "stop_sequences",
+        "gemini": "generationConfig.stopSequences"}),
+    "choices at Messages": ("messages", Ask(n=2), {
+        "chat": "n", "gemini": "generationConfig.candidateCount"}),
+    "choices at Responses": ("responses", Ask(n=2), {
+        "chat": "n", "gemini": "generationConfig.candidateCount"}),
+    "an address at Gemini": ("gemini", TURNS["image by its address"], {
+        "chat": "messages[0].content[1]", "responses": "input[0].content[1]",
+        "messages": "messages[0].content[1]"}),
+    "a blank stop at Messages": ("messages", Ask(stops=["a", " \n"]), {
+        "chat": "stop[1]", "gemini": "generationConfig.stopSequences[1]"}),
+    "stops at chat": ("chat", Ask(stops=list("abcde")), {
+        "messages": "stop_sequences", "gemini": "generationConfig.stopSequences"}),
+}
+
+
+def check_refused(client, protocol, provider, ask, body, path):
+    """400 in the client's form, with the path; nothing forwarded, held or charged."""
+    client.sim.reset()
+    before = client.key.credit()
+    answer = client.post(protocol, provider, ask, body=body)
+    assert answer.status == 400, answer
+    message = answer.json["error"]["message"]
+    assert answer.json == {
+        **error_body(protocol, 400, message),
+        **({"error": {**answer.json["error"], "type": "invalid_request_error"}}
+           if protocol in ("chat", "responses") else {})}
+    if path is None:
+        assert "line 1, column" in message or "must be a JSON object" in message
+    else:
+        assert message.startswith(path + ": "), message
+        if protocol in ("chat", "responses"):
+            assert answer.json["error"]["param"] == path
+    assert client.sim.calls() == [] and answer["x-turnpike-upstream"] is None
+    assert client.key.credit() == before
+
+
+def spoilt(protocol, ask, how):
+    body = json.dumps(translation.said(protocol, ask, "sim-talk")[1], ensure_ascii=False).encode()
+    return how(body) if how else body
+
+
+@pytest.mark.parametrize("name", BROKEN, ids=lambda v: v.replace(" ", "-"))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_bodies_that_are_no_json(client, protocol, name):
+    check_refused(client, protocol, ONTO[protocol], Ask(), spoilt(protocol, Ask(), BROKEN[name]), None)
+
+
+@pytest.mark.parametrize("protocol,name", [(p, n) for n in WRONG for p in WRONG[n][2]],
+                         ids=lambda v: v.replace(" ", "-"))
+def test_bodies_that_are_wrong(client, protocol, name):
+    ask, how, paths = WRONG[name]
+    check_refused(client, protocol, ONTO[protocol], ask, spoilt(protocol, ask, how), paths[protocol])
+
+
+@pytest.mark.parametrize("protocol,name", [(p, n) for n in UNSAYABLE for p in UNSAYABLE[n][2]],
+                         ids=lambda v: v.replace(" ", "-"))
+def test_what_the_provider_cannot_be_told(client, protocol, name):
+    provider, ask, paths = UNSAYABLE[name]
+    check_refused(client, protocol, provider, ask, None, paths[protocol])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_odd_bodies_that_are_right(client, protocol):
+    """NUL, U+2028, the last of two members, numbers as they are spelt, blanks, half a megabyte."""
+    provider = ONTO[protocol]
+    long = "\\u0000\u2028" + "ä" * 300000
+    body = spoilt(protocol, Ask(), lambda b: b.replace(b'"hi"', f'"{long}"'.encode()))
+    name = {"chat": b'"top_p"', "responses": b'"top_p"', "messages": b'"top_p"',
+            "gemini": b'"topP"'}[protocol]
+    cap = b'500' + b' ,\r\n\t ' + name + b" : 1 , " + name + b" : 0.50e0"
+    answer = client.post(protocol, provider, Ask(), body=body.replace(b"500", cap))
+    assert answer.status == 200, answer
+    heard = client.sim.last_body()
+    assert f'"{long}"'.encode() in heard and b'"top_p":0.50e0' in heard
+
+
+# ---- another upstream ----
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_from_a_native_upstream_to_another(start, sims, protocol, provider, stream):
+    """Its own fails before the first byte: the other one serves, translated, and is paid for alone."""
+    first, second = sims
+    conf = MODELS
+    for name, sim in ((protocol, first), (provider, second)):
+        conf += upstream_section(name, sim.port, NAMES[name],
+                                 "" if name in ("messages", "gemini") else "/v1", translate=True)
+    conf += f'channel "both" {{ multiplier = 1  use = {{"{protocol}", "{provider}"}} }}\n'
+    server = start(conf)
+    key = server.key()
+    client = Client(key, second)
+    first.faults({"status": 503})
+    second.faults({"words": 5})
+    answer = client.post(protocol, "both", Ask(stream=stream, usage=True))
+    assert answer.status == 200 and answer["x-turnpike-upstream"] == provider, answer
+    assert [c["status"] for c in first.calls()] == [503]
+    expected = translation.Answer(provider, words=5, streams=stream)
+    expected.tokens = second.call(answer.id)
+    if stream:
+        assert translation.got(answer) == translation.STREAMED[protocol](expected)
+    else:
+        assert answer.json == translation.WHOLE[protocol](expected)
+    assert client.heard()[1] == translation.heard(provider, protocol, Ask(stream=stream), "sim-talk")
+    receipt_of(server, answer, expected.told, provider)
+    # Both fail: the error is the client's own, and nothing is charged.
+    second.faults({"status": 503})
+    answer = client.post(protocol, "both", Ask(stream=stream))
+    assert answer.status == (529 if protocol == "messages" else 503), answer
+    assert server.receipt(answer.id)["charge"] == "0"
