@@ -104,12 +104,15 @@ is_model_or_auto(const struct conf *conf, struct str name)
            map_get(&conf->memory->autos, name) != CONF_NONE;
 }
 
-/* What is no glob is a name; one that nobody has is a slip, since it would never match. */
+/* What is no glob is a name; one that nobody has is a slip, unless the rule puts a model that there is in
+ * its place: so an old name goes on to be served. */
 static void
 rule_models(struct load *load, const struct raw_section *section)
 {
     const struct raw_option *option = raw_option(section, "model");
 
+    if (raw_option(section, "to-model") != NULL)
+        return;
     for (const struct raw_value *v = option != NULL ? option->values : NULL; v != NULL; v = v->next)
         if (!has_byte(v->text, '*') && !has_byte(v->text, '?') &&
             !is_model_or_auto(load->conf, v->text))
