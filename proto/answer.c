@@ -104,6 +104,18 @@ content_name(enum proto_endpoint endpoint)
     case ENDPOINT_GENERATE: return STR("candidates");
     case ENDPOINT_GEMINI_COUNT: return STR("totalTokens");
     case ENDPOINT_GEMINI_EMBED: return STR("embeddings");
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS: return STR("data");
+    case ENDPOINT_TRANSCRIPTIONS:
+    case ENDPOINT_TRANSLATIONS: return STR("text");
+    case ENDPOINT_MODERATIONS:
+    case ENDPOINT_RERANK: return STR("results");
+    case ENDPOINT_FILE_UPLOAD:
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE: return STR("object");
+    case ENDPOINT_SPEECH: return STR("audio"); /* it has none as JSON: only errors come so */
     case ENDPOINT_GEMINI_MODELS:
     case ENDPOINT_GEMINI_MODEL:
     case ENDPOINT_REALTIME: /* whose answer is a session */
@@ -191,6 +203,17 @@ usage_of(enum proto_endpoint endpoint, const struct members *m, struct js_value 
     case ENDPOINT_GEMINI_COUNT: return usage_from_count_tokens(document, STR("totalTokens"));
     case ENDPOINT_GENERATE:
     case ENDPOINT_GEMINI_EMBED: return usage_from_gemini(m->usage);
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS: return usage_from_images(m->usage);
+    case ENDPOINT_TRANSCRIPTIONS:
+    case ENDPOINT_TRANSLATIONS: return usage_from_sound(m->usage, document);
+    case ENDPOINT_MODERATIONS:
+    case ENDPOINT_RERANK: return usage_from_ranking(m->usage, document);
+    case ENDPOINT_FILE_UPLOAD:
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE: return (struct usage){.state = USAGE_ABSENT};
     default: return usage_from_openai(marks_openai_usage(m->usage, m->content));
     }
 }
@@ -200,6 +223,9 @@ is_answer(enum proto_endpoint endpoint, const struct members *m)
 {
     if (endpoint == ENDPOINT_COUNT_TOKENS || endpoint == ENDPOINT_GEMINI_COUNT)
         return m->content.type == JS_NUMBER;
+    if (endpoint == ENDPOINT_TRANSCRIPTIONS || endpoint == ENDPOINT_TRANSLATIONS ||
+        proto_is_file(endpoint))
+        return m->content.type == JS_STRING;
     if (endpoint == ENDPOINT_GEMINI_EMBED && m->content.type == JS_OBJECT)
         return true; /* of one text */
     /* A prompt that was blocked has no candidates. */
@@ -268,6 +294,9 @@ answer_content(const struct answer *answer)
         end = content_candidates_end(made, answer->end);
         break;
     case ENDPOINT_EMBEDDINGS:
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS:
+    case ENDPOINT_MODERATIONS:
     case ENDPOINT_GEMINI_EMBED: any = len_of(made) > 0; break;
     default: any = true; break;
     }
@@ -280,10 +309,17 @@ estimate_of(size_t len)
     return len == 0 ? 0 : (uint32_t)MIN(len / 4 + 1, USAGE_COUNT_MAX);
 }
 
+/* Their bytes say nothing of how many tokens they are. */
+static bool
+is_pictures(enum proto_endpoint endpoint)
+{
+    return endpoint == ENDPOINT_IMAGES || endpoint == ENDPOINT_IMAGE_EDITS;
+}
+
 uint32_t
 answer_output_max(const struct answer *answer)
 {
-    if (!proto_has_output(answer->endpoint))
+    if (!proto_has_output(answer->endpoint) || is_pictures(answer->endpoint))
         return 0;
     return estimate_of(answer->content.raw.len);
 }
@@ -298,7 +334,13 @@ answer_output(const struct answer *answer)
     case ENDPOINT_COMPLETIONS: out.len = choices_len(answer->content); break;
     case ENDPOINT_RESPONSES:
     case ENDPOINT_MESSAGES: out.len = items_len(answer->content); break;
-    case ENDPOINT_GENERATE: out.len = len_of(answer->content); break;
+    case ENDPOINT_GENERATE:
+    case ENDPOINT_TRANSCRIPTIONS:
+    case ENDPOINT_TRANSLATIONS: out.len = len_of(answer->content); break;
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS:
+    case ENDPOINT_MODERATIONS:
+    case ENDPOINT_RERANK:
     case ENDPOINT_GEMINI_EMBED:
     case ENDPOINT_EMBEDDINGS: out.any = answer->content.raw.len > 2; break;
     default: break;

@@ -31,10 +31,15 @@ enum field {
     FIELD_BACKGROUND,
     FIELD_PREVIOUS_RESPONSE_ID,
     FIELD_CONVERSATION,
+    FIELD_STREAM_FORMAT,
+    FIELD_QUERY,
+    FIELD_DOCUMENTS,
     FIELD_COUNT
 };
 
 #define AT(endpoint) (1u << ENDPOINT_##endpoint)
+#define AT_PICTURES (AT(IMAGES) | AT(IMAGE_EDITS))
+_Static_assert(ENDPOINT_COUNT <= 32, "a bit an endpoint");
 
 static const struct {
     struct str name;
@@ -45,19 +50,23 @@ static const struct {
         {(literal), sizeof(literal) - 1}, (where)                                                  \
     }
     [FIELD_MODEL] = FIELD("model", ~0u),
-    [FIELD_STREAM] = FIELD("stream", AT(CHAT) | AT(COMPLETIONS) | AT(RESPONSES) | AT(MESSAGES)),
+    [FIELD_STREAM] = FIELD("stream", AT(CHAT) | AT(COMPLETIONS) | AT(RESPONSES) | AT(MESSAGES) |
+                                                   AT_PICTURES),
     [FIELD_STREAM_OPTIONS] = FIELD("stream_options", AT(CHAT) | AT(COMPLETIONS)),
     [FIELD_MAX_TOKENS] = FIELD("max_tokens", AT(CHAT) | AT(COMPLETIONS) | AT(MESSAGES)),
     [FIELD_MAX_COMPLETION_TOKENS] = FIELD("max_completion_tokens", AT(CHAT)),
     [FIELD_MAX_OUTPUT_TOKENS] = FIELD("max_output_tokens", AT(RESPONSES)),
-    [FIELD_N] = FIELD("n", AT(CHAT) | AT(COMPLETIONS)),
+    [FIELD_N] = FIELD("n", AT(CHAT) | AT(COMPLETIONS) | AT_PICTURES),
     [FIELD_BEST_OF] = FIELD("best_of", AT(COMPLETIONS)),
     [FIELD_MESSAGES] = FIELD("messages", AT(CHAT) | AT(MESSAGES) | AT(COUNT_TOKENS)),
-    [FIELD_INPUT] = FIELD("input", AT(EMBEDDINGS) | AT(RESPONSES)),
-    [FIELD_PROMPT] = FIELD("prompt", AT(COMPLETIONS) | AT(RESPONSES)),
+    [FIELD_INPUT] = FIELD("input", AT(EMBEDDINGS) | AT(RESPONSES) | AT(SPEECH) | AT(MODERATIONS)),
+    [FIELD_PROMPT] = FIELD("prompt", AT(COMPLETIONS) | AT(RESPONSES) | AT_PICTURES),
     [FIELD_BACKGROUND] = FIELD("background", AT(RESPONSES)),
     [FIELD_PREVIOUS_RESPONSE_ID] = FIELD("previous_response_id", AT(RESPONSES)),
     [FIELD_CONVERSATION] = FIELD("conversation", AT(RESPONSES)),
+    [FIELD_STREAM_FORMAT] = FIELD("stream_format", AT(SPEECH)),
+    [FIELD_QUERY] = FIELD("query", AT(RERANK)),
+    [FIELD_DOCUMENTS] = FIELD("documents", AT(RERANK)),
 #undef FIELD
 };
 
@@ -107,12 +116,17 @@ field_candidate(struct str name)
 {
     switch (name.len) {
     case 1: return FIELD_N;
-    case 5: return (name.ptr[0] | 0x20) == 'm' ? FIELD_MODEL : FIELD_INPUT;
+    case 5:
+        if ((name.ptr[0] | 0x20) == 'm')
+            return FIELD_MODEL;
+        return (name.ptr[0] | 0x20) == 'q' ? FIELD_QUERY : FIELD_INPUT;
     case 6: return (name.ptr[0] | 0x20) == 's' ? FIELD_STREAM : FIELD_PROMPT;
     case 7: return FIELD_BEST_OF;
     case 8: return FIELD_MESSAGES;
+    case 9: return FIELD_DOCUMENTS;
     case 10: return (name.ptr[0] | 0x20) == 'm' ? FIELD_MAX_TOKENS : FIELD_BACKGROUND;
     case 12: return FIELD_CONVERSATION;
+    case 13: return FIELD_STREAM_FORMAT;
     case 14: return FIELD_STREAM_OPTIONS;
     case 17: return FIELD_MAX_OUTPUT_TOKENS;
     case 20: return FIELD_PREVIOUS_RESPONSE_ID;
@@ -177,6 +191,20 @@ pick_fields(struct reader *r)
     return true;
 }
 
+/* The service has a model for those who name none: what is priced is what will be asked for. */
+static bool
+add_model(struct reader *r)
+{
+    struct ask *ask = r->ask;
+
+    if (r->seen >> FIELD_MODEL & 1) /* null; a second one behind it would be another's to read */
+        return refuse_missing(r, FIELD_MODEL);
+    ask->model = STR("omni-moderation-latest");
+    ask->model_range = (struct ask_range){offset_of(r, r->object) + 1, 0};
+    ask->model_added = true;
+    return true;
+}
+
 static bool
 read_model(struct reader *r)
 {
@@ -184,6 +212,8 @@ read_model(struct reader *r)
     struct ask *ask = r->ask;
     struct str text = value.raw;
 
+    if (value.type == JS_NONE && ask->endpoint == ENDPOINT_MODERATIONS)
+        return add_model(r);
     if (value.type == JS_NONE)
         return refuse_missing(r, FIELD_MODEL);
     if (value.type != JS_STRING)
@@ -420,6 +450,76 @@ read_anthropic(struct reader *r)
 }
 
 static bool
+read_pictures(struct reader *r)
+{
+    static const struct count_rule n_rule = {FIELD_N, 1, ASK_CHOICES_MAX, 1,
+                                             "must be a whole number from 1 to 128"};
+    struct js_value prompt = r->values[FIELD_PROMPT];
+
+    if (prompt.type == JS_NONE)
+        return refuse_missing(r, FIELD_PROMPT);
+    if (prompt.type != JS_STRING)
+        return refuse_at(r, prompt, "prompt", "must be a string");
+    return read_count(r, &n_rule, &r->ask->choice_count);
+}
+
+/* Code points of a string, as it is read by those who count them: an escape is one, and so is a
+ * pair of surrogates. */
+static uint32_t
+count_characters(struct js_value text)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < text.raw.len; i++) {
+        const char *at = text.raw.ptr + i;
+
+        if (((uint8_t)*at & 0xc0) == 0x80)
+            continue;
+        count++;
+        if (*at != '\\')
+            continue;
+        i += at[1] == 'u' ? 5 : 1;
+        if (at[1] == 'u' && (at[2] | 0x20) == 'd' && strchr("cdefCDEF", at[3]) != NULL)
+            count--; /* the second of a pair */
+    }
+    return (uint32_t)MIN(count, (size_t)UINT32_MAX);
+}
+
+static bool
+read_speech(struct reader *r)
+{
+    struct js_value input = r->values[FIELD_INPUT], format = r->values[FIELD_STREAM_FORMAT];
+
+    if (input.type == JS_NONE)
+        return refuse_missing(r, FIELD_INPUT);
+    if (input.type != JS_STRING)
+        return refuse_at(r, input, "input", "must be a string");
+    r->ask->media.characters = count_characters(input);
+    r->ask->stream = js_str_eq(format, STR("sse"));
+    r->ask->media.bytes = !r->ask->stream;
+    if (format.type == JS_NONE || r->ask->stream || js_str_eq(format, STR("audio")))
+        return true;
+    return refuse_at(r, format, "stream_format", "must be 'audio' or 'sse'");
+}
+
+static bool
+read_rerank(struct reader *r)
+{
+    struct js_value documents = r->values[FIELD_DOCUMENTS], key, document;
+    struct js_iter it;
+
+    if (r->values[FIELD_QUERY].type == JS_NONE)
+        return refuse_missing(r, FIELD_QUERY);
+    if (documents.type == JS_NONE)
+        return refuse_missing(r, FIELD_DOCUMENTS);
+    if (documents.type != JS_ARRAY)
+        return refuse_at(r, documents, "documents", "must be a list");
+    for (js_iter_init(&it, documents); js_next(&it, &key, &document);)
+        r->ask->media.documents++;
+    return true;
+}
+
+static bool
 read_endpoint(struct reader *r)
 {
     switch (r->ask->endpoint) {
@@ -429,6 +529,18 @@ read_endpoint(struct reader *r)
     case ENDPOINT_RESPONSES: return read_responses(r);
     case ENDPOINT_MESSAGES:
     case ENDPOINT_COUNT_TOKENS: return read_anthropic(r);
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS: return read_pictures(r);
+    case ENDPOINT_SPEECH: return read_speech(r);
+    case ENDPOINT_MODERATIONS: return read_input(r, true);
+    case ENDPOINT_RERANK: return read_rerank(r);
+    case ENDPOINT_TRANSCRIPTIONS: /* ask_read_form()'s */
+    case ENDPOINT_TRANSLATIONS:
+    case ENDPOINT_FILE_UPLOAD: /* ask_read_file()'s */
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE:
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:

@@ -18,10 +18,15 @@
 #include "proto/proto.h"
 
 #define ASK_MODEL_LEN_MAX 256
+#define ASK_FILES_MODEL "files" /* the model that calls for files stand for */
 #define ASK_CHOICES_MAX 128
 #define ASK_PROMPTS_MAX 2048
 #define ASK_PIECES_MAX 7
 #define ASK_BYTES_PER_TOKEN 4u /* of text, about */
+/* Of sound whose head does not say it: speech is seldom kept in more than the first, which is what
+ * it is taken for, and never in less than the second. */
+#define ASK_SOUND_BYTES_PER_S 4000u
+#define ASK_SOUND_BYTES_PER_S_MIN 1000u
 
 /* A range of bytes in the body. */
 struct ask_range {
@@ -36,6 +41,17 @@ enum ask_usage_place {
     ASK_USAGE_NO_MEMBER,  /* range: empty, after the brace of stream_options */
     ASK_USAGE_EMPTY,      /* as NO_MEMBER, and the object has no members */
     ASK_USAGE_FALSE,      /* range: the value false or null of include_usage */
+};
+
+/* What a request asks for that may be paid by other units than tokens. */
+struct ask_media {
+    uint32_t characters;  /* of the text to be spoken, by code points */
+    uint32_t documents;   /* to be ranked */
+    uint32_t file_count;  /* pictures or sound in a form */
+    size_t file_bytes;
+    /* What a second of the sound has in bytes, as its own head says (WAV); 0: it does not. */
+    uint32_t sound_bytes_per_s;
+    bool bytes; /* the answer is asked for as bytes: speech; what was heard, as text */
 };
 
 struct ask {
@@ -56,6 +72,10 @@ struct ask {
     bool stored_input;
     enum ask_usage_place usage_place;
     struct ask_range usage_range;
+    bool form;         /* the body is one (multipart/form-data); model_range has no quotes then */
+    bool model_added;  /* moderation: the caller named none; model_range is where it goes */
+    struct ask_media media; /* where proto_is_media() */
+    struct str file_id; /* of a call for files; in the arena */
     struct str action; /* Gemini: "generateContent", …; static text */
     bool json_array;   /* Gemini: streams a list, not events */
 };
@@ -73,6 +93,18 @@ bool MUST_CHECK ask_read(enum proto_endpoint endpoint, struct str body, struct a
  */
 bool MUST_CHECK ask_read_gemini(const struct proto_what *what, struct str query, struct str body,
                                 struct arena *arena, struct ask *out, struct proto_error *error);
+
+/*
+ * The same for the endpoints that take forms: pictures to be edited, sound to be written down. The
+ * content type names the boundary.
+ */
+bool MUST_CHECK ask_read_form(enum proto_endpoint endpoint, struct str content_type,
+                              struct str body, struct ask *out, struct proto_error *error);
+
+/* The same of a call for files, which stands for a model of that name: what is uploaded passes
+ * unread. */
+bool MUST_CHECK ask_read_file(const struct proto_what *what, struct str body, struct arena *arena,
+                              struct ask *out, struct proto_error *error);
 
 /* What a request needs of the model that serves it. */
 enum ask_need {
@@ -108,6 +140,9 @@ enum ask_open {
 };
 /* Bits of enum ask_open; looks at the body as ask_needs() does. */
 unsigned ask_open(const struct ask *ask);
+
+/* Of such a request: tokens of input, about, a picture or sound for 1,000; of files none. */
+uint64_t ask_media_tokens(const struct ask *ask);
 
 /* The upstream's body: pieces of the client's and of what was changed, to be written in order. */
 struct ask_pieces {

@@ -392,6 +392,78 @@ gemini_event(struct meter *meter, const struct sse_event *event)
     return pass(meter);
 }
 
+/* ---- pictures, sound ------------------------------------------------------------------------ */
+
+static struct usage
+media_report(enum proto_endpoint endpoint, struct js_value usage, struct js_value document)
+{
+    switch (endpoint) {
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS: return usage_from_images(usage);
+    case ENDPOINT_SPEECH: return usage_from_speech(usage);
+    default: return usage_from_sound(usage, document);
+    }
+}
+
+/* Pictures come one by one, each with its own report; sound and text are over with theirs. */
+static void
+media_done(struct meter *meter, struct js_value usage, struct js_value document, bool picture)
+{
+    struct usage sum = usage_sum(meter->usage, media_report(meter->endpoint, usage, document));
+
+    meter->usage_bad = meter->usage_bad || sum.state == USAGE_BAD;
+    if (sum.state != USAGE_BAD)
+        meter->usage = sum;
+    meter->finish_seen = true;
+    meter->image_count += picture;
+}
+
+/* Every event is read: there are few of them, and they have no other frame than their type. */
+static enum meter_verdict
+media_event(struct meter *meter, const struct sse_event *event)
+{
+    struct js_value document, values[NAME_COUNT];
+    struct str type;
+    bool picture;
+
+    if (is_done(event->data)) {
+        meter->ended = meter->understood;
+        return meter->understood ? METER_END : METER_BAD;
+    }
+    if (!parse(event->data, &document))
+        return METER_BAD;
+    pick_members(document, names, NAME_COUNT, values);
+    type = marks_reported(js_get(document, STR("type")), 128);
+    if (is_set(values[NAME_ERROR]) || str_eq(type, STR("error")))
+        return METER_UPSTREAM_ERROR;
+    if (type.len == 0)
+        return METER_BAD;
+    meter->understood = meter->answered = true;
+    keep_model(meter, values[NAME_MODEL]);
+    picture = str_ends_with(type, STR(".completed"));
+    if (picture || str_ends_with(type, STR(".done")))
+        media_done(meter, values[NAME_USAGE], document, picture);
+    else if (str_eq(type, STR("transcript.text.delta")))
+        count_output(meter, event->data);
+    else
+        meter->output_event_count++;
+    return pass(meter);
+}
+
+void
+meter_bytes(struct meter *meter)
+{
+    meter->understood = meter->answered = true;
+    meter->event_count++;
+    meter->output_event_count++;
+}
+
+void
+meter_bytes_end(struct meter *meter)
+{
+    meter->ended = meter->answered;
+}
+
 /* -------------------------------------------------------------------------------------------- */
 
 enum meter_verdict
@@ -406,7 +478,9 @@ meter_event(struct meter *meter, const struct sse_event *event)
     if (event->unterminated && !is_done(event->data) && !parse(event->data, &ignored))
         return METER_BAD;
     switch (proto_of(meter->endpoint)) {
-    case PROTO_OPENAI: return openai_event(meter, event);
+    case PROTO_OPENAI:
+        return proto_is_media(meter->endpoint) ? media_event(meter, event)
+                                               : openai_event(meter, event);
     case PROTO_RESPONSES: return responses_event(meter, event);
     case PROTO_ANTHROPIC: return anthropic_event(meter, event);
     case PROTO_GEMINI: return gemini_event(meter, event);

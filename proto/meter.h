@@ -50,6 +50,7 @@ struct meter {
     bool usage_bad;       /* the last report was unusable */
     uint32_t event_count; /* events with data, but for pings: a rise is progress */
     uint32_t output_event_count;
+    uint32_t image_count; /* pictures that came whole */
     uint32_t smallest_event_len;    /* of the content events; 0 before the first */
     uint64_t output_estimate;       /* tokens, by size of the content events */
     uint64_t sequence_next;         /* Responses: number of the next event */
@@ -62,6 +63,9 @@ struct meter {
 void meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked);
 
 enum meter_verdict meter_event(struct meter *meter, const struct sse_event *event);
+/* In place of events, of an answer that is bytes: some came, and no more will. */
+void meter_bytes(struct meter *meter);
+void meter_bytes_end(struct meter *meter);
 
 /* The end mark was missing when the upstream's body ended cleanly. */
 enum meter_finish {

@@ -214,6 +214,27 @@ member_look(struct js_value key, struct js_value value, struct ask_needs *out)
         config_look(value, out);
 }
 
+/* Pictures, sound, moderation, ranking: the endpoint says it. */
+static void
+media_look(const struct ask *ask, struct ask_needs *out)
+{
+    if (ask->endpoint >= ENDPOINT_SPEECH && ask->endpoint <= ENDPOINT_TRANSLATIONS)
+        need(out, ASK_NEED_AUDIO);
+    out->media_bytes = ask->media.file_bytes;
+    out->media_count = ask->media.file_count;
+    out->input_tokens = ask_media_tokens(ask);
+}
+
+uint64_t
+ask_media_tokens(const struct ask *ask)
+{
+    size_t text_len = ask->body.len - ask->media.file_bytes;
+
+    if (proto_is_file(ask->endpoint))
+        return 0;
+    return text_len / ASK_BYTES_PER_TOKEN + 1 + (uint64_t)ask->media.file_count * MEDIUM_TOKENS;
+}
+
 void
 ask_needs(const struct ask *ask, struct ask_needs *out)
 {
@@ -221,6 +242,10 @@ ask_needs(const struct ask *ask, struct ask_needs *out)
     struct js_iter it;
 
     *out = (struct ask_needs){.output_tokens = ask->has_output_cap ? ask->output_cap : 0};
+    if (proto_is_media(ask->endpoint)) {
+        media_look(ask, out);
+        return;
+    }
     if (ask->endpoint == ENDPOINT_EMBEDDINGS || ask->endpoint == ENDPOINT_GEMINI_EMBED)
         need(out, ASK_NEED_EMBEDDINGS);
     else

@@ -171,7 +171,8 @@ ask_open(const struct ask *ask)
     struct js_value key, value;
     struct js_iter it;
 
-    if (!proto_has_output(ask->endpoint) || ask->endpoint == ENDPOINT_COMPLETIONS)
+    if (!proto_has_output(ask->endpoint) || proto_is_media(ask->endpoint) ||
+        ask->endpoint == ENDPOINT_COMPLETIONS)
         return open;
     if (proto_of(ask->endpoint) == PROTO_GEMINI)
         return gemini_open(ask, open);

@@ -51,6 +51,25 @@ static const struct endpoint_row rows[ENDPOINT_COUNT] = {
     [ENDPOINT_GEMINI_MODELS] = {"GET", PATH("/v1beta/models"), false, PROTO_GEMINI, {NULL, 0}},
     [ENDPOINT_GEMINI_MODEL] = {"GET", PATH("/v1beta/models/"), true, PROTO_GEMINI, {NULL, 0}},
     [ENDPOINT_REALTIME] = {"GET", PATH("/v1/realtime"), false, PROTO_OPENAI, PATH("/realtime")},
+    [ENDPOINT_IMAGES] = {"POST", PATH("/v1/images/generations"), false, PROTO_OPENAI,
+                         PATH("/images/generations")},
+    [ENDPOINT_IMAGE_EDITS] = {"POST", PATH("/v1/images/edits"), false, PROTO_OPENAI,
+                              PATH("/images/edits")},
+    [ENDPOINT_SPEECH] = {"POST", PATH("/v1/audio/speech"), false, PROTO_OPENAI,
+                         PATH("/audio/speech")},
+    [ENDPOINT_TRANSCRIPTIONS] = {"POST", PATH("/v1/audio/transcriptions"), false, PROTO_OPENAI,
+                                 PATH("/audio/transcriptions")},
+    [ENDPOINT_TRANSLATIONS] = {"POST", PATH("/v1/audio/translations"), false, PROTO_OPENAI,
+                               PATH("/audio/translations")},
+    [ENDPOINT_MODERATIONS] = {"POST", PATH("/v1/moderations"), false, PROTO_OPENAI,
+                              PATH("/moderations")},
+    [ENDPOINT_RERANK] = {"POST", PATH("/v1/rerank"), false, PROTO_OPENAI, PATH("/rerank")},
+    /* The paths of these are files_of()'s and proto_file_path()'s. */
+    [ENDPOINT_FILE_UPLOAD] = {"POST", PATH(""), false, PROTO_OPENAI, PATH("/files")},
+    [ENDPOINT_FILES] = {"GET", PATH(""), false, PROTO_OPENAI, PATH("/files")},
+    [ENDPOINT_FILE] = {"GET", PATH(""), true, PROTO_OPENAI, PATH("/files")},
+    [ENDPOINT_FILE_CONTENT] = {"GET", PATH(""), true, PROTO_OPENAI, PATH("/files")},
+    [ENDPOINT_FILE_DELETE] = {"DELETE", PATH(""), true, PROTO_OPENAI, PATH("/files")},
 };
 
 const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
@@ -72,6 +91,18 @@ const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
     [ENDPOINT_GEMINI_MODELS] = "gemini_models",
     [ENDPOINT_GEMINI_MODEL] = "gemini_model",
     [ENDPOINT_REALTIME] = "realtime",
+    [ENDPOINT_IMAGES] = "images",
+    [ENDPOINT_IMAGE_EDITS] = "image_edits",
+    [ENDPOINT_SPEECH] = "speech",
+    [ENDPOINT_TRANSCRIPTIONS] = "transcriptions",
+    [ENDPOINT_TRANSLATIONS] = "translations",
+    [ENDPOINT_MODERATIONS] = "moderations",
+    [ENDPOINT_RERANK] = "rerank",
+    [ENDPOINT_FILE_UPLOAD] = "file_upload",
+    [ENDPOINT_FILES] = "files",
+    [ENDPOINT_FILE] = "file",
+    [ENDPOINT_FILE_CONTENT] = "file_content",
+    [ENDPOINT_FILE_DELETE] = "file_delete",
 };
 
 bool
@@ -110,7 +141,8 @@ bool
 proto_has_output(enum proto_endpoint endpoint)
 {
     return endpoint != ENDPOINT_EMBEDDINGS && endpoint != ENDPOINT_GEMINI_EMBED &&
-           !proto_is_count(endpoint);
+           endpoint != ENDPOINT_MODERATIONS && endpoint != ENDPOINT_RERANK &&
+           !proto_is_file(endpoint) && !proto_is_count(endpoint);
 }
 
 enum proto_protocol
@@ -198,6 +230,95 @@ proto_gemini_path(struct str model, struct str action, char *out, size_t out_cap
     return (struct str){out, len + query.len};
 }
 
+/* ---- files: one path for several methods ---- */
+
+static bool
+is_id_char(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' ||
+           c == '_';
+}
+
+/* As the services make them: such goes into a path as it is. */
+static bool
+is_id(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_id_char(text.ptr[i]))
+            return false;
+    return text.len > 0 && text.len <= 128;
+}
+
+static enum proto_found
+files_of(struct str method, struct str path, struct proto_what *out)
+{
+    struct str rest = STR_NONE;
+    bool get = str_eq(method, STR("GET"));
+
+    if (path.len == 0) {
+        out->endpoint = get ? ENDPOINT_FILES : ENDPOINT_FILE_UPLOAD;
+        out->allow = "GET, POST";
+        return get || str_eq(method, STR("POST")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
+    }
+    if (!cut_prefix(&path, STR("/")))
+        return PROTO_NOT_FOUND;
+    out->id = str_split(path, '/', &rest);
+    if (!is_id(out->id) || (rest.ptr != NULL && !str_eq(rest, STR("content")))) {
+        out->id = STR_NONE;
+        return PROTO_NOT_FOUND;
+    }
+    if (rest.ptr != NULL) {
+        out->endpoint = ENDPOINT_FILE_CONTENT;
+        out->allow = "GET";
+        return get ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
+    }
+    out->endpoint = get ? ENDPOINT_FILE : ENDPOINT_FILE_DELETE;
+    out->allow = "GET, DELETE";
+    return get || str_eq(method, STR("DELETE")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
+}
+
+struct str
+proto_method(enum proto_endpoint endpoint)
+{
+    return str_from(rows[endpoint].method);
+}
+
+static bool
+put(char *out, size_t out_cap, size_t *len, struct str text)
+{
+    if (text.len > out_cap - *len)
+        return false;
+    memcpy(out + *len, text.ptr, text.len);
+    *len += text.len;
+    return true;
+}
+
+struct str
+proto_file_path(enum proto_endpoint endpoint, struct str id, struct str query, char *out,
+                size_t out_cap)
+{
+    static const struct str known[] = {PATH("purpose"), PATH("limit"), PATH("order"),
+                                       PATH("after")};
+    struct str separator = STR("?");
+    size_t len = 0;
+    bool fits = put(out, out_cap, &len, rows[endpoint].upstream_path);
+
+    if (id.len > 0)
+        fits = fits && put(out, out_cap, &len, STR("/")) && put(out, out_cap, &len, id);
+    if (endpoint == ENDPOINT_FILE_CONTENT)
+        fits = fits && put(out, out_cap, &len, STR("/content"));
+    for (size_t i = 0; endpoint == ENDPOINT_FILES && i < COUNT_OF(known); i++) {
+        struct str value = proto_query_get(query, known[i]);
+
+        if (!is_id(value))
+            continue;
+        fits = fits && put(out, out_cap, &len, separator) && put(out, out_cap, &len, known[i]) &&
+               put(out, out_cap, &len, STR("=")) && put(out, out_cap, &len, value);
+        separator = STR("&");
+    }
+    return fits ? (struct str){out, len} : STR_NONE;
+}
+
 static bool
 row_matches(const struct endpoint_row *row, struct str path)
 {
@@ -217,6 +338,10 @@ proto_endpoint_of(struct str method, struct str path, struct proto_what *out)
         return str_eq(method, STR("POST")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
     }
     *out = (struct proto_what){.allow = ""};
+    if (str_starts_with(path, STR("/v1/files"))) {
+        (void)cut_prefix(&path, STR("/v1/files"));
+        return files_of(method, path, out);
+    }
     for (unsigned i = 0; i < ENDPOINT_COUNT; i++) {
         const struct endpoint_row *row = &rows[i];
 

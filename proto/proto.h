@@ -51,14 +51,39 @@ enum proto_endpoint {
     ENDPOINT_GEMINI_MODELS,
     ENDPOINT_GEMINI_MODEL,
     ENDPOINT_REALTIME, /* a WebSocket: realtime.h */
+    /* Side by side: what proto_is_media() is. */
+    ENDPOINT_IMAGES,
+    ENDPOINT_IMAGE_EDITS,
+    ENDPOINT_SPEECH,
+    ENDPOINT_TRANSCRIPTIONS,
+    ENDPOINT_TRANSLATIONS, /* of sound */
+    ENDPOINT_MODERATIONS,
+    ENDPOINT_RERANK,
+    ENDPOINT_FILE_UPLOAD, /* side by side: what proto_is_file() is */
+    ENDPOINT_FILES,       /* their list */
+    ENDPOINT_FILE,        /* one, as the list has it */
+    ENDPOINT_FILE_CONTENT,
+    ENDPOINT_FILE_DELETE,
     ENDPOINT_COUNT
 };
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
 
 bool proto_is_call(enum proto_endpoint endpoint);
+/* Pictures, sound, moderation, ranking, files: what passes between those who speak OpenAI's
+ * protocol, and may be paid by other units than tokens. */
+static inline bool
+proto_is_media(enum proto_endpoint endpoint)
+{
+    return endpoint >= ENDPOINT_IMAGES && endpoint <= ENDPOINT_FILE_DELETE;
+}
+static inline bool
+proto_is_file(enum proto_endpoint endpoint)
+{
+    return endpoint >= ENDPOINT_FILE_UPLOAD && endpoint <= ENDPOINT_FILE_DELETE;
+}
 /* It asks for the next turn of a conversation: what any of the four protocols can be made of. */
 bool proto_is_conversation(enum proto_endpoint endpoint);
-/* Its answer is generated, token by token: not embeddings, not a count. */
+/* Its answer is generated, token by token: not embeddings, not a count, not a judgement. */
 bool proto_has_output(enum proto_endpoint endpoint);
 /* It only counts tokens: providers do not bill that. */
 bool proto_is_count(enum proto_endpoint endpoint);
@@ -75,9 +100,9 @@ enum proto_found {
 
 struct proto_what {
     enum proto_endpoint endpoint; /* set for FOUND and METHOD_NOT_ALLOWED */
-    const char *allow;            /* "GET" or "POST" */
-    /* Of /v1/models/{id}, /v1/receipts/{id}, and the model in a path of Gemini's: still
-     * percent-encoded. */
+    const char *allow;            /* "GET", "POST", or two of a list */
+    /* Of /v1/models/{id}, /v1/receipts/{id}, /v1/files/{id}, and the model in a path of Gemini's:
+     * still percent-encoded. */
     struct str id;
     struct str action; /* Gemini: what stands behind the model's colon */
 };
@@ -111,6 +136,13 @@ struct str proto_unescape(struct str in, char *out, size_t out_cap);
 /* Path of a call at an upstream, behind its base URL (which for OpenAI ends in /v1, for Anthropic
  * does not, as the makers' SDKs take it). STR_NONE for an endpoint that never goes upstream. */
 struct str proto_upstream_path(enum proto_endpoint endpoint);
+/* "POST", and for some of files' "GET" and "DELETE". */
+struct str proto_method(enum proto_endpoint endpoint);
+/* Path and query by which an upstream takes a call for files, behind its base URL:
+ * "/files/ID/content", "/files?limit=2". Of the client's query only what the list knows goes along.
+ * STR_NONE: out is too small. */
+struct str proto_file_path(enum proto_endpoint endpoint, struct str id, struct str query, char *out,
+                           size_t out_cap);
 /* What of the client's query string goes along: "?beta=true" for Anthropic's endpoints when the
  * client sent it, else nothing. A key in the query can thus never reach an upstream. */
 struct str proto_upstream_query(enum proto_endpoint endpoint, struct str query);

@@ -38,6 +38,25 @@ quoted(struct str name, struct arena *arena)
     return (struct str){out, len};
 }
 
+/* What comes where the model's name stands: in a form it has no quotes. */
+static struct str
+model_text(const struct ask *ask, struct str name, struct arena *arena)
+{
+    const struct str before = STR("\"model\":");
+    struct str value = ask->form ? name : quoted(name, arena);
+    char *out;
+
+    if (!ask->model_added || value.ptr == NULL)
+        return value;
+    out = arena_alloc(arena, before.len + value.len + 1);
+    if (out == NULL)
+        return STR_NONE;
+    memcpy(out, before.ptr, before.len);
+    memcpy(out + before.len, value.ptr, value.len);
+    out[before.len + value.len] = ','; /* there is another member: the input */
+    return (struct str){out, before.len + value.len + 1};
+}
+
 static struct str
 usage_text(enum ask_usage_place place)
 {
@@ -70,9 +89,9 @@ ask_splices(const struct ask *ask, struct str upstream_model, struct arena *aren
     size_t count = 0, at = 0;
 
     /* Gemini's model stands in the path. */
-    if (ask->model_range.len > 0 && !str_eq(ask->model, upstream_model)) {
+    if (ask->model_added || (ask->model_range.len > 0 && !str_eq(ask->model, upstream_model))) {
         splices[count].range = ask->model_range;
-        splices[count].text = quoted(upstream_model, arena);
+        splices[count].text = model_text(ask, upstream_model, arena);
         if (splices[count++].text.ptr == NULL)
             return false;
     }

@@ -118,7 +118,8 @@ thread_hash(const struct ask *ask, struct str session, uint64_t owner)
     struct hasher h = {.state = owner};
     struct members m;
 
-    if (!proto_has_output(ask->endpoint) || ask->endpoint == ENDPOINT_COMPLETIONS)
+    if (!proto_has_output(ask->endpoint) || proto_is_media(ask->endpoint) ||
+        ask->endpoint == ENDPOINT_COMPLETIONS)
         return 0;
     if (session.len > 0) {
         mix(&h, session);

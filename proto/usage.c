@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "proto/pick.h"
+#include "proto/usage_in.h"
 
 const char *const usage_state_name[USAGE_STATE_COUNT] = {
     [USAGE_ABSENT] = "absent",
@@ -15,9 +16,8 @@ const char *const usage_state_name[USAGE_STATE_COUNT] = {
 static const struct usage usage_absent = {.state = USAGE_ABSENT};
 static const struct usage usage_bad = {.state = USAGE_BAD};
 
-/* A count that may be left out or null (then 0), but not be anything else. */
-static bool
-read_optional(struct js_value value, uint32_t *out)
+bool
+usage_read_optional(struct js_value value, uint32_t *out)
 {
     uint64_t n = 0;
 
@@ -41,9 +41,8 @@ read_required(struct js_value value, uint32_t *out)
     return true;
 }
 
-/* The same for what may be a fraction: every one that has begun counts. */
-static bool
-read_rounded_up(struct js_value value, uint32_t *out)
+bool
+usage_read_rounded_up(struct js_value value, uint32_t *out)
 {
     struct str fraction = STR_NONE, whole = STR_NONE;
     uint64_t n;
@@ -51,7 +50,7 @@ read_rounded_up(struct js_value value, uint32_t *out)
     if (value.type == JS_NUMBER)
         whole = str_split(value.raw, '.', &fraction);
     if (fraction.ptr == NULL)
-        return read_optional(value, out);
+        return usage_read_optional(value, out);
     for (size_t i = 0; i < fraction.len; i++)
         if (fraction.ptr[i] < '0' || fraction.ptr[i] > '9')
             return false;
@@ -100,13 +99,14 @@ read_units(const struct js_value values[NAME_COUNT], struct usage *usage)
 {
     uint32_t queries, requests;
 
-    if (!read_optional(values[NAME_SEARCH_QUERIES], &queries) ||
-        !read_optional(js_get(values[NAME_SERVER_TOOLS], STR("web_search_requests")), &requests))
+    if (!usage_read_optional(values[NAME_SEARCH_QUERIES], &queries) ||
+        !usage_read_optional(js_get(values[NAME_SERVER_TOOLS], STR("web_search_requests")),
+                             &requests))
         return false;
     usage->searches = MAX(queries, requests);
-    return read_optional(values[NAME_IMAGES], &usage->images) &&
-           read_rounded_up(values[NAME_SECONDS], &usage->seconds) &&
-           read_optional(values[NAME_CHARACTERS], &usage->characters);
+    return usage_read_optional(values[NAME_IMAGES], &usage->images) &&
+           usage_read_rounded_up(values[NAME_SECONDS], &usage->seconds) &&
+           usage_read_optional(values[NAME_CHARACTERS], &usage->characters);
 }
 
 static bool
@@ -123,10 +123,10 @@ read_input_details(struct js_value details, uint32_t prompt, struct usage *usage
     uint64_t cached;
 
     pick_members(details, detail_names, COUNT, values);
-    if (!read_optional(values[CACHED], &usage->cache_read) ||
-        !read_optional(values[WRITTEN], &usage->cache_write_5m) ||
-        !read_optional(values[AUDIO], &usage->audio_input) ||
-        !read_optional(values[IMAGE], &usage->image_input))
+    if (!usage_read_optional(values[CACHED], &usage->cache_read) ||
+        !usage_read_optional(values[WRITTEN], &usage->cache_write_5m) ||
+        !usage_read_optional(values[AUDIO], &usage->audio_input) ||
+        !usage_read_optional(values[IMAGE], &usage->image_input))
         return false;
     cached = (uint64_t)usage->cache_read + usage->cache_write_5m;
     if (cached > prompt || usage->audio_input > prompt || usage->image_input > prompt)
@@ -150,9 +150,9 @@ read_output_details(struct js_value details, struct usage *usage)
     struct js_value values[COUNT];
 
     pick_members(details, detail_names, COUNT, values);
-    return read_optional(values[REASONING], &usage->reasoning) &&
-           read_optional(values[AUDIO], &usage->audio_output) &&
-           read_optional(values[IMAGE], &usage->image_output);
+    return usage_read_optional(values[REASONING], &usage->reasoning) &&
+           usage_read_optional(values[AUDIO], &usage->audio_output) &&
+           usage_read_optional(values[IMAGE], &usage->image_output);
 }
 
 /* A total that is left out says nothing. What it has beyond both may be the reasoning, which then
@@ -236,10 +236,10 @@ read_cached_details(struct js_value details, struct usage *usage)
     uint32_t audio, image, cached_audio, cached_image;
 
     if (cached.type != JS_OBJECT ||
-        !read_optional(js_get(details, STR("audio_tokens")), &audio) ||
-        !read_optional(js_get(details, STR("image_tokens")), &image) ||
-        !read_optional(js_get(cached, STR("audio_tokens")), &cached_audio) ||
-        !read_optional(js_get(cached, STR("image_tokens")), &cached_image) ||
+        !usage_read_optional(js_get(details, STR("audio_tokens")), &audio) ||
+        !usage_read_optional(js_get(details, STR("image_tokens")), &image) ||
+        !usage_read_optional(js_get(cached, STR("audio_tokens")), &cached_audio) ||
+        !usage_read_optional(js_get(cached, STR("image_tokens")), &cached_image) ||
         cached_audio > audio || cached_image > image)
         return;
     usage->audio_input = MIN(audio - cached_audio, usage->input);
@@ -259,7 +259,7 @@ usage_from_realtime(struct js_value value)
     struct usage usage = {.state = USAGE_ABSENT};
 
     if (js_str_eq(js_get(value, STR("type")), STR("duration")))
-        return read_rounded_up(js_get(value, STR("seconds")), &usage.seconds) ? finished(usage)
+        return usage_read_rounded_up(js_get(value, STR("seconds")), &usage.seconds) ? finished(usage)
                                                                               : usage_bad;
     usage = read_inclusive(value, names);
     if (usage.state == USAGE_PRESENT)
@@ -274,7 +274,7 @@ usage_from_embeddings(struct js_value value)
 
     if (value.type == JS_NONE || value.type == JS_NULL)
         return usage_absent;
-    if (!read_required(js_get(value, STR("prompt_tokens")), &usage.input))
+    if (!usage_read_required(js_get(value, STR("prompt_tokens")), &usage.input))
         return usage_bad;
     return finished(usage);
 }
@@ -287,7 +287,7 @@ usage_from_count_tokens(struct js_value value, struct str name)
 
     if (count.type == JS_NONE)
         return usage_absent;
-    if (!read_required(count, &usage.input))
+    if (!usage_read_required(count, &usage.input))
         return usage_bad;
     return finished(usage);
 }

@@ -59,6 +59,18 @@ struct usage usage_from_count_tokens(struct js_value value, struct str name);
 struct usage usage_from_gemini(struct js_value value); /* usageMetadata; of embeddings, too */
 
 /*
+ * Of what may be paid by other units than tokens (usage_media.c). Where nobody tells otherwise the
+ * output of pictures and of speech is all of that kind.
+ */
+struct usage usage_from_images(struct js_value value);
+struct usage usage_from_speech(struct js_value value);
+/* What was heard: tokens, or seconds rounded up; answer is all of it, which may have its own
+ * "duration". */
+struct usage usage_from_sound(struct js_value value, struct js_value answer);
+/* Ranking and moderation: tokens that went in, or searches; Jina's "usage", Cohere's "meta". */
+struct usage usage_from_ranking(struct js_value value, struct js_value answer);
+
+/*
  * Anthropic's reports in a stream: message_start, then message_delta with cumulative
  * counts; fields that are not null replace the earlier ones. Kept raw until asked for,
  * since a later report may have the total of cache writes without its split.
@@ -73,6 +85,9 @@ void usage_anthropic_merge(struct usage_anthropic *usage, struct js_value value,
 /* What the reports amount to. Input and output must both be known; before a message_delta only
  * usable for progress. */
 struct usage usage_anthropic_sum(const struct usage_anthropic *usage);
+
+/* Counts of several reports together: BAD when one is, or when they are too many. */
+struct usage usage_sum(struct usage a, struct usage b);
 
 /* Searches of the web among the items of a response's "output". */
 uint32_t usage_searches_in(struct js_value items);

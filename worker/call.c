@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "proto/multipart.h"
 #include "shm/rate.h"
 #include "worker/callid.h"
 #include "worker/choose.h"
@@ -11,6 +12,7 @@
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/idem.h"
+#include "worker/media.h"
 #include "worker/queue.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
@@ -428,6 +430,27 @@ serving(const struct worker *w, struct proto_error *error)
     return false;
 }
 
+/* Forms come where files do; pictures to be edited also as JSON, which names them. */
+static bool
+read_media(struct call *call, enum proto_endpoint endpoint, struct proto_error *error)
+{
+    const struct h1_head *head = call->client->req.head;
+    struct str body = call->client->req.body, type = h1_head_get(head, H1_CONTENT_TYPE);
+    bool sound = endpoint == ENDPOINT_TRANSCRIPTIONS || endpoint == ENDPOINT_TRANSLATIONS;
+    unsigned types = 0;
+
+    if (!sound && !(endpoint == ENDPOINT_IMAGE_EDITS && multipart_is_form(type)))
+        return ask_read(endpoint, body, &call->arena, &call->ask, error);
+    for (size_t i = 0; i < head->header_count; i++)
+        types += head->headers[i].known == H1_CONTENT_TYPE;
+    if (types > 1) { /* which of their boundaries holds? */
+        error_set(error, ERROR_BAD_REQUEST, "content-type", NULL,
+                  "content-type: must not stand twice");
+        return false;
+    }
+    return ask_read_form(endpoint, type, body, &call->ask, error);
+}
+
 static bool
 read_body(struct call *call, const struct proto_what *what, struct proto_error *error)
 {
@@ -435,6 +458,10 @@ read_body(struct call *call, const struct proto_what *what, struct proto_error *
 
     if (what->endpoint == ENDPOINT_REALTIME)
         return tunnel_ask(call, error);
+    if (proto_is_file(what->endpoint))
+        return ask_read_file(what, body, &call->arena, &call->ask, error);
+    if (proto_is_media(what->endpoint))
+        return read_media(call, what->endpoint, error);
     if (proto_of(what->endpoint) == PROTO_GEMINI)
         return ask_read_gemini(what, call->query, body, &call->arena, &call->ask, error);
     return ask_read(what->endpoint, body, &call->arena, &call->ask, error);
@@ -486,13 +513,19 @@ call_start(struct client *client, const struct proto_what *what, const struct au
         refuse(call, &error);
         return;
     }
-    call->input_estimate = call->ask.body.len / ASK_BYTES_PER_TOKEN + 1;
+    call->input_estimate = proto_is_media(endpoint)
+                               ? ask_media_tokens(&call->ask)
+                               : call->ask.body.len / ASK_BYTES_PER_TOKEN + 1;
     if (!admit_limits(call, &error) || !choose_route(call, auth->extra, channel, &error)) {
         refuse(call, &error);
         return;
     }
     if (call->estimates) {
         answer_estimate(call);
+        return;
+    }
+    if (proto_is_media(endpoint) && !media_admit(call, &error)) {
+        refuse(call, &error);
         return;
     }
     /* A refusal here costs no hold and leaves no record. */

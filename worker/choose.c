@@ -261,6 +261,12 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
         call->estimates = true;
     }
     if (result != ROUTE_OK && result != ROUTE_ALL_DOWN) {
+        if (proto_is_file((enum proto_endpoint)call->endpoint) && result != ROUTE_NO_SUCH_CHANNEL &&
+            result != ROUTE_CHANNEL_NOT_ALLOWED) {
+            error_set(error, ERROR_NO_PATH, NULL, NULL,
+                      "turnpike: files are not offered to this key");
+            return false;
+        }
         route_error(w, result, &ask, error);
         return false;
     }

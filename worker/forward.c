@@ -285,6 +285,14 @@ forward_write_auth(const struct call *call, struct h1_out *out)
     h1_out_own(out, "authorization: Bearer ", secret);
 }
 
+/* Only some calls for files have none. */
+static bool
+sends_body(const struct call *call)
+{
+    return !proto_is_file((enum proto_endpoint)call->endpoint) ||
+           call->endpoint == ENDPOINT_FILE_UPLOAD;
+}
+
 static void
 write_client_headers(const struct call *call, struct h1_out *out)
 {
@@ -297,11 +305,15 @@ write_client_headers(const struct call *call, struct h1_out *out)
 
         if (!headers_go_up(protocol, name))
             continue;
-        content_type |= head->headers[i].known == H1_CONTENT_TYPE;
+        if (head->headers[i].known == H1_CONTENT_TYPE) {
+            if (!sends_body(call))
+                continue;
+            content_type = true;
+        }
         version |= head->headers[i].known == H1_ANTHROPIC_VERSION;
         h1_out_copy(out, name, head, i);
     }
-    if (!content_type)
+    if (!content_type && sends_body(call))
         h1_out_own(out, "content-type: ", STR("application/json"));
     if (!version && protocol == PROTO_ANTHROPIC)
         h1_out_own(out, "anthropic-version: ", STR("2023-06-01"));
@@ -317,11 +329,13 @@ write_head(const struct call *call, size_t body_len, struct h1_out *out)
     if (!speak_target(call, path, sizeof path, &target.path, &target.query))
         return false;
     h1_out_init(out, call->worker->head_buf, HEAD_BYTES_MAX);
-    h1_out_request(out, STR("POST"), target, upstream->authority);
+    h1_out_request(out, proto_method((enum proto_endpoint)call->up_endpoint), target,
+                   upstream->authority);
     write_client_headers(call, out);
     forward_write_auth(call, out);
     h1_out_own(out, "x-request-id: ", (struct str){call->id_text, CALL_ID_LEN});
-    h1_out_length(out, body_len);
+    if (sends_body(call))
+        h1_out_length(out, body_len);
     return h1_out_end(out);
 }
 

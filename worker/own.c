@@ -104,7 +104,8 @@ visible_models(const struct worker *w, const struct auth *auth, struct models_en
         return 0;
     count = MIN(route_models(w->routes, &ask, found, MODELS_MAX), (size_t)MODELS_MAX);
     for (size_t i = 0; i < count; i++)
-        entries[total++] = entry_of(&w->conf->models[found[i]]);
+        if (!str_eq(w->conf->models[found[i]].name, STR(ASK_FILES_MODEL)))
+            entries[total++] = entry_of(&w->conf->models[found[i]]);
     count = MIN(route_autos(w->routes, &ask, found, MODELS_MAX), MODELS_MAX - total);
     for (size_t i = 0; i < count; i++)
         entries[total++] =
@@ -255,6 +256,18 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
     case ENDPOINT_GEMINI_COUNT:
     case ENDPOINT_GEMINI_EMBED:
     case ENDPOINT_REALTIME:
+    case ENDPOINT_IMAGES:
+    case ENDPOINT_IMAGE_EDITS:
+    case ENDPOINT_SPEECH:
+    case ENDPOINT_TRANSCRIPTIONS:
+    case ENDPOINT_TRANSLATIONS:
+    case ENDPOINT_MODERATIONS:
+    case ENDPOINT_RERANK:
+    case ENDPOINT_FILE_UPLOAD:
+    case ENDPOINT_FILES:
+    case ENDPOINT_FILE:
+    case ENDPOINT_FILE_CONTENT:
+    case ENDPOINT_FILE_DELETE:
     case ENDPOINT_COUNT:
         break;
     }

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "shm/account.h"
 #include "worker/call.h"
+#include "worker/media.h"
 #include "worker/take.h"
 #include "worker/settle.h"
 
@@ -43,6 +44,8 @@ settle_estimate(const struct call *call, uint64_t output_tokens)
 {
     struct price_count count = {.n = {0}};
 
+    if (proto_is_media((enum proto_endpoint)call->endpoint))
+        return media_so_far(call, (struct media_made){.tokens = output_tokens});
     /* An estimate by size may overshoot; what the caller capped cannot. */
     output_tokens = MIN(output_tokens, call->output_max);
     count.n[CONF_INPUT] = (uint32_t)MIN(call->input_estimate, (uint64_t)CONF_COUNT_MAX);
@@ -106,7 +109,8 @@ is_absurd(const struct call *call, const struct usage *u)
     uint64_t context = call_price(call)->model->context_tokens;
     uint64_t output = u->output / MAX(call->ask.choice_count, 1u);
 
-    if (context == 0 || !proto_has_output((enum proto_endpoint)call->endpoint) ||
+    if (context == 0 || proto_is_media((enum proto_endpoint)call->endpoint) ||
+        !proto_has_output((enum proto_endpoint)call->endpoint) ||
         (settle_input(u) <= context && output <= context))
         return false;
     if (settle_hosts_tools(call))
@@ -161,11 +165,14 @@ settle_claimed(struct call *call)
 {
     struct price *price = &call->plan.candidates[call->candidate].price;
     struct meter_progress p = meter_progress(&call->meter);
-    struct price_count count = settle_estimate(call, p.usage.output);
+    struct price_count count;
     uint32_t output;
 
     if (price->model->service_count > 0)
         price->service = price_service_of(price->model, str_from(call->meter.service));
+    if (proto_is_media((enum proto_endpoint)call->endpoint))
+        return media_so_far(call, media_made_so_far(call));
+    count = settle_estimate(call, p.usage.output);
     if (!p.has_input)
         return count;
     if (is_absurd(call, &p.usage))

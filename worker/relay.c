@@ -12,6 +12,7 @@
 #include "worker/commit.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
+#include "worker/media.h"
 #include "worker/settle.h"
 #include "worker/speak.h"
 #include "worker/stream.h"
@@ -219,6 +220,17 @@ is_event_stream(struct str content_type)
     return str_eq_nocase(str_trim(str_split(content_type, ';', &rest)), STR("text/event-stream"));
 }
 
+/* As a stream or whole, as it was asked for, or as it can be made into that. */
+static bool
+answer_fits(struct call *call, struct str type)
+{
+    bool events = is_event_stream(type);
+
+    if (proto_is_media((enum proto_endpoint)call->endpoint))
+        return media_answer(call, type);
+    return call->ask.stream == events || speak_adapt(call, events);
+}
+
 static void
 relay_head(struct uconn *uc)
 {
@@ -228,8 +240,7 @@ relay_head(struct uconn *uc)
 
     call->upstream_status = uc->res.status;
     call_set_timer(call, call_upstream(call)->idle_ms);
-    if (call->upstream_status < 300 && call->tunnel == NULL &&
-        call->ask.stream != is_event_stream(type) && !speak_adapt(call, is_event_stream(type))) {
+    if (call->upstream_status < 300 && call->tunnel == NULL && !answer_fits(call, type)) {
         relay_failed(call, REASON_BAD_ANSWER, ERROR_UPSTREAM_FAILED,
                      call->ask.stream ? "answered whole where a stream was asked for"
                                       : "streamed where a whole answer was asked for");
@@ -413,6 +424,12 @@ whole_ok(struct call *call, const struct answer *answer, struct str body)
     };
     char model[METER_MODEL_CAP], service[METER_SERVICE_CAP];
 
+    if (proto_is_media((enum proto_endpoint)call->endpoint)) {
+        struct media_made made = media_made_of(answer);
+
+        end.usage = media_usage(call, usage, made);
+        end.so_far = media_so_far(call, made);
+    }
     call->response_bytes = body.len;
     if (call->speaks) { /* the body that these point into is replaced */
         str_copy(answer->model, model, sizeof model);

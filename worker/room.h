@@ -227,6 +227,7 @@ struct call {
     bool estimates;           /* it counts tokens, and no upstream can: we say about how many */
     bool speaks;              /* the answer is translated: speak.h */
     bool up_stream;           /* it comes as a stream */
+    bool bytes;               /* and that is bytes, not events: speech, for example */
     uint8_t candidate;        /* index in plan of the one tried now */
     uint8_t extension_count;
     bool held;                /* slot is ours */

@@ -114,7 +114,8 @@ extend_for(struct call *call, const struct verdict *v)
     int64_t most_ucr;
 
     settle_cap_input(&can_be, settle_input_bound(call));
-    if (can_be.n[CONF_SEARCHES] > 0 && !settle_hosts_tools(call))
+    if (can_be.n[CONF_SEARCHES] > 0 && call->endpoint != ENDPOINT_RERANK &&
+        !settle_hosts_tools(call))
         can_be.n[CONF_SEARCHES] = 0;
     most_ucr = MIN(v->charge_ucr, settle_cost(call, &can_be));
     if (most_ucr > call->held_ucr)

@@ -252,6 +252,13 @@ speak_target(const struct call *call, char *out, size_t out_cap, struct str *pat
 {
     enum proto_endpoint endpoint = (enum proto_endpoint)call->up_endpoint;
 
+    if (proto_is_file(endpoint)) {
+        struct str both =
+            proto_file_path(endpoint, call->ask.file_id, call->query, out, out_cap);
+
+        *path = str_split(both, '?', query);
+        return both.ptr != NULL;
+    }
     if (proto_of(endpoint) == PROTO_GEMINI) {
         struct str both = proto_gemini_path(candidate_of(call)->model_sent, gemini_action(call),
                                             out, out_cap);

@@ -10,6 +10,7 @@
 #include "worker/commit.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
+#include "worker/media.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/speak.h"
@@ -24,7 +25,10 @@ stream_begin(struct call *call)
     meter_init(&call->meter, (enum proto_endpoint)call->up_endpoint,
                call->ask.usage_asked || call->speaks);
     sse_free(&call->sse);
-    sse_init(&call->sse, call->worker->limits->event_bytes);
+    /* A picture is one event. */
+    sse_init(&call->sse, proto_is_media((enum proto_endpoint)call->endpoint)
+                             ? call->worker->limits->response_body_bytes
+                             : call->worker->limits->event_bytes);
     call->progress_events = 0;
 }
 
@@ -86,6 +90,8 @@ stream_used(struct call *call, struct settle_end *end)
 {
     commit_flag_model(call);
     end->usage = settle_judge(call, meter_usage(&call->meter));
+    if (proto_is_media((enum proto_endpoint)call->endpoint))
+        end->usage = media_usage(call, end->usage, media_made_so_far(call));
     end->so_far = settle_so_far(call);
     end->by = SETTLE_USAGE;
     end->service = str_from(call->meter.service);
@@ -226,6 +232,13 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     (void)settle_call(call, &end);
     if (call->uconn)
         uconn_cancel(call->uconn);
+    if (call->bytes) { /* no error can be told in them: the peer must see that they were cut */
+        client = call_detach_client(call);
+        call_end(call);
+        if (client)
+            client_abort(client);
+        return;
+    }
     buf_init(&event, 64u << 10);
     speak_error(call, error, &event);
     client = call_detach_client(call);
@@ -320,6 +333,9 @@ stream_upstream_done(struct call *call, struct gather *g)
     struct sse_event event;
     struct str last = STR_NONE;
 
+    if (call->bytes)
+        meter_bytes_end(&call->meter);
+
     if (sse_last(&call->sse, &event) && !event.comment_only && !half_event(call, &event, g)) {
         bad_event(call, g);
         return;
@@ -388,9 +404,26 @@ take_events(struct call *call, struct gather *g)
     return true;
 }
 
+/* What is no events: passes as it comes, and with the first byte it is the answer. */
+static bool
+take_bytes(struct call *call, const struct h1_res_out *out, struct gather *g)
+{
+    for (size_t i = 0; i < out->span_count; i++) {
+        if (out->spans[i].len == 0)
+            continue;
+        meter_bytes(&call->meter);
+        gather_add(g, out->spans[i]);
+        if (g->count >= GATHER_PARTS_MAX - 2 && !pass_on(call, g))
+            return false;
+    }
+    return true;
+}
+
 bool
 stream_take(struct call *call, const struct h1_res_out *out, struct gather *g)
 {
+    if (call->bytes)
+        return take_bytes(call, out, g);
     for (size_t i = 0; i < out->span_count; i++) {
         sse_feed(&call->sse, out->spans[i]);
         if (!take_events(call, g))

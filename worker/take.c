@@ -6,6 +6,7 @@
 #include "base/ucr.h"
 #include "shm/account.h"
 #include "worker/call.h"
+#include "worker/media.h"
 
 #define SEARCHES_HELD 10 /* for a request that offers them */
 
@@ -17,7 +18,12 @@ bound_model(const struct call *call, const struct conf_model *model, uint64_t *i
     uint64_t context = model->context_tokens;
     uint64_t cap = UINT64_MAX;
 
-    *input_max = call->ask.body.len;
+    if (proto_is_media((enum proto_endpoint)call->endpoint)) {
+        context = 0; /* a file is seen in pieces */
+        *input_max = media_input_max(call);
+    } else {
+        *input_max = call->ask.body.len;
+    }
     if (call->ask.stored_input)
         *input_max = MAX(context, *input_max);
     /* Of a list of texts it limits each. */
@@ -105,6 +111,17 @@ bound_units(const struct call *call, const struct conf_model *model, struct pric
         bounds->searches = SEARCHES_HELD;
 }
 
+static void
+bound_all(const struct call *call, const struct conf_model *model, struct price_bounds *bounds)
+{
+    if (proto_is_media((enum proto_endpoint)call->endpoint)) {
+        media_bounds(call, model, bounds);
+        return;
+    }
+    bound_model(call, model, &bounds->input, &bounds->output);
+    bound_units(call, model, bounds);
+}
+
 /*
  * The worst that any of the candidates can come to. Output for which nobody stated a cap counts as
  * `uncapped` tokens; with at_most, what only the model caps does, too. False when that is no amount.
@@ -124,12 +141,11 @@ worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *wo
             last->model_idx == candidate->model_idx)
             continue;
         last = candidate;
-        bound_model(call, candidate->price.model, &bounds.input, &bounds.output);
+        bound_all(call, candidate->price.model, &bounds);
         if (at_most || bounds.output == UINT64_MAX)
             bounds.output = MIN(bounds.output, uncapped);
         if (call->tunnel != NULL && (at_most || candidate->price.model->context_tokens == 0))
             bounds.input = uncapped; /* a session's grows by itself */
-        bound_units(call, candidate->price.model, &bounds);
         if (!price_worst(&candidate->price, &bounds, &cost_ucr))
             return false;
         *worst_ucr = MAX(*worst_ucr, cost_ucr);

@@ -24,6 +24,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     struct js_error fault;
     struct answer_output output;
     struct answer answer;
+    enum proto_endpoint endpoint;
     struct buf out;
     char *body;
 
@@ -32,7 +33,12 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     body = malloc(len);
     memcpy(body, bytes + 1, len - 1);
     struct str text = {body, len - 1};
-    answer_read((enum proto_endpoint)(bytes[0] % (ENDPOINT_COUNT_TOKENS + 1)), text, &answer);
+    /* Those with the highest bit are of pictures, sound and so on. */
+    endpoint = (enum proto_endpoint)(bytes[0] % (ENDPOINT_COUNT_TOKENS + 1));
+    if (bytes[0] & 0x80)
+        endpoint = (enum proto_endpoint)(ENDPOINT_IMAGES +
+                                         bytes[0] % (ENDPOINT_COUNT - ENDPOINT_IMAGES));
+    answer_read(endpoint, text, &answer);
     ASSERT(answer.usage.reasoning <= answer.usage.output);
     output = answer_output(&answer);
     ASSERT(output.len <= text.len);

@@ -30,8 +30,7 @@ check_spliced(const struct ask *ask, struct arena *arena)
     ASSERT(body.len == pieces.total_len);
     ASSERT(js_check(buf_str(&body), &document, &fault));
     ASSERT(js_str_eq(js_get(document, STR("model")), name));
-    if (ask->stream && proto_of(ask->endpoint) == PROTO_OPENAI &&
-        ask->endpoint != ENDPOINT_EMBEDDINGS)
+    if (ask->stream && (ask->endpoint == ENDPOINT_CHAT || ask->endpoint == ENDPOINT_COMPLETIONS))
         ASSERT(js_is(js_path(document, "stream_options", "include_usage", NULL), JS_TRUE));
     /* The new name holds a control character, which a client's may not; all else reads the same. */
     ASSERT(ask_splices(ask, STR("m"), arena, &pieces));
@@ -41,13 +40,18 @@ check_spliced(const struct ask *ask, struct arena *arena)
     ASSERT(ask_read(ask->endpoint, buf_str(&body), arena, &again, &error));
     ASSERT(again.stream == ask->stream && again.output_cap == ask->output_cap);
     ASSERT(again.choice_count == ask->choice_count);
-    ASSERT(again.usage_place == ASK_USAGE_KEEP);
+    ASSERT(again.usage_place == ASK_USAGE_KEEP && !again.model_added);
+    ASSERT(again.media.characters == ask->media.characters);
+    ASSERT(again.media.documents == ask->media.documents);
     buf_free(&body);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+    static const enum proto_endpoint media[] = {ENDPOINT_IMAGES, ENDPOINT_IMAGE_EDITS,
+                                                ENDPOINT_SPEECH, ENDPOINT_MODERATIONS,
+                                                ENDPOINT_RERANK};
     enum proto_endpoint endpoint;
     struct proto_error error;
     struct ask_needs needs;
@@ -57,7 +61,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
     if (len < 1)
         return 0;
-    endpoint = (enum proto_endpoint)(bytes[0] % (ENDPOINT_COUNT_TOKENS + 1));
+    endpoint = bytes[0] < 0x80 ? (enum proto_endpoint)(bytes[0] % (ENDPOINT_COUNT_TOKENS + 1))
+                               : media[bytes[0] % COUNT_OF(media)];
     body = malloc(len);
     memcpy(body, bytes + 1, len - 1);
     arena_init(&arena, 1 << 24);

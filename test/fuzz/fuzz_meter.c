@@ -43,8 +43,8 @@ check_passed(const struct meter *meter, const struct sse_event *event)
     struct js_iter it;
 
     ASSERT(meter->understood);
-    if (proto_of(meter->endpoint) != PROTO_OPENAI || meter->usage_asked ||
-        !js_check(event->data, &document, &fault))
+    if (proto_of(meter->endpoint) != PROTO_OPENAI || proto_is_media(meter->endpoint) ||
+        meter->usage_asked || !js_check(event->data, &document, &fault))
         return;
     /* Names with escapes are not looked for in events that only pass. */
     for (js_iter_init(&it, document); js_next(&it, &key, &value);) {
@@ -91,6 +91,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     static const enum proto_endpoint endpoints[] = {ENDPOINT_CHAT, ENDPOINT_COMPLETIONS,
                                                     ENDPOINT_RESPONSES, ENDPOINT_MESSAGES};
+    static const enum proto_endpoint media[] = {ENDPOINT_IMAGES, ENDPOINT_SPEECH,
+                                                ENDPOINT_TRANSCRIPTIONS};
+    enum proto_endpoint endpoint;
     struct sse_event event;
     struct meter meter;
     struct sse sse;
@@ -101,7 +104,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         return 0;
     seed = bytes[1];
     sse_init(&sse, 4096);
-    meter_init(&meter, endpoints[bytes[0] % COUNT_OF(endpoints)], (bytes[0] & 0x80) != 0);
+    endpoint = (bytes[0] & 0x40) != 0 ? media[bytes[0] % COUNT_OF(media)]
+                                      : endpoints[bytes[0] % COUNT_OF(endpoints)];
+    meter_init(&meter, endpoint, (bytes[0] & 0x80) != 0);
     for (size_t at = 2; at < len && going;) {
         size_t step = 1 + (size_t)rand_r(&seed) % (1 + 4u * bytes[1]);
         char *feed;

@@ -21,6 +21,26 @@ test_endpoints(void **state)
         {"POST", "/v1/responses", PROTO_FOUND, ENDPOINT_RESPONSES, ""},
         {"POST", "/v1/messages", PROTO_FOUND, ENDPOINT_MESSAGES, ""},
         {"POST", "/v1/messages/count_tokens", PROTO_FOUND, ENDPOINT_COUNT_TOKENS, ""},
+        {"POST", "/v1/images/generations", PROTO_FOUND, ENDPOINT_IMAGES, ""},
+        {"POST", "/v1/images/edits", PROTO_FOUND, ENDPOINT_IMAGE_EDITS, ""},
+        {"POST", "/v1/audio/speech", PROTO_FOUND, ENDPOINT_SPEECH, ""},
+        {"POST", "/v1/audio/transcriptions", PROTO_FOUND, ENDPOINT_TRANSCRIPTIONS, ""},
+        {"POST", "/v1/audio/translations", PROTO_FOUND, ENDPOINT_TRANSLATIONS, ""},
+        {"POST", "/v1/moderations", PROTO_FOUND, ENDPOINT_MODERATIONS, ""},
+        {"POST", "/v1/rerank", PROTO_FOUND, ENDPOINT_RERANK, ""},
+        {"POST", "/v1/images/variations", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"POST", "/v1/files", PROTO_FOUND, ENDPOINT_FILE_UPLOAD, ""},
+        {"GET", "/v1/files", PROTO_FOUND, ENDPOINT_FILES, ""},
+        {"GET", "/v1/files/file-a_1", PROTO_FOUND, ENDPOINT_FILE, "file-a_1"},
+        {"DELETE", "/v1/files/file-a_1", PROTO_FOUND, ENDPOINT_FILE_DELETE, "file-a_1"},
+        {"GET", "/v1/files/file-a_1/content", PROTO_FOUND, ENDPOINT_FILE_CONTENT, "file-a_1"},
+        {"GET", "/v1/files/", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/a%2fb", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/../models", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/a/content/", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/files/a/b", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"GET", "/v1/filesystem", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"POST", "/v1/batches", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
         {"GET", "/v1/models", PROTO_FOUND, ENDPOINT_MODELS_LIST, ""},
         {"GET", "/v1/models/openai/gpt-5", PROTO_FOUND, ENDPOINT_MODEL_GET, "openai/gpt-5"},
         {"GET", "/v1/receipts/call_1", PROTO_FOUND, ENDPOINT_RECEIPT, "call_1"},
@@ -121,6 +141,35 @@ test_gemini(void **state)
 }
 
 static void
+test_files(void **state)
+{
+    struct proto_what what;
+    char out[64];
+
+    (void)state;
+    assert_int_equal(proto_endpoint_of(STR("PUT"), STR("/v1/files"), &what),
+                     PROTO_METHOD_NOT_ALLOWED);
+    assert_string_equal(what.allow, "GET, POST");
+    assert_int_equal(proto_endpoint_of(STR("POST"), STR("/v1/files/a"), &what),
+                     PROTO_METHOD_NOT_ALLOWED);
+    assert_string_equal(what.allow, "GET, DELETE");
+    assert_int_equal(proto_endpoint_of(STR("DELETE"), STR("/v1/files/a/content"), &what),
+                     PROTO_METHOD_NOT_ALLOWED);
+    assert_string_equal(what.allow, "GET");
+    assert_str(proto_method(ENDPOINT_FILE_DELETE), "DELETE");
+    assert_str(proto_method(ENDPOINT_CHAT), "POST");
+    assert_str(proto_file_path(ENDPOINT_FILE_UPLOAD, STR(""), STR("limit=1"), out, sizeof(out)),
+               "/files");
+    assert_str(proto_file_path(ENDPOINT_FILE_CONTENT, STR("f-1"), STR_NONE, out, sizeof(out)),
+               "/files/f-1/content");
+    assert_str(proto_file_path(ENDPOINT_FILES, STR(""),
+                               STR("key=sk-1&limit=2&after=a%20b&purpose=batch"), out, sizeof(out)),
+               "/files?purpose=batch&limit=2");
+    assert_null(proto_file_path(ENDPOINT_FILE, STR("f-1"), STR_NONE, out, 9).ptr);
+    assert_str(proto_file_path(ENDPOINT_FILE, STR("f-1"), STR_NONE, out, 10), "/files/f-1");
+}
+
+static void
 test_protocols(void **state)
 {
     enum proto_protocol protocol;
@@ -133,7 +182,7 @@ test_protocols(void **state)
         assert_int_equal(proto_is_call(endpoint),
                          i <= ENDPOINT_COUNT_TOKENS ||
                              (i >= ENDPOINT_GENERATE && i <= ENDPOINT_GEMINI_EMBED) ||
-                             i == ENDPOINT_REALTIME);
+                             i == ENDPOINT_REALTIME || proto_is_media(endpoint));
         assert_int_equal(proto_upstream_path(endpoint).ptr != NULL, proto_is_call(endpoint));
     }
     assert_int_equal(proto_of(ENDPOINT_EMBEDDINGS), PROTO_OPENAI);
@@ -443,6 +492,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
+        cmocka_unit_test(test_files),
         cmocka_unit_test(test_gemini),
         cmocka_unit_test(test_queries),      cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_headers_up),   cmocka_unit_test(test_every_header),
