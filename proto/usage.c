@@ -274,7 +274,7 @@ usage_from_embeddings(struct js_value value)
 
     if (value.type == JS_NONE || value.type == JS_NULL)
         return usage_absent;
-    if (!usage_read_required(js_get(value, STR("prompt_tokens")), &usage.input))
+    if (!read_required(js_get(value, STR("prompt_tokens")), &usage.input))
         return usage_bad;
     return finished(usage);
 }
@@ -287,7 +287,7 @@ usage_from_count_tokens(struct js_value value, struct str name)
 
     if (count.type == JS_NONE)
         return usage_absent;
-    if (!usage_read_required(count, &usage.input))
+    if (!read_required(count, &usage.input))
         return usage_bad;
     return finished(usage);
 }
