@@ -10,7 +10,7 @@
  * allocates nothing but from the arena or buffer it is given.
  *
  * Reading order: proto.h (paths), ask.h (a request's body), usage.h, answer.h (a whole
- * answer), sse.h and meter.h (a streamed one), error.h, headers.h, models.h.
+ * answer), sse.h and meter.h (a streamed one), realtime.h, error.h, headers.h, models.h.
  */
 #ifndef PROTO_PROTO_H
 #define PROTO_PROTO_H
