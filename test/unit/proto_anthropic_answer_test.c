@@ -173,6 +173,13 @@ test_stream(void **state)
         STOP("2") WHY("end_turn") END,
         STARTED "ping reasoning(Add\\n) reasoning(ing.) signature(AAAA) redacted(r.DD==) "
         "text(H\\u00e9) text(llo) usage(64,40,16,0,33,12) finish(stop) end");
+    /* Thinking that is not told, from the start. */
+    check_stream(
+        START BLOCK("0", "{'type':'thinking','thinking':'','signature':''}")
+        DELTA("0", "{'type':'signature_delta','signature':'AAAA'}") STOP("0")
+        BLOCK("1", "{'type':'thinking','thinking':'','signature':'BBBB'}") STOP("1")
+        WHY("end_turn") END,
+        STARTED "signature(e.AAAA) signature(e.BBBB) usage(64,40,16,0,33,12) finish(stop) end");
 }
 
 static void
