@@ -53,29 +53,6 @@ buf_reserve(struct buf *buf, size_t more)
 }
 
 bool
-buf_add(struct buf *buf, const void *bytes, size_t len)
-{
-    if (!buf_reserve(buf, len))
-        return false;
-    if (len > 0)
-        memcpy(buf->ptr + buf->len, bytes, len);
-    buf->len += len;
-    return true;
-}
-
-bool
-buf_add_str(struct buf *buf, struct str s)
-{
-    return buf_add(buf, s.ptr, s.len);
-}
-
-bool
-buf_add_char(struct buf *buf, char c)
-{
-    return buf_add(buf, &c, 1);
-}
-
-bool
 buf_add_u64(struct buf *buf, uint64_t n)
 {
     char digits[20];

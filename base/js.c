@@ -28,6 +28,45 @@ js_position(struct str text, size_t offset, unsigned *line, unsigned *column)
 
 /* ---- the walk ---------------------------------------------------------------------------- */
 
+/* The index that this thread has in use. */
+static _Thread_local const struct js_index *index_now;
+
+void
+js_index_use(const struct js_index *index)
+{
+    index_now = index;
+}
+
+/* What starts at p; NULL: not in the index. */
+static inline const struct js_slot *
+index_find(const char *p)
+{
+    const struct js_index *index = index_now;
+    uint32_t start;
+
+    if (index == NULL || p < index->text || (size_t)(p - index->text) >= index->text_len)
+        return NULL;
+    start = (uint32_t)(p - index->text) + 1;
+    for (size_t i = js_index_slot(index, start); index->slots[i].start != 0;
+         i = (i + 1) & (index->slot_count - 1))
+        if (index->slots[i].start == start)
+            return &index->slots[i];
+    return NULL;
+}
+
+/* The same, behind its end; NULL, too, when that lies beyond `end`. */
+static inline const char *
+index_behind(const char *p, const char *end, bool *escaped)
+{
+    const struct js_slot *slot = index_find(p);
+    const char *behind = slot != NULL ? index_now->text + slot->end : NULL;
+
+    if (behind == NULL || behind > end)
+        return NULL;
+    *escaped = slot->escaped;
+    return behind;
+}
+
 /* Inside a string, not behind a backslash: behind the closing quote, or end. Sets *escaped when
  * there is a backslash on the way. */
 static const char *
@@ -66,6 +105,8 @@ skip_string_rest(const char *p, const char *end, bool *escaped)
 static inline const char *
 skip_string(const char *p, const char *end, bool *escaped)
 {
+    const char *behind;
+
     *escaped = false;
     p++;
 #ifdef SCAN_SSE2
@@ -76,21 +117,26 @@ skip_string(const char *p, const char *end, bool *escaped)
             return p + __builtin_ctz(hits) + 1;
     }
 #endif
-    return skip_string_rest(p, end, escaped);
+    behind = index_behind(p - 1, end, escaped);
+    return behind != NULL ? behind : skip_string_rest(p, end, escaped);
 }
 
 /* At the opening bracket: behind the closing one, or end. */
 static const char *
 skip_container(const char *p, const char *end)
 {
+    const char *behind = index_now != NULL ? index_behind(p, end, &(bool){false}) : NULL;
     unsigned depth = 1;
     bool escaped;
 
+    if (behind != NULL)
+        return behind;
     p++;
 #ifdef SCAN_SSE2
     uint64_t carry = 0, in_string = 0; /* all bits set when the block starts inside of one */
 
     for (; end - p >= SCAN_BLOCK; p += SCAN_BLOCK) {
+
         struct scan_vectors block = scan_block(p);
         uint64_t escapes = scan_escaped(scan_block_equal(&block, '\\', 0), &carry);
         uint64_t quotes = scan_block_equal(&block, '"', 0) & ~escapes;

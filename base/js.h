@@ -40,6 +40,8 @@ struct js_error {
     const char *what; /* static text: "unexpected end", "expected ':'", …; NULL when none */
     size_t offset;    /* of the byte that was wrong */
 };
+/* The text of the fault that is none of the grammar's: more than JS_DEPTH_MAX. */
+extern const char js_too_deep[];
 
 /* Line and column (from 1, in bytes) of an offset in text: for messages. */
 void js_position(struct str text, size_t offset, unsigned *line, unsigned *column);
@@ -57,6 +59,38 @@ struct js_members;
  */
 bool MUST_CHECK js_check_members(struct str text, struct js_value *out, struct js_members *members,
                                  struct js_error *err);
+
+/*
+ * Where long containers and strings end, noted as the check comes by, for those who walk all of a large
+ * text: a walk over an object steps over what it holds, and a walk over that does so again, so that
+ * what lies deep is read as often as it is deep. With the index in use such a step is one look-up.
+ *
+ *     struct js_index index = {.slots = zeroed, .slot_count = js_index_slots(text.len)};
+ *     js_check_index(text, &value, &index, &err);
+ *     js_index_use(&index);
+ *     … js_next() over what lies in text, on this thread …
+ *     js_index_use(NULL);
+ *
+ * Values of other texts are walked as ever.
+ */
+struct js_slot {
+    uint32_t start;        /* offset of the first byte, plus 1; 0: free */
+    uint32_t end : 31;     /* offset behind the last */
+    uint32_t escaped : 1;  /* a string with a backslash */
+};
+struct js_index {
+    struct js_slot *slots; /* the caller's */
+    size_t slot_count;     /* a power of two */
+    size_t used;
+    const char *text;
+    size_t text_len;
+};
+/* How many slots are enough for a text of this length. */
+size_t js_index_slots(size_t text_len);
+bool MUST_CHECK js_check_index(struct str text, struct js_value *out, struct js_index *index,
+                               struct js_error *err);
+/* NULL: none. The index and the text must stay while it is in use. */
+void js_index_use(const struct js_index *index);
 
 /*
  * Walks an object or array that js_check() (or an iterator) gave: never fails on checked text.

@@ -16,8 +16,12 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
+const char js_too_deep[] = "nested too deeply";
+
 struct checker {
     const char *end;
+    struct js_index *index; /* NULL: none is wanted */
+    const char *starts[JS_DEPTH_MAX]; /* of the containers we are in, for it */
     struct js_error err; /* what is set on the first fault */
     const char *err_at;
     bool escaped; /* the string read last has a backslash */
@@ -381,9 +385,27 @@ check_scalar(struct checker *c, const char *p)
     }
 }
 
-/* One value; at its first byte. */
-static const char *
-check_value(struct checker *c, const char *p, struct js_members *members)
+/* What does not fit is walked as ever. */
+static void
+note_long(struct checker *c, const char *start, const char *end, bool escaped)
+{
+    struct js_index *index = c->index;
+    struct js_slot slot = {.start = (uint32_t)(start - index->text) + 1,
+                           .end = (uint32_t)(end - index->text) & INT32_MAX,
+                           .escaped = escaped};
+    size_t i;
+
+    if ((size_t)(end - start) < JS_INDEX_LEN_MIN || index->used >= index->slot_count / 2)
+        return;
+    for (i = js_index_slot(index, slot.start); index->slots[i].start != 0;)
+        i = (i + 1) & (index->slot_count - 1);
+    index->slots[i] = slot;
+    index->used++;
+}
+
+/* One value; at its first byte. Made twice, so that who wants no index does not pay for it. */
+static inline __attribute__((always_inline)) const char *
+check_value(struct checker *c, const char *p, struct js_members *members, bool indexed)
 {
     const char *const end = c->end;
     struct nest nest = {.members = members};
@@ -393,7 +415,9 @@ value:
         return fault(c, "unexpected end", end);
     if (*p == '{' || *p == '[') {
         if (nest.depth == JS_DEPTH_MAX)
-            return fault(c, "nested too deeply", p);
+            return fault(c, js_too_deep, p);
+        if (indexed)
+            c->starts[nest.depth] = p;
         nest_enter(&nest, *p == '{');
         p = js_skip_space(p + 1, end);
         if (p < end && *p == closing(&nest))
@@ -402,7 +426,15 @@ value:
             goto key;
         goto value;
     }
-    p = check_scalar(c, p);
+    if (indexed) {
+        const char *start = p;
+
+        p = check_scalar(c, p);
+        if (p != NULL && *start == '"')
+            note_long(c, start, p, c->escaped);
+    } else {
+        p = check_scalar(c, p);
+    }
     if (p == NULL || nest.depth == 0)
         return p;
 behind:
@@ -420,7 +452,10 @@ behind:
 close:
     p++;
     nest.objects >>= 1;
-    if (--nest.depth == 0)
+    nest.depth--;
+    if (indexed)
+        note_long(c, c->starts[nest.depth], p, false);
+    if (nest.depth == 0)
         return p;
     goto behind;
 
@@ -431,20 +466,39 @@ key:
     goto value;
 }
 
-bool
-js_check_members(struct str text, struct js_value *out, struct js_members *members,
-                 struct js_error *err)
+static __attribute__((noinline)) const char *
+check_plain(struct checker *c, const char *p, struct js_members *members)
+{
+    return check_value(c, p, members, false);
+}
+
+static __attribute__((noinline)) const char *
+check_indexed(struct checker *c, const char *p)
+{
+    return check_value(c, p, NULL, true);
+}
+
+static bool
+check_text(struct str text, struct js_value *out, struct js_members *members,
+           struct js_index *index, struct js_error *err)
 {
     /* An empty text may have no address at all. */
     const char *start = text.ptr == NULL ? "" : text.ptr;
-    struct checker c = {.end = start + text.len};
-    const char *value = js_skip_space(start, c.end), *value_end, *p;
+    struct checker c; /* its list of starts is set as it is used */
+    const char *value, *value_end, *p;
+
+    c.end = start + text.len;
+    c.index = index;
+    c.err = (struct js_error){NULL, 0};
+    c.err_at = start;
+    c.escaped = false;
+    value = js_skip_space(start, c.end);
 
     if (members != NULL) {
         members->count = 0;
         js_iter_init(&members->rest, (struct js_value){.type = JS_NONE});
     }
-    value_end = check_value(&c, value, members);
+    value_end = index != NULL ? check_indexed(&c, value) : check_plain(&c, value, members);
     if (value_end == NULL)
         goto fail;
     p = js_skip_space(value_end, c.end);
@@ -476,7 +530,37 @@ fail:
 }
 
 bool
+js_check_members(struct str text, struct js_value *out, struct js_members *members,
+                 struct js_error *err)
+{
+    return check_text(text, out, members, NULL, err);
+}
+
+bool
 js_check(struct str text, struct js_value *out, struct js_error *err)
 {
-    return js_check_members(text, out, NULL, err);
+    return check_text(text, out, NULL, NULL, err);
+}
+
+size_t
+js_index_slots(size_t text_len)
+{
+    size_t count = 64;
+
+    while (count < text_len / JS_INDEX_LEN_MIN * 2 && count < (1u << 18))
+        count *= 2;
+    return count;
+}
+
+bool
+js_check_index(struct str text, struct js_value *out, struct js_index *index,
+               struct js_error *err)
+{
+    ASSERT(index->slot_count > 0 && (index->slot_count & (index->slot_count - 1)) == 0);
+    index->text = text.ptr;
+    index->text_len = text.len;
+    index->used = 0;
+    if (text.len >= INT32_MAX) /* beyond what offsets reach: an empty one */
+        return check_text(text, out, NULL, NULL, err);
+    return check_text(text, out, NULL, index, err);
 }

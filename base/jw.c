@@ -144,8 +144,21 @@ jw_key(struct jw *jw, const char *name)
 {
     ASSERT(in_object(jw));
     ASSERT(!jw->after_key);
+    ASSERT_SLOW(scan_special(name, name + strlen(name)) == name + strlen(name));
     put_comma(jw);
-    put_string(jw->buf, str_from(name));
+    buf_add_char(jw->buf, '"');
+    buf_add(jw->buf, name, strlen(name));
+    buf_add(jw->buf, "\":", 2);
+    jw->after_key = true;
+}
+
+void
+jw_key_of(struct jw *jw, struct str name)
+{
+    ASSERT(in_object(jw));
+    ASSERT(!jw->after_key);
+    put_comma(jw);
+    put_string(jw->buf, name);
     buf_add_char(jw->buf, ':');
     jw->after_key = true;
 }

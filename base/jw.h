@@ -22,7 +22,10 @@ void jw_object(struct jw *jw);
 void jw_object_end(struct jw *jw);
 void jw_array(struct jw *jw);
 void jw_array_end(struct jw *jw);
+/* name: printable ASCII without quotes and backslashes, as the names in our own code are. */
 void jw_key(struct jw *jw, const char *name);
+/* The same for a name that comes from elsewhere: escaped where it has to be. */
+void jw_key_of(struct jw *jw, struct str name);
 /* Bytes that are not UTF-8 become U+FFFD. */
 void jw_str(struct jw *jw, struct str s);
 void jw_cstr(struct jw *jw, const char *c_string); /* NULL writes null */

@@ -194,6 +194,19 @@ settle_count(const struct usage *usage)
     return (struct price_count){.n = {0}};
 }
 
+void
+settle_keep_open(struct call *call)
+{
+    (void)call;
+}
+
+struct price_count
+settle_claimed(struct call *call)
+{
+    (void)call;
+    return (struct price_count){.n = {0}};
+}
+
 struct price_count
 settle_so_far(struct call *call)
 {

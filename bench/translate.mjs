@@ -28,7 +28,7 @@ function messagesOf(message) {
       made.push({ role: 'tool', tool_call_id: block.tool_use_id, content: textOf(block.content) });
   const text = message.content.filter(block => block.type === 'text');
   if (text.length > 0)
-    made.push({ role: 'user', content: text.map(block => ({ type: 'text', text: block.text })) });
+    made.push({ role: 'user', content: text.length === 1 ? text[0].text : text.map(block => ({ type: 'text', text: block.text })) });
   return made;
 }
 

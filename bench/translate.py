@@ -2,11 +2,13 @@
 """Translating: a request of an agent, in this program and in Node, and a chunk of a stream, translated
 and passed.
 
-usage: bench/translate.py [--rounds N]
+    bench/translate.py [--rounds 5] [--words 300]
 
 The request is of 200 KB: 120 messages, 40 tools, from Anthropic's Messages into OpenAI's chat. Both
-programs read and write text, and what they write must be the same. Runs take turns; a figure is the
-median of the rounds, a ratio the median of the rounds' ratios.
+programs read and write text, and what they write must be the same. Chunks: in one process alone; and
+of whole streams through turnpike, 100 at 100 chunks/s, to a client of chat from an upstream that
+speaks chat, Anthropic's, Responses or Gemini, with the CPU of all processes. Runs take turns; a figure
+is the median of the rounds, a ratio the median of the rounds' ratios.
 """
 
 import argparse
@@ -15,6 +17,8 @@ import os
 import statistics
 import subprocess
 import tempfile
+
+import run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH = os.path.join(ROOT, "build/bin/bench-translate")
@@ -128,12 +132,72 @@ def bench_stream(rounds):
             print(f"| {client} | {upstream} | {passed:.0f} | {made:.0f} | {asked:.3f} |")
 
 
+STREAMS = 100
+
+
+class Translating(run.Turnpike):
+    """The same simulated upstream under four names, each of which speaks one protocol."""
+
+    words = 300
+
+    def conf(self):
+        conf = ""
+        for protocol in PROTOCOLS:
+            base = "/v1" if protocol in ("openai", "responses") else ""
+            conf += """
+upstream "%s" {
+    protocol = {%s}  url = "http://127.0.0.1:%d%s"  local = true  key-env = "BENCH_UPSTREAM_KEY"
+    models = {"m-%s"}  rename = {"m-%s=sim+words=%d+gap=10"}  max-connections = 4096
+}
+model "m-%s" { input = 3  output = 15  context = 1000000  max-output = 64000 }
+""" % (protocol, protocol, self.bench.upstream_port, base, protocol, protocol, self.words, protocol)
+        return self.file("routes.conf", conf + """
+channel "bench" { use = {%s}  public = true }
+limits { requests-per-connection = 4000000000 }
+""" % ", ".join('"%s"' % protocol for protocol in PROTOCOLS))
+
+
+def streams(peer, protocol):
+    body = {"model": "m-" + protocol, "stream": True, "max_tokens": 8000,
+            "messages": [{"role": "user", "content": "x" * 200}]}
+    _, cpu = run.measured(peer, lambda: run.load(
+        peer.bench, peer, "call", "-c", STREAMS, "-n", STREAMS, "--body", json.dumps(body)))
+    return cpu / 1000 / STREAMS / peer.words
+
+
+def bench_chunks(options):
+    options.keep = False
+    bench = run.Bench(options)
+    rounds = []
+    try:
+        peer = Translating(bench)
+        peer.words = options.words
+        peer.start()
+        for number in range(options.rounds + 1):
+            rounds.append({protocol: streams(peer, protocol) for protocol in PROTOCOLS})
+            run.note("%d: %s" % (number, rounds[-1]))
+        peer.audit()
+        peer.stop()
+    finally:
+        bench.close()
+    del rounds[0]
+    passed = [one["openai"] for one in rounds]
+    run.table("Streams to a client of chat: CPU of all processes a chunk",
+              ["upstream", "CPU µs a chunk", "of one that passes"],
+              [[protocol, "%.2f" % run.median([one[protocol] for one in rounds]),
+                "%.2f" % run.median([one[protocol] / p for one, p in zip(rounds, passed)])]
+               for protocol in PROTOCOLS])
+
+
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    bench_request(rounds)
-    bench_stream(min(rounds, 3))
+    parser.add_argument("--words", type=int, default=300)
+    options = parser.parse_args()
+    bench_request(options.rounds)
+    bench_stream(min(options.rounds, 3))
+    bench_chunks(options)
 
 
 if __name__ == "__main__":

@@ -293,9 +293,17 @@ show_answer(const struct run *run, struct str answer)
     }
     if (fflush(stdout) != 0)
         return complain(CLI_FAILED, run->command->noun, "the answer cannot be written", NULL);
+    /* What the master did is its own to say. */
+    if (strcmp(run->command->noun, "reload") == 0)
+        return js_i64(js_get(result, STR("exit")), &status) && status >= 0 && status <= 125
+                   ? (enum cli_exit)status
+                   : CLI_FAILED;
     if (strcmp(run->command->noun, "audit") == 0 && !js_bool(js_get(result, STR("ok")), false))
         return complain(CLI_FAILED, "audit", "the books do not balance",
                         "the faults are listed above");
+    if (strcmp(run->command->noun, "route") == 0 && route_why_not(result) != NULL)
+        return complain(CLI_FAILED, "route", route_why_not(result),
+                        run->json ? NULL : "what was looked at is listed above");
     return CLI_DONE;
 }
 
@@ -328,16 +336,21 @@ ask_server(const struct run *run, int fd)
 /* ---- with a server, or without ---- */
 
 static enum cli_exit
-no_store(const struct run *run, int rc, const char *why)
+no_store(int rc, const struct store_fault *fault)
 {
-    if (rc == -EACCES || rc == -EPERM)
-        return complain(CLI_NOT_ALLOWED, run->state_dir, why, "run as its owner or as root");
-    if (rc == -ENOENT)
-        return complain(CLI_FAILED, run->state_dir, why,
-                        "name the state directory with -s, or start turnpike serve once");
-    if (rc == -EBUSY)
-        return complain(CLI_BUSY, run->state_dir, why, "try again");
-    return complain(CLI_FAILED, run->state_dir, why, strerror(-rc));
+    enum cli_exit status = CLI_FAILED;
+    const char *hint = store_error_text(rc);
+
+    if (rc == -EACCES || rc == -EPERM) {
+        status = CLI_NOT_ALLOWED;
+        hint = "run as its owner or as root";
+    } else if (rc == -ENOENT) {
+        hint = "name the state directory with -s, or start turnpike serve once";
+    } else if (rc == -EBUSY) {
+        status = CLI_BUSY;
+        hint = "try again";
+    }
+    return complain(status, fault->what, fault->why, fault->hint != NULL ? fault->hint : hint);
 }
 
 static enum cli_exit
@@ -351,7 +364,7 @@ ask_store(const struct run *run, struct store *store)
     rc = store_ask(store, buf_str(&run->request), &answer);
     store_close(&store);
     status = answer.len > 0 ? show_answer(run, buf_str(&answer))
-                            : complain(CLI_FAILED, run->command->noun, strerror(-rc), NULL);
+                            : complain(CLI_FAILED, run->command->noun, store_error_text(rc), NULL);
     if (answer.ptr != NULL)
         explicit_bzero(answer.ptr, answer.cap);
     buf_free(&answer);
@@ -361,7 +374,7 @@ ask_store(const struct run *run, struct store *store)
 static enum cli_exit
 ask(const struct run *run)
 {
-    const char *why = "";
+    struct store_fault fault = {.why = ""};
     int rc = -EBUSY;
 
     for (int tries = 0; tries < BUSY_TRIES && rc == -EBUSY; tries++) {
@@ -378,15 +391,15 @@ ask(const struct run *run)
                             "start turnpike serve, or name its state directory with -s");
         if (tries > 0)
             pause_ms(100);
-        rc = store_open(run->state_dir, &store, &why);
+        rc = store_open(run->state_dir, &store, &fault);
         /* The first tenant may be added before the first start. */
         if (rc == -ENOENT && strcmp(run->command->cmd, "tenant.add") == 0 &&
             mkdir(run->state_dir, 0700) == 0)
-            rc = store_open(run->state_dir, &store, &why);
+            rc = store_open(run->state_dir, &store, &fault);
         if (rc == 0)
             return ask_store(run, store);
     }
-    return no_store(run, rc, why);
+    return no_store(rc, &fault);
 }
 
 /* ---- stop ---- */

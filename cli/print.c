@@ -7,7 +7,7 @@
 #include "base/str.h"
 
 #define CELL_BYTES 256
-#define COLUMNS_MAX 12
+#define COLUMNS_MAX 16
 
 struct js_value
 print_at(struct js_value object, const char *path)

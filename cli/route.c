@@ -111,6 +111,28 @@ show_list(struct js_value result, const char *name, const char *head,
     print_table(list, columns, "");
 }
 
+const char *
+route_why_not(struct js_value result)
+{
+    static const struct {
+        const char *result, *why;
+    } sentences[] = {
+        {"no-model", "there is no such model, alias or auto name"},
+        {"model-not-allowed", "the key may not use the model"},
+        {"no-such-channel", "there is no such channel"},
+        {"two-channels", "the model names one channel and --channel another"},
+        {"channel-not-allowed", "the key may not use the channel, or has none at all"},
+        {"no-upstream", "no upstream in the key's channels serves it in this protocol"},
+        {"no-fit", "no model of the auto's can do what the request needs"},
+    };
+    struct js_value is = js_get(result, STR("result"));
+
+    for (size_t i = 0; i < COUNT_OF(sentences); i++)
+        if (js_str_eq(is, str_from(sentences[i].result)))
+            return sentences[i].why;
+    return NULL;
+}
+
 void
 show_route(struct js_value result)
 {
@@ -145,6 +167,7 @@ show_route(struct js_value result)
         {"model", "MODEL", false},
         {"price.input", "INPUT/M", true},
         {"price.output", "OUTPUT/M", true},
+        {"cost", "COST", true},
         {"score", "SCORE", true},
         {"first_byte_us", "FIRST US", true},
         {"state", "CIRCUIT", false},

@@ -12,6 +12,8 @@
  * protocol: as the command line has it; NULL: openai. */
 enum cli_exit route_request(const char *path, const char *protocol, struct jw *jw);
 
+/* Why no call would go anywhere, as a sentence; NULL where one would. */
+const char *route_why_not(struct js_value result);
 void show_route(struct js_value result);
 
 #endif

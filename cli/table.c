@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cli/help.h"
 #include "cli/route.h"
 
 #define END {NULL, NULL, false}
-#define OPTION_BUDGET {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits"}
+#define OPTION_BUDGET {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits; 0: nothing"}
 #define NO_OPTION {NULL, NULL, NULL, CLI_TEXT, NULL}
 
 /* ---- how answers are shown ---- */
@@ -235,10 +236,8 @@ show_call(struct js_value result)
         {"tenant_name", "tenant", false},
         {"key", "key", false},
         {"asked", "asked for", false},
-        {"rule", "rule", false},
-        {"model", "model", false},
-        {"asked", "asked for", false},
         {"rule", "by the rule", false},
+        {"model", "model", false},
         {"model_reported", "reported as", false},
         {"channel", "channel", false},
         {"upstream", "upstream", false},
@@ -276,7 +275,8 @@ show_call(struct js_value result)
     };
     static const struct print_column columns[] = {
         {"upstream", "UPSTREAM", false}, {"credential", "CREDENTIAL", true},
-        {"channel", "CHANNEL", false},   {"status", "STATUS", true},
+        {"channel", "CHANNEL", false},   {"model", "MODEL", false},
+        {"status", "STATUS", true},
         {"reason", "REASON", false},     {"start_ms", "AT MS", true},
         {"took_ms", "TOOK MS", true},    END,
     };
@@ -338,6 +338,7 @@ show_status(struct js_value result)
     };
     static const struct print_column columns[] = {
         {"pid", "WORKER", true},     {"generation", "GENERATION", true},
+        {"draining", "DRAINING", false},
         {"connections", "CONNECTIONS", true}, {"calls", "CALLS", true},
         {"calls_total", "IN ALL", true},      {"started", "STARTED", false}, END,
     };
@@ -345,6 +346,49 @@ show_status(struct js_value result)
     print_fields(result, fields);
     printf("\n");
     print_table(js_get(result, STR("workers")), columns, "no workers");
+}
+
+/* Faults as `turnpike check` says them. */
+static void
+show_faults(struct js_value list)
+{
+    struct js_value key, fault;
+    struct js_iter it;
+
+    for (js_iter_init(&it, list); js_next(&it, &key, &fault);) {
+        char file[256], line[16], message[1100];
+
+        print_value(js_get(fault, STR("file")), file, sizeof(file));
+        print_value(js_get(fault, STR("line")), line, sizeof(line));
+        print_value(js_get(fault, STR("message")), message, sizeof(message));
+        fprintf(stderr, "%s:%s: %s%s\n", file, line,
+                js_str_eq(js_get(fault, STR("severity")), STR("warning")) ? "warning: " : "",
+                message);
+    }
+}
+
+static void
+show_reload(struct js_value result)
+{
+    char why[512], hint[256], generation[16], started[16];
+    uint64_t draining = 0;
+
+    show_faults(js_get(result, STR("faults")));
+    if (!js_bool(js_get(result, STR("ok")), false)) {
+        print_value(js_get(result, STR("why")), why, sizeof(why));
+        hint[0] = '\0';
+        if (js_is(js_get(result, STR("hint")), JS_STRING))
+            print_value(js_get(result, STR("hint")), hint, sizeof(hint));
+        (void)complain(CLI_FAILED, "reload", why, hint);
+        return;
+    }
+    print_value(js_get(result, STR("generation")), generation, sizeof(generation));
+    print_value(js_get(result, STR("started")), started, sizeof(started));
+    printf("reloaded: generation %s, %s worker%s started", generation, started,
+           strcmp(started, "1") == 0 ? "" : "s");
+    if (js_count(js_get(result, STR("draining")), UINT32_MAX, &draining) && draining > 0)
+        printf(", %llu of earlier generations finish their calls", (unsigned long long)draining);
+    printf("\n");
 }
 
 static void
@@ -440,9 +484,9 @@ static const struct cli_option key_add_options[] = {
     {"--model", "GLOB", "models", CLI_LIST, "models it may ask for; may be repeated"},
     {"--sibling", NULL, "sibling", CLI_FLAG, "other models of a family may serve, as rules say"},
     {"--allow-ip", "CIDR", "allow_ip", CLI_LIST, "addresses it may come from; may be repeated"},
-    {"--rpm", "N", "rpm", CLI_COUNT, "requests a minute"},
-    {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute"},
-    {"--concurrency", "N", "concurrency", CLI_COUNT, "calls at once"},
+    {"--rpm", "N", "rpm", CLI_COUNT, "requests a minute; 0: no limit"},
+    {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute; 0: no limit"},
+    {"--concurrency", "N", "concurrency", CLI_COUNT, "calls at once; 0: no limit"},
     OPTION_BUDGET,
     {"--expires", "TIME", "expires", CLI_TEXT, "2026-12-31, a full time, or a span as 30d"},
     NO_OPTION,
@@ -557,6 +601,8 @@ const struct cli_command cli_commands[] = {
      "another's price list as text of models.conf", NULL},
     {"models", NULL, NULL, false, {{0}}, models_options,
      "models, list prices, and what each channel makes of them", NULL},
+    {"reload", NULL, "reload", true, {{0}}, NULL,
+     "read routes.conf, secrets and certificates anew; waits for it", show_reload},
     {"stop", NULL, NULL, true, {{0}}, stop_options, "drain and stop the server; waits for it", NULL},
     {NULL, NULL, NULL, false, {{0}}, NULL, NULL, NULL},
 };

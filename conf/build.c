@@ -1,8 +1,10 @@
 #include "conf/build.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "conf/url.h"
@@ -191,8 +193,7 @@ upstream_url(struct load *load, const struct raw_section *section, struct conf_u
     }
     if (!out->local && url_host_is_local(&url))
         load_fault(load, at,
-                   "url: %.*s is a loopback or private address; set local = true to "
-                   "allow it",
+                   "url: %.*s is not a public address; set local = true to allow it",
                    STR_ARGS(url.host));
     else if (!out->local && !url.tls)
         load_fault(load, at,
@@ -206,19 +207,19 @@ upstream_ca(struct load *load, const struct raw_section *section, struct str ca_
             struct conf_upstream *out)
 {
     struct place at = raw_place(section, "ca-file");
-    FILE *file;
+    int fd;
 
     if (ca_file.len == 0)
         return;
     out->ca_file = path_from(load, at, ca_file);
     if (load->from_text || out->ca_file.ptr == NULL)
         return;
-    file = fopen(out->ca_file.ptr, "re");
-    if (file == NULL) {
+    fd = open(out->ca_file.ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
         load_fault(load, at, "ca-file: cannot read %s: %m", out->ca_file.ptr);
         return;
     }
-    fclose(file);
+    close(fd);
     if (!out->tls)
         load_warning(load, at, "ca-file: has no effect, the URL is not https://");
 }

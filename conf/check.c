@@ -24,6 +24,8 @@ glob_matches_any(const struct conf *conf, struct str glob)
     return false;
 }
 
+#define NO_MODEL_HINT "; turnpike models shows what there is"
+
 /* `; did you mean "x"?` for a name of a model, or "": which name an alias stands for is told. */
 static const char *
 model_hint(const struct load *load, struct str name)
@@ -33,7 +35,7 @@ model_hint(const struct load *load, struct str name)
     struct nearest nearest = {STR_NONE, 0};
 
     if (is_pattern(name))
-        return "";
+        return NO_MODEL_HINT;
     if (idx != CONF_NONE) {
         nearest.best = conf->models[idx].name;
         return nearest_hint(&nearest);
@@ -43,7 +45,7 @@ model_hint(const struct load *load, struct str name)
         for (size_t k = 0; k < conf->models[i].aliases.count; k++)
             nearest_try(&nearest, name, conf->models[i].aliases.at[k]);
     }
-    return nearest_hint(&nearest);
+    return nearest.best.ptr != NULL ? nearest_hint(&nearest) : NO_MODEL_HINT;
 }
 
 /* ---- upstreams ----------------------------------------------------------------------------- */
@@ -97,9 +99,6 @@ check_upstream(struct load *load, const struct raw_section *section, struct conf
         if (!glob_matches_any(load->conf, v->text))
             load_warning(load, v->at, "models: \"%.*s\" matches no model of this file%s",
                          STR_ARGS(v->text), model_hint(load, v->text));
-    if (upstream->probe_ms > 0 && (upstream->protocols & ~CONF_PROTOCOL_BIT(CONF_GEMINI)) == 0)
-        load_fault(load, raw_place(section, "probe"),
-                   "probe: only an upstream that speaks openai, responses or anthropic can be probed");
     if (upstream->probe_ms == 0 && upstream->probe_model.len > 0)
         load_warning(load, raw_place(section, "probe-model"),
                      "probe-model: nothing is probed without probe");
@@ -214,7 +213,7 @@ check_auto(struct load *load, const struct raw_section *section)
             continue;
         /* A pattern may be there for models to come; a name is a reference. */
         if (is_pattern(v->text))
-            load_warning(load, v->at, "models: \"%.*s\" matches no model of this file",
+            load_warning(load, v->at, "models: \"%.*s\" matches no model of this file" NO_MODEL_HINT,
                          STR_ARGS(v->text));
         else
             load_fault(load, v->at, "models: \"%.*s\" matches no model of this file%s",
@@ -305,6 +304,12 @@ check_unserved(struct load *load, const bool *used, unsigned file_idx)
         load_warning(load, s->at, "%s: no channel serves it", section_label(s));
 }
 
+static bool
+serves_nothing(const struct conf *conf)
+{
+    return conf->upstream_count == 0 || conf->model_count == 0 || conf->channel_count == 0;
+}
+
 /* Not wrong, but hardly meant. */
 static void
 check_idle(struct load *load)
@@ -316,11 +321,18 @@ check_idle(struct load *load)
 
     if (used == NULL)
         return;
-    if (conf->upstream_count == 0 || conf->model_count == 0 || conf->channel_count == 0)
-        load_warning(load, top, "nothing can be served: there is no %s section",
-                     conf->upstream_count == 0 ? "upstream"
-                     : conf->model_count == 0  ? "model"
-                                               : "channel");
+    if (serves_nothing(conf)) {
+        const char *missing = conf->upstream_count == 0 ? "upstream"
+                              : conf->model_count == 0  ? "model"
+                                                        : "channel";
+
+        /* Of a server that serves: more likely a file that is being written. */
+        if (load->running != NULL && !serves_nothing(load->running))
+            load_fault(load, top, "nothing could be served any more: there is no %s section",
+                       missing);
+        else
+            load_warning(load, top, "nothing can be served: there is no %s section", missing);
+    }
     for (size_t i = 0; i < conf->channel_count; i++)
         public_count += conf->channels[i].is_public;
     if (conf->channel_count > 0 && public_count == 0)

@@ -130,14 +130,21 @@ load_begin(struct load *load, struct conf_faults *faults)
 }
 
 struct conf *
-conf_load(const char *path, struct conf_faults *faults)
+conf_reload(const char *path, const struct conf *running, struct conf_faults *faults)
 {
     struct load load;
 
     if (!load_begin(&load, faults))
         return NULL;
+    load.running = running;
     read_file(&load, path);
     return load_end(&load);
+}
+
+struct conf *
+conf_load(const char *path, struct conf_faults *faults)
+{
+    return conf_reload(path, NULL, faults);
 }
 
 struct conf *

@@ -42,6 +42,7 @@
 #define CONF_FACTOR_MAX_U (1000 * CONF_MICRO)
 /* Of each class in one call. What a file prices is payable up to this. */
 #define CONF_COUNT_MAX UINT32_C(1000000000)
+#define CONF_COST_MAX_U (INT64_C(1000) * CONF_MICRO)
 #define CONF_MULTIPLIER_MAX_U (INT64_C(1000000) * CONF_MICRO)
 
 enum conf_protocol {
@@ -162,6 +163,7 @@ struct conf_upstream {
     uint32_t probe_ms;        /* between active probes, 0: none */
     struct str probe_model;   /* as the upstream calls it; "": the list of models is asked for */
     bool check_model;         /* an answer by another model than the one asked for is a failure */
+    int64_t cost_u;           /* what the operator pays there, in millionths of the list price */
     struct str ca_file;       /* STR_NONE: the system's */
 };
 
@@ -325,6 +327,9 @@ struct conf_limits {
     uint32_t commit_bytes;         /* of a stream's beginning that are held back */
     uint32_t commit_ms;            /* for so long */
     uint32_t affinity_ms; /* a conversation goes where it went last for so long; 0: it does not */
+    /* How long calls under way may take until streams are ended with an error event. */
+    uint32_t stop_ms;   /* when the server stops */
+    uint32_t reload_ms; /* when others serve by a newer configuration */
     /* Money. */
     uint32_t hold_output_tokens; /* held for, when neither caller nor model states a cap */
     /*
@@ -372,6 +377,11 @@ struct conf {
      * says. Never 0.
      */
     uint64_t price_version;
+    /*
+     * A hash of the text of all files that were read, of no secret: two readings that have the same
+     * are of the same text.
+     */
+    uint64_t text_hash;
     struct conf_memory *memory; /* all that the pointers above point at; conf/'s own */
 };
 
@@ -381,6 +391,15 @@ struct conf {
  * the caller frees it in either case. Allocates; logs nothing; not for two threads at once.
  */
 struct conf *conf_load(const char *path, struct conf_faults *faults) MUST_CHECK;
+
+/*
+ * The same for a file that takes the place of `running`, which still is in use. A secret that this has
+ * and that cannot be read any more (root was dropped since, say) is a fault here, since calls would
+ * lose a key that works; what running has not is only warned of, as ever. So is a file by which nothing
+ * can be served, where something was. Waits for nobody: a pipe is empty.
+ */
+struct conf *
+conf_reload(const char *path, const struct conf *running, struct conf_faults *faults) MUST_CHECK;
 
 /*
  * The same for text in memory, called `name` in messages. include() is refused, secrets are not

@@ -58,6 +58,43 @@ read_secret(struct load *load, const struct raw_section *section, const char *ow
         secret_load(load, section, owner, from, out);
 }
 
+/*
+ * What a reload must not lose: a key that the running configuration has and that cannot be read now. By
+ * the names of upstream and credential, since nothing else of the two need be the same.
+ */
+static bool
+is_running(const struct load *load, struct str upstream_name, struct str credential_name)
+{
+    int idx = load->running != NULL ? conf_upstream_index(load->running, upstream_name) : CONF_NONE;
+    const struct conf_upstream *upstream;
+
+    if (idx == CONF_NONE)
+        return false;
+    upstream = &load->running->upstreams[idx];
+    for (size_t i = 0; i < upstream->credential_count; i++)
+        if (str_eq(upstream->credentials[i].name, credential_name))
+            return upstream->credentials[i].secret.len > 0;
+    return false;
+}
+
+static void
+check_kept(struct load *load, const struct raw_section *section, struct str upstream_name,
+           const struct conf_credential *credential)
+{
+    struct place at = section->at;
+
+    if (credential->disabled_reason == NULL ||
+        !is_running(load, upstream_name, credential->name))
+        return;
+    for (size_t i = 0; i < COUNT_OF(sources); i++)
+        if (raw_option(section, sources[i]) != NULL)
+            at = raw_place(section, sources[i]);
+    load_fault(load, at,
+               "%s: the server has this key and would lose it: %s; make it readable for the server's "
+               "user, or take it out of the file",
+               section_label(section), credential->disabled_reason);
+}
+
 /* An upstream's only one. */
 static void
 build_own(struct load *load, const struct raw_section *section, const struct draft_upstream *draft,
@@ -71,6 +108,7 @@ build_own(struct load *load, const struct raw_section *section, const struct dra
     (void)source_of(load, section);
     read_secret(load, section, owner, &draft->from, out);
     upstream->disabled_reason = out->disabled_reason;
+    check_kept(load, section, upstream->name, out);
 }
 
 /* One of several: what it does not state is as its upstream has it. */
@@ -132,6 +170,7 @@ build_pool(struct load *load, const struct raw_section *section,
     for (size_t i = 0; i < upstream->credential_count; i++, child = child->next) {
         build_one_of(load, section, child, &draft->own, &all[i]);
         check_one_of(load, child, all, i);
+        check_kept(load, child, upstream->name, &all[i]);
         any |= all[i].disabled_reason == NULL;
     }
     if (!any)

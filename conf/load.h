@@ -68,6 +68,7 @@ struct raw_section {
 struct load {
     struct conf *conf;
     struct conf_faults *faults;
+    const struct conf *running; /* what it takes the place of, or NULL */
     bool from_text;      /* no file may be opened, no secret looked for */
     unsigned bad_syntax; /* faults of grammar so far: parts of the file are missing from sections */
     bool no_memory;

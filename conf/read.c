@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "conf/scan.h"
 
@@ -267,6 +268,17 @@ file_text(struct reader *reader, int fd, struct source *source, size_t *len)
     return "larger than 4 MiB, with all that is included";
 }
 
+/* Each text with the hash of those before it. */
+static void
+text_hash_add(struct load *load, struct str text)
+{
+    uint64_t before = load->conf->text_hash;
+    uint8_t hash[HASH_LEN];
+
+    hash_pair((struct str){(const char *)&before, sizeof(before)}, text, hash);
+    memcpy(&load->conf->text_hash, hash, sizeof(load->conf->text_hash));
+}
+
 static void
 source_close(struct reader *reader)
 {
@@ -276,6 +288,17 @@ source_close(struct reader *reader)
     *source = (struct source){0};
 }
 
+static const char *
+unread_hint(int error, bool included)
+{
+    if (error == EACCES)
+        return "; the server's user must be able to read it";
+    if (error != ENOENT)
+        return "";
+    return included ? "; a name without / in front is looked for beside this file"
+                    : "; name one with -c, or install the sample routes.conf";
+}
+
 /* Puts a file on the stack; what is wrong with it is a fault at `at`, or in its own first line. */
 static void
 source_open(struct reader *reader, const char *path, const struct place *at)
@@ -283,14 +306,16 @@ source_open(struct reader *reader, const char *path, const struct place *at)
     struct load *load = reader->load;
     struct source *source = &reader->sources[reader->depth];
     struct place own = {0, 1};
+    /* A start may read a pipe, and wait for it; a running server must not. */
+    int wait = load->running == NULL ? 0 : O_NONBLOCK;
     const char *why = NULL;
     size_t len = 0;
-    int fd = -1;
+    int fd = -1, error = 0;
 
     if (reader->depth == INCLUDE_DEPTH_MAX)
         why = "includes are nested too deeply";
-    else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) < 0)
-        why = strerror(errno);
+    else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | wait)) < 0)
+        why = strerror(error = errno);
     else
         why = file_text(reader, fd, source, &len);
     if (fd >= 0)
@@ -299,13 +324,15 @@ source_open(struct reader *reader, const char *path, const struct place *at)
         why = load->no_memory ? strerror(ENOMEM) : "too many files";
     if (why != NULL) {
         load->bad_syntax++;
-        load_fault(load, at != NULL ? *at : own, "cannot read %s: %s", path, why);
+        load_fault(load, at != NULL ? *at : own, "cannot read %s: %s%s", path, why,
+                   unread_hint(error, at != NULL));
         if (reader->depth < INCLUDE_DEPTH_MAX) {
             free(source->text);
             *source = (struct source){0};
         }
         return;
     }
+    text_hash_add(load, (struct str){source->text, len});
     reader->bytes += len;
     reader->depth++;
     scan_init(&source->scan, load, own.file_idx, (struct str){source->text, len});

@@ -91,6 +91,59 @@ model_nearest(const struct load *load, struct str name, bool autos)
     return nearest_hint(&nearest);
 }
 
+static bool
+has_byte(struct str s, char c)
+{
+    return str_find(s, c, 0) < s.len;
+}
+
+static bool
+is_model_or_auto(const struct conf *conf, struct str name)
+{
+    return map_get(&conf->memory->models, name) != CONF_NONE ||
+           map_get(&conf->memory->autos, name) != CONF_NONE;
+}
+
+/* What is no glob is a name; one that nobody has is a slip, since it would never match. */
+static void
+rule_models(struct load *load, const struct raw_section *section)
+{
+    const struct raw_option *option = raw_option(section, "model");
+
+    for (const struct raw_value *v = option != NULL ? option->values : NULL; v != NULL; v = v->next)
+        if (!has_byte(v->text, '*') && !has_byte(v->text, '?') &&
+            !is_model_or_auto(load->conf, v->text))
+            load_fault(load, v->at,
+                       "model: no model or auto \"%.*s\", nor a glob such as \"%.*s*\"%s",
+                       STR_ARGS(v->text), STR_ARGS(v->text), model_nearest(load, v->text, true));
+}
+
+/* "model@channel", as callers may write it: the channel has an option of its own here. */
+static bool
+rule_to_model_suffix(struct load *load, const struct raw_value *value)
+{
+    const struct conf *conf = load->conf;
+    struct str channel = STR_NONE, name = value->text;
+    struct nearest nearest = {STR_NONE, 0};
+
+    while (name.len > 0 && name.ptr[name.len - 1] != '@')
+        name.len--;
+    if (name.len < 2)
+        return false;
+    channel = (struct str){name.ptr + name.len, value->text.len - name.len};
+    name.len--;
+    if (!is_model_or_auto(conf, name))
+        return false;
+    for (size_t i = 0; i < conf->channel_count; i++)
+        nearest_try(&nearest, channel, conf->channels[i].name);
+    if (nearest.best.ptr != NULL)
+        channel = nearest.best;
+    load_fault(load, value->at,
+               "to-model: takes no channel; write to-model = \"%.*s\" to-channel = {\"%.*s\"}",
+               STR_ARGS(name), STR_ARGS(channel));
+    return true;
+}
+
 static void
 rule_to_model(struct load *load, const struct raw_section *section, struct conf_rule *rule)
 {
@@ -102,7 +155,8 @@ rule_to_model(struct load *load, const struct raw_section *section, struct conf_
     rule->to_model_idx = map_get(&load->conf->memory->models, value->text);
     if (rule->to_model_idx == CONF_NONE)
         rule->to_auto_idx = map_get(&load->conf->memory->autos, value->text);
-    if (rule->to_model_idx == CONF_NONE && rule->to_auto_idx == CONF_NONE)
+    if (rule->to_model_idx == CONF_NONE && rule->to_auto_idx == CONF_NONE &&
+        !rule_to_model_suffix(load, value))
         load_fault(load, value->at, "to-model: no model or auto \"%.*s\"%s", STR_ARGS(value->text),
                    model_nearest(load, value->text, true));
 }
@@ -191,12 +245,6 @@ rule_families(struct load *load, const struct raw_section *section, const struct
 }
 
 /* ---- shadows ------------------------------------------------------------------------------- */
-
-static bool
-has_byte(struct str s, char c)
-{
-    return str_find(s, c, 0) < s.len;
-}
 
 /* Does the glob match all that the other one does? A star takes the other's wildcards in as well; a
  * question mark would take one byte of its star, so that only equal ones count then. */
@@ -292,6 +340,7 @@ check_rule(struct load *load, const struct raw_section *section, struct conf_rul
 
     if (exhausted != NULL && exhausted->values != NULL)
         rule->exhausted_idx = rule_channel(load, "exhausted", exhausted->values);
+    rule_models(load, section);
     rule_to_model(load, section, rule);
     rule->to_channels =
         rule_list(load, section, "to-channel", rule_channel, &rule->to_channel_count);

@@ -117,7 +117,7 @@ static const struct conf_key upstream_keys[] = {
                .doc = "The base that the maker's SDK takes: OpenAI's ends in /v1, Anthropic's does "
                       "not. Without user, query or fragment. Plain http only where local is true."),
     KEY_BOOL("local", UPSTREAM, out.local, .def = "false", .reload = CONF_RELOAD_CONNECTIONS,
-             .doc = "Allows loopback and private addresses, and plain http."),
+             .doc = "Allows addresses that are not public (loopback, private), and plain http."),
     KEY_STRING("key-env", UPSTREAM, from.key_env, .min = 1, .max = 128,
                .doc = "The environment variable that holds the provider's key."),
     KEY_STRING("key-file", UPSTREAM, from.key_file, .min = 1, .max = 4095,
@@ -161,17 +161,21 @@ static const struct conf_key upstream_keys[] = {
              .doc = "Takes conversations of callers who speak another protocol, translated, when no "
                     "upstream of the channel speaks theirs or those that do have failed."),
     KEY_BOOL("completions", UPSTREAM, out.completions, .def = "true",
-             .doc = "Has OpenAI's old /completions. Where it has not, such calls are made into "
+             .doc = "Has OpenAI's old completions. Where it has not, such calls are made into "
                     "chat."),
     KEY_BOOL("old-max-tokens", UPSTREAM, out.max_tokens_old, .def = "false",
-             .doc = "Takes max_tokens in chat, and not max_completion_tokens: for calls that are "
+             .doc = "In chat it takes max_tokens, and not max_completion_tokens; for calls that are "
                     "translated."),
     KEY_BOOL("takes-reasoning", UPSTREAM, out.takes_reasoning, .def = "false",
-             .doc = "Wants its reasoning back in chat, as reasoning_content: for calls that are "
-                    "translated."),
+             .doc = "In chat it wants its reasoning back; for calls that are translated."),
     KEY_BOOL("system-later", UPSTREAM, out.system_later, .def = "false",
              .doc = "Takes messages of the role system among the others in Anthropic's protocol: "
                     "for calls that are translated; elsewhere they become the user's."),
+    KEY_DECIMAL("cost", UPSTREAM, out.cost_u, .min = 1, .max = CONF_COST_MAX_U, .def = "1",
+                .doc = "What you pay there, in parts of the list price: 0.8 is a fifth less. Of "
+                       "upstreams of a channel that do about as well, the cheaper one is "
+                       "preferred; and by it is reckoned what failed tries cost you. No caller's "
+                       "price depends on it."),
     KEY_STRING("ca-file", UPSTREAM, ca_file, .min = 0, .max = 4095, .def = "",
                .reload = CONF_RELOAD_CONNECTIONS,
                .doc = "Certificate authorities to trust instead of the system's, in PEM. Relative "
@@ -424,6 +428,13 @@ static const struct conf_key limits_keys[] = {
                  .doc = "How long after its last turn a conversation still goes to the upstream and "
                         "credential that served it, whose provider may have its beginning in a "
                         "cache; 0s turns that off."),
+    KEY_DURATION("time-stop", LIMITS, stop_ms, .min = 0, .max = HOUR, .def = "30s",
+                 .doc = "How long calls under way may still take when the server is told to stop; "
+                        "then streams end with an error event."),
+    KEY_DURATION("time-reload", LIMITS, reload_ms, .min = 0, .max = 24 * HOUR, .def = "15m",
+                 .doc = "The same for the calls that a reload finds under way, and for those on "
+                        "connections that were open then, while all others are served by the new "
+                        "configuration."),
     KEY_UINT("hold-output", LIMITS, hold_output_tokens, .min = 1, .max = 10000000, .def = "4096",
              .doc = "Tokens of output to hold credit for when neither the caller nor the model "
                     "states a cap; the hold is extended as the answer grows."),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "base/str.h"
 
 static bool
@@ -141,9 +142,9 @@ url_parse(struct str text, struct url *url, struct value_why *why)
     end = url->tls ? 8 : 7;
     rest = (struct str){text.ptr + end, text.len - end};
     if (str_find(rest, '?', 0) < rest.len)
-        return refuse(why, "the URL holds a query");
+        return refuse(why, "the URL holds a query; leave out the ? and what follows");
     if (str_find(rest, '#', 0) < rest.len)
-        return refuse(why, "the URL holds a fragment");
+        return refuse(why, "the URL holds a fragment; leave out the # and what follows");
     end = str_find(rest, '/', 0);
     url->path = (struct str){rest.ptr + end, rest.len - end};
     if (!authority_parse((struct str){rest.ptr, end}, url, why) || !path_check(url->path, why))
@@ -158,17 +159,10 @@ url_host_is_local(const struct url *url)
 {
     uint8_t a[16];
 
-    if (url->ipv6) {
-        if (!parse_as(AF_INET6, url->host, a))
-            return false;
-        /* ::/128, ::1/128, fc00::/7, fe80::/10 */
-        return (memcmp(a, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 15) == 0 && a[15] <= 1) ||
-               (a[0] & 0xfe) == 0xfc || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
-    }
+    if (url->ipv6)
+        return parse_as(AF_INET6, url->host, a) && !ip6_is_public(a);
     if (parse_as(AF_INET, url->host, a))
-        return a[0] == 0 || a[0] == 10 || a[0] == 127 || (a[0] == 100 && (a[1] & 0xc0) == 64) ||
-               (a[0] == 169 && a[1] == 254) || (a[0] == 172 && (a[1] & 0xf0) == 16) ||
-               (a[0] == 192 && a[1] == 168);
+        return !ip4_is_public(a);
     return str_eq_nocase(url->host, STR("localhost")) ||
            str_eq_nocase(url->host, STR("localhost.")) ||
            (url->host.len > 10 &&

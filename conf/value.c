@@ -71,6 +71,15 @@ is_negative(struct str text)
 }
 
 static bool
+negative(const struct conf_key *key, struct str text, struct value_why *why)
+{
+    struct value_why bound;
+
+    return refuse(why, "%.*s is negative; at least %s", SHOWN(text),
+                  value_text(key, key->min, &bound));
+}
+
+static bool
 with_unit(const struct conf_key *key, struct str text, const struct unit *units, size_t unit_count,
           const char *form, uint64_t *out, struct value_why *why)
 {
@@ -78,7 +87,7 @@ with_unit(const struct conf_key *key, struct str text, const struct unit *units,
     uint64_t number;
 
     if (is_negative(text))
-        return refuse(why, "%.*s is negative", SHOWN(text));
+        return negative(key, text, why);
     if (digits.len == 0)
         return refuse(why, "\"%.*s\" is not a %s; write %s", SHOWN(text), conf_type_name[key->type],
                       form);
@@ -105,7 +114,7 @@ decimal(const struct conf_key *key, unsigned decimals, struct str text, uint64_t
     uint64_t number, part = 0, unit = 1;
 
     if (is_negative(text))
-        return refuse(why, "%.*s is negative", SHOWN(text));
+        return negative(key, text, why);
     if (rest.len > 1 && rest.ptr[0] == '.')
         fraction = digits_of((struct str){rest.ptr + 1, rest.len - 1}, &rest);
     if (whole.len == 0 || rest.len > 0)
@@ -132,7 +141,7 @@ count(const struct conf_key *key, struct str text, uint64_t *out, struct value_w
     struct str rest, digits = digits_of(text, &rest);
 
     if (is_negative(text))
-        return refuse(why, "%.*s is negative", SHOWN(text));
+        return negative(key, text, why);
     if (digits.len == 0 || rest.len > 0)
         return refuse(why, "\"%.*s\" is not a number; write digits", SHOWN(text));
     if (!str_to_u64(digits, out))

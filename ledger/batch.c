@@ -57,6 +57,8 @@ attempt_names(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail,
         rc = ledger_name(ledger, txn, tail, r->rec.attempt[a].upstream, &r->attempt_upstream[a]);
         if (rc == 0)
             rc = ledger_name(ledger, txn, tail, r->rec.attempt[a].channel, &r->attempt_channel[a]);
+        if (rc == 0 && r->rec.attempt[a].model != r->rec.model)
+            rc = ledger_name(ledger, txn, tail, r->rec.attempt[a].model, &r->attempt_model[a]);
     }
     return rc;
 }

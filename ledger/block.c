@@ -56,6 +56,9 @@ write_bytes(struct writer *w, const void *bytes, size_t len)
     w->len += len;
 }
 
+/* Beside the reason: the attempt was for another model than the record's, which follows. */
+#define ATTEMPT_OF_OTHER_MODEL 0x100u
+
 static void
 write_attempts(struct writer *w, const struct block_record *r)
 {
@@ -69,7 +72,9 @@ write_attempts(struct writer *w, const struct block_record *r)
         write_u64(w, r->attempt_channel[i]);
         write_u64(w, a->credential);
         write_u64(w, a->status);
-        write_u64(w, a->reason);
+        write_u64(w, a->reason | (r->attempt_model[i] != 0 ? ATTEMPT_OF_OTHER_MODEL : 0u));
+        if (r->attempt_model[i] != 0)
+            write_u64(w, r->attempt_model[i]);
         write_u64(w, a->start_ms);
         write_u64(w, a->took_ms);
     }
@@ -360,12 +365,16 @@ read_attempts(struct reader *r, struct block_record *out)
     out->rec.attempt_count = (uint8_t)read_max(r, RECORD_ATTEMPTS_MAX);
     for (unsigned i = 0; i < out->rec.attempt_count; i++) {
         struct record_attempt *a = &out->rec.attempt[i];
+        uint32_t reason;
 
         out->attempt_upstream[i] = read_max(r, UINT32_MAX);
         out->attempt_channel[i] = read_max(r, UINT32_MAX);
         a->credential = (uint8_t)read_max(r, UINT8_MAX);
         a->status = (uint16_t)read_max(r, UINT16_MAX);
-        a->reason = (uint8_t)read_max(r, UINT8_MAX);
+        reason = read_max(r, ATTEMPT_OF_OTHER_MODEL | UINT8_MAX);
+        a->reason = (uint8_t)reason;
+        if (reason & ATTEMPT_OF_OTHER_MODEL)
+            out->attempt_model[i] = read_max(r, UINT32_MAX);
         a->start_ms = read_max(r, UINT32_MAX);
         a->took_ms = read_max(r, UINT32_MAX);
     }

@@ -35,6 +35,7 @@ struct block_record {
     uint32_t model, channel, upstream, family;
     uint32_t asked, rule;
     uint32_t attempt_upstream[RECORD_ATTEMPTS_MAX], attempt_channel[RECORD_ATTEMPTS_MAX];
+    uint32_t attempt_model[RECORD_ATTEMPTS_MAX]; /* kept where it is not the record's; else 0 */
     /* Of the tally that the charge was computed from; those in rec are not kept. Its model and channel
      * are the record's. */
     uint32_t count[RECORD_CLASS_COUNT];

@@ -27,6 +27,7 @@ enum command_kind {
     COMMAND_READ = 0, /* runs on any thread, in a read transaction */
     COMMAND_MAIN,     /* reads, but needs the main thread's view of the region */
     COMMAND_WRITE,    /* one write transaction, on the main thread */
+    COMMAND_ASK,      /* the master answers it: ledger/control.h */
 };
 
 struct ledger;
@@ -78,7 +79,7 @@ bool command_start(struct command *command, struct ledger *ledger, struct str li
 /* Runs its stages. Each is called on the thread that it belongs to; a negative errno means that the
  * store failed and that the process has to end. */
 int command_prepare(struct command *command) MUST_CHECK; /* main thread */
-int command_main(struct command *command) MUST_CHECK;    /* main thread; MAIN and WRITE */
+int command_main(struct command *command) MUST_CHECK;    /* main thread; all but READ */
 void command_read(struct command *command);              /* any thread; READ */
 /* Appends the answer as one line with its newline, and ends the command. */
 void command_finish(struct command *command, struct buf *answer);
@@ -114,7 +115,7 @@ bool command_id(struct command *command, const char *name, bool must, uint32_t *
 extern const struct command_def command_tenant_defs[], command_member_defs[], command_key_defs[],
     command_credit_defs[], command_query_defs[], command_call_defs[], command_calls_defs[],
     command_usage_defs[], command_audit_defs[],
-    command_upstreams_defs[], command_route_defs[];
+    command_upstreams_defs[], command_route_defs[], command_reload_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */
 int command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason);
 

@@ -65,6 +65,9 @@ struct control {
     bool stopping;
     uint64_t stop_us;
 
+    struct job *asked; /* the main thread's: waits for the master */
+    bool ask;          /* and has not been asked */
+
     struct conn conns[CONNS_MAX]; /* the io thread's alone */
 };
 
@@ -179,6 +182,55 @@ reader_main(void *arg)
     }
 }
 
+/* ---- what the master answers ---- */
+
+static void
+job_ask(struct control *control, struct job *job)
+{
+    if (control->ledger->draining || control->asked != NULL) {
+        command_refuse(&job->command, COMMAND_BUSY, "%s",
+                       control->asked != NULL ? "one is under way" : "the server is stopping");
+        if (control->asked != NULL)
+            command_hint(&job->command, "try again when it is done");
+        job_done(control, job);
+        return;
+    }
+    control->asked = job;
+    control->ask = true;
+}
+
+bool
+control_asks(struct control *control)
+{
+    bool ask = control->ask;
+
+    control->ask = false;
+    return ask;
+}
+
+void
+control_answer(struct control *control, struct str json)
+{
+    struct job *job = control->asked;
+    struct js_value object = {.type = JS_NONE}, key, value;
+    struct js_error ignored;
+    struct js_iter it;
+
+    if (job == NULL)
+        return;
+    control->asked = NULL;
+    if (json.len == 0 || !js_check(json, &object, &ignored) || !js_is(object, JS_OBJECT))
+        command_refuse(&job->command, COMMAND_BUSY, "the master does not answer");
+    else
+        for (js_iter_init(&it, object); js_next(&it, &key, &value);) {
+            char name[32];
+
+            str_copy(key.raw, name, sizeof(name));
+            jw_key_js(&job->command.jw, name, value);
+        }
+    job_done(control, job);
+}
+
 int
 control_work(struct control *control)
 {
@@ -193,6 +245,10 @@ control_work(struct control *control)
         if (job == NULL)
             return 0;
         job->prepared = true;
+        if (job->command.def->kind == COMMAND_ASK) {
+            job_ask(control, job);
+            continue;
+        }
         if (job->command.def->kind == COMMAND_READ) {
             rc = command_prepare(&job->command);
             if (rc < 0)
@@ -548,6 +604,9 @@ control_stop(struct control **controlp)
         ring(control->io_fd);
     if (control->io_runs)
         pthread_join(control->io, NULL);
+    if (control->asked != NULL)
+        queue_put(&control->for_main, control->asked);
+    control->asked = NULL;
     queue_drop(&control->for_main);
     queue_drop(&control->for_readers);
     for (struct job *job; (job = queue_take(&control->done)) != NULL;) {

@@ -21,6 +21,13 @@ int control_start(struct ledger *ledger, int listen_fd, struct control **out) MU
 int control_fd(const struct control *control);
 /* Main thread. A negative errno: the store failed, the process has to end. */
 int control_work(struct control *control) MUST_CHECK;
+/*
+ * A command that the master answers waits here, one at a time; who comes meanwhile is told to come
+ * again. True once for each: it has to be asked.
+ */
+bool control_asks(struct control *control) MUST_CHECK;
+/* What it said: the members of one JSON object are the result. STR_NONE: it can say nothing. */
+void control_answer(struct control *control, struct str json);
 /* Finishes what runs, writes what is ready for at most a second, ends the threads. */
 void control_stop(struct control **control);
 

@@ -98,7 +98,11 @@ struct ledger {
     uint8_t key_hash_key[HASH_KEY_LEN];
     uint64_t region_id; /* tells this memory file's slots from an older one's */
     struct str listeners; /* a JSON array, for `status`; not ours */
-    const struct conf *conf; /* the server's, for its channels' names; NULL where there is none */
+    /* The server's, for its channels' names and `turnpike route`; NULL where there is none. The main
+     * thread replaces it; any other reads it under the lock. */
+    const struct conf *conf;
+    pthread_rwlock_t conf_lock;
+    bool names_wanted; /* rules ask for projects' and keys' names: keys in memory have them */
     bool draining;      /* refuses commands that change something: the process is ending */
 
     struct hold_view view[LEDGER_TABLES_MAX];
@@ -243,6 +247,8 @@ uint64_t ledger_open_slots(struct ledger *ledger, uint64_t *held, uint64_t *sett
 /* ---- publish.c ---- */
 
 int publish_all(struct ledger *ledger) MUST_CHECK; /* at start: what the region has not */
+/* Names of projects and keys into all keys, when its rules are the first to ask for them. */
+int publish_names_for(struct ledger *ledger, const struct conf *conf) MUST_CHECK;
 int publish_tenant(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id) MUST_CHECK;
 int publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id) MUST_CHECK;
 /* All keys of the project, after it changed. */

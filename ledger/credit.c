@@ -225,7 +225,8 @@ credit_args(struct command *command, struct credit *credit)
         return false;
     if (credit->amount_ucr == 0)
         command_refuse(command, COMMAND_USAGE, "the amount must be more than 0");
-    else if (credit->ref.len > 0 && !entity_text_ok(credit->ref, REF_LEN_MAX))
+    else if (credit->ref.ptr != NULL && !entity_text_ok(credit->ref, REF_LEN_MAX))
+        /* Also when it is empty: whoever gave one relies on it. */
         command_refuse(command, COMMAND_USAGE, "ref: 1 to %d bytes, no control characters",
                        REF_LEN_MAX);
     else if (credit->reason.len > 0 && !entity_text_ok(credit->reason, REASON_LEN_MAX))

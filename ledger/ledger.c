@@ -7,6 +7,9 @@
  * Pace. In relaxed mode, while there is work, a turn every 30 ms, so that workers make no system call
  * for a settlement. When nothing came for a few turns, and in the other modes after every turn, it
  * says in the header that it sleeps, looks once more, and waits for the workers' eventfd.
+ *
+ * It says before and after each pause that it lives (region_ledger_beat()): the master kills one that
+ * does not come back from a pause, or does not end its work in a much longer time.
  */
 #include "ledger/ledger.h"
 
@@ -15,6 +18,8 @@
 #include "ledger/command.h"
 #include "ledger/control.h"
 #include "ledger/core.h"
+#include "ledger/reload.h"
+#include "ledger/store.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -24,6 +29,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PACE_MS 30
@@ -41,6 +47,9 @@ struct process {
     const struct ledger_inherit *inherit;
     struct ledger *ledger;
     struct control *control;
+    struct reload reload;
+    struct ledger_word word; /* of the master's, to be obeyed at the next turn; kind 0: none */
+    int word_fd;             /* what came with it, or -1 */
     int signal_fd, lifeline_fd;
     bool believe_locks; /* also of this master's workers: a live table without a lock is dead */
     bool master_gone, ending;
@@ -62,8 +71,8 @@ host_table_lives(void *arg, uint32_t table_idx)
     const struct process *process = arg;
     const struct region *region = process->inherit->region;
     const struct region_header *header = region->header;
-    uint32_t ours = atomic_load_explicit(&header->generation, memory_order_relaxed);
-    uint32_t its = atomic_load_explicit(&header->table[table_idx].generation, memory_order_relaxed);
+    uint32_t ours = atomic_load_explicit(&header->master_seq, memory_order_relaxed);
+    uint32_t its = atomic_load_explicit(&header->table[table_idx].master_seq, memory_order_relaxed);
 
     if (!process->believe_locks && its == ours)
         return true;
@@ -119,6 +128,77 @@ now_and_then(struct process *process, uint64_t now_us)
     return audit_sample(process->ledger);
 }
 
+/* ---- the master's words ---- */
+
+static void
+say(const struct process *process, enum ledger_word_kind kind, uint32_t generation)
+{
+    struct ledger_word word = {.kind = (uint32_t)kind, .generation = generation};
+
+    if (process->lifeline_fd >= 0 &&
+        send(process->lifeline_fd, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_warn("master.deaf", "errno=%d", errno);
+}
+
+/* The whole of a file that the master sent. */
+static void
+answer(struct process *process, int fd)
+{
+    struct stat st;
+    struct buf text;
+
+    if (process->control == NULL)
+        return;
+    buf_init(&text, COMMAND_ANSWER_BYTES_MAX);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 &&
+        buf_reserve(&text, (size_t)st.st_size) &&
+        pread(fd, text.ptr, (size_t)st.st_size, 0) == st.st_size)
+        text.len = (size_t)st.st_size;
+    control_answer(process->control, buf_str(&text));
+    buf_free(&text);
+}
+
+static int
+obey(struct process *process)
+{
+    struct ledger_word word = process->word;
+    int fd = process->word_fd, rc = 0;
+    bool kept;
+
+    process->word.kind = 0;
+    process->word_fd = -1;
+    switch (word.kind) {
+    case LEDGER_KEEP:
+        rc = reload_keep(&process->reload, process->ledger, &word, &kept);
+        if (rc == 0)
+            say(process, kept ? LEDGER_KEPT : LEDGER_NOT_KEPT, word.generation);
+        break;
+    case LEDGER_TAKE: reload_take(&process->reload, process->ledger); break;
+    case LEDGER_DROP: reload_drop(&process->reload); break;
+    case LEDGER_SAID: answer(process, fd); break;
+    default: break; /* a master that knows more than we do */
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int
+work_for_others(struct process *process)
+{
+    int rc = process->word.kind != 0 ? obey(process) : 0;
+
+    if (rc == 0 && process->control != NULL)
+        rc = control_work(process->control);
+    if (rc == 0 && process->control != NULL && control_asks(process->control)) {
+        if (process->lifeline_fd >= 0)
+            say(process, LEDGER_ASKS, 0);
+        else
+            control_answer(process->control, STR_NONE);
+    }
+    return rc;
+}
+
 /* ---- a turn ---- */
 
 /* *busy: something was committed, or is there to be. */
@@ -153,8 +233,8 @@ turn(struct process *process, bool *busy)
     }
     if (*busy)
         look_at_room(process);
-    if (rc == 0 && process->control != NULL)
-        rc = control_work(process->control);
+    if (rc == 0)
+        rc = work_for_others(process);
     return rc == 0 ? now_and_then(process, now_us) : rc;
 }
 
@@ -167,18 +247,48 @@ drain_fd(int fd)
         ;
 }
 
+/* A word of the master's, and the file that came with it. As recv(). */
+static ssize_t
+word_receive(int fd, struct ledger_word *word, int *word_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    struct iovec part = {word, sizeof(*word)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
+    ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *with = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+    *word_fd = -1;
+    if (with != NULL && with->cmsg_level == SOL_SOCKET && with->cmsg_type == SCM_RIGHTS &&
+        with->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(word_fd, CMSG_DATA(with), sizeof(int));
+    return n;
+}
+
 static void
 hear_lifeline(struct process *process)
 {
-    char bytes[64];
-    ssize_t n = recv(process->lifeline_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    struct ledger_word word = {0};
+    int word_fd;
+    ssize_t n = word_receive(process->lifeline_fd, &word, &word_fd);
 
-    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+    if (n > 0) {
+        ASSERT(process->word.kind == 0); /* each is obeyed before the next is read */
+        process->word = word;
+        process->word_fd = word_fd;
+        return;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     log_warn("master.gone", "pid=%d", (int)getppid());
     process->lifeline_fd = -1;
     process->master_gone = process->believe_locks = process->ending = true;
     process->ledger->draining = true;
+    if (process->control != NULL)
+        control_answer(process->control, STR_NONE);
 }
 
 static void
@@ -188,6 +298,12 @@ hear_signal(struct process *process)
 
     while (read(process->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         process->ending = true;
+}
+
+static void
+beat(const struct process *process, enum ledger_step step)
+{
+    region_ledger_beat(process->inherit->region->header, step, clock_mono_us());
 }
 
 static void
@@ -214,8 +330,10 @@ pause_between_turns(struct process *process, bool busy)
         if (ledger_doorbells(process->ledger))
             wait_ms = 0;
     }
+    beat(process, LEDGER_WAITS);
     if (poll(fds, COUNT_OF(fds), wait_ms) < 0)
         ASSERT(errno == EINTR);
+    beat(process, LEDGER_WORKS);
     if (sleep)
         atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
     if (fds[0].revents & POLLIN) {
@@ -405,7 +523,7 @@ store_failed(const struct process *process, int rc, bool starting)
         atomic_store_explicit(&inherit->region->header->stop_taking, 1, memory_order_release);
     log_error("store.failed", "path=%s what=%s why=%s free_bytes=%llu effect=%s",
               log_quote(str_from(path)), ledger != NULL ? db_step_text(ledger->db) : "open",
-              log_quote(str_from(strerror(-rc))), (unsigned long long)db_free_bytes(path), effect);
+              log_quote(str_from(store_error_text(rc))), (unsigned long long)db_free_bytes(path), effect);
 }
 
 static int
@@ -421,6 +539,7 @@ run(struct process *process)
     }
     atomic_store_explicit(&header->ledger_pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&header->ledger_sleeping, 0, memory_order_relaxed);
+    beat(process, LEDGER_WORKS); /* nobody knows how much there is to recover */
     rc = open_store(process);
     if (rc < 0) {
         if (rc != -ESTALE) /* memory of another store: it has been said, and is mended */
@@ -452,6 +571,8 @@ ledger_main(const struct ledger_inherit *inherit)
     struct process process = {
         .inherit = inherit,
         .lifeline_fd = inherit->lifeline_fd,
+        .reload = {.path = inherit->conf_path},
+        .word_fd = -1,
         .believe_locks = inherit->first,
     };
     int rc;

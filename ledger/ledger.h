@@ -42,6 +42,28 @@ enum ledger_unresolved {
 };
 extern const char *const ledger_unresolved_name[LEDGER_UNRESOLVED_COUNT];
 
+/*
+ * What master and ledger process say to each other over the lifeline, a message each. The first that
+ * the ledger process says is the byte LEDGER_READY alone.
+ */
+enum ledger_word_kind {
+    LEDGER_READY = 'R',
+    /* By the ledger process. */
+    LEDGER_ASKS = 'A',     /* somebody asks for a reload; the master owes a LEDGER_SAID */
+    LEDGER_KEPT = 'K',     /* the answers to LEDGER_KEEP, with its generation */
+    LEDGER_NOT_KEPT = 'N', /* routes.conf is not as the master read it */
+    /* By the master. */
+    LEDGER_KEEP = 'P', /* read routes.conf, put its prices into the store, and keep it for later */
+    LEDGER_TAKE = 'T', /* what is kept is in force */
+    LEDGER_DROP = 'D', /* and never will be */
+    LEDGER_SAID = 'S', /* the answer to who asked: one JSON object, in a file that comes with it */
+};
+struct ledger_word {
+    uint32_t kind;
+    uint32_t generation; /* of workers */
+    uint64_t text_hash, price_version; /* as struct conf has them */
+};
+
 /* All that the ledger process takes over its fork. Strings and arrays must outlive it. */
 struct ledger_inherit {
     const char *state_dir; /* the store is in state_dir/store, made when there is none */
@@ -50,8 +72,8 @@ struct ledger_inherit {
     int wake_fd;           /* eventfd that workers ring when header.ledger_sleeping; or -1 */
     int worker_wake_fd[LEDGER_TABLES_MAX]; /* eventfd by table index, -1 none */
     /*
-     * Stream socket to the master. The ledger writes one byte 'R' when it has recovered and serves;
-     * end of file means that the master is gone. -1: there is no master to watch.
+     * Socket to the master, of whole messages where words are exchanged. End of file means that the
+     * master is gone. -1: there is no master to watch.
      */
     int lifeline_fd;
     /*
@@ -63,6 +85,7 @@ struct ledger_inherit {
     enum ledger_durability durability;
     enum ledger_unresolved unresolved;
     const struct conf *conf; /* whose channels a new key may name; may be NULL */
+    const char *conf_path;   /* where a reload finds the next one; NULL: there is none */
     struct str prices_json; /* kept in the store under price_version; may be STR_NONE */
     uint64_t price_version;
     /* Names for record.protocol and record.endpoint, by number; entries may be NULL. */

@@ -151,7 +151,7 @@ key_project(const struct ledger *ledger, struct db_txn *txn, const struct entity
     extra->latency_u = project.latency_u;
     extra->cost_u = project.cost_u;
     extra->quality_u = project.quality_u;
-    if (rules_want_names(ledger->conf)) {
+    if (ledger->names_wanted) {
         str_copy(str_from(key->name), extra->name, sizeof(extra->name));
         str_copy(str_from(project.name), extra->project, sizeof(extra->project));
     }
@@ -381,6 +381,7 @@ publish_all(struct ledger *ledger)
     struct db_txn txn;
     int rc = find_published(ledger);
 
+    ledger->names_wanted = rules_want_names(ledger->conf);
     if (rc == 0)
         rc = db_read(ledger->db, &txn);
     if (rc < 0)
@@ -390,6 +391,23 @@ publish_all(struct ledger *ledger)
         rc = publish_table(ledger, &txn, DB_TENANT, one_tenant);
     if (rc == 0)
         rc = publish_table(ledger, &txn, DB_KEY, one_key);
+    db_end(&txn);
+    return rc;
+}
+
+int
+publish_names_for(struct ledger *ledger, const struct conf *conf)
+{
+    struct db_txn txn;
+    int rc;
+
+    if (ledger->names_wanted || !rules_want_names(conf))
+        return 0;
+    ledger->names_wanted = true;
+    rc = db_read(ledger->db, &txn);
+    if (rc < 0)
+        return rc;
+    rc = publish_table(ledger, &txn, DB_KEY, one_key);
     db_end(&txn);
     return rc;
 }

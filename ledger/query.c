@@ -52,6 +52,8 @@ write_workers(struct jw *jw, struct region *region)
         jw_key_u64(jw, "pid", atomic_load_explicit(&table->pid, memory_order_relaxed));
         jw_key_u64(jw, "generation",
                    atomic_load_explicit(&table->generation, memory_order_relaxed));
+        jw_key_bool(jw, "draining",
+                    atomic_load_explicit(&table->draining, memory_order_relaxed) != 0);
         jw_key_u64(jw, "number", table->worker_number);
         jw_key_u64(jw, "connections", stat_of(region, t, STAT_CONNECTIONS));
         jw_key_u64(jw, "calls", stat_of(region, t, STAT_CALLS_OPEN));

@@ -33,6 +33,7 @@ static const char *const flag_name[] = {
     "stream",   "usage-zero-output", "usage-far-below", "usage-over-hold", "extension",
     "extended", NULL,                "usage-estimated", "swept",
     "model-mismatch", "usage-absurd", "sibling",         "service-unknown",
+    "usage-over-cap", "unpriced",
 };
 
 static void
@@ -93,9 +94,6 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     query_write_name(command, "asked", r->asked != 0 ? r->asked : r->model);
     query_write_name(command, "rule", r->rule);
     query_write_name(command, "model", r->model);
-    query_write_name(command, "asked", r->asked != 0 ? r->asked : r->model);
-    if (r->rule != 0)
-        query_write_name(command, "rule", r->rule);
     jw_key_str(jw, "model_reported",
                (struct str){rec->model_reported, strnlen(rec->model_reported, RECORD_MODEL_BYTES)});
     query_write_name(command, "channel", r->channel);
@@ -118,7 +116,7 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     else
         jw_null(jw);
     write_tokens(jw, r->count);
-    if (rec->flags & RECORD_USAGE_ABSURD) {
+    if (rec->flags & (RECORD_USAGE_ABSURD | RECORD_USAGE_OVER_CAP)) {
         jw_key(jw, "tokens_reported");
         jw_object(jw);
         jw_key_u64(jw, "input", rec->reported_in);
@@ -147,8 +145,9 @@ query_write_attempts(struct command *command, const struct block_record *r)
 
         jw_object(jw);
         query_write_name(command, "upstream", r->attempt_upstream[i]);
-        jw_key_u64(jw, "credential", a->credential);
         query_write_name(command, "channel", r->attempt_channel[i]);
+        if (r->attempt_model[i] != 0)
+            query_write_name(command, "model", r->attempt_model[i]);
         jw_key_u64(jw, "credential", a->credential);
         jw_key_u64(jw, "status", a->status);
         jw_key_cstr(jw, "reason",

@@ -276,11 +276,11 @@ on_event(void *arg, const struct route_event *event)
 
 /* Those that serve the model, but in no channel that this call may go to. */
 static void
-tell_elsewhere(struct explain *e)
+tell_elsewhere(struct explain *e, bool made)
 {
     struct jw *jw = &e->out.jw;
 
-    for (size_t i = 0; i < e->plan.candidate_count; i++)
+    for (size_t i = 0; made && i < e->plan.candidate_count; i++)
         e->told[e->plan.candidates[i].upstream_idx] = true;
     for (size_t i = 0; i < e->conf->upstream_count; i++) {
         if (e->told[i] ||
@@ -294,6 +294,54 @@ tell_elsewhere(struct explain *e)
         jw_key_cstr(jw, "reason", "no-channel");
         jw_key_cstr(jw, "why", "it is in no channel that this call may go to");
         jw_object_end(jw);
+    }
+}
+
+/* Why an upstream serves none of what the call could be for: of several models what is nearest to
+ * serving it. Already told: ROUTE_IN. */
+static enum route_out
+nearest_out(const struct explain *e, size_t upstream_idx, size_t *model_idx)
+{
+    enum route_out nearest = ROUTE_IN;
+
+    for (size_t i = 0; i < e->conf->model_count; i++) {
+        enum route_out out;
+
+        if (e->plan.auto_idx != CONF_NONE
+                ? !route_auto_has(e->conf, (size_t)e->plan.auto_idx, i)
+                : i != e->plan.model_idx)
+            continue;
+        out = route_upstream_out(e->conf, upstream_idx, i, e->ask.protocol, e->ask.service);
+        if (out == ROUTE_IN || (nearest != ROUTE_IN && out == ROUTE_OUT_NOT_SERVED))
+            continue;
+        nearest = out;
+        *model_idx = i;
+    }
+    return nearest;
+}
+
+/* Where nothing serves the call: all upstreams of the channels that it may go to. */
+static void
+tell_channels(struct explain *e, const struct route_table *table)
+{
+    uint16_t channels[CONF_CHANNEL_COUNT_MAX];
+    size_t count = route_channels(table, &e->ask, channels);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct conf_channel *channel = &e->conf->channels[channels[i]];
+
+        for (size_t k = 0; k < channel->use_count; k++) {
+            size_t model_idx = 0;
+            struct route_event event = {.step = ROUTE_STEP_UPSTREAM,
+                                        .rule_idx = CONF_NONE,
+                                        .channel_idx = channels[i],
+                                        .upstream_idx = channel->uses[k].upstream_idx};
+
+            event.out = nearest_out(e, channel->uses[k].upstream_idx, &model_idx);
+            event.model_idx = (int)model_idx;
+            if (event.out != ROUTE_IN)
+                on_event(e, &event);
+        }
     }
 }
 
@@ -361,6 +409,7 @@ write_candidate(const struct explain *e, struct jw *jw, size_t i)
     jw_object(jw);
     write_prices(jw, &c->price);
     jw_object_end(jw);
+    jw_key_ucr(jw, "cost", upstream->cost_u);
     jw_key_u64(jw, "score", c->score);
     jw_key_bool(jw, "down", c->down);
     jw_key_bool(jw, "full", health->used_ppm >= 1000000 || health->load_ppm >= 1000000);
@@ -451,8 +500,10 @@ write_answer(struct explain *e, const struct route_table *table, enum route_resu
     for (size_t i = 0; made && i < plan->candidate_count; i++)
         write_candidate(e, jw, i);
     jw_array_end(jw);
-    if (made)
-        tell_elsewhere(e);
+    if (!made && result == ROUTE_NO_UPSTREAM)
+        tell_channels(e, table);
+    if (made || (result == ROUTE_NO_UPSTREAM && plan->auto_idx == CONF_NONE))
+        tell_elsewhere(e, made);
     part_end(&e->out, jw, "out");
 }
 
@@ -535,7 +586,7 @@ route_prepare(struct command *command)
 }
 
 static int
-route_explain(struct command *command)
+explain_now(struct command *command)
 {
     const struct key_now *key = command->state;
     struct ledger *ledger = command->ledger;
@@ -575,6 +626,17 @@ route_explain(struct command *command)
         return 0;
     }
     return explain(e, key);
+}
+
+static int
+route_explain(struct command *command)
+{
+    int rc;
+
+    pthread_rwlock_rdlock(&command->ledger->conf_lock);
+    rc = explain_now(command);
+    pthread_rwlock_unlock(&command->ledger->conf_lock);
+    return rc;
 }
 
 const struct command_def command_route_defs[] = {

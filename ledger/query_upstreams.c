@@ -104,8 +104,7 @@ upstreams_list(struct command *command)
     for (uint32_t i = 0; i < region->header->geometry.health_max; i++) {
         const struct health *health = health_line(region, i);
 
-        if (health != NULL &&
-            load_u32(&health->generation) == load_u32(&region->header->generation))
+        if (health != NULL && health_is_named(region, health))
             write_line(jw, region, health, &now);
     }
     jw_array_end(jw);

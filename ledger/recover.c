@@ -421,6 +421,7 @@ int
 ledger_open(const struct ledger_open *setup, struct ledger **out)
 {
     struct ledger *ledger = calloc(1, sizeof(*ledger));
+    pthread_rwlockattr_t lock_attr;
     int rc = -ENOMEM;
 
     *out = NULL;
@@ -436,6 +437,11 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->region_id = setup->region->header->checksum;
     ledger->audit_cursor = ledger->audit_budget_cursor = ledger->key_from = 1;
     pthread_rwlock_init(&ledger->map_lock, NULL);
+    pthread_rwlockattr_init(&lock_attr);
+    /* Queries never hold up who replaces it. */
+    pthread_rwlockattr_setkind_np(&lock_attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&ledger->conf_lock, &lock_attr);
+    pthread_rwlockattr_destroy(&lock_attr);
     ledger->account_of_tenant.lock = ledger->budget_of_id.lock = &ledger->map_lock;
     ledger->batch = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->batch));
     ledger->announce = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->announce));
@@ -492,6 +498,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->announce);
     free(ledger->key_excess);
     pthread_rwlock_destroy(&ledger->map_lock);
+    pthread_rwlock_destroy(&ledger->conf_lock);
     explicit_bzero(ledger->key_hash_key, sizeof(ledger->key_hash_key));
     free(ledger);
 }

@@ -23,6 +23,7 @@ struct store {
     char store_path[PATH_BYTES];
     char region_path[PATH_BYTES];
     char by[32];
+    bool region_made; /* by us, and nothing came into it yet */
 };
 
 /* We hold the master's lock, so no parent is there to say so: the kernel's word counts. */
@@ -94,6 +95,7 @@ take_region(struct store *store, bool fresh, const char **why)
         rc = region_dir(store->state_dir, store->region_path, sizeof(store->region_path), why);
         if (rc == 0)
             rc = region_create(store->region_path, &region_geometry_default, &store->region);
+        store->region_made = rc == 0;
     }
     if (rc < 0) {
         *why = "the memory file cannot be had";
@@ -130,14 +132,39 @@ open_ledger(struct store *store)
     return rc;
 }
 
+const char *
+store_error_text(int rc)
+{
+    return rc == -EILSEQ ? "it is damaged, or not of this program" : strerror(-rc);
+}
+
+/* The runtime directory and the memory file in it. */
+static int
+open_region(struct store *store, bool fresh, struct store_fault *fault)
+{
+    int rc = region_dir(store->state_dir, store->region_path, PATH_BYTES, &fault->why);
+
+    if (rc == 0) {
+        rc = take_region(store, fresh, &fault->why);
+        fault->hint = NULL;
+    } else {
+        fault->hint = "set RUNTIME_DIRECTORY as the server had it, or unset it";
+    }
+    if (rc < 0 && store->region_path[0] != '\0')
+        snprintf(fault->what, sizeof(fault->what), "%s", store->region_path);
+    return rc;
+}
+
 int
-store_open(const char *state_dir, struct store **out, const char **why)
+store_open(const char *state_dir, struct store **out, struct store_fault *fault)
 {
     struct store *store = calloc(1, sizeof(*store));
+    const char **why = &fault->why;
     int rc = -ENOMEM;
 
     *out = NULL;
-    *why = "out of memory";
+    *fault = (struct store_fault){.why = "out of memory"};
+    snprintf(fault->what, sizeof(fault->what), "%s", state_dir);
     if (store == NULL)
         return -ENOMEM;
     store->lock_fd = -1;
@@ -152,24 +179,24 @@ store_open(const char *state_dir, struct store **out, const char **why)
     rc = -ENAMETOOLONG;
     if ((size_t)snprintf(store->store_path, PATH_BYTES, "%s/store", state_dir) >= PATH_BYTES)
         goto fail;
-    rc = region_dir(state_dir, store->region_path, PATH_BYTES, why);
-    if (rc == 0)
-        rc = take_region(store, false, why);
-    if (rc == 0) {
-        *why = "the store cannot be opened";
-        rc = open_ledger(store);
-    }
+    rc = open_region(store, false, fault);
+    if (rc < 0)
+        goto fail;
+    rc = open_ledger(store);
     if (rc == -ESTALE) { /* memory of another store, or newer than this one */
         region_detach(store->region);
         store->region = NULL;
-        rc = region_dir(state_dir, store->region_path, PATH_BYTES, why);
-        if (rc == 0)
-            rc = take_region(store, true, why);
-        if (rc == 0)
-            rc = open_ledger(store);
+        rc = open_region(store, true, fault);
+        if (rc < 0)
+            goto fail;
+        rc = open_ledger(store);
     }
-    if (rc < 0)
+    if (rc < 0) {
+        fault->why = rc == -EILSEQ ? "the store cannot be opened: it is damaged, or not of this program"
+                                   : "the store cannot be opened";
+        fault->hint = rc == -EILSEQ ? "put a copy of the directory store in its place" : NULL;
         goto fail;
+    }
     *out = store;
     return 0;
 
@@ -213,7 +240,8 @@ store_close(struct store **storep)
     if (store == NULL)
         return;
     /* What a worker still uses stays, and so does what an audit must find again. */
-    remove_region = store->region != NULL && store->ledger != NULL && !region_in_use(store);
+    remove_region = store->region != NULL && (store->ledger != NULL ? !region_in_use(store)
+                                                                    : store->region_made);
     ledger_close(&store->ledger);
     if (store->region != NULL)
         region_detach(store->region);

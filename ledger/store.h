@@ -11,11 +11,20 @@
 
 struct store;
 
+/* Why a store could not be opened: texts that live on. */
+struct store_fault {
+    char what[4096];  /* the path it is about */
+    const char *why;
+    const char *hint; /* NULL: nothing but the errno's meaning */
+};
+
 /*
  * 0; -EBUSY: somebody holds the lock, or is still about to end; -ENOENT: there is no state directory;
- * -EACCES; other negative errnos, with *why set to static text.
+ * -EACCES; other negative errnos. *fault tells of all but 0.
  */
-int store_open(const char *state_dir, struct store **out, const char **why) MUST_CHECK;
+int store_open(const char *state_dir, struct store **out, struct store_fault *fault) MUST_CHECK;
+/* What an errno of the store's means to people; some of them stand for states of the database. */
+const char *store_error_text(int rc);
 /* As the control socket would answer, without the newline. A negative errno: the store failed. */
 int store_ask(struct store *store, struct str request, struct buf *answer) MUST_CHECK;
 void store_close(struct store **store);

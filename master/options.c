@@ -1,18 +1,19 @@
 #include "master/options.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"
+#include "net/listen.h"
 
 /* A worker that has nothing to do says once a second that it is there. */
 #define HANG_S_MIN 3
 #define HANG_S_DEFAULT 30
-
-static char program[] = "turnpike";
 
 static const char serve_usage[] =
     "usage: turnpike serve [options]\n"
@@ -33,12 +34,13 @@ static const char serve_usage[] =
     "      --durability MODE        relaxed (default), strict or reserve\n"
     "      --unresolved RULE        what durability reserve charges for a call that a power cut\n"
     "                               ended: void (default, nothing), input or full\n"
-    "      --hang-timeout SECONDS   kill and replace a worker that does nothing for so long\n"
+    "      --hang-timeout SECONDS   kill and replace a process that does nothing for so long\n"
     "                               (default 30; 0: never)\n"
     "      --user NAME              become this user once the sockets are bound\n"
     "      --log-format text|json   (default text)\n"
     "      --log-debug              log more than an operator needs\n"
-    "      --help                   this text\n"
+    "  -h, --help                   this text\n"
+    "      --version                the program's version\n"
     "\n"
     "SIGTERM and SIGINT finish the calls under way and stop; a second one stops at once.\n"
     "See turnpike(8) and routes.conf(5).\n";
@@ -61,7 +63,7 @@ enum {
     OPT_LOG_FORMAT,
     OPT_LOG_DEBUG,
     OPT_JSON,
-    OPT_HELP,
+    OPT_VERSION,
 };
 
 void
@@ -88,13 +90,23 @@ options_default(struct options *o)
     o->conf_path = access("routes.conf", F_OK) == 0 ? "routes.conf" : "/etc/turnpike/routes.conf";
     o->durability = DURABILITY_RELAXED;
     o->hang_s = HANG_S_DEFAULT;
+    o->uid = geteuid();
+    o->gid = getegid();
 }
 
 static int
 add_listen(struct options *o, const char *address, enum worker_listener_kind kind)
 {
+    static const char *const flag[] = {[LISTENER_PLAIN] = "--listen",
+                                       [LISTENER_TLS] = "--tls-listen",
+                                       [LISTENER_METRICS] = "--metrics-listen"};
+    struct net_addr addr;
+    char why[200];
+
     if (o->listen_count == OPTIONS_LISTEN_MAX)
         return refuse(address, "too many listeners", "at most 16");
+    if (!net_listen_parse(str_from(address), &addr, why, sizeof why))
+        return refuse(flag[kind], why, "as 127.0.0.1:8080, [::1]:8080 or *:8080");
     o->listen[o->listen_count++] = (struct options_listen){address, kind};
     return -1;
 }
@@ -163,6 +175,27 @@ set_hang_timeout(struct options *o, const char *text)
     return -1;
 }
 
+/* Before anything is bound or made: also who lacks the right to change is told now. */
+static int
+set_user(struct options *o, const char *name)
+{
+    const struct passwd *pw = getpwnam(name);
+    char why[128];
+
+    if (pw == NULL) {
+        snprintf(why, sizeof why, "no such user: %s", name);
+        return refuse("--user", why, "name a user of this machine");
+    }
+    if (geteuid() != 0 && geteuid() != pw->pw_uid) {
+        options_complain("--user", strerror(EPERM), "only root can become another user");
+        return EXIT_DENIED;
+    }
+    o->user = geteuid() == pw->pw_uid ? NULL : name;
+    o->uid = pw->pw_uid;
+    o->gid = pw->pw_gid;
+    return -1;
+}
+
 static int
 set_log_format(struct options *o, const char *text)
 {
@@ -170,6 +203,37 @@ set_log_format(struct options *o, const char *text)
     if (!o->log_json && strcmp(text, "text") != 0)
         return refuse("--log-format", text, "text or json");
     return -1;
+}
+
+static int
+say_version(void)
+{
+    printf("turnpike %s\n", TURNPIKE_VERSION);
+    return EXIT_OK;
+}
+
+/* What getopt did not like: ':' when a value is missing, else '?'. */
+static int
+bad_option(char **argv, int opt, const struct option *longs, const char *hint)
+{
+    char letter[3] = {'-', (char)optopt, '\0'};
+    const char *word = argv[optind - 1];
+    size_t len = strcspn(word, "=");
+    unsigned begin = 0;
+
+    /* Of a long option getopt tells its value's letter, or nothing. */
+    if (optopt != 0 && strncmp(word, "--", 2) != 0)
+        word = letter;
+    if (opt == ':')
+        return refuse(word, "a value must follow", hint);
+    if (word == letter)
+        return refuse(word, "there is no such option", hint);
+    for (; longs->name != NULL; longs++)
+        begin += len > 2 && strncmp(longs->name, word + 2, len - 2) == 0;
+    if (optopt != 0)
+        return refuse(word, "it takes no value", hint);
+    return refuse(word, begin > 1 ? "it may be one of several options" : "there is no such option",
+                  hint);
 }
 
 static int
@@ -201,19 +265,16 @@ serve_option(struct options *o, int opt)
     case OPT_HANG_TIMEOUT:
         return set_hang_timeout(o, optarg);
     case OPT_USER:
-        o->user = optarg;
-        return -1;
+        return set_user(o, optarg);
     case OPT_LOG_FORMAT:
         return set_log_format(o, optarg);
     case OPT_LOG_DEBUG:
         o->log_debug = true;
         return -1;
-    case OPT_HELP:
+    case 'h':
         fputs(serve_usage, stdout);
         return EXIT_OK;
-    default:
-        fputs("turnpike: see turnpike serve --help\n", stderr);
-        return EXIT_USAGE;
+    default: return say_version();
     }
 }
 
@@ -265,16 +326,19 @@ options_serve(int argc, char **argv, struct options *out)
         {"user", required_argument, NULL, OPT_USER},
         {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
         {"log-debug", no_argument, NULL, OPT_LOG_DEBUG},
-        {"help", no_argument, NULL, OPT_HELP},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
     };
     int opt;
 
     options_default(out);
-    argv[0] = program; /* getopt's complaints begin with it */
     optind = 1;
-    while ((opt = getopt_long(argc, argv, "c:s:l:w:", longs, NULL)) != -1) {
-        int rc = serve_option(out, opt);
+    opterr = 0;
+    while ((opt = getopt_long(argc, argv, ":hc:s:l:w:", longs, NULL)) != -1) {
+        int rc = opt == '?' || opt == ':'
+                     ? bad_option(argv, opt, longs, "see turnpike serve --help")
+                     : serve_option(out, opt);
 
         if (rc >= 0)
             return rc;
@@ -291,25 +355,27 @@ options_check(int argc, char **argv, struct options *out)
         {"config", required_argument, NULL, 'c'},
         {"state", required_argument, NULL, 's'},
         {"json", no_argument, NULL, OPT_JSON},
-        {"help", no_argument, NULL, OPT_HELP},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
     };
     int opt;
 
     options_default(out);
-    argv[0] = program; /* getopt's complaints begin with it */
     optind = 1;
-    while ((opt = getopt_long(argc, argv, "c:s:", longs, NULL)) != -1) {
+    opterr = 0;
+    while ((opt = getopt_long(argc, argv, ":hc:s:", longs, NULL)) != -1) {
+        if (opt == '?' || opt == ':')
+            return bad_option(argv, opt, longs, "see turnpike check --help");
         if (opt == 'c') {
             out->conf_path = optarg;
         } else if (opt == OPT_JSON) {
             out->json = true;
-        } else if (opt == OPT_HELP) {
+        } else if (opt == OPT_VERSION) {
+            return say_version();
+        } else if (opt == 'h') {
             fputs(check_usage, stdout);
             return EXIT_OK;
-        } else if (opt != 's') {
-            fputs("turnpike: see turnpike check --help\n", stderr);
-            return EXIT_USAGE;
         }
     }
     if (optind < argc)

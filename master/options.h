@@ -2,6 +2,8 @@
 #ifndef MASTER_OPTIONS_H
 #define MASTER_OPTIONS_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 #include "ledger/ledger.h"
 #include "worker/worker.h"
@@ -38,6 +40,8 @@ struct options {
     enum ledger_unresolved unresolved; /* of mode reserve, after a power cut */
     unsigned hang_s; /* a worker silent for so long is killed; 0: none is */
     const char *user; /* NULL: stay who we are */
+    uid_t uid;        /* who we will be, with or without */
+    gid_t gid;
     bool log_json;
     bool log_debug;
     bool json; /* check --json */

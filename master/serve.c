@@ -1,8 +1,9 @@
 /*
  * The order of a start matters and is this: everything that can be wrong about the command line,
  * routes.conf and the certificates is found before anything is bound; the state directory's lock
- * comes before whatever it protects; sockets are bound before root is dropped; the ledger process
- * has recovered the books before the first worker is forked.
+ * comes before whatever it protects; sockets are bound before root is dropped, and root is dropped
+ * before the control socket and the memory file are made, or found; the ledger process has
+ * recovered the books before the first worker is forked.
  */
 #include "master/serve.h"
 
@@ -28,7 +29,6 @@
 #include "master/state.h"
 #include "master/supervise.h"
 #include "net/listen.h"
-#include "net/tls.h"
 
 #define EXIT_REGION_STALE 3 /* of the ledger process: the memory file is not this store's */
 
@@ -98,7 +98,7 @@ check_main(int argc, char **argv)
 }
 
 static int
-load_conf(const char *path, const struct conf **out)
+load_conf(const char *path, struct conf **out)
 {
     struct conf_faults faults;
 
@@ -118,18 +118,14 @@ load_conf(const char *path, const struct conf **out)
 /* ---- before the fork ---- */
 
 static int
-check_certificates(const struct master *m)
+load_certificates(struct master *m)
 {
-    for (unsigned i = 0; i < m->options->cert_count; i++) {
-        struct tls_identity identity = {m->certificates[i].chain_pem, m->certificates[i].key_pem};
-        char err[TLS_ERROR_TEXT];
+    struct state_fault fault;
 
-        if (!tls_identity_check(&identity, err)) {
-            options_complain(m->options->cert_path[i], err, "--tls-cert and --tls-key must match");
-            return EXIT_FAILED;
-        }
-    }
-    return 0;
+    if (state_certificates(m->options, m->now.certificates, &fault))
+        return 0;
+    options_complain(fault.file, fault.why, fault.hint);
+    return fault.status;
 }
 
 /* The workers of a master that was killed close their listeners as soon as they notice. */
@@ -167,7 +163,7 @@ bind_one(struct master *m, unsigned worker, unsigned k)
     if (fd == 0)
         fd = net_listen_socket(str_from(address), err, sizeof err);
     if (fd < 0) {
-        options_complain(m->options->listen[k].address, err,
+        options_complain("serve", err,
                          fd == -EACCES ? "ports below 1024 need root"
                                        : "another ADDR:PORT can be named with -l");
         return fd == -EACCES ? EXIT_DENIED : EXIT_FAILED;
@@ -226,8 +222,7 @@ make_eventfds(struct master *m)
 {
     for (unsigned i = 0; i < COUNT_OF(m->worker_wake_fd); i++)
         m->worker_wake_fd[i] = -1;
-    for (unsigned i = 0; i < MIN(2 * m->options->worker_count + 2, COUNT_OF(m->worker_wake_fd));
-         i++) {
+    for (unsigned i = 0; i < supervise_tables_max(m); i++) {
         m->worker_wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (m->worker_wake_fd[i] < 0)
             return -1;
@@ -275,30 +270,26 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     const struct options *o = m->options;
     int rc;
 
-    rc = load_conf(o->conf_path, &m->conf);
+    rc = load_conf(o->conf_path, &m->now.conf);
     if (rc == 0)
-        rc = state_certificates(o, m->certificates);
+        rc = load_certificates(m);
     if (rc == 0)
-        rc = check_certificates(m);
-    if (rc == 0)
-        rc = state_open(o->state_dir, lock_fd);
+        rc = state_open(o, lock_fd);
     if (rc == 0)
         rc = bind_all(m);
     if (rc == 0)
-        rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
+        rc = state_drop_root(o);
     if (rc == 0)
-        rc = state_region(o->state_dir, false, region_path, cap, &m->region);
+        rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
     if (rc != 0)
         return rc;
     m->control_path = control_path;
-    rc = state_drop_root(o->user, o->state_dir, region_path);
+    rc = state_region(o->state_dir, false, region_path, cap, &m->region);
     if (rc != 0)
         return rc;
     harden();
     rng_bytes(m->ticket_secret, sizeof m->ticket_secret);
     name_listeners(m);
-    buf_init(&m->prices_json, 64u << 20); /* kept for the life of the process */
-    conf_prices_json(m->conf, &m->prices_json);
     if (make_eventfds(m) < 0 || take_signals_over(m) < 0) {
         options_complain("serve", strerror(errno), NULL);
         return EXIT_FAILED;
@@ -307,14 +298,17 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
 }
 
 static void
-mark_header(const struct master *m)
+mark_header(struct master *m)
 {
     struct region_header *header = m->region->header;
 
     atomic_store_explicit(&header->master_pid, (uint32_t)getpid(), memory_order_relaxed);
     atomic_store_explicit(&header->started_wall_us, clock_wall_us(), memory_order_relaxed);
     atomic_store_explicit(&header->draining, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&header->generation, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&header->master_seq, 1, memory_order_relaxed);
+    m->generation_last = supervise_generation_last(m) + 1;
+    m->now.number = m->generation_last;
+    atomic_store_explicit(&header->generation, m->now.number, memory_order_relaxed);
 }
 
 /* A memory file of another store (its directory was replaced) is made anew, once. */
@@ -329,6 +323,7 @@ start_ledger(struct master *m, char *region_path, size_t cap)
         return rc;
     log_warn("region.stale", "dir=%s", region_path);
     region_detach(m->region);
+    m->region = NULL;
     rc = state_region(m->options->state_dir, true, region_path, cap, &m->region);
     if (rc != 0)
         return rc;
@@ -347,13 +342,25 @@ region_is_empty(const struct region *region)
     return true;
 }
 
+/* A memory file that no ledger process has served from has nothing in it. */
+static int
+start_failed(struct master *m, const char *region_path, int rc)
+{
+    if (m->control_path != NULL)
+        unlink(m->control_path);
+    if (m->region != NULL &&
+        atomic_load_explicit(&m->region->header->ready_seq, memory_order_acquire) == 0)
+        (void)region_remove(region_path);
+    return rc;
+}
+
 int
 serve_main(int argc, char **argv)
 {
     static struct options options;
     char region_path[4200], control_path[128];
     struct master *m = &the_master;
-    int lock_fd = -1;
+    int lock_fd = -1, stopped;
     int rc = options_serve(argc, argv, &options);
 
     if (rc >= 0)
@@ -362,13 +369,16 @@ serve_main(int argc, char **argv)
                                   .level_max = options.log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
                                   .json = options.log_json});
     m->options = &options;
+    m->ledger.lifeline_fd = -1;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        m->worker[i].lifeline_fd = -1;
     rc = prepare(m, &lock_fd, region_path, sizeof region_path, control_path, sizeof control_path);
     if (rc != 0)
-        return rc;
+        return start_failed(m, region_path, rc);
     rc = start_ledger(m, region_path, sizeof region_path);
     if (rc != 0) {
         options_complain("ledger process", "does not start", "see the log above");
-        return rc == EXIT_BUSY ? rc : EXIT_FAILED;
+        return start_failed(m, region_path, rc == EXIT_BUSY ? rc : EXIT_FAILED);
     }
     rc = supervise_start_workers(m);
     if (rc == 0 && !m->stopping) {
@@ -378,10 +388,11 @@ serve_main(int argc, char **argv)
     }
     if (rc != 0)
         raise(SIGTERM);
-    rc |= supervise_run(m);
+    stopped = supervise_run(m);
     unlink(control_path);
-    if (rc == EXIT_OK && region_is_empty(m->region))
+    if (stopped == EXIT_OK && region_is_empty(m->region))
         (void)region_remove(region_path);
+    rc |= stopped;
     log_info("serve.stopped", "status=%d", rc);
     return rc;
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,14 @@ failed(const char *what, int error, const char *hint)
 {
     options_complain(what, strerror(error), hint);
     return error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+}
+
+static int
+no_runtime_dir(const char *path, int rc, const char *why)
+{
+    options_complain(path[0] != '\0' ? path : "RUNTIME_DIRECTORY", why ? why : strerror(-rc),
+                     "set RUNTIME_DIRECTORY to a private directory on a tmpfs");
+    return EXIT_FAILED;
 }
 
 /* Like mkdir -p, but only the last part gets 0700. */
@@ -56,7 +63,7 @@ take_lock(int fd)
     if (fcntl(fd, F_SETLK, &lock) == 0)
         return 0;
     if (errno != EAGAIN && errno != EACCES)
-        return failed("master.lock", errno, NULL);
+        return failed("master.lock", errno, "the state directory must be on a local file system");
     if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
         snprintf(why, sizeof why, "in use by process %ld", (long)lock.l_pid);
     else
@@ -65,26 +72,111 @@ take_lock(int fd)
     return EXIT_BUSY;
 }
 
+/*
+ * What root made in a directory of its own, and the directory, given to the user. One that is the
+ * user's already is left alone: there may be links in it to anything.
+ */
+static int
+give_dir(int fd, uid_t uid, gid_t gid)
+{
+    int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = own >= 0 ? fdopendir(own) : NULL;
+    struct dirent *entry;
+    int error = d == NULL ? errno : 0;
+
+    while (error == 0 && (entry = readdir(d)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (fchownat(fd, entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+            error = errno;
+    }
+    if (d != NULL)
+        closedir(d);
+    else if (own >= 0)
+        close(own);
+    return error == 0 && fchown(fd, uid, gid) < 0 ? errno : error;
+}
+
+static int
+give_state(int fd, uid_t uid, gid_t gid)
+{
+    int store = openat(fd, "store", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    int error = 0;
+
+    if (store >= 0) {
+        if (fstat(store, &st) == 0 && st.st_uid == geteuid())
+            error = give_dir(store, uid, gid);
+        close(store);
+    }
+    return error != 0 ? error : give_dir(fd, uid, gid);
+}
+
+/* 0 when the directory is ours, or root's and now the user's. */
+static int
+check_owner(int fd, const struct options *o)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return failed(o->state_dir, errno, NULL);
+    if (st.st_uid != o->uid && st.st_uid != geteuid()) {
+        options_complain(o->state_dir, "it belongs to another user",
+                         "run as its owner (--user), or name another directory with -s");
+        return EXIT_DENIED;
+    }
+    if (st.st_mode & 0022) {
+        options_complain(o->state_dir, "others may write to it", "chmod 0700 it");
+        return EXIT_DENIED;
+    }
+    if (st.st_mode & 0007)
+        log_warn("state.open-to-others", "dir=%s mode=%04o", o->state_dir, st.st_mode & 07777u);
+    if (st.st_uid != o->uid) {
+        int error = give_state(fd, o->uid, o->gid);
+
+        if (error != 0)
+            return failed(o->state_dir, error, "it cannot be given to the user of --user");
+    }
+    return 0;
+}
+
+/* As the user that we will be, whose directory it is: it could have put a link there. */
+static int
+open_lock(const struct options *o, const char *path, int *fd)
+{
+    uid_t before = geteuid();
+    int rc = 0;
+
+    if (o->user != NULL && seteuid(o->uid) < 0)
+        return failed("--user", errno, NULL);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (*fd < 0)
+        rc = failed(path, errno, "the state directory must be usable for who runs the server");
+    if (o->user != NULL && seteuid(before) < 0)
+        return failed("--user", errno, NULL);
+    return rc;
+}
+
 int
-state_open(const char *dir, int *lock_fd)
+state_open(const struct options *o, int *lock_fd)
 {
     char path[4200];
-    struct stat st;
-    int error = make_dir(dir);
-    int rc;
+    int error = make_dir(o->state_dir);
+    int rc, fd;
 
     if (error != 0)
-        return failed(dir, error, "name a directory that can be made with -s");
-    if (stat(dir, &st) < 0)
-        return failed(dir, errno, NULL);
-    if (!S_ISDIR(st.st_mode))
-        return failed(dir, ENOTDIR, NULL);
-    if (st.st_mode & 0007)
-        log_warn("state.open-to-others", "dir=%s mode=%04o", dir, st.st_mode & 07777u);
-    snprintf(path, sizeof path, "%s/master.lock", dir);
-    *lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (*lock_fd < 0)
-        return failed(path, errno, NULL);
+        return failed(o->state_dir, error, "name a directory that can be made with -s");
+    fd = open(o->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return failed(o->state_dir, errno, "name a directory of yours with -s");
+    rc = check_owner(fd, o);
+    close(fd);
+    if (rc != 0)
+        return rc;
+    snprintf(path, sizeof path, "%s/master.lock", o->state_dir);
+    rc = open_lock(o, path, lock_fd);
+    if (rc != 0)
+        return rc;
     rc = take_lock(*lock_fd);
     if (rc != 0)
         close(*lock_fd);
@@ -134,11 +226,8 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
     const char *why = NULL;
     int rc = region_dir(dir, region_path, cap, &why);
 
-    if (rc < 0) {
-        options_complain("runtime directory", why ? why : strerror(-rc),
-                         "set RUNTIME_DIRECTORY to a private directory on a tmpfs");
-        return EXIT_FAILED;
-    }
+    if (rc < 0)
+        return no_runtime_dir(region_path, rc, why);
     if (!fresh) {
         rc = region_adopt(region_path, out);
         if (rc == 0) {
@@ -153,14 +242,14 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
     (void)region_remove(region_path);
     rc = region_dir(dir, region_path, cap, &why); /* region_remove() may have taken it along */
     if (rc < 0)
-        return failed("runtime directory", -rc, NULL);
+        return no_runtime_dir(region_path, rc, why);
     return region_make(region_path, out);
 }
 
 static int
 read_pem(const char *path, struct str *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be no file */
     struct stat st;
     char *text;
     ssize_t n;
@@ -183,61 +272,78 @@ read_pem(const char *path, struct str *out)
     return 0;
 }
 
-int
-state_certificates(const struct options *o, struct worker_certificate *out)
+void
+state_certificates_free(struct worker_certificate *certificates)
 {
-    for (unsigned i = 0; i < o->cert_count; i++) {
-        int error = read_pem(o->cert_path[i], &out[i].chain_pem);
+    for (unsigned i = 0; i < OPTIONS_CERT_MAX; i++) {
+        struct worker_certificate *c = &certificates[i];
 
-        if (error != 0)
-            return failed(o->cert_path[i], error, "--tls-cert takes a PEM file");
-        error = read_pem(o->cert_key_path[i], &out[i].key_pem);
-        if (error != 0)
-            return failed(o->cert_key_path[i], error, "--tls-key takes a PEM file");
+        if (c->key_pem.ptr != NULL)
+            explicit_bzero((void *)(uintptr_t)c->key_pem.ptr, c->key_pem.len);
+        free((void *)(uintptr_t)c->key_pem.ptr);
+        free((void *)(uintptr_t)c->chain_pem.ptr);
+        *c = (struct worker_certificate){STR_NONE, STR_NONE};
     }
-    return 0;
 }
 
-/* The files directly in a directory, and the directory, given to a user. */
-static void
-give_dir(const char *dir, uid_t uid, gid_t gid)
+static bool
+certificate_read(const struct options *o, unsigned i, struct worker_certificate *out,
+                 struct state_fault *fault)
 {
-    DIR *d = opendir(dir);
-    struct dirent *entry;
+    struct tls_identity identity;
+    int error = read_pem(o->cert_path[i], &out->chain_pem);
 
-    if (d == NULL)
-        return;
-    while ((entry = readdir(d)) != NULL)
-        if (strcmp(entry->d_name, "..") != 0)
-            (void)!fchownat(dirfd(d), entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW);
-    closedir(d);
+    *fault = (struct state_fault){.file = o->cert_path[i], .hint = "--tls-cert takes a PEM file"};
+    if (error == 0) {
+        fault->file = o->cert_key_path[i];
+        fault->hint = "--tls-key takes a PEM file";
+        error = read_pem(o->cert_key_path[i], &out->key_pem);
+    }
+    if (error != 0) {
+        fault->why = strerror(error);
+        fault->status = error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+        return false;
+    }
+    identity = (struct tls_identity){out->chain_pem, out->key_pem};
+    if (tls_identity_check(&identity, fault->text))
+        return true;
+    fault->file = o->cert_path[i];
+    fault->why = fault->text;
+    fault->hint = "--tls-cert and --tls-key must match";
+    fault->status = EXIT_FAILED;
+    return false;
+}
+
+bool
+state_certificates(const struct options *o, struct worker_certificate *out,
+                   struct state_fault *fault)
+{
+    struct worker_certificate read[OPTIONS_CERT_MAX] = {{{NULL, 0}, {NULL, 0}}};
+
+    for (unsigned i = 0; i < o->cert_count; i++)
+        if (!certificate_read(o, i, &read[i], fault)) {
+            state_certificates_free(read);
+            return false;
+        }
+    memcpy(out, read, sizeof read);
+    return true;
 }
 
 int
-state_drop_root(const char *user, const char *dir, const char *region_path)
+state_drop_root(const struct options *o)
 {
-    char store[4200];
-    const struct passwd *pw;
+    const char *why;
+    int rc;
 
-    if (user == NULL)
+    if (o->user == NULL)
         return 0;
-    pw = getpwnam(user);
-    if (pw == NULL) {
-        options_complain("--user", "no such user", user);
-        return EXIT_USAGE;
-    }
-    if (geteuid() == pw->pw_uid)
-        return 0;
-    if (geteuid() != 0)
-        return failed("--user", EPERM, "only root can become another user");
-    snprintf(store, sizeof store, "%s/store", dir);
-    give_dir(dir, pw->pw_uid, pw->pw_gid);
-    give_dir(store, pw->pw_uid, pw->pw_gid);
-    give_dir(region_path, pw->pw_uid, pw->pw_gid);
-    if (initgroups(user, pw->pw_gid) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
-        setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
+    rc = region_dir_give(o->state_dir, o->uid, o->gid, &why);
+    if (rc < 0)
+        return no_runtime_dir("", rc, why);
+    if (initgroups(o->user, o->gid) < 0 || setresgid(o->gid, o->gid, o->gid) < 0 ||
+        setresuid(o->uid, o->uid, o->uid) < 0)
         return failed("--user", errno, NULL);
-    if (setuid(0) == 0) {
+    if (o->uid != 0 && setuid(0) == 0) {
         options_complain("--user", "root could be regained", NULL);
         return EXIT_FAILED;
     }

@@ -8,12 +8,16 @@
 
 #include "base/base.h"
 #include "master/options.h"
+#include "net/tls.h"
 #include "shm/region.h"
 #include "worker/worker.h"
 
-/* Makes DIR (0700) if it is missing, and takes DIR/master.lock: a POSIX lock, which a child does
- * not inherit and which tells our pid to whoever asks. *lock_fd stays open. */
-int state_open(const char *dir, int *lock_fd) MUST_CHECK;
+/*
+ * Makes DIR (0700) if it is missing, refuses one that others could write to, gives root's to the user
+ * that we will be, and takes DIR/master.lock: a POSIX lock, which a child does not inherit and which
+ * tells our pid to whoever asks. *lock_fd stays open.
+ */
+int state_open(const struct options *options, int *lock_fd) MUST_CHECK;
 
 /* DIR/control.sock, mode 0600, listening. The lock says that a socket found there is stale. */
 int state_control_socket(const char *dir, char *path, size_t path_cap, int *fd) MUST_CHECK;
@@ -22,10 +26,21 @@ int state_control_socket(const char *dir, char *path, size_t path_cap, int *fd) 
 int state_region(const char *dir, bool fresh, char *region_path, size_t cap,
                  struct region **out) MUST_CHECK;
 
-/* Reads the PEM files while we may. */
-int state_certificates(const struct options *options, struct worker_certificate *out) MUST_CHECK;
+/* What is wrong with a file; why is static text, or as strerror() has it, or in text. */
+struct state_fault {
+    const char *file, *why, *hint;
+    int status; /* to exit with */
+    char text[TLS_ERROR_TEXT];
+};
+/* Reads the PEM files and holds each certificate against its key. False: *fault says why, and *out is
+ * as it was. */
+bool state_certificates(const struct options *options, struct worker_certificate *out,
+                        struct state_fault *fault) MUST_CHECK;
+/* Wipes the keys, and leaves nothing. */
+void state_certificates_free(struct worker_certificate *certificates);
 
-/* Gives DIR and the region's files to the user and becomes that user. */
-int state_drop_root(const char *user, const char *dir, const char *region_path) MUST_CHECK;
+/* Becomes the user that --user names, if any, and gives it the memory file of an earlier start. What is
+ * in DIR and in the runtime directory is touched as that user from then on. */
+int state_drop_root(const struct options *options) MUST_CHECK;
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "master/notify.h"
@@ -25,9 +26,10 @@
  * accounts frozen, whose calls wait for the next. */
 #define AT_ONCE_WORKER 1u
 #define AT_ONCE_LEDGER 3u
-/* Calls under way get this long after SIGTERM; then workers end their streams with an error. They
- * know the same limit (worker/drain.h) and are killed only when they overstay it. */
-#define DRAIN_KILL_US UINT64_C(40000000)
+/* Calls under way get time-stop or time-reload (routes.conf); then workers end their streams with an
+ * error. They know that by themselves, and are killed only when they overstay it by this. */
+#define OVERSTAY_US UINT64_C(10000000)
+#define PRICES_BYTES_MAX (64u << 20)
 #define TABLE_NONE UINT32_MAX
 
 _Static_assert(DURABILITY_RELAXED == (int)LEDGER_RELAXED && DURABILITY_STRICT == (int)LEDGER_STRICT &&
@@ -65,13 +67,12 @@ child_close_others(struct master *m, unsigned own_worker)
 {
     close_fd(&m->signal_fd);
     close_fd(&m->ledger.lifeline_fd);
-    for (unsigned i = 0; i < m->options->worker_count; i++) {
-        close_fd(&m->worker[i].lifeline_fd);
-        if (i == own_worker)
-            continue;
-        for (unsigned k = 0; k < m->options->listen_count; k++)
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        if (m->worker[i].pid > 0)
+            close_fd(&m->worker[i].lifeline_fd);
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        for (unsigned k = 0; k < m->options->listen_count && i != own_worker; k++)
             close_fd(&m->listen_fd[i][k]);
-    }
 }
 
 static int
@@ -86,9 +87,9 @@ child_ledger(struct master *m, int lifeline_fd)
         .first = !m->ledger_served,
         .durability = (enum ledger_durability)m->options->durability,
         .unresolved = m->options->unresolved,
-        .conf = m->conf,
-        .prices_json = {m->prices_json.ptr, m->prices_json.len},
-        .price_version = m->conf->price_version,
+        .conf = m->now.conf,
+        .conf_path = m->options->conf_path,
+        .price_version = m->now.conf->price_version,
         .protocol_name = proto_protocol_name,
         .protocol_name_count = PROTO_PROTOCOL_COUNT,
         .endpoint_name = proto_endpoint_name,
@@ -98,29 +99,38 @@ child_ledger(struct master *m, int lifeline_fd)
         .log_json = m->options->log_json,
     };
 
+    struct buf prices; /* to the end of the process */
+
     memcpy(inherit.worker_wake_fd, m->worker_wake_fd, sizeof inherit.worker_wake_fd);
     child_signals();
     child_close_others(m, UINT32_MAX);
+    buf_init(&prices, PRICES_BYTES_MAX);
+    conf_prices_json(m->now.conf, &prices);
+    if (prices.failed)
+        return LEDGER_EXIT_FAILED;
+    inherit.prices_json = buf_str(&prices);
     return ledger_main(&inherit);
 }
 
 static int
-child_worker(struct master *m, unsigned number, int lifeline_fd)
+child_worker(struct master *m, const struct child *child, const struct generation *generation,
+             int lifeline_fd)
 {
+    uint32_t number = child->number;
     struct worker_listener listeners[OPTIONS_LISTEN_MAX];
     const struct options *o = m->options;
     struct worker_inherit inherit = {
-        .conf = m->conf,
+        .conf = generation->conf,
         .region = m->region,
-        .table_idx = m->worker[number].table_idx,
+        .table_idx = child->table_idx,
         .worker_number = number + 1,
         .worker_count = o->worker_count,
         .listeners = listeners,
         .listener_count = o->listen_count,
-        .certificates = m->certificates,
+        .certificates = generation->certificates,
         .certificate_count = o->cert_count,
         .durability = o->durability,
-        .wake_fd = m->worker_wake_fd[m->worker[number].table_idx],
+        .wake_fd = m->worker_wake_fd[child->table_idx],
         .ledger_wake_fd = m->ledger_wake_fd,
         .lifeline_fd = lifeline_fd,
         .control_path = m->control_path,
@@ -141,12 +151,12 @@ child_worker(struct master *m, unsigned number, int lifeline_fd)
 
 /* Forks; in the child *lifeline_fd is its end and 0 is returned, in the parent the pid. */
 static pid_t
-fork_child(struct child *child, int *lifeline_fd)
+fork_child(struct child *child, int type, int *lifeline_fd)
 {
     int ends[2];
     pid_t pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
         return -1;
     pid = fork();
     if (pid < 0) {
@@ -184,36 +194,87 @@ static void
 fork_ledger(struct master *m)
 {
     int lifeline_fd = -1;
-    pid_t pid = fork_child(&m->ledger, &lifeline_fd);
+    pid_t pid = fork_child(&m->ledger, SOCK_SEQPACKET, &lifeline_fd);
 
     if (pid == 0)
         _exit(child_ledger(m, lifeline_fd));
+    m->ledger.pulse = (struct pulse){0};
     if (pid < 0) {
         log_error("ledger.fork-failed", "errno=%d", errno);
         (void)start_again(&m->ledger, 0);
     }
 }
 
-/* A hold table that nobody uses, or TABLE_NONE. More than two for each worker are never made. */
+uint32_t
+supervise_tables_max(const struct master *m)
+{
+    return MIN(4 * m->options->worker_count + 4, m->region->header->geometry.table_max);
+}
+
+static bool
+table_is_free(const struct master *m, uint32_t idx)
+{
+    return atomic_load_explicit(&m->region->header->table[idx].state, memory_order_acquire) ==
+               TABLE_FREE &&
+           region_table_locked(m->region, idx) == 0;
+}
+
+/* A hold table that nobody uses, or TABLE_NONE. */
 static uint32_t
 free_table(const struct master *m)
 {
-    uint32_t bound = MIN(2 * m->options->worker_count + 2, m->region->header->geometry.table_max);
-
-    for (uint32_t i = 0; i < bound; i++) {
-        const struct region_table *table = &m->region->header->table[i];
-
-        if (atomic_load_explicit(&table->state, memory_order_acquire) == TABLE_FREE &&
-            region_table_locked(m->region, i) == 0)
+    for (uint32_t i = 0; i < supervise_tables_max(m); i++)
+        if (table_is_free(m, i))
             return i;
-    }
     return TABLE_NONE;
 }
 
-static void
-fork_worker(struct master *m, unsigned number)
+uint32_t
+supervise_tables_free(const struct master *m)
 {
-    struct child *child = &m->worker[number];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < supervise_tables_max(m); i++)
+        count += table_is_free(m, i);
+    return count;
+}
+
+uint32_t
+supervise_generation_last(const struct master *m)
+{
+    const struct region_header *header = m->region->header;
+    uint32_t last = atomic_load_explicit(&header->generation, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < header->geometry.table_max; i++)
+        last = MAX(last, atomic_load_explicit(&header->table[i].generation, memory_order_relaxed));
+    return last;
+}
+
+/* Before the fork: who sees the table LIVE sees whose it is. */
+static void
+table_give(struct master *m, const struct child *child, uint32_t generation)
+{
+    struct region_header *header = m->region->header;
+    struct region_table *table = &header->table[child->table_idx];
+
+    table->worker_number = child->number + 1;
+    /* Its last owner's is not this one's: the worker itself says it too, should we die now. */
+    atomic_store_explicit(&table->pid, 0, memory_order_relaxed);
+    atomic_store_explicit(&table->draining, 0, memory_order_relaxed);
+    atomic_store_explicit(&table->started_wall_us, clock_wall_us(), memory_order_relaxed);
+    atomic_store_explicit(&table->generation, generation, memory_order_relaxed);
+    atomic_store_explicit(&table->master_seq,
+                          atomic_load_explicit(&header->master_seq, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_fetch_add_explicit(&table->incarnation, 1, memory_order_relaxed);
+    atomic_store_explicit(&table->state, TABLE_LIVE, memory_order_release);
+}
+
+void
+supervise_fork(struct master *m, unsigned place, uint32_t number,
+               const struct generation *generation)
+{
+    struct child *child = &m->worker[place];
     uint32_t idx = free_table(m);
     struct region_table *table;
     int lifeline_fd = -1;
@@ -227,21 +288,16 @@ fork_worker(struct master *m, unsigned number)
     }
     table = &m->region->header->table[idx];
     child->table_idx = idx;
+    child->number = number;
+    child->kill_us = 0;
+    child->stop_ms = generation->conf->limits.stop_ms;
+    child->reload_ms = generation->conf->limits.reload_ms;
     child->pulse = (struct pulse){
         .heartbeat_us = atomic_load_explicit(&table->heartbeat_mono_us, memory_order_relaxed)};
-    table->worker_number = number + 1;
-    /* Its last owner's is not this one's: the worker itself says it too, should we die now. */
-    atomic_store_explicit(&table->pid, 0, memory_order_relaxed);
-    atomic_store_explicit(&table->started_wall_us, clock_wall_us(), memory_order_relaxed);
-    atomic_store_explicit(&table->generation,
-                          atomic_load_explicit(&m->region->header->generation, memory_order_relaxed),
-                          memory_order_relaxed);
-    atomic_fetch_add_explicit(&table->incarnation, 1, memory_order_relaxed);
-    /* Release: who sees the table LIVE sees whose it is. */
-    atomic_store_explicit(&table->state, TABLE_LIVE, memory_order_release);
-    pid = fork_child(child, &lifeline_fd);
+    table_give(m, child, generation->number);
+    pid = fork_child(child, SOCK_STREAM, &lifeline_fd);
     if (pid == 0)
-        _exit(child_worker(m, number, lifeline_fd));
+        _exit(child_worker(m, child, generation, lifeline_fd));
     region_lock_hand_over(m->region);
     if (pid < 0) {
         log_error("worker.fork-failed", "worker=%u errno=%d", number + 1, errno);
@@ -250,6 +306,75 @@ fork_worker(struct master *m, unsigned number)
         return;
     }
     atomic_store_explicit(&table->pid, (uint32_t)pid, memory_order_relaxed);
+}
+
+/* ---- workers that drain ---- */
+
+static struct child *
+old_place(struct master *m)
+{
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++)
+        if (m->worker[i].pid == 0)
+            return &m->worker[i];
+    ASSERT(!"as many places as tables");
+    return NULL;
+}
+
+void
+supervise_drain(struct master *m, unsigned place)
+{
+    struct child *child = &m->worker[place], *old;
+
+    if (child->pid > 0) {
+        old = old_place(m);
+        *old = *child;
+        old->kill_us = clock_mono_us() + old->reload_ms * UINT64_C(1000) + OVERSTAY_US;
+        /* It ends one that has not come to its handler yet, and then has accepted nothing. */
+        kill(old->pid, SIGTERM);
+    }
+    *child = (struct child){.lifeline_fd = -1};
+}
+
+unsigned
+supervise_draining(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++)
+        n += m->worker[i].pid > 0;
+    return n;
+}
+
+unsigned
+supervise_accepting(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++) {
+        const struct child *child = &m->worker[i];
+
+        /* Acquire: it has stopped before it says so. */
+        n += child->pid > 0 &&
+             atomic_load_explicit(&m->region->header->table[child->table_idx].draining,
+                                  memory_order_acquire) == 0;
+    }
+    return n;
+}
+
+static void
+kill_overstayed(struct master *m)
+{
+    uint64_t now_us = clock_mono_us();
+
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++) {
+        struct child *child = &m->worker[i];
+
+        if (child->pid == 0 || child->kill_us == 0 || now_us < child->kill_us)
+            continue;
+        log_warn("worker.overstayed", "worker=%u pid=%d", child->number + 1, (int)child->pid);
+        kill(child->pid, SIGKILL);
+        child->kill_us = 0;
+    }
 }
 
 static void
@@ -280,9 +405,10 @@ child_ended(struct child *child)
 }
 
 static void
-worker_reaped(struct master *m, unsigned number, int status)
+worker_reaped(struct master *m, unsigned place, int status)
 {
-    struct child *child = &m->worker[number];
+    struct child *child = &m->worker[place];
+    bool as_told = WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGTERM;
     char text[32];
     unsigned restart_ms;
 
@@ -292,13 +418,23 @@ worker_reaped(struct master *m, unsigned number, int status)
     wake_ledger(m);
     how_it_ended(status, text, sizeof text);
     child_ended(child);
-    if (m->stopping) {
-        log_info("worker.ended", "worker=%u %s", number + 1, text);
+    if (m->stopping || (place >= WORKERS_OLD && (as_told || child->kill_us == 0))) {
+        log_info("worker.ended", "worker=%u generation=%u %s", child->number + 1,
+                 atomic_load_explicit(&m->region->header->table[child->table_idx].generation,
+                                      memory_order_relaxed),
+                 text);
+        return;
+    }
+    if (place >= WORKERS_NEXT) { /* nobody takes its place */
+        log_error("worker.died", "worker=%u %s effect=%s", child->number + 1, text,
+                  place >= WORKERS_OLD ? "\"its last calls ended\"" : "\"the reload fails\"");
+        if (place < WORKERS_OLD)
+            reload_worker_died(m, child->number, text);
         return;
     }
     atomic_fetch_add_explicit(&m->region->header->restarts_worker, 1, memory_order_relaxed);
     restart_ms = start_again(child, AT_ONCE_WORKER);
-    log_error("worker.died", "worker=%u %s deaths_in_a_row=%u restart_ms=%u", number + 1, text,
+    log_error("worker.died", "worker=%u %s deaths_in_a_row=%u restart_ms=%u", place + 1, text,
               child->failures, restart_ms);
 }
 
@@ -311,6 +447,7 @@ ledger_reaped(struct master *m, int status)
 
     how_it_ended(status, text, sizeof text);
     child_ended(&m->ledger);
+    reload_ledger_died(m);
     if (clean && m->hung_up) {
         m->ledger_done = true;
         return;
@@ -333,9 +470,11 @@ reap(struct master *m)
             ledger_reaped(m, status);
             continue;
         }
-        for (unsigned i = 0; i < m->options->worker_count; i++)
-            if (pid == m->worker[i].pid)
+        for (unsigned i = 0; i < WORKERS_MAX; i++)
+            if (pid == m->worker[i].pid) {
                 worker_reaped(m, i, status);
+                break;
+            }
     }
 }
 
@@ -346,14 +485,26 @@ hear(struct child *child)
     char c;
 
     if (child->lifeline_fd >= 0 && child->state == CHILD_STARTING &&
-        read(child->lifeline_fd, &c, 1) == 1 && c == 'R')
+        read(child->lifeline_fd, &c, 1) == 1 && c == LEDGER_READY)
         child->state = CHILD_SERVING;
+}
+
+/* The ledger process goes on to talk: of reloads. */
+static void
+hear_ledger(struct master *m)
+{
+    struct ledger_word word;
+
+    hear(&m->ledger);
+    while (m->ledger.state == CHILD_SERVING && m->ledger.lifeline_fd >= 0 &&
+           recv(m->ledger.lifeline_fd, &word, sizeof word, MSG_DONTWAIT) == (ssize_t)sizeof word)
+        reload_ledger_said(m, &word);
 }
 
 static void
 workers_signal(const struct master *m, int signal_number)
 {
-    for (unsigned i = 0; i < m->options->worker_count; i++)
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
         if (m->worker[i].pid > 0)
             kill(m->worker[i].pid, signal_number);
 }
@@ -370,6 +521,8 @@ stop_at_once(struct master *m)
 static void
 stop_asked(struct master *m, int signal_number)
 {
+    uint32_t longest_ms = 0;
+
     if (m->stopping) {
         log_warn("stop.at-once", "signal=%d", signal_number);
         stop_at_once(m);
@@ -378,8 +531,13 @@ stop_asked(struct master *m, int signal_number)
     log_info("stop.draining", "signal=%d", signal_number);
     notify_send("STOPPING=1\nSTATUS=finishing calls under way");
     m->stopping = true;
-    m->stop_us = clock_mono_us();
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        if (m->worker[i].pid > 0)
+            longest_ms = MAX(longest_ms, m->worker[i].stop_ms);
+    m->stop_us = clock_mono_us() + longest_ms * UINT64_C(1000) + OVERSTAY_US;
+    /* Before their signal: it tells them which drain it is. */
     atomic_store_explicit(&m->region->header->draining, 1, memory_order_release);
+    reload_stop(m);
     /* Ours too: a listening socket is closed only when nobody holds it. */
     for (unsigned i = 0; i < m->options->worker_count; i++)
         for (unsigned k = 0; k < m->options->listen_count; k++)
@@ -395,7 +553,9 @@ take_signals(struct master *m)
     while (read(m->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             stop_asked(m, (int)info.ssi_signo);
-        else if (info.ssi_signo == SIGHUP || info.ssi_signo == SIGUSR2)
+        else if (info.ssi_signo == SIGHUP)
+            reload_hangup(m);
+        else if (info.ssi_signo == SIGUSR2)
             log_warn("signal.not-taken", "signal=%u", info.ssi_signo);
     }
     reap(m);
@@ -405,20 +565,20 @@ take_signals(struct master *m)
 static void
 wait_for_news(struct master *m, int timeout_ms)
 {
-    struct pollfd fds[2 + OPTIONS_WORKERS_MAX];
+    struct pollfd fds[2 + WORKERS_MAX];
     nfds_t n = 0;
 
     fds[n++] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
-    if (m->ledger.state == CHILD_STARTING && m->ledger.lifeline_fd >= 0)
+    if (m->ledger.state != CHILD_NONE && m->ledger.lifeline_fd >= 0)
         fds[n++] = (struct pollfd){.fd = m->ledger.lifeline_fd, .events = POLLIN};
-    for (unsigned i = 0; i < m->options->worker_count; i++)
+    for (unsigned i = 0; i < WORKERS_OLD; i++)
         if (m->worker[i].state == CHILD_STARTING)
             fds[n++] = (struct pollfd){.fd = m->worker[i].lifeline_fd, .events = POLLIN};
     if (poll(fds, n, timeout_ms) < 0 && errno != EINTR)
         log_error("master.poll-failed", "errno=%d", errno);
-    hear(&m->ledger);
-    for (unsigned i = 0; i < m->options->worker_count; i++)
+    for (unsigned i = 0; i < WORKERS_OLD; i++)
         hear(&m->worker[i]);
+    hear_ledger(m);
     take_signals(m);
 }
 
@@ -464,7 +624,7 @@ running_count(const struct master *m)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < m->options->worker_count; i++)
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
         n += m->worker[i].pid > 0;
     return n;
 }
@@ -478,7 +638,7 @@ start_due(struct master *m)
         fork_ledger(m);
     for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
         if (m->worker[i].state == CHILD_NONE && now_us >= m->worker[i].start_us)
-            fork_worker(m, i);
+            supervise_fork(m, i, i, &m->now);
 }
 
 int
@@ -497,16 +657,50 @@ supervise_start_workers(struct master *m)
     return 0;
 }
 
-/* Whose loop does not turn any more is killed: what follows is a dead worker's due. */
+/* True when it is well. */
+static bool
+look_at_ledger(struct master *m, uint64_t step_us)
+{
+    const struct region_header *header = m->region->header;
+    uint64_t beat = atomic_load_explicit(&header->ledger_beat, memory_order_relaxed);
+    struct pulse *pulse = &m->ledger.pulse;
+    enum pulse_state state;
+
+    if (m->ledger.pid <= 0)
+        return true;
+    /* The beat may be an earlier one's, until this one begins. */
+    state = m->ledger.state != CHILD_SERVING || region_ledger_step(header) == LEDGER_WORKS
+                ? pulse_take_work(&m->watch, pulse, beat, step_us)
+                : pulse_take(&m->watch, pulse, beat, step_us);
+    if (pulse->silent_us == 0) {
+        m->ledger_silent = false;
+    } else if (!m->ledger_silent && pulse->silent_us > LEDGER_STILL_WAITS_US) {
+        m->ledger_silent = true;
+        log_warn("ledger.silent", "pid=%d silent_ms=%llu effect=%s", (int)m->ledger.pid,
+                 (unsigned long long)(pulse->silent_us / 1000),
+                 "\"calls go on; charges wait for it\"");
+    }
+    if (state == PULSE_HUNG) {
+        log_error("ledger.hung", "pid=%d silent_ms=%llu effect=%s", (int)m->ledger.pid,
+                  (unsigned long long)(pulse->silent_us / 1000),
+                  "\"it is killed and another started\"");
+        kill(m->ledger.pid, SIGKILL);
+        pulse->silent_us = 0;
+    }
+    return state == PULSE_WELL;
+}
+
+/* Whose loop does not turn any more is killed: what follows is a dead child's due. */
 static void
-look_at_workers(struct master *m)
+look_at_children(struct master *m)
 {
     uint64_t step_us;
-    bool well = true;
+    bool well;
 
     if (!watch_begin(&m->watch, clock_mono_us(), &step_us))
         return;
-    for (unsigned i = 0; i < m->options->worker_count; i++) {
+    well = look_at_ledger(m, step_us);
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
         struct child *child = &m->worker[i];
         const struct region_table *table = &m->region->header->table[child->table_idx];
         enum pulse_state state;
@@ -519,7 +713,7 @@ look_at_workers(struct master *m)
         well &= state == PULSE_WELL;
         if (state != PULSE_HUNG)
             continue;
-        log_error("worker.hung", "worker=%u pid=%d silent_ms=%llu effect=%s", i + 1,
+        log_error("worker.hung", "worker=%u pid=%d silent_ms=%llu effect=%s", child->number + 1,
                   (int)child->pid, (unsigned long long)(child->pulse.silent_us / 1000),
                   "\"it is killed and another started; its calls end\"");
         kill(child->pid, SIGKILL);
@@ -541,8 +735,12 @@ next_due_ms(const struct master *m)
     for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
         if (m->worker[i].state == CHILD_NONE)
             due_us = MIN(due_us, m->worker[i].start_us);
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++)
+        if (m->worker[i].pid > 0 && m->worker[i].kill_us > 0)
+            due_us = MIN(due_us, m->worker[i].kill_us);
+    due_us = MIN(due_us, reload_due_us(m));
     if (m->stopping && !m->stop_at_once)
-        due_us = MIN(due_us, m->stop_us + DRAIN_KILL_US);
+        due_us = MIN(due_us, m->stop_us);
     return due_us <= now_us ? 0 : (int)((due_us - now_us) / 1000 + 1);
 }
 
@@ -559,10 +757,11 @@ stop_ledger(struct master *m)
         }
         start_due(m); /* it may have died: what is settled must still be committed */
         m->hung_up = true;
-        if (m->ledger.pid > 0)
+        /* One that is still starting would die of it. */
+        if (m->ledger.state == CHILD_SERVING)
             kill(m->ledger.pid, SIGTERM);
         wait_for_news(m, 100);
-        look_at_workers(m); /* none: for the watchdog */
+        look_at_children(m); /* of workers there are none: also for the watchdog */
     }
     return EXIT_OK;
 }
@@ -574,12 +773,14 @@ supervise_run(struct master *m)
     m->watch.looked_us = clock_mono_us();
     while (!m->stopping || running_count(m) > 0) {
         wait_for_news(m, next_due_ms(m));
-        if (m->stopping && !m->stop_at_once && clock_mono_us() > m->stop_us + DRAIN_KILL_US) {
+        if (m->stopping && !m->stop_at_once && clock_mono_us() > m->stop_us) {
             log_warn("stop.drain-ended", "workers=%u", running_count(m));
             stop_at_once(m);
         }
-        look_at_workers(m);
+        look_at_children(m);
         start_due(m);
+        kill_overstayed(m);
+        reload_turn(m);
     }
     return stop_ledger(m);
 }

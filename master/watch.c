@@ -15,6 +15,8 @@
 /* Late is who was silent for a third of the limit, but a heartbeat a second is all that is promised. */
 #define FRESH_US_MIN UINT64_C(2000000)
 #define FRESH_US_NO_LIMIT UINT64_C(10000000)
+#define WORK_TIMES 10u
+#define WORK_US_MIN UINT64_C(300000000)
 
 /* How often systemd's watchdog must be fed, 0 when it need not, or is not about this process. */
 static uint64_t
@@ -62,19 +64,41 @@ watch_begin(struct watch *watch, uint64_t now_us, uint64_t *step_us)
     return true;
 }
 
+static void
+pulse_count(struct pulse *pulse, uint64_t heartbeat_us, uint64_t step_us)
+{
+    if (heartbeat_us != pulse->heartbeat_us || step_us == 0)
+        *pulse = (struct pulse){.heartbeat_us = heartbeat_us};
+    else
+        pulse->silent_us += step_us;
+}
+
 enum pulse_state
 pulse_take(const struct watch *watch, struct pulse *pulse, uint64_t heartbeat_us, uint64_t step_us)
 {
     uint64_t fresh_us =
         watch->limit_us > 0 ? MAX(watch->limit_us / 3, FRESH_US_MIN) : FRESH_US_NO_LIMIT;
 
-    if (heartbeat_us != pulse->heartbeat_us || step_us == 0)
-        *pulse = (struct pulse){.heartbeat_us = heartbeat_us};
-    else
-        pulse->silent_us += step_us;
+    pulse_count(pulse, heartbeat_us, step_us);
     if (watch->limit_us > 0 && pulse->silent_us >= watch->limit_us)
         return PULSE_HUNG;
     return pulse->silent_us > fresh_us ? PULSE_LATE : PULSE_WELL;
+}
+
+uint64_t
+watch_work_us(const struct watch *watch)
+{
+    return watch->limit_us > 0 ? MAX(watch->limit_us * WORK_TIMES, WORK_US_MIN) : 0;
+}
+
+enum pulse_state
+pulse_take_work(const struct watch *watch, struct pulse *pulse, uint64_t heartbeat_us,
+                uint64_t step_us)
+{
+    uint64_t limit_us = watch_work_us(watch);
+
+    pulse_count(pulse, heartbeat_us, step_us);
+    return limit_us > 0 && pulse->silent_us >= limit_us ? PULSE_HUNG : PULSE_WELL;
 }
 
 void
@@ -108,13 +132,13 @@ void
 watch_kill_older(const struct region *region)
 {
     const struct region_header *header = region->header;
-    uint32_t ours = atomic_load_explicit(&header->generation, memory_order_relaxed);
+    uint32_t ours = atomic_load_explicit(&header->master_seq, memory_order_relaxed);
 
     for (uint32_t i = 0; i < header->geometry.table_max; i++) {
         const struct region_table *table = &header->table[i];
 
         if (atomic_load_explicit(&table->state, memory_order_acquire) == TABLE_LIVE &&
-            atomic_load_explicit(&table->generation, memory_order_relaxed) != ours)
+            atomic_load_explicit(&table->master_seq, memory_order_relaxed) != ours)
             kill_owner(region, i);
     }
 }

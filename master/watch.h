@@ -1,12 +1,16 @@
 /*
- * What the master sees of workers in the memory file, and does about it from outside.
+ * What the master sees of its children in the memory file, and does about it from outside.
  *
  * A worker's loop turns at least once a second, and says so in its table: the heartbeat. One whose
  * heartbeat stands still is hung (or stopped): it is killed, and from then on a dead worker as any
  * other. Its silence is counted by our own looks, not by the clock: while the machine sleeps, or we
  * are stopped ourselves, nobody's counts, and after that all begin anew.
  *
- * The same looks feed systemd's watchdog, while every worker is well.
+ * The ledger process is watched in the same way, but has work whose length is the disk's: a commit, a
+ * recovery. In the middle of it, which it says, only a much longer silence counts, since a killed one
+ * would begin the same work again.
+ *
+ * The same looks feed systemd's watchdog, while all are well.
  */
 #ifndef MASTER_WATCH_H
 #define MASTER_WATCH_H
@@ -20,7 +24,7 @@ struct watch {
     bool watchdog;      /* systemd wants to hear that all is well */
 };
 
-/* A worker, as it was seen last. */
+/* A child, as it was seen last. */
 struct pulse {
     uint64_t heartbeat_us; /* what it said */
     uint64_t silent_us;    /* since then, over the looks at it */
@@ -45,7 +49,13 @@ enum pulse_state {
 enum pulse_state pulse_take(const struct watch *watch, struct pulse *pulse, uint64_t heartbeat_us,
                             uint64_t step_us) MUST_CHECK;
 
-/* All workers are well: tells systemd, if it wants to know. */
+/* How long work may take, 0 for ever: ten times the limit and five minutes at least. */
+uint64_t watch_work_us(const struct watch *watch);
+/* Of who is at such work: well, or at last hung. */
+enum pulse_state pulse_take_work(const struct watch *watch, struct pulse *pulse,
+                                 uint64_t heartbeat_us, uint64_t step_us) MUST_CHECK;
+
+/* All are well: tells systemd, if it wants to know. */
 void watch_feed(const struct watch *watch);
 
 /*

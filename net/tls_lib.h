@@ -31,6 +31,15 @@ int tls_lib_random(void *unused, unsigned char *out, size_t len);
 /* What both sides set: versions, ciphers in order of speed, groups, ALPN, random. 0 or the
  * library's error. */
 int tls_lib_configure(mbedtls_ssl_config *conf, int endpoint);
+/*
+ * Of TLS 1.3 the faster cipher only. As a server the library takes the first suite of the client's
+ * that it has at all, whatever our order is: a client that has the faster one gets a configuration
+ * that has no other. Without TLS 1.3 there is none, and the suite is 0.
+ */
+unsigned tls_lib_suite_fast(void);
+void tls_lib_configure_fast(mbedtls_ssl_config *conf);
+/* Whether the first bytes of a client are a hello in which this suite is. False when too few came. */
+bool tls_hello_offers(const uint8_t *in, size_t in_len, unsigned suite);
 /* A short text for a library error. */
 void tls_lib_error_text(int error, char *out, size_t cap);
 
@@ -47,6 +56,7 @@ bool tls_tickets_took(void);
 
 struct tls_server {
     mbedtls_ssl_config conf;
+    mbedtls_ssl_config conf_fast; /* the same, with one suite of TLS 1.3: tls_lib_configure_fast() */
     struct tls_tickets tickets;
     unsigned identity_count;
     struct tls_pair {

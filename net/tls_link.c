@@ -266,12 +266,21 @@ link_on_verify(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
     return 0;
 }
 
+static const mbedtls_ssl_config *
+link_conf(const struct tls_link *link, const struct tls_io *io)
+{
+    unsigned fast = tls_lib_suite_fast();
+
+    if (link->client != NULL)
+        return &link->client->conf;
+    return fast != 0 && tls_hello_offers(io->in, io->in_len, fast) ? &link->server->conf_fast
+                                                                   : &link->server->conf;
+}
+
 /* The first step, with the crew: what takes time or much memory. */
 static enum tls_result
-link_make(struct tls_link *link)
+link_make(struct tls_link *link, const struct tls_io *io)
 {
-    const mbedtls_ssl_config *conf =
-        link->client != NULL ? &link->client->conf : &link->server->conf;
     char err[TLS_ERROR_TEXT];
     int rc;
 
@@ -279,7 +288,7 @@ link_make(struct tls_link *link)
         return link_failed_text(link, err);
     mbedtls_ssl_init(&link->ssl);
     link->made = true;
-    rc = mbedtls_ssl_setup(&link->ssl, conf);
+    rc = mbedtls_ssl_setup(&link->ssl, link_conf(link, io));
     if (rc != 0)
         return link_failed(link, rc);
     link_adopt_buffers(link);
@@ -334,7 +343,7 @@ tls_link_handshake(struct tls_link *link, struct tls_io *io)
     int rc;
 
     if (!link->made) {
-        enum tls_result made = link_make(link);
+        enum tls_result made = link_make(link, io);
 
         if (made != TLS_OK)
             return made;

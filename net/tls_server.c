@@ -237,6 +237,21 @@ server_add_identities(struct tls_server *server, const struct tls_server_options
     return true;
 }
 
+static int
+server_configure(struct tls_server *server, mbedtls_ssl_config *conf, bool tickets)
+{
+    int rc = tls_lib_configure(conf, MBEDTLS_SSL_IS_SERVER);
+
+    if (rc == 0)
+        rc = mbedtls_ssl_conf_own_cert(conf, &server->pairs[0].chain, &server->pairs[0].key);
+    if (rc != 0)
+        return rc;
+    mbedtls_ssl_conf_sni(conf, server_on_name, server);
+    if (tickets)
+        tls_tickets_configure(&server->tickets, conf);
+    return 0;
+}
+
 struct tls_server *
 tls_server_new(const struct tls_server_options *options, char *err)
 {
@@ -248,29 +263,25 @@ tls_server_new(const struct tls_server_options *options, char *err)
         return NULL;
     }
     mbedtls_ssl_config_init(&server->conf);
+    mbedtls_ssl_config_init(&server->conf_fast);
     server->pairs = calloc(MAX(options->identity_count, 1u), sizeof(*server->pairs));
     if (server->pairs == NULL || options->identity_count == 0) {
         (void)snprintf(err, TLS_ERROR_TEXT,
                        server->pairs == NULL ? "out of memory" : "no certificate");
         goto free_server;
     }
-    rc = tls_lib_configure(&server->conf, MBEDTLS_SSL_IS_SERVER);
-    if (rc != 0) {
-        (void)pair_refused("TLS cannot be set up", rc, err);
-        goto free_server;
-    }
     if (!server_add_identities(server, options, err))
         goto free_server;
-    rc = mbedtls_ssl_conf_own_cert(&server->conf, &server->pairs[0].chain, &server->pairs[0].key);
+    if (options->ticket_secret != NULL)
+        memcpy(server->tickets.secret, options->ticket_secret, TLS_TICKET_SECRET_LEN);
+    rc = server_configure(server, &server->conf, options->ticket_secret != NULL);
+    if (rc == 0)
+        rc = server_configure(server, &server->conf_fast, options->ticket_secret != NULL);
     if (rc != 0) {
         (void)pair_refused("TLS cannot be set up", rc, err);
         goto free_server;
     }
-    mbedtls_ssl_conf_sni(&server->conf, server_on_name, server);
-    if (options->ticket_secret != NULL) {
-        memcpy(server->tickets.secret, options->ticket_secret, TLS_TICKET_SECRET_LEN);
-        tls_tickets_configure(&server->tickets, &server->conf);
-    }
+    tls_lib_configure_fast(&server->conf_fast);
     return server;
 
 free_server:
@@ -287,6 +298,7 @@ tls_server_free(struct tls_server *server)
         pair_free(&server->pairs[i]);
     free(server->pairs);
     mbedtls_ssl_config_free(&server->conf);
+    mbedtls_ssl_config_free(&server->conf_fast);
     explicit_bzero(&server->tickets, sizeof(server->tickets));
     free(server);
 }

@@ -38,6 +38,30 @@ len_of(struct js_value value)
     return 0;
 }
 
+/* Of a list of items or blocks, without those that the provider made: its searches, what its tools
+ * found. */
+static size_t
+items_len(struct js_value items)
+{
+    static const char *const made[] = {"web_search_call",  "file_search_call", "mcp_list_tools",
+                                       "mcp_call",         "code_interpreter_call",
+                                       "image_generation_call"};
+    struct js_value key, item;
+    struct js_iter it;
+    size_t len = len_of(items);
+
+    for (js_iter_init(&it, items); js_next(&it, &key, &item);) {
+        struct js_value type = js_get(item, STR("type"));
+        bool not_output = js_is(type, JS_STRING) && str_ends_with(type.raw, STR("_tool_result"));
+
+        for (size_t i = 0; i < COUNT_OF(made); i++)
+            not_output |= js_str_eq(type, str_from(made[i]));
+        if (not_output)
+            len -= MIN(item.raw.len, len);
+    }
+    return len;
+}
+
 static size_t
 choices_len(struct js_value choices)
 {
@@ -272,8 +296,8 @@ answer_output(const struct answer *answer)
     case ENDPOINT_CHAT:
     case ENDPOINT_COMPLETIONS: out.len = choices_len(answer->content); break;
     case ENDPOINT_RESPONSES:
-    case ENDPOINT_GENERATE:
-    case ENDPOINT_MESSAGES: out.len = len_of(answer->content); break;
+    case ENDPOINT_MESSAGES: out.len = items_len(answer->content); break;
+    case ENDPOINT_GENERATE: out.len = len_of(answer->content); break;
     case ENDPOINT_GEMINI_EMBED:
     case ENDPOINT_EMBEDDINGS: out.any = answer->content.raw.len > 2; break;
     default: break;

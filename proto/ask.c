@@ -465,6 +465,7 @@ ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena, str
         js_position(body, fault.offset, &line, &column);
         error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
                   "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
+        error->closes = fault.what == js_too_deep;
         return false;
     }
     if (r.object.type != JS_OBJECT) {

@@ -101,6 +101,14 @@ struct ask_needs {
  */
 void ask_needs(const struct ask *ask, struct ask_needs *out);
 
+/* What a request points to beyond its own bytes, so that these do not bound what a model reads. */
+enum ask_open {
+    ASK_OPEN_LINKS = 1u << 0, /* images, files or input that lie elsewhere */
+    ASK_OPEN_TOOLS = 1u << 1, /* tools that the provider runs, whose results the model reads */
+};
+/* Bits of enum ask_open; looks at the body as ask_needs() does. */
+unsigned ask_open(const struct ask *ask);
+
 /* The upstream's body: pieces of the client's and of what was changed, to be written in order. */
 struct ask_pieces {
     struct str list[ASK_PIECES_MAX];

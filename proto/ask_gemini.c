@@ -115,6 +115,7 @@ ask_read_gemini(const struct proto_what *what, struct str query, struct str body
         js_position(body, fault.offset, &line, &column);
         error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
                   "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
+        error->closes = fault.what == js_too_deep;
         return false;
     }
     if (document.type != JS_OBJECT) {

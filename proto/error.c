@@ -50,6 +50,8 @@ static const struct kind_row rows[ERROR_KIND_COUNT] = {
                          "INVALID_ARGUMENT"},
     [ERROR_URI_TOO_LONG] = {414, 0, "invalid_request_error", "uri_too_long",
                             "invalid_request_error", "INVALID_ARGUMENT"},
+    [ERROR_MEDIA_TYPE] = {415, 0, "invalid_request_error", "unsupported_media_type",
+                          "invalid_request_error", "INVALID_ARGUMENT"},
     [ERROR_UNPROCESSABLE] = {422, 0, "invalid_request_error", NULL, "invalid_request_error",
                              "INVALID_ARGUMENT"},
     [ERROR_UPGRADE_REQUIRED] = {426, 0, "invalid_request_error", "upgrade_required",
@@ -85,6 +87,7 @@ const char *const error_kind_name[ERROR_KIND_COUNT] = {
     [ERROR_CONFLICT] = "conflict",
     [ERROR_TOO_LARGE] = "too-large",
     [ERROR_URI_TOO_LONG] = "uri-too-long",
+    [ERROR_MEDIA_TYPE] = "media-type",
     [ERROR_UNPROCESSABLE] = "unprocessable",
     [ERROR_UPGRADE_REQUIRED] = "upgrade-required",
     [ERROR_LIMIT_REQUESTS] = "limit-requests",
@@ -106,6 +109,7 @@ error_set(struct proto_error *error, enum error_kind kind, const char *param, co
 
     error->kind = kind;
     error->retry_after_s = 0;
+    error->closes = false;
     str_copy(str_from(param), error->param, sizeof(error->param));
     str_copy(str_from(code), error->code, sizeof(error->code));
     va_start(args, fmt);
@@ -135,6 +139,7 @@ error_reason(unsigned status)
     case 408: return "Request Timeout";
     case 409: return "Conflict";
     case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
     case 414: return "URI Too Long";
     case 422: return "Unprocessable Content";
     case 426: return "Upgrade Required";

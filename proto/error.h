@@ -27,6 +27,7 @@ enum error_kind {
     ERROR_CONFLICT,          /* 409 */
     ERROR_TOO_LARGE,         /* 413 */
     ERROR_URI_TOO_LONG,      /* 414 */
+    ERROR_MEDIA_TYPE,        /* 415: a body in a coding that is not read */
     ERROR_UNPROCESSABLE,     /* 422 */
     ERROR_UPGRADE_REQUIRED,  /* 426 */
     ERROR_LIMIT_REQUESTS,    /* 429: requests/min or concurrency */
@@ -48,6 +49,7 @@ struct proto_error {
     enum error_kind kind;
     uint32_t
         retry_after_s; /* 0: none. For the retry-after header, which is the caller's to write */
+    bool closes;       /* a limit was passed: the connection ends with the answer */
     char param[64];    /* path of the field at fault; "" writes null */
     char code[48];     /* "" takes the kind's own */
     char message[ERROR_MESSAGE_MAX];

@@ -236,6 +236,11 @@ proto_endpoint_of(struct str method, struct str path, struct proto_what *out)
         out->allow = row->method;
         if (row->takes_id)
             out->id = (struct str){path.ptr + row->path.len, path.len - row->path.len};
+        if (i == ENDPOINT_HEALTHZ || i == ENDPOINT_READYZ) { /* load balancers ask so, too */
+            out->allow = "GET, HEAD";
+            if (str_eq(method, STR("HEAD")))
+                return PROTO_FOUND;
+        }
         if (str_eq(method, str_from(row->method)))
             return PROTO_FOUND;
         /* The WebSocket transport of Responses. Clients that try it take 426 for "use POST",

@@ -67,15 +67,21 @@ translate_decode(struct translate *t, struct str body, bool stream, struct proto
                                .endpoint = t->client,
                                .stream = stream,
                                .choice_count = 1};
-    if (!js_check(body, &r->document, &fault)) {
+    t->index.slot_count = js_index_slots(body.len);
+    t->index.slots = arena_zalloc(&t->arena, t->index.slot_count * sizeof *t->index.slots);
+    if (t->index.slots == NULL)
+        return chat_no_room(error);
+    if (!js_check_index(body, &r->document, &t->index, &fault)) {
         js_position(body, fault.offset, &line, &column);
         error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
                   "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
         return false;
     }
-    if (!t->from->request_read(r, error) || !chat_link(r, error))
+    js_index_use(&t->index);
+    t->decoded = t->from->request_read(r, error) && chat_link(r, error);
+    js_index_use(NULL);
+    if (!t->decoded)
         return false;
-    t->decoded = true;
     /* A client of the other protocols takes reasoning for what it is, whether it asked or not. */
     t->show_reasoning = r->thinking_shown || proto_of(t->client) == PROTO_OPENAI;
     return true;
@@ -85,13 +91,18 @@ bool
 translate_encode(struct translate *t, enum proto_endpoint upstream,
                  const struct chat_target *target, struct buf *out, struct proto_error *error)
 {
+    bool written;
+
     ASSERT(t->decoded && translate_can(t->client, upstream));
     t->upstream = upstream;
     t->to = codec_of(upstream);
     t->drops = t->request.drops;
     t->request.names = NULL; /* what one upstream takes as a name another may not */
     t->request.name_count = 0;
-    if (!t->to->request_write(&t->request, target, &t->drops, out, error))
+    js_index_use(&t->index);
+    written = t->to->request_write(&t->request, target, &t->drops, out, error);
+    js_index_use(NULL);
+    if (!written)
         return false;
     t->names = t->request.names;
     return !out->failed || chat_no_room(error);

@@ -27,6 +27,7 @@ struct translate {
     struct arena arena; /* the request's tree; gone after translate_forget_request() */
     struct arena kept;  /* names, for as long as the answer */
     struct chat_request request;
+    struct js_index index; /* of its body; slots in the arena */
     struct chat_drops drops; /* of the try under way */
     const struct chat_name *names;
     bool show_reasoning;

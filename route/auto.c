@@ -14,12 +14,11 @@
  * Models for embeddings are chosen for embeddings and for nothing else.
  *
  * A conversation that a model has served stays with it, unless the best by score is expected to cost
- * less even though the other's provider has the conversation's beginning in its cache.
+ * less even though the other's provider has the conversation's beginning in its cache (affine.c).
  */
 #include "base/str.h"
 #include "route/room.h"
 
-#define TIME_TOKENS 200u
 #define LOOKS_KEPT_MAX 128u /* models of an auto that are looked at once only */
 
 bool
@@ -29,6 +28,12 @@ auto_has(const struct conf_auto *chooser, const struct conf_model *model)
         if (str_glob(chooser->models.at[i], model->name))
             return true;
     return false;
+}
+
+bool
+route_auto_has(const struct conf *conf, size_t auto_idx, size_t model_idx)
+{
+    return auto_has(&conf->autos[auto_idx], &conf->models[model_idx]);
 }
 
 enum route_out
@@ -51,8 +56,7 @@ fit_out(const struct route_ask *ask, const struct conf_model *model, unsigned *m
     return ROUTE_IN;
 }
 
-/* What four tokens, one of them output, cost in 10^-12 credits. */
-static uint64_t
+uint64_t
 blended_price(const struct conf_model *model, const struct conf_channel *channel)
 {
     uint64_t list = 3 * (uint64_t)model->rates.u_per_mtok[CONF_INPUT] +
@@ -73,7 +77,7 @@ expected_us(const struct route_table *table, const struct route_ask *ask,
     for (size_t i = 0; i < list->count && ask->health != NULL; i++) {
         const struct route_health *health =
             &ask->health[table->entries[list->start + i].credential_idx];
-        uint64_t us = health->latency_us + (uint64_t)TIME_TOKENS * health->us_per_token;
+        uint64_t us = health->latency_us + (uint64_t)EXPECTED_TOKENS * health->us_per_token;
 
         if (!health->down && health->latency_us > 0 && (best == 0 || us < best))
             best = us;
@@ -87,7 +91,7 @@ struct contender {
     enum route_result result; /* ROUTE_OK, or ROUTE_ALL_DOWN */
     uint64_t price;
     uint64_t time_us; /* 0 unknown */
-    int64_t multiplier_u; /* of its channel */
+    uint16_t channel_idx;
 };
 
 /* The best of all that were looked at. */
@@ -108,18 +112,25 @@ part(int64_t weight_u, uint64_t best, uint64_t own)
     return (uint64_t)weight_u * (own <= best ? CONF_MICRO : best * CONF_MICRO / own);
 }
 
+static struct route_weights
+weights_of(const struct contest *contest)
+{
+    const struct conf_auto *chooser = contest->chooser;
+
+    if (contest->ask->weights != NULL)
+        return *contest->ask->weights;
+    return (struct route_weights){chooser->latency_u, chooser->cost_u, chooser->quality_u};
+}
+
 static uint64_t
 score_of(const struct contest *contest, const struct contender *contender,
          struct route_event *event)
 {
     const struct conf_model *model = &contest->table->conf->models[contender->model_idx];
-    const struct conf_auto *chooser = contest->chooser;
-    struct route_weights weights = {chooser->latency_u, chooser->cost_u, chooser->quality_u};
+    struct route_weights weights = weights_of(contest);
     /* At most some hours in microseconds: times a million fits. */
     uint64_t time_us = contender->time_us > 0 ? contender->time_us : 2 * contest->shortest_us;
 
-    if (contest->ask->weights != NULL)
-        weights = *contest->ask->weights;
     event->latency_part = part(weights.latency_u, contest->shortest_us, time_us);
     event->cost_part = part(weights.cost_u, contest->cheapest, contender->price);
     event->quality_part =
@@ -149,8 +160,8 @@ contender_look(const struct contest *contest, size_t model_idx, struct contender
     out->result = channel_choose(table, contest->ask, contest->channels, model_idx, &channel_idx);
     if (out->result == ROUTE_NO_UPSTREAM)
         return ROUTE_OUT_NOT_SERVED;
-    out->price = blended_price(model, &table->conf->channels[channel_idx]);
-    out->multiplier_u = table->conf->channels[channel_idx].multiplier_u[model->currency];
+    out->price = list_of(table, channel_idx, model_idx, list_asked(contest->ask))->blended;
+    out->channel_idx = channel_idx;
     out->time_us = expected_us(table, contest->ask,
                                list_of(table, channel_idx, model_idx, list_asked(contest->ask)));
     return ROUTE_IN;
@@ -278,28 +289,15 @@ judge_all(struct contest *contest, const struct looks *looks)
     }
 }
 
-/* What the request is expected to cost with so many tokens read from a cache, in 10^-12 credits; of a
- * model in its channel. Its answer is taken to be as long as any. */
-static unsigned __int128
-expected_cost(const struct contest *contest, const struct contender *contender, uint64_t cached)
-{
-    const struct conf_model *model = &contest->table->conf->models[contender->model_idx];
-    const int64_t *rate = model->rates.u_per_mtok;
-    uint64_t input = contest->ask->needs.input_tokens;
-
-    cached = MIN(cached, input);
-    return ((unsigned __int128)(input - cached) * (uint64_t)rate[CONF_INPUT] +
-            (unsigned __int128)cached * (uint64_t)rate[CONF_CACHE_READ] +
-            (unsigned __int128)TIME_TOKENS * (uint64_t)rate[CONF_OUTPUT]) *
-           (uint64_t)contender->multiplier_u / CONF_MICRO;
-}
-
 /* A conversation stays with its model unless another costs less even without what is in the cache. */
 static void
 stay(struct contest *contest)
 {
     const struct route_affinity *affinity = contest->ask->affinity;
+    const struct conf *conf = contest->table->conf;
+    struct place best = {(uint16_t)contest->best.model_idx, contest->best.channel_idx}, place;
     struct contender old;
+    int64_t cost_ucr;
 
     if (affinity == NULL || affinity->model_idx == CONF_NONE || contest->result != ROUTE_OK ||
         (size_t)affinity->model_idx == contest->best.model_idx)
@@ -308,9 +306,191 @@ stay(struct contest *contest)
         contender_look(contest, (size_t)affinity->model_idx, &old, NULL) != ROUTE_IN ||
         old.result != ROUTE_OK)
         return;
-    if (expected_cost(contest, &old, affinity->context_tokens) <=
-        expected_cost(contest, &contest->best, 0))
+    place.model_idx = (uint16_t)affinity->model_idx;
+    place.channel_idx = old.channel_idx;
+    cost_ucr = affine_cost(conf, contest->ask, &place, false);
+    if (affine_place(contest->table, contest->ask, contest->channels, old.model_idx, &place) !=
+        CONF_NONE)
+        cost_ucr = MIN(cost_ucr, affine_cost(conf, contest->ask, &place, true));
+    if (cost_ucr <= affine_cost(conf, contest->ask, &best, false))
         contest->best = old;
+}
+
+/* ---- without a trace ---- */
+
+/*
+ * The same choice when nobody is told of it, and in a fraction of the time: models are known by the
+ * table, a channel and its quickest upstream are found in one walk, and scores are made only of those
+ * that may have the most. Floating point decides no more than who cannot.
+ */
+struct found {
+    uint64_t price;
+    uint64_t time_us;
+    double about; /* its score */
+    uint16_t model_idx, channel_idx;
+    uint8_t quality;
+};
+
+struct quick {
+    struct contest *contest;
+    const struct route_members *members;
+    size_t count;
+    struct found found[LOOKS_KEPT_MAX]; /* those that are up */
+};
+
+/* False when it is down; else *time_us is the shortest of those that were looked at, as expected_us(). */
+static bool
+look_at_one(const struct route_health *health, uint64_t *time_us)
+{
+    uint64_t us = health->latency_us + (uint64_t)EXPECTED_TOKENS * health->us_per_token;
+
+    if (health->down)
+        return false;
+    if (health->latency_us > 0 && (*time_us == 0 || us < *time_us))
+        *time_us = us;
+    return true;
+}
+
+/* Is any of the list's up? Most have one alone. */
+static bool
+look_at_list(const struct contest *contest, const struct route_list *list, uint64_t *time_us)
+{
+    const struct route_entry *entries = &contest->table->entries[list->start];
+    const struct route_health *health = contest->ask->health;
+    bool up = false;
+
+    *time_us = 0;
+    if (health == NULL)
+        return true;
+    if (list->count == 1)
+        return look_at_one(&health[list->first_idx], time_us);
+    for (size_t i = 0; i < list->count; i++)
+        up |= look_at_one(&health[entries[i].credential_idx], time_us);
+    return up;
+}
+
+/* Its first channel with an upstream that is up. The price of one that is down counts, too. */
+static void
+quick_look(struct quick *quick, const struct route_member *member)
+{
+    struct contest *contest = quick->contest;
+    const struct route_table *table = contest->table;
+    const struct channels *channels = contest->channels;
+    uint16_t model_idx = member->model_idx;
+    uint64_t first_price = UINT64_MAX;
+    int64_t first_u = -1;
+
+    for (size_t i = 0; i < channels->count; i++) {
+        uint16_t channel_idx = channels->at[i];
+        const struct route_list *list;
+        uint64_t time_us;
+
+        if (channel_idx >= table->conf->channel_count)
+            continue;
+        list = list_of(table, channel_idx, model_idx, list_asked(contest->ask));
+        if (list->count == 0)
+            continue;
+        if (contest->ask->no_dearer) {
+            int64_t u = table->conf->channels[channel_idx]
+                            .multiplier_u[table->conf->models[model_idx].currency];
+
+            if (first_u >= 0 && u > first_u)
+                continue;
+            first_u = first_u >= 0 ? first_u : u;
+        }
+        if (look_at_list(contest, list, &time_us)) {
+            struct found *found = &quick->found[quick->count++];
+
+            found->price = list->blended;
+            found->time_us = time_us;
+            found->model_idx = model_idx;
+            found->channel_idx = channel_idx;
+            found->quality = member->quality;
+            contest->cheapest = MIN(contest->cheapest, list->blended);
+            if (time_us > 0 && (contest->shortest_us == 0 || time_us < contest->shortest_us))
+                contest->shortest_us = time_us;
+            return;
+        }
+        first_price = first_price != UINT64_MAX ? first_price : list->blended;
+    }
+    contest->cheapest = MIN(contest->cheapest, first_price);
+}
+
+static void
+quick_look_at_all(struct quick *quick)
+{
+    const struct contest *contest = quick->contest;
+    const struct route_table *table = contest->table;
+    const struct route_ask *ask = contest->ask;
+    const struct route_member *members = &table->members[quick->members->start];
+    unsigned can = ask->needs.can, never = ~can & 1u << CONF_CAN_EMBEDDINGS;
+    uint64_t tokens = ask->needs.input_tokens + ask->needs.output_tokens;
+
+    for (size_t i = 0; i < quick->members->count; i++) {
+        const struct route_member *member = &members[i];
+
+        if ((can & ~(unsigned)member->can) != 0 || (member->can & never) != 0 ||
+            tokens > member->context || ask->needs.output_tokens > member->output_max ||
+            (ask->model_glob_count > 0 &&
+             !model_allowed(ask, &table->conf->models[member->model_idx])))
+            continue;
+        quick_look(quick, member);
+    }
+}
+
+/* About what score_of() says: what its roundings take away is MARGIN at most. Signed numbers are made
+ * floating ones in one step. */
+#define MARGIN (2.0 * CONF_MICRO + 16)
+
+static double
+part_about(double weight_u, uint64_t best, uint64_t own)
+{
+    return own <= best ? weight_u * CONF_MICRO
+                       : weight_u * CONF_MICRO * (double)(int64_t)best / (double)(int64_t)own;
+}
+
+static double
+score_about(const struct contest *contest, const struct route_weights *w, const struct found *found)
+{
+    uint64_t time_us = found->time_us > 0 ? found->time_us : 2 * contest->shortest_us;
+
+    return part_about((double)w->latency_u, contest->shortest_us, time_us) +
+           part_about((double)w->cost_u, contest->cheapest, found->price) +
+           (double)w->quality_u * found->quality * (CONF_MICRO / 100);
+}
+
+static bool
+choose_quickly(struct contest *contest, int auto_idx)
+{
+    struct route_weights w = weights_of(contest);
+    struct quick quick; /* not cleared: it is large */
+    double most = 0;
+
+    quick.contest = contest;
+    quick.members = &contest->table->autos[auto_idx];
+    quick.count = 0;
+    if (contest->ask->trace != NULL || quick.members->count > LOOKS_KEPT_MAX)
+        return false;
+    quick_look_at_all(&quick);
+    for (size_t i = 0; i < quick.count; i++) {
+        quick.found[i].about = score_about(contest, &w, &quick.found[i]);
+        most = MAX(most, quick.found[i].about);
+    }
+    for (size_t i = 0; i < quick.count; i++) {
+        const struct found *found = &quick.found[i];
+        struct contender contender;
+        struct route_event event;
+
+        if (found->about < most - MARGIN)
+            continue;
+        contender = (struct contender){.model_idx = found->model_idx,
+                                       .result = ROUTE_OK,
+                                       .price = found->price,
+                                       .time_us = found->time_us,
+                                       .channel_idx = found->channel_idx};
+        contend(contest, &contender, score_of(contest, &contender, &event));
+    }
+    return quick.count > 0;
 }
 
 enum route_result
@@ -327,8 +507,12 @@ auto_choose(const struct route_table *table, const struct route_ask *ask,
     };
     struct looks looks;
 
-    look_at_all(&contest, &looks);
-    judge_all(&contest, &looks);
+    if (!choose_quickly(&contest, auto_idx)) {
+        contest.cheapest = UINT64_MAX;
+        contest.shortest_us = 0;
+        look_at_all(&contest, &looks);
+        judge_all(&contest, &looks);
+    }
     stay(&contest);
     *model_idx = (uint16_t)contest.best.model_idx;
     return contest.result;

@@ -152,7 +152,7 @@ static struct route_merit
 merit_of(const struct order *order, int i)
 {
     return (struct route_merit){.health = &order->ask->health[order->entries[i].credential_idx],
-                                .price_ppm = ROUTE_PRICE_SAME,
+                                .price_ppm = order->entries[i].cost_u,
                                 .weight = order->entries[i].use_weight};
 }
 
@@ -214,25 +214,6 @@ take_down(const struct order *order)
     return best;
 }
 
-/* Where the conversation was served last, when that can take it, and is no spare. Near equals do not
- * come into it: the price is the same for all, and what is in that provider's cache costs less
- * there. */
-static int
-find_affine(const struct order *order)
-{
-    const struct route_affinity *affinity = order->ask->affinity;
-
-    if (affinity == NULL || order->down)
-        return CONF_NONE;
-    for (size_t i = 0; i < order->count; i++)
-        if (order->entries[i].upstream_idx == affinity->upstream_idx &&
-            order->entries[i].credential == affinity->credential)
-            return order->entries[i].weight == 0 || is_full_or_down(order->ask, &order->entries[i])
-                       ? CONF_NONE
-                       : (int)i;
-    return CONF_NONE;
-}
-
 void
 order_begin(struct order *order, const struct route_table *table, const struct route_ask *ask,
             const struct route_list *list, bool down)
@@ -244,7 +225,9 @@ order_begin(struct order *order, const struct route_table *table, const struct r
     order->down = down;
     order->full_too = false;
     order->given = 0;
-    order->affine = find_affine(order);
+    /* Neither weights nor near equals come into it: the price is the same for all of the list, and what
+     * is in that provider's cache costs less there. */
+    order->affine = down ? CONF_NONE : affine_entry(ask, order->entries, order->count);
     memset(order->taken, 0, (list->count + 63) / 64 * sizeof(order->taken[0]));
 }
 
@@ -269,9 +252,12 @@ order_next(struct order *order)
 uint64_t
 order_score(const struct order *order, int taken)
 {
-    struct route_merit merit = {.price_ppm = ROUTE_PRICE_SAME,
-                                .weight = order->entries[taken].use_weight};
+    struct route_merit merit = {.weight = order->entries[taken].use_weight};
+    uint32_t cheapest = UINT32_MAX;
 
+    for (size_t i = 0; i < order->count; i++)
+        cheapest = MIN(cheapest, order->entries[i].cost_u);
+    merit.price_ppm = route_price_ppm(order->entries[taken].cost_u, cheapest);
     if (order->ask->health != NULL)
         merit.health = &order->ask->health[order->entries[taken].credential_idx];
     return route_score(&merit);

@@ -57,29 +57,23 @@ route_split(const struct conf *conf, struct str asked, struct str *channel)
 
 /* ---- channels for a model ---- */
 
-/* What a token of this class costs in the channel; in 10^-12 credits per million. */
-static unsigned __int128
-class_price(const struct conf_model *model, const struct conf_channel *channel, int class)
-{
-    return (unsigned __int128)(uint64_t)model->rates.u_per_mtok[class] *
-           (uint64_t)channel->multiplier_u[model->currency];
-}
-
-/* Is the model in the channel dearer, in any class, than another in another? */
+/* Of one model the terms are the same in all channels. Of two, any call must cost no more, whatever its
+ * context, the service that serves it and the classes of its tokens. */
 static bool
-is_dearer(const struct conf *conf, const struct place *place, const struct place *than)
+is_dearer(const struct conf *conf, const struct route_ask *ask, const struct place *place,
+          const struct place *than)
 {
-    const struct conf_model *model = &conf->models[place->model_idx];
-    const struct conf_model *other = &conf->models[than->model_idx];
-    const struct conf_channel *channel = &conf->channels[place->channel_idx];
-    const struct conf_channel *than_channel = &conf->channels[than->channel_idx];
+    struct price price, other;
 
-    if (model == other)
-        return channel->multiplier_u[model->currency] > than_channel->multiplier_u[model->currency];
-    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
-        if (class_price(model, channel, class) > class_price(other, than_channel, class))
-            return true;
-    return false;
+    if (place->model_idx == than->model_idx) {
+        enum conf_currency currency = conf->models[place->model_idx].currency;
+
+        return conf->channels[place->channel_idx].multiplier_u[currency] >
+               conf->channels[than->channel_idx].multiplier_u[currency];
+    }
+    price = place_price(conf, ask, place);
+    other = place_price(conf, ask, than);
+    return price_may_be_dearer(&price, &other);
 }
 
 bool
@@ -98,7 +92,7 @@ place_next(const struct route_table *table, const struct route_ask *ask, struct 
             walk->first = place;
             walk->first_known = true;
         }
-        if (ask->no_dearer && is_dearer(table->conf, &place, &walk->first)) {
+        if (ask->no_dearer && is_dearer(table->conf, ask, &place, &walk->first)) {
             if (!walk->quiet)
                 tell(ask, &(struct route_event){.step = ROUTE_STEP_CHANNEL,
                                                 .out = ROUTE_OUT_DEARER,
@@ -179,59 +173,89 @@ tell_left_out(const struct collect *c, const struct place *place)
     }
 }
 
-static bool
-is_planned(const struct route_plan *plan, uint16_t model_idx, const struct route_entry *entry)
+static const struct route_candidate *
+find_planned(const struct route_plan *plan, uint16_t model_idx, const struct route_entry *entry)
 {
     for (size_t i = 0; i < plan->candidate_count; i++)
         if (plan->candidates[i].model_idx == model_idx &&
             plan->candidates[i].upstream_idx == entry->upstream_idx &&
             plan->candidates[i].credential == entry->credential)
-            return true;
-    return false;
+            return &plan->candidates[i];
+    return NULL;
+}
+
+static void
+candidate_add(const struct collect *c, const struct place *place, const struct price *price,
+              const struct order *order, int taken)
+{
+    const struct route_entry *entry = &order->entries[taken];
+    const struct route_name *name = &c->table->names[entry->name_idx];
+
+    c->plan->candidates[c->plan->candidate_count++] =
+        (struct route_candidate){.upstream_idx = entry->upstream_idx,
+                                 .channel_idx = place->channel_idx,
+                                 .model_idx = place->model_idx,
+                                 .credential = entry->credential,
+                                 .down = order->down,
+                                 .price = *price,
+                                 .score = c->ask->trace != NULL ? order_score(order, taken) : 0,
+                                 .model_sent = name->sent,
+                                 .model_json = name->json};
+}
+
+/* The conversation's last place goes before all others, unless it is in the first channel anyway, or
+ * another is expected to cost less even without what is in the cache. */
+static void
+collect_affine(const struct collect *c)
+{
+    const struct conf *conf = c->table->conf;
+    struct place old, first = {.model_idx = c->model_idx};
+    int entry = affine_place(c->table, c->ask, c->channels, c->model_idx, &old);
+    struct order order;
+    struct price price;
+
+    if (entry == CONF_NONE ||
+        channel_choose(c->table, c->ask, c->channels, c->model_idx, &first.channel_idx) !=
+            ROUTE_OK ||
+        first.channel_idx == old.channel_idx ||
+        affine_cost(conf, c->ask, &old, true) > affine_cost(conf, c->ask, &first, false))
+        return;
+    order_begin(&order, c->table, c->ask,
+                list_of(c->table, old.channel_idx, old.model_idx, list_asked(c->ask)), false);
+    price = place_price(conf, c->ask, &old);
+    candidate_add(c, &old, &price, &order, entry);
 }
 
 /* One channel's for one model, those that are down or those that are not, up to `room` in the plan. */
 static void
 collect_place(const struct collect *c, const struct place *place, bool down, size_t room)
 {
-    const struct conf *conf = c->table->conf;
     const struct route_list *list =
         list_of(c->table, place->channel_idx, place->model_idx, list_asked(c->ask));
-    struct price price =
-        price_of(&conf->models[place->model_idx], &conf->channels[place->channel_idx]);
+    struct price price = place_price(c->table->conf, c->ask, place);
     struct route_plan *plan = c->plan;
     struct order order;
 
-    if (price.model->discount_count > 0)
-        price.discount = price_discount_at(price.model, c->ask->wall_us);
     order_begin(&order, c->table, c->ask, list, down);
     while (plan->candidate_count < room || c->ask->trace != NULL) {
         int taken = order_next(&order);
+        const struct route_candidate *planned;
         const struct route_entry *entry;
-        const struct route_name *name;
 
         if (taken == CONF_NONE)
             break;
         entry = &order.entries[taken];
-        if (is_planned(plan, place->model_idx, entry)) {
-            tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_REPEATED);
+        planned = find_planned(plan, place->model_idx, entry);
+        if (planned != NULL) {
+            if (planned->channel_idx != place->channel_idx)
+                tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_REPEATED);
             continue;
         }
         if (plan->candidate_count >= room) {
             tell_upstream(c, place, entry->upstream_idx, ROUTE_OUT_TOO_MANY);
             continue;
         }
-        name = &c->table->names[entry->name_idx];
-        plan->candidates[plan->candidate_count++] =
-            (struct route_candidate){.upstream_idx = entry->upstream_idx,
-                                     .channel_idx = place->channel_idx,
-                                     .model_idx = place->model_idx,
-                                     .credential = entry->credential,
-                                     .down = down,
-                                     .price = price,
-                                     .score = c->ask->trace != NULL ? order_score(&order, taken) : 0,
-                                     .model_sent = name->sent,
-                                     .model_json = name->json};
+        candidate_add(c, place, &price, &order, taken);
     }
 }
 
@@ -318,6 +342,7 @@ collect(const struct collect *c)
 
     c->plan->candidate_count = 0;
     tell_fallbacks(c);
+    collect_affine(c);
     collect_all(c, false);
     usable = c->plan->candidate_count;
     if (usable < ROUTE_CANDIDATE_COUNT_MAX || c->ask->trace != NULL)
@@ -329,17 +354,30 @@ collect(const struct collect *c)
 
 /* ---- the question ---- */
 
+/* False, and both are CONF_NONE, when there is no such name. */
+static bool
+name_find(const struct conf *conf, struct asked *asked)
+{
+    asked->auto_idx = CONF_NONE;
+    asked->model_idx = conf_model_index(conf, asked->name);
+    if (asked->model_idx == CONF_NONE)
+        asked->auto_idx = conf_auto_index(conf, asked->name);
+    return asked->model_idx != CONF_NONE || asked->auto_idx != CONF_NONE;
+}
+
 static enum route_result
 asked_read(const struct conf *conf, const struct route_ask *ask, struct asked *asked)
 {
     struct str behind;
 
-    asked->name = route_split(conf, ask->model, &behind);
-    asked->model_idx = conf_model_index(conf, asked->name);
-    asked->auto_idx = asked->model_idx == CONF_NONE ? conf_auto_index(conf, asked->name) : CONF_NONE;
+    asked->name = ask->model;
     asked->channel = ask->channel_named;
+    if (name_find(conf, asked))
+        return ROUTE_OK;
+    asked->name = route_split(conf, ask->model, &behind);
     if (behind.ptr == NULL)
         return ROUTE_OK;
+    (void)name_find(conf, asked);
     if (asked->channel.ptr != NULL && !str_eq(asked->channel, behind))
         return ROUTE_TWO_CHANNELS;
     asked->channel = behind;

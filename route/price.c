@@ -40,21 +40,27 @@ tier_start(const struct conf_tier *tier)
     return tier->above_tokens + !tier->inclusive;
 }
 
-/* Tiers stand in the order of their starts. */
-unsigned
-price_tier(const struct price *price, const struct price_count *count)
+/* The tier of a call with so much context. Tiers stand in the order of their starts. */
+static unsigned
+tier_at(const struct conf_model *model, uint64_t context)
 {
-    const struct conf_model *model = price->model;
     size_t tier = model->tier_count;
-    uint64_t context = 0;
 
-    if (tier == 0)
-        return 0;
-    for (int class = 0; class < CONF_INPUT_CLASS_COUNT; class ++)
-        context += count->n[class];
     while (tier > 0 && context < tier_start(&model->tiers[tier - 1]))
         tier--;
     return (unsigned)tier;
+}
+
+unsigned
+price_tier(const struct price *price, const struct price_count *count)
+{
+    uint64_t context = 0;
+
+    if (price->model->tier_count == 0)
+        return 0;
+    for (int class = 0; class < CONF_INPUT_CLASS_COUNT; class ++)
+        context += count->n[class];
+    return tier_at(price->model, context);
 }
 
 /* ---- sums ---------------------------------------------------------------------------------- */
@@ -169,6 +175,76 @@ price_worst(const struct price *price, const struct price_bounds *bounds, int64_
     }
     *cost_ucr = worst_ucr;
     return true;
+}
+
+/* ---- which is dearer ----------------------------------------------------------------------- */
+
+/* Products of a rate and a multiplier over their denominators: crosswise they would pass 128 bits. */
+static bool
+is_more(unsigned __int128 a, uint64_t a_den, unsigned __int128 b, uint64_t b_den)
+{
+    unsigned __int128 a_whole, b_whole;
+
+    if (a_den == b_den)
+        return a > b;
+    a_whole = a / a_den;
+    b_whole = b / b_den;
+    if (a_whole != b_whole)
+        return a_whole > b_whole;
+    return a % a_den * b_den > b % b_den * a_den;
+}
+
+static bool
+terms_dearer(const struct price *price, const struct conf_terms *terms, const struct price *other,
+             const struct conf_terms *than)
+{
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
+        if (is_more((unsigned __int128)(uint64_t)terms->rate[class] * (uint64_t)price->multiplier_u,
+                    terms->den,
+                    (unsigned __int128)(uint64_t)than->rate[class] * (uint64_t)other->multiplier_u,
+                    than->den))
+            return true;
+    return false;
+}
+
+/* With calls of so much context. */
+static bool
+dearer_at(const struct price *price, const struct price *other, uint64_t context)
+{
+    const struct conf_model *model = price->model, *than = other->model;
+    unsigned tier = tier_at(model, context), than_tier = tier_at(than, context);
+
+    if (model->context_tokens != 0 && context > model->context_tokens)
+        return false; /* no call can have it */
+    for (unsigned i = 0; i <= model->service_count; i++) {
+        unsigned service =
+            i == 0 ? 0 : price_service_of(than, model->services[i - 1].name);
+
+        if (terms_dearer(price, conf_terms_at(model, tier, i, price->discount), other,
+                         conf_terms_at(than, than_tier, service, other->discount)))
+            return true;
+    }
+    /* And those that only the other has a price for. */
+    for (unsigned i = 1; i <= than->service_count; i++)
+        if (price_service_of(model, than->services[i - 1].name) == 0 &&
+            terms_dearer(price, conf_terms_at(model, tier, 0, price->discount), other,
+                         conf_terms_at(than, than_tier, i, other->discount)))
+            return true;
+    return false;
+}
+
+bool
+price_may_be_dearer(const struct price *price, const struct price *other)
+{
+    const struct conf_model *models[2] = {price->model, other->model};
+
+    if (dearer_at(price, other, 0))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(models); i++)
+        for (size_t k = 0; k < models[i]->tier_count; k++)
+            if (dearer_at(price, other, tier_start(&models[i]->tiers[k])))
+                return true;
+    return false;
 }
 
 bool

@@ -60,6 +60,12 @@ bool price_worst(const struct price *price, const struct price_bounds *bounds,
                  int64_t *cost_ucr) MUST_CHECK;
 
 /*
+ * Can there be a call that costs more at this price than at the other: of some context, served by some
+ * service, with tokens of some class? A service that a model has no price for is at its standard price.
+ */
+bool price_may_be_dearer(const struct price *price, const struct price *other) MUST_CHECK;
+
+/*
  * The largest count of output tokens whose price_worst() together with the other bounds is at most
  * budget_ucr: what an affordable cap would be. False when even 0 output tokens cost more.
  * UINT32_MAX at most.

@@ -25,6 +25,24 @@ channels_for(const struct route_table *table, const struct route_ask *ask, struc
     return ROUTE_CHANNEL_NOT_ALLOWED;
 }
 
+size_t
+route_channels(const struct route_table *table, const struct route_ask *ask,
+               uint16_t out[CONF_CHANNEL_COUNT_MAX])
+{
+    struct channels channels;
+    struct str behind;
+    size_t count = 0;
+
+    (void)route_split(table->conf, ask->model, &behind);
+    if (channels_for(table, ask, behind.ptr != NULL ? behind : ask->channel_named, &channels) !=
+        ROUTE_OK)
+        return 0;
+    for (size_t i = 0; i < channels.count && count < CONF_CHANNEL_COUNT_MAX; i++)
+        if (channels.at[i] < table->conf->channel_count)
+            out[count++] = channels.at[i];
+    return count;
+}
+
 bool
 model_allowed(const struct route_ask *ask, const struct conf_model *model)
 {
@@ -180,6 +198,23 @@ route_close(const struct route_table *table, const struct route_ask *ask,
     for (size_t i = 0; i < conf->auto_count; i++)
         if (auto_visible(table, ask, &channels, &conf->autos[i]))
             near_try(&near, conf->autos[i].name);
+    return near.count;
+}
+
+size_t
+route_close_channels(const struct route_table *table, const struct route_ask *ask,
+                     struct str named, struct str close[ROUTE_CLOSE_MAX])
+{
+    char text[NAME_BYTES];
+    struct near near = {.out = close, .wanted = lower_of(named, text)};
+    struct channels channels;
+
+    near.distance_max = MAX((unsigned)near.wanted.len / 3, 2u);
+    if (channels_for(table, ask, STR_NONE, &channels) != ROUTE_OK)
+        return 0;
+    for (size_t i = 0; i < channels.count; i++)
+        if (channels.at[i] < table->conf->channel_count)
+            near_try(&near, table->conf->channels[channels.at[i]].name);
     return near.count;
 }
 

@@ -8,6 +8,7 @@
  *     rule.c    the routing rules
  *     auto.c    the model, where the caller leaves it to us
  *     order.c   the order of the upstreams of a channel
+ *     affine.c  where a conversation was served last
  *     look.c    what is known of upstreams, as a snapshot
  *     score.c   how good one of them is
  *     price.c   what tokens cost
@@ -29,13 +30,30 @@ struct route_entry {
     uint8_t credential;      /* of the upstream's */
     uint32_t weight;         /* in draws: a credential's share of its upstream's */
     uint32_t use_weight;     /* the upstream's in the channel, as the file has it */
+    uint32_t cost_u;         /* what the operator pays there, in millionths of the list price */
     uint32_t name_idx;
     uint64_t weight_end; /* sum of the weights in its list up to and with this one */
 };
 
 struct route_list {
-    size_t start; /* in entries */
+    uint32_t start; /* in entries */
     uint32_t count;
+    uint64_t blended;   /* what the model costs in the channel: blended_price() */
+    uint16_t first_idx; /* credential_idx of the first, where there is one */
+};
+
+/* A model of an auto, with what decides whether it fits a request. */
+struct route_member {
+    uint16_t model_idx;
+    uint16_t can; /* 1u << enum conf_can */
+    uint8_t quality;
+    uint64_t context;    /* tokens; UINT64_MAX: not stated */
+    uint64_t output_max; /* likewise */
+};
+
+struct route_members {
+    size_t start; /* in members */
+    size_t count;
 };
 
 struct route_table {
@@ -48,6 +66,8 @@ struct route_table {
     char *json; /* what names[].json point into */
     uint16_t *public_channels;
     size_t public_count;
+    struct route_members *autos; /* by auto */
+    struct route_member *members; /* of all autos, in file order */
 };
 
 /* Lists of a channel and model: for each service one a protocol. */
@@ -131,6 +151,9 @@ tell(const struct route_ask *ask, const struct route_event *event)
         ask->trace->on_event(ask->trace->arg, event);
 }
 
+/* An answer of middling length: what is compared by time or price. */
+#define EXPECTED_TOKENS 200u
+
 /* rights.c */
 enum route_result channels_for(const struct route_table *table, const struct route_ask *ask,
                                struct str named, struct channels *out) MUST_CHECK;
@@ -157,6 +180,8 @@ enum route_out fallback_out(const struct route_ask *ask, const struct conf_model
                             const struct conf_model *fallback);
 
 /* auto.c */
+/* What four tokens, one of them output, cost in 10^-12 credits. */
+uint64_t blended_price(const struct conf_model *model, const struct conf_channel *channel);
 /* Is the model among those that the auto chooses from? */
 bool auto_has(const struct conf_auto *chooser, const struct conf_model *model);
 enum route_result auto_choose(const struct route_table *table, const struct route_ask *ask,
@@ -165,6 +190,19 @@ enum route_result auto_choose(const struct route_table *table, const struct rout
 /* Can the model do what the request needs? *missing: 1u << enum conf_can of what it cannot. */
 enum route_out fit_out(const struct route_ask *ask, const struct conf_model *model,
                        unsigned *missing);
+
+/* affine.c */
+struct price place_price(const struct conf *conf, const struct route_ask *ask,
+                         const struct place *place);
+/* Of these entries the one that served the conversation last, if it can take it; CONF_NONE. */
+int affine_entry(const struct route_ask *ask, const struct route_entry *entries, size_t count);
+/* The same over all places of the model: the first that has it, and the entry in its list. */
+int affine_place(const struct route_table *table, const struct route_ask *ask,
+                 const struct channels *channels, size_t model_idx, struct place *place);
+/* What the turn is expected to cost there, with its context from a cache or without; as much as
+ * can be when that is no amount. */
+int64_t affine_cost(const struct conf *conf, const struct route_ask *ask,
+                    const struct place *place, bool cached);
 
 /* order.c */
 bool is_full_or_down(const struct route_ask *ask, const struct route_entry *entry);

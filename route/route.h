@@ -11,7 +11,8 @@
  * or other channels in its place, but never what the key may not use. The plan then has the upstreams
  * that are usable, channel by channel in the key's order, each for its channel's price; where the key
  * allows that, those for siblings of the model that the rule lists; and at the end the same that are
- * down. A credential of an
+ * down. Before all of them comes the place that
+ * served the conversation last, where that is expected to cost no more. A credential of an
  * upstream stands in a plan once: in the first channel that uses it.
  *
  *     route.h   this
@@ -59,6 +60,7 @@ struct route_affinity {
     int upstream_idx, model_idx; /* CONF_NONE: not of this snapshot */
     uint8_t credential;
     uint64_t context_tokens; /* of the last turn */
+    uint64_t input_tokens;   /* of this turn, estimated by its size; 0 unknown */
 };
 
 struct route_trace;
@@ -152,6 +154,10 @@ struct str route_split(const struct conf *conf, struct str asked, struct str *ch
 size_t route_close(const struct route_table *table, const struct route_ask *ask,
                    struct str close[ROUTE_CLOSE_MAX]);
 
+/* The same of channels that the key may use, for one that was named. */
+size_t route_close_channels(const struct route_table *table, const struct route_ask *ask,
+                            struct str named, struct str close[ROUTE_CLOSE_MAX]);
+
 /*
  * The models a key sees: those its globs allow and that at least one of its channels serves, in
  * any protocol, in file order; down or not. Uses of *ask only channels, channel_named and
@@ -218,7 +224,14 @@ struct route_trace {
 enum route_out route_upstream_out(const struct conf *conf, size_t upstream_idx, size_t model_idx,
                                   enum conf_protocol protocol, enum route_service service);
 
-/* Can it matter where a conversation was served last? Not where there is only one place to go. */
+/* The channels that a call may go to, in order, by the key and by what the caller named: up to
+ * CONF_CHANNEL_COUNT_MAX indexes. Routing rules and prices may take some of them away. */
+size_t route_channels(const struct route_table *table, const struct route_ask *ask,
+                      uint16_t out[CONF_CHANNEL_COUNT_MAX]);
+/* Is the model among those that the auto chooses from? */
+bool route_auto_has(const struct conf *conf, size_t auto_idx, size_t model_idx);
+
+/* Can it matter where a conversation was served last? Not where each model has only one place to go. */
 bool route_has_choice(const struct route_table *table);
 
 /* Protocols in which any of the table's channels serves the model: CONF_PROTOCOL_BIT()s. */

@@ -10,11 +10,12 @@
  *     load       up to twice, from half of the calls that it takes at a time to all of them
  *     limits     up to twice, over the last fifth of the provider's own limits, and eight times when
  *                nothing is left: the call would be refused
- *     price      times the price, as a multiple of the cheapest
+ *     price      times what the operator pays there, as a multiple of the cheapest
  *
  * Two candidates are near equals unless one's measure is more than a quarter above the other's: an
  * average over some answers of a model swings by an eighth either way without meaning anything,
- * and calls must not swing with it. Among near equals the operator's weights decide alone.
+ * and calls must not swing with it. Among near equals the one that costs the operator less is
+ * preferred; where all cost the same, the weights decide alone.
  */
 #include "route/score.h"
 
@@ -66,6 +67,14 @@ measure(const struct route_health *health, uint64_t price_ppm, unsigned known)
                              (uint64_t)ROUTE_PRICE_PPM_MAX));
 }
 
+uint64_t
+route_price_ppm(uint64_t price, uint64_t cheapest)
+{
+    price = MIN(price, UINT64_MAX / ROUTE_PRICE_SAME);
+    return MIN(price * ROUTE_PRICE_SAME / MAX(cheapest, UINT64_C(1)),
+               (uint64_t)ROUTE_PRICE_PPM_MAX);
+}
+
 static const struct route_health *
 health_of(const struct route_merit *merit)
 {
@@ -86,7 +95,15 @@ route_beats(const struct route_merit *a, const struct route_merit *b)
 {
     const struct route_health *ha = health_of(a), *hb = health_of(b);
     unsigned known = known_of(ha) & known_of(hb);
-    uint64_t a_us = measure(ha, a->price_ppm, known), b_us = measure(hb, b->price_ppm, known);
+    uint64_t a_ppm = ROUTE_PRICE_SAME, b_ppm = ROUTE_PRICE_SAME, a_us, b_us;
 
-    return b_us > a_us && b_us - a_us > a_us / 4;
+    if (a->price_ppm < b->price_ppm)
+        b_ppm = route_price_ppm(b->price_ppm, a->price_ppm);
+    else if (a->price_ppm > b->price_ppm)
+        a_ppm = route_price_ppm(a->price_ppm, b->price_ppm);
+    a_us = measure(ha, a_ppm, known);
+    b_us = measure(hb, b_ppm, known);
+    if (b_us >= a_us)
+        return b_us - a_us > a_us / 4 || a_ppm < b_ppm;
+    return a_us - b_us <= b_us / 4 && a_ppm < b_ppm;
 }

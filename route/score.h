@@ -7,15 +7,18 @@
 
 #include "route/route.h"
 
-/* Of a candidate about which nothing speaks, at the lowest price. */
+/* Of a candidate about which nothing speaks, as cheap as any. */
 #define ROUTE_SCORE_ONE 1000000u
-/* What a candidate costs more than the cheapest that it is compared with, in millionths. */
+/* What the operator pays for a candidate is compared as a multiple of the cheapest, in millionths. */
 #define ROUTE_PRICE_SAME 1000000u
 #define ROUTE_PRICE_PPM_MAX (1000u * ROUTE_PRICE_SAME)
 
+/* A price as such a multiple. */
+uint64_t route_price_ppm(uint64_t price, uint64_t cheapest);
+
 struct route_merit {
     const struct route_health *health; /* NULL: nothing is known */
-    uint64_t price_ppm;                /* ROUTE_PRICE_SAME: as cheap as the cheapest */
+    uint64_t price_ppm; /* what the operator pays; to route_score() as a multiple of the cheapest */
     uint32_t weight;                   /* the operator's, in the channel */
 };
 
@@ -23,8 +26,9 @@ struct route_merit {
  * figures leave of ROUTE_SCORE_ONE. 0 for weight 0. */
 uint64_t route_score(const struct route_merit *merit);
 
-/* Is a better than b by more than near equals differ? Weights are left out, which decide how often
- * each of them is drawn; so is what is known of only one. */
+/* Is a better than b by more than near equals differ, or a near equal that costs the operator less?
+ * Weights are left out, which decide how often each of them is drawn; so is what is known of only
+ * one. */
 bool route_beats(const struct route_merit *a, const struct route_merit *b) MUST_CHECK;
 
 #endif

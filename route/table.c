@@ -164,6 +164,8 @@ add_upstream(struct route_table *table, struct route_list *list, const struct co
         if (upstream->credentials[i].disabled_reason != NULL)
             continue;
         *weight_end += share;
+        if (list->count == 0)
+            list->first_idx = (uint16_t)(upstream->credential_first + i);
         if (table->entries != NULL)
             table->entries[table->entry_count] =
                 (struct route_entry){.upstream_idx = use->upstream_idx,
@@ -171,6 +173,7 @@ add_upstream(struct route_table *table, struct route_list *list, const struct co
                                      .credential = (uint8_t)i,
                                      .weight = share,
                                      .use_weight = use->weight,
+                                     .cost_u = (uint32_t)upstream->cost_u,
                                      .name_idx = name_idx,
                                      .weight_end = *weight_end};
         table->entry_count++;
@@ -190,7 +193,8 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
         bool native = has_native(table, served, channel_idx, model_idx, which);
         uint64_t weight_end = 0;
 
-        *list = (struct route_list){.start = table->entry_count};
+        *list = (struct route_list){.start = (uint32_t)table->entry_count,
+                                    .blended = blended_price(&conf->models[model_idx], channel)};
         for (size_t i = 0; i < channel->use_count; i++) {
             uint16_t upstream_idx = channel->uses[i].upstream_idx;
             struct conf_use use = channel->uses[i];
@@ -240,11 +244,16 @@ bool
 route_has_choice(const struct route_table *table)
 {
     const struct conf *conf = table->conf;
-    size_t lists = conf->channel_count * conf->model_count * CONF_PROTOCOL_COUNT;
+    size_t of_channel = conf->model_count * CONF_PROTOCOL_COUNT;
 
-    for (size_t i = 0; i < lists; i++)
-        if (table->lists[i].count > 1)
+    for (size_t i = 0; i < of_channel; i++) {
+        size_t places = 0;
+
+        for (size_t k = 0; k < conf->channel_count; k++)
+            places += table->lists[k * of_channel + i].count;
+        if (places > 1)
             return true;
+    }
     return conf->auto_count > 0;
 }
 
@@ -259,6 +268,37 @@ public_make(struct route_table *table)
         if (conf->channels[i].is_public)
             table->public_channels[table->public_count++] = (uint16_t)i;
     return table->public_channels != NULL;
+}
+
+/* Which models each auto chooses from: globs are matched once. */
+static bool
+autos_make(struct route_table *table)
+{
+    const struct conf *conf = table->conf;
+    size_t count = 0;
+
+    table->autos = calloc(MAX(conf->auto_count, (size_t)1), sizeof(*table->autos));
+    table->members =
+        calloc(MAX(conf->auto_count * conf->model_count, (size_t)1), sizeof(*table->members));
+    if (table->autos == NULL || table->members == NULL)
+        return false;
+    for (size_t i = 0; i < conf->auto_count; i++) {
+        table->autos[i].start = count;
+        for (size_t k = 0; k < conf->model_count; k++) {
+            const struct conf_model *model = &conf->models[k];
+
+            if (!auto_has(&conf->autos[i], model))
+                continue;
+            table->members[count++] = (struct route_member){
+                .model_idx = (uint16_t)k,
+                .can = (uint16_t)model->can,
+                .quality = model->quality,
+                .context = model->context_tokens != 0 ? model->context_tokens : UINT64_MAX,
+                .output_max = model->output_tokens_max != 0 ? model->output_tokens_max : UINT64_MAX};
+        }
+        table->autos[i].count = count - table->autos[i].start;
+    }
+    return true;
 }
 
 const char *const route_out_name[] = {
@@ -289,7 +329,7 @@ route_table_make(const struct conf *conf)
     if (table == NULL)
         return NULL;
     table->conf = conf;
-    if (!names_make(table) || !lists_make(table) || !public_make(table))
+    if (!names_make(table) || !lists_make(table) || !public_make(table) || !autos_make(table))
         route_table_free(&table);
     return table;
 }
@@ -307,6 +347,8 @@ route_table_free(struct route_table **table)
     free(ended->names);
     free(ended->json);
     free(ended->public_channels);
+    free(ended->autos);
+    free(ended->members);
     free(ended);
 }
 

@@ -15,7 +15,6 @@
  * trial  -> trial   its holder's worker is gone, or the ticket's time is over: whoever begins first
  * trial  -> closed  it went well
  * trial  -> open    it failed: for twice as long; or it said nothing: half open at once
- * open   -> closed  an attempt that was made all the same went well
  *
  * An open time begins anew at its shortest, unless the circuit was closed for less than
  * RELAPSE_MS. Attempts that began before the circuit opened end while it is open, often many at
@@ -195,6 +194,21 @@ health_introduce(struct health *health, uint32_t generation, uint16_t credential
     atomic_store_explicit(&health->history, 0, memory_order_relaxed);
 }
 
+bool
+health_is_named(const struct region *region, const struct health *health)
+{
+    uint32_t in_charge = atomic_load_explicit(&region->header->generation, memory_order_relaxed);
+
+    return (int32_t)(atomic_load_explicit(&health->generation, memory_order_relaxed) - in_charge) >=
+           0;
+}
+
+bool
+health_is_of_secret(const struct health *health, uint32_t secret_mark)
+{
+    return atomic_load_explicit(&health->secret_mark, memory_order_relaxed) == secret_mark;
+}
+
 /* ---- figures ---- */
 
 static void
@@ -312,7 +326,7 @@ health_ok(struct health *health, enum health_pass pass, uint64_t now_ms, uint32_
     error_rate_add(health, 0);
     if (first_byte_us > 0)
         first_byte_add(health, now_ms, first_byte_us);
-    if (pass != HEALTH_GO)
+    if (pass == HEALTH_TRIAL)
         return circuit_close(health, now_ms);
     (void)history_add(health, false);
     return HEALTH_SAME;

@@ -82,11 +82,18 @@ uint8_t health_credential(const struct health *health);
  * of it): when it is another than before, the circuit closes. */
 void health_introduce(struct health *health, uint32_t generation, uint16_t credential_name,
                       uint32_t secret_mark, bool disabled);
+/* Does the routes.conf in charge (or one that is about to be) have it? */
+bool health_is_named(const struct region *region, const struct health *health);
+/*
+ * Is it still about the secret of that mark? A worker that drains may go by an older one, of which
+ * nothing follows for the line: the provider may have ended it.
+ */
+bool health_is_of_secret(const struct health *health, uint32_t secret_mark);
 
 /* ---- an attempt ---- */
 
 enum health_pass {
-    HEALTH_OUT = 0, /* the circuit is open: not this one, unless there is no other */
+    HEALTH_OUT = 0, /* the circuit is open, or on another's trial: not this one */
     HEALTH_GO,      /* it is closed */
     HEALTH_TRIAL,   /* this attempt has the trial, and owes health its outcome */
 };
@@ -100,8 +107,7 @@ enum health_pass health_begin(const struct region *region, struct health *health
 /* What is known of an upstream grows old: after so long without a measurement the next one counts for
  * as much as all before, and who decides by these figures should not. */
 #define HEALTH_OLD_MS 60000u
-/* What became of it; each attempt calls one of the three. first_byte_us 0: it has no say in that. An
- * attempt that was made although the circuit was open (HEALTH_OUT) closes it when it goes well. */
+/* What became of it; each attempt calls one of the three. first_byte_us 0: it has no say in that. */
 enum health_change health_ok(struct health *health, enum health_pass pass, uint64_t now_ms,
                              uint32_t first_byte_us);
 /* retry_after_ms: what the upstream asked for; 0 nothing. */

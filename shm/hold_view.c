@@ -208,7 +208,8 @@ attempts_fault(const struct record *record, uint32_t name_max)
     for (unsigned i = 0; i < record->attempt_count; i++) {
         if (record->attempt[i].reason >= REASON_COUNT)
             return "no such reason of an attempt";
-        if (record->attempt[i].upstream > name_max || record->attempt[i].channel > name_max)
+        if (record->attempt[i].upstream > name_max || record->attempt[i].channel > name_max ||
+            record->attempt[i].model > name_max)
             return "an attempt names nothing";
     }
     return NULL;

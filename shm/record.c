@@ -1,6 +1,6 @@
 #include "shm/record.h"
 
-_Static_assert(sizeof(struct record_attempt) == 16, "layout");
+_Static_assert(sizeof(struct record_attempt) == 20, "layout");
 
 const char *const record_class_name[] = {
     [RECORD_INPUT] = "input",

@@ -106,14 +106,20 @@ enum record_flag {
     RECORD_SIBLING = 1u << 11,       /* served by another model of the family */
     /* Served by a service tier that is not priced: at the standard price. */
     RECORD_SERVICE_UNKNOWN = 1u << 12,
+    /* More output than the cap allows, or more input than the request can hold; reported_* say what. */
+    RECORD_USAGE_OVER_CAP = 1u << 13,
+    /* It reported searches, images, seconds or characters, for which the model states no price. */
+    RECORD_UNPRICED = 1u << 14,
 };
 
 struct record_attempt {
     uint16_t upstream;  /* name id */
     uint16_t status;    /* HTTP, 0 none */
     uint16_t channel;   /* name id */
+    uint16_t model;     /* likewise */
     uint8_t reason;     /* enum record_reason */
     uint8_t credential; /* number within the upstream */
+    uint16_t pad;
     uint32_t start_ms;  /* after the call's start */
     uint32_t took_ms;   /* to its failure, or to its first byte */
 };
@@ -161,8 +167,8 @@ struct record {
      * which is kept with a hold that is made durable. */
     int64_t total_charge_ucr;
     int64_t uncollected_ucr;
-    /* What tries that failed may have cost the operator, at list price times one credit per unit of
-     * currency: never charged. */
+    /* What tries that failed may have cost the operator, at list price times the upstream's cost and one
+     * credit per unit of currency: never charged. */
     int64_t operator_ucr;
     /* Of the call's cost, what its earlier slots cover: this one's charge is the next amount_ucr of
      * it. 0 in the first. */

@@ -13,12 +13,13 @@
 #define SHM_REGION_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/base.h"
 #include "shm/shm.h"
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
-#define REGION_LAYOUT_VERSION 3u
+#define REGION_LAYOUT_VERSION 4u
 
 /* How many of each; constant for the life of the file. */
 struct region_geometry {
@@ -51,13 +52,16 @@ enum table_state {
 };
 
 /* One a hold table. Written by: state: master FREE->LIVE, LIVE->DEAD, ledger DEAD->FREE (release,
- * after the sweep); turn: the worker; pid: the master and the worker, the same; the rest: the master
- * before the fork. */
+ * after the sweep); turn, draining: the worker; pid: the master and the worker, the same; the rest:
+ * the master before the fork. */
 struct region_table {
     _Alignas(CACHE_LINE) _Atomic uint32_t state;
     _Atomic uint32_t pid;
     _Atomic uint32_t generation; /* which set of workers (reload) */
     uint32_t worker_number;
+    /* Which master's child it is: as the header says, it is the present one's, of whatever generation. */
+    _Atomic uint32_t master_seq;
+    _Atomic uint32_t draining; /* 1: it takes no more connections */
     /* Counts the workers that had this table: with its number, the name of one of them. */
     _Atomic uint32_t incarnation;
     _Atomic int64_t started_wall_us;
@@ -98,6 +102,8 @@ struct region_header {
     _Atomic uint64_t index_current;  /* see shm/key.h */
     _Atomic uint64_t commit_wall_us; /* when the last batch was committed */
     _Atomic uint64_t batch_count, record_count;
+    /* Its main loop's last step: see region_ledger_beat(). Read by master and workers. */
+    _Atomic uint64_t ledger_beat;
 
     /* Any process. */
     /* A new ledger process waits for the lock. */
@@ -106,7 +112,8 @@ struct region_header {
 
     /* Master only. */
     _Alignas(CACHE_LINE) _Atomic uint32_t master_pid;
-    _Atomic uint32_t generation;
+    _Atomic uint32_t generation; /* of the workers in charge: those of others drain, or begin */
+    _Atomic uint32_t master_seq; /* counts masters */
     _Atomic int64_t started_wall_us;
     _Atomic uint32_t draining; /* 1: SIGTERM seen */
     _Atomic uint32_t restarts_worker, restarts_ledger;
@@ -135,6 +142,11 @@ struct region {
  * symbolic link. 0, or a negative errno with *why set to static text.
  */
 int region_dir(const char *state_dir, char *out, size_t cap, const char **why) MUST_CHECK;
+/*
+ * For root that is about to become another user: what region_dir() would answer to root, with the
+ * memory file that may be in it, becomes what it answers to that user. Nothing where there is none.
+ */
+int region_dir_give(const char *state_dir, uid_t uid, gid_t gid, const char **why) MUST_CHECK;
 
 /* Makes a new file in dir; -EEXIST if there is one; -EINVAL for a geometry out of bounds. On
  * success all parts that `serve` needs at once are allocated, but no hold table. */
@@ -170,5 +182,17 @@ int region_ledger_locked(const struct region *region);
 /* A worker's turn of its loop: see region_table.turn. */
 void region_turn_begin(struct region_table *table, uint64_t now_mono_us);
 void region_turn_end(struct region_table *table);
+
+/* What the ledger process's main loop does. While it waits it says so at least once a second; its work
+ * may take as long as the disk does. */
+enum ledger_step { LEDGER_WAITS = 0, LEDGER_WORKS };
+/* It stands still, as the world is told, when it has said nothing for longer. */
+#define LEDGER_STILL_WAITS_US UINT64_C(5000000)
+#define LEDGER_STILL_WORKS_US UINT64_C(30000000)
+
+/* Ledger process only: the time and the step, in one word. */
+void region_ledger_beat(struct region_header *header, enum ledger_step step, uint64_t now_mono_us);
+enum ledger_step region_ledger_step(const struct region_header *header);
+bool region_ledger_still(const struct region_header *header, uint64_t now_mono_us);
 
 #endif

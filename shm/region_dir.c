@@ -33,15 +33,16 @@ refuse(int rc, const char *text, const char **why)
     return rc;
 }
 
+/* owner: whose it must be. */
 static int
-dir_check_fd(int fd, const char **why)
+dir_check_fd(int fd, uid_t owner, const char **why)
 {
     struct stat st;
     struct statfs fs;
 
     if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
         return refuse(-errno, "the runtime directory cannot be read", why);
-    if (st.st_uid != geteuid())
+    if (st.st_uid != owner)
         return refuse(-EPERM, "the runtime directory belongs to another user", why);
     if ((st.st_mode & 077) != 0)
         return refuse(-EPERM, "the runtime directory is open to other users; its mode must be 0700",
@@ -52,9 +53,9 @@ dir_check_fd(int fd, const char **why)
 }
 
 static int
-dir_check(const char *path, const char **why)
+dir_open(const char *path, const char **why)
 {
-    int rc, fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     /* A link opened as a directory but not followed is ENOTDIR. */
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
@@ -63,14 +64,24 @@ dir_check(const char *path, const char **why)
         return refuse(-EPERM, "the runtime directory belongs to another user", why);
     if (fd < 0)
         return refuse(-errno, "the runtime directory cannot be opened", why);
-    rc = dir_check_fd(fd, why);
+    return fd;
+}
+
+static int
+dir_check(const char *path, const char **why)
+{
+    int rc, fd = dir_open(path, why);
+
+    if (fd < 0)
+        return fd;
+    rc = dir_check_fd(fd, geteuid(), why);
     close(fd);
     return rc;
 }
 
 /* turnpike-UID-HASH: the hash is of the device, inode and path of the state directory. */
 static int
-own_name(const char *state_dir, char *out, size_t cap, const char **why)
+own_name(const char *state_dir, uid_t owner, char *out, size_t cap, const char **why)
 {
     uint8_t hash[HASH_LEN];
     char ids[64], hex[2 * 8 + 1];
@@ -88,32 +99,96 @@ own_name(const char *state_dir, char *out, size_t cap, const char **why)
     hash_pair((struct str){ids, (size_t)n}, str_from(real), hash);
     free(real);
     str_hex(hash, 8, hex);
-    n = snprintf(out, cap, SHM_DIR "/turnpike-%u-%s", (unsigned)geteuid(), hex);
+    n = snprintf(out, cap, SHM_DIR "/turnpike-%u-%s", (unsigned)owner, hex);
     return n < 0 || (size_t)n >= cap ? refuse(-ENAMETOOLONG, "the path is too long", why) : 0;
+}
+
+/* The directory that the service manager gave us, usually made by it; if not: ours to make. *given:
+ * there is one. */
+static int
+given_dir(char *out, size_t cap, bool *given, const char **why)
+{
+    struct str rest, first = str_split(str_from(getenv("RUNTIME_DIRECTORY")), ':', &rest);
+
+    *given = first.len > 0;
+    if (!*given)
+        return 0;
+    if (first.len >= cap)
+        return refuse(-ENAMETOOLONG, "the path is too long", why);
+    str_copy(first, out, cap);
+    if (mkdir(out, 0700) < 0 && errno != EEXIST)
+        return refuse(-errno, "the runtime directory cannot be made", why);
+    return 0;
 }
 
 int
 region_dir(const char *state_dir, char *out, size_t cap, const char **why)
 {
-    struct str rest, first = str_split(str_from(getenv("RUNTIME_DIRECTORY")), ':', &rest);
+    bool given;
     int rc;
 
     *why = NULL;
-    if (first.len > 0) {
-        if (first.len >= cap)
-            return refuse(-ENAMETOOLONG, "the path is too long", why);
-        str_copy(first, out, cap);
-        /* Usually made by the service manager. If not: ours to make. */
-        if (mkdir(out, 0700) < 0 && errno != EEXIST)
-            return refuse(-errno, "the runtime directory cannot be made", why);
+    out[0] = '\0';
+    rc = given_dir(out, cap, &given, why);
+    if (rc < 0)
+        return rc;
+    if (given)
         return dir_check(out, why);
-    }
-    rc = own_name(state_dir, out, cap, why);
+    rc = own_name(state_dir, geteuid(), out, cap, why);
     if (rc < 0)
         return rc;
     if (mkdir(out, 0700) < 0 && errno != EEXIST)
         return refuse(-errno, "the runtime directory cannot be made in " SHM_DIR, why);
     return dir_check(out, why);
+}
+
+/* The file first: while the directory is ours nobody else can put anything in its place. */
+static int
+give_dir(const char *path, uid_t uid, gid_t gid, const char **why)
+{
+    struct stat st;
+    int rc = 0, fd = dir_open(path, why);
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0 || st.st_uid == uid)
+        goto close_fd; /* given before: what is in it is the user's */
+    rc = dir_check_fd(fd, geteuid(), why);
+    if (rc < 0)
+        goto close_fd;
+    if ((fchownat(fd, REGION_FILE, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT) ||
+        fchown(fd, uid, gid) < 0)
+        rc = refuse(-errno, "the runtime directory cannot be given to the user", why);
+
+close_fd:
+    close(fd);
+    return rc;
+}
+
+int
+region_dir_give(const char *state_dir, uid_t uid, gid_t gid, const char **why)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    bool given;
+    int rc;
+
+    *why = NULL;
+    rc = given_dir(to, sizeof(to), &given, why);
+    if (rc < 0)
+        return rc;
+    if (given)
+        return give_dir(to, uid, gid, why);
+    rc = own_name(state_dir, geteuid(), from, sizeof(from), why);
+    if (rc == 0)
+        rc = own_name(state_dir, uid, to, sizeof(to), why);
+    if (rc < 0)
+        return rc;
+    /* Renamed before it is given: a start that dies in between is finished by the next. */
+    if (rename(from, to) < 0 && errno != ENOENT)
+        return refuse(-errno, "the memory file of an earlier start cannot be given to the user", why);
+    if (access(to, F_OK) < 0)
+        return 0;
+    return give_dir(to, uid, gid, why);
 }
 
 int

@@ -32,6 +32,7 @@ const char *const stat_name[] = {
     [STAT_MODEL_MISMATCH] = "model_mismatch",
     [STAT_CALLS_WAITED] = "calls_waited",
     [STAT_OPERATOR_UCR] = "operator_ucr",
+    [STAT_UNPRICED] = "unpriced",
 };
 _Static_assert(COUNT_OF(stat_name) == STAT_COUNT, "a new counter needs a name");
 

@@ -39,7 +39,8 @@ enum stat_counter {
     STAT_USAGE_FLAGGED,
     STAT_MODEL_MISMATCH, /* tries and answers by another model than the one asked for */
     STAT_CALLS_WAITED,   /* that had to wait for room in providers' limits */
-    STAT_OPERATOR_UCR,   /* what failed tries may have cost the operator, at list price */
+    STAT_OPERATOR_UCR,   /* what failed tries may have cost the operator, at list price times cost */
+    STAT_UNPRICED,       /* answers with units that the model states no price for */
     STAT_COUNT
 };
 extern const char *const stat_name[]; /* "calls", … */

@@ -13,24 +13,35 @@
 #define AUTH_FAILURES_PER_MINUTE 600
 
 static struct str
-presented_key(const struct h1_head *head)
+bearer(struct str value)
 {
-    struct str value = h1_head_get(head, H1_AUTHORIZATION);
-    struct str query;
+    struct str rest, scheme = str_split(value, ' ', &rest);
 
-    if (value.ptr != NULL) {
-        struct str rest;
-        struct str scheme = str_split(value, ' ', &rest);
+    /* Of another scheme there is no key in it, but there is something. */
+    return str_eq_nocase(scheme, STR("bearer")) ? str_trim(rest) : value;
+}
 
-        return str_eq_nocase(scheme, STR("bearer")) ? str_trim(rest) : STR_NONE;
+/* The one key that the request shows, wherever; empty for none. False when it shows two. */
+static bool
+presented_key(const struct h1_head *head, struct str *out)
+{
+    struct str authorization = h1_head_get(head, H1_AUTHORIZATION), query = h1_head_query(head);
+    struct str shown[] = {
+        authorization.ptr != NULL ? bearer(authorization) : STR_NONE,
+        h1_head_get(head, H1_X_API_KEY),
+        h1_head_get(head, H1_X_GOOG_API_KEY),
+        query.ptr != NULL ? proto_query_get(query, STR("key")) : STR_NONE,
+    };
+
+    *out = STR_NONE;
+    for (size_t i = 0; i < COUNT_OF(shown); i++) {
+        if (shown[i].len == 0)
+            continue;
+        if (out->len > 0 && !str_eq(*out, shown[i]))
+            return false;
+        *out = shown[i];
     }
-    value = h1_head_get(head, H1_X_API_KEY);
-    if (value.ptr == NULL)
-        value = h1_head_get(head, H1_X_GOOG_API_KEY);
-    if (value.ptr != NULL)
-        return value;
-    query = h1_head_query(head);
-    return query.ptr ? proto_query_get(query, STR("key")) : STR_NONE;
+    return true;
 }
 
 static bool
@@ -131,11 +142,17 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
            struct proto_error *error)
 {
     struct region *region = c->worker->region;
-    struct str text = presented_key(head);
+    struct str text;
     uint8_t address[16];
     int64_t expires_us;
     uint32_t flags;
 
+    if (!presented_key(head, &text)) {
+        stat_add(c->worker->stats, STAT_BAD_REQUESTS, 1);
+        error_set(error, ERROR_BAD_REQUEST, NULL, NULL,
+                  "turnpike: the request shows two different keys; send one");
+        return false;
+    }
     if (text.len == 0)
         return refuse_key(c, error, "no API key; send it as Authorization: Bearer sk-…");
     if (text.len > KEY_TEXT_MAX || !str_starts_with(text, STR("sk-")))

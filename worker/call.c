@@ -133,6 +133,7 @@ call_detach_client(struct call *call)
 void
 call_forget_request(struct call *call)
 {
+    settle_keep_open(call);
     call->ask.body = STR_NONE;
     call->ask.model = STR_NONE;
     call->query = STR_NONE;
@@ -470,6 +471,8 @@ call_start(struct client *client, const struct proto_what *what, const struct au
     channel = h1_head_get(client->req.head, H1_X_TURNPIKE_CHANNEL);
     if (!serving(call->worker, &error) ||
         !read_body(call, what, &error)) {
+        if (error.closes)
+            client_close_after(client);
         refuse(call, &error);
         return;
     }
@@ -480,6 +483,11 @@ call_start(struct client *client, const struct proto_what *what, const struct au
     }
     if (call->estimates) {
         answer_estimate(call);
+        return;
+    }
+    /* A refusal here costs no hold and leaves no record. */
+    if (call->plan.candidates[0].down && feed_all_out(call, &error)) {
+        refuse(call, &error);
         return;
     }
     if (!speak_admit(call, &error)) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "shm/names.h"
 #include "worker/call.h"
@@ -54,10 +55,9 @@ find_needs(const struct call *call, struct route_ask *ask)
 
 /* "; did you mean 'a', 'b'?" of what the key may use, or "". */
 static void
-close_names(const struct worker *w, const struct route_ask *ask, char text[LIST_BYTES])
+close_names(const struct str *close, size_t count, char text[LIST_BYTES])
 {
-    struct str close[ROUTE_CLOSE_MAX];
-    size_t count = route_close(w->routes, ask, close), len = 0;
+    size_t len = 0;
 
     text[0] = '\0';
     for (size_t i = 0; i < count; i++) {
@@ -75,25 +75,79 @@ close_names(const struct worker *w, const struct route_ask *ask, char text[LIST_
 static void
 no_model(const struct worker *w, const struct route_ask *ask, struct proto_error *error)
 {
+    struct str names[ROUTE_CLOSE_MAX];
     char close[LIST_BYTES];
 
-    close_names(w, ask, close);
+    close_names(names, route_close(w->routes, ask, names), close);
     error_set(error, ERROR_NO_MODEL, "model", NULL, "The model '%.*s' does not exist%s",
               (int)MIN(ask->model.len, (size_t)CONF_MODEL_NAME_LEN_MAX), ask->model.ptr, close);
 }
 
 static void
-no_channel(const struct route_ask *ask, struct str channel, bool by_suffix,
+no_channel(const struct worker *w, const struct route_ask *ask, struct str channel, bool by_suffix,
            struct proto_error *error)
 {
+    struct str names[ROUTE_CLOSE_MAX];
+    char close[LIST_BYTES];
+
+    close_names(names, route_close_channels(w->routes, ask, channel, names), close);
     if (by_suffix)
         error_set(error, ERROR_NO_MODEL, "model", NULL,
-                  "The model '%.*s' does not exist: turnpike: there is no channel '%.*s'",
+                  "The model '%.*s' does not exist: turnpike: there is no channel '%.*s'%s",
                   (int)MIN(ask->model.len, (size_t)CONF_MODEL_NAME_LEN_MAX), ask->model.ptr,
-                  STR_ARGS(channel));
+                  STR_ARGS(channel), close);
     else
         error_set(error, ERROR_BAD_REQUEST, "x-turnpike-channel", NULL,
-                  "turnpike: there is no channel '%.*s'", STR_ARGS(channel));
+                  "turnpike: there is no channel '%.*s'%s", STR_ARGS(channel), close);
+}
+
+static bool
+asks_for(const struct conf *conf, struct str name, const struct conf_model *model)
+{
+    for (size_t i = 0; i < conf->auto_count; i++)
+        if (str_eq(conf->autos[i].name, name))
+            return true;
+    if (str_eq(model->name, name))
+        return true;
+    for (size_t i = 0; i < model->aliases.count; i++)
+        if (str_eq(model->aliases.at[i], name))
+            return true;
+    return false;
+}
+
+static bool
+may_use_channel(const struct conf *conf, const struct route_ask *ask, struct str named, size_t idx)
+{
+    bool among = ask->channel_count == 0 && conf->channels[idx].is_public;
+
+    for (size_t i = 0; i < ask->channel_count; i++)
+        among |= ask->channels[i] == idx;
+    return among && (named.len == 0 || str_eq(named, conf->channels[idx].name));
+}
+
+/* An upstream that would serve it, had it its key: that is the operator's to mend, who is told. */
+static bool
+is_keyless(const struct conf *conf, const struct route_ask *ask, struct str name, struct str channel)
+{
+    for (size_t c = 0; c < conf->channel_count; c++) {
+        const struct conf_channel *of = &conf->channels[c];
+
+        for (size_t u = 0; may_use_channel(conf, ask, channel, c) && u < of->use_count; u++) {
+            size_t idx = of->uses[u].upstream_idx;
+
+            for (size_t m = 0; m < conf->model_count; m++) {
+                if (!asks_for(conf, name, &conf->models[m]) ||
+                    route_upstream_out(conf, idx, m, ask->protocol, ask->service) !=
+                        ROUTE_OUT_DISABLED)
+                    continue;
+                log_warn("route.no-key", "model=%s upstream=%.*s why=%s", log_quote(name),
+                         STR_ARGS(conf->upstreams[idx].name),
+                         log_quote(str_from(conf->upstreams[idx].disabled_reason)));
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 static void
@@ -109,7 +163,7 @@ route_error(const struct worker *w, enum route_result result, const struct route
                   "turnpike: this key may not use the model '%.*s'", STR_ARGS(model));
         return;
     case ROUTE_NO_SUCH_CHANNEL:
-        no_channel(ask, channel, behind.ptr != NULL, error);
+        no_channel(w, ask, channel, behind.ptr != NULL, error);
         return;
     case ROUTE_TWO_CHANNELS:
         error_set(error, ERROR_BAD_REQUEST, "model", NULL,
@@ -125,6 +179,12 @@ route_error(const struct worker *w, enum route_result result, const struct route
                   "turnpike: this key may not use the channel '%.*s'", STR_ARGS(channel));
         return;
     case ROUTE_NO_UPSTREAM:
+        if (is_keyless(w->conf, ask, model, channel)) {
+            error_set(error, ERROR_UNAVAILABLE, "model", NULL,
+                      "turnpike: no upstream of the model '%.*s' has its provider's key",
+                      STR_ARGS(model));
+            return;
+        }
         error_set(error, ERROR_NO_MODEL, "model", NULL,
                   "turnpike: the model '%.*s' is not offered through this API on this key's channels",
                   STR_ARGS(model));

@@ -5,10 +5,13 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "worker/call.h"
+#include "worker/callid.h"
 #include "worker/own.h"
 #include "worker/request.h"
 
 #define BODY_LOOK_MS 2000u /* how often a body's progress is looked at */
+/* A connection that is quiet for so long while its worker drains has no request on its way. */
+#define DRAIN_IDLE_MS 10000u
 
 static void client_feed(struct client *c, uint8_t *bytes, size_t len);
 static void client_on_timer(struct wheel_timer *timer);
@@ -129,6 +132,26 @@ client_again(struct client *c, uint64_t ms)
     wheel_set(&c->worker->net.wheel, &c->timer, ms, client_on_timer);
 }
 
+/* Of what is no whole request: nobody knows which protocol it would have been of. */
+static void
+client_refuse(struct client *c, const struct proto_error *error)
+{
+    char id[CALL_ID_LEN + 1];
+    uint8_t bytes[16];
+
+    callid_make(c->worker, bytes, id);
+    client_close_after(c);
+    (void)client_send_error(c, PROTO_OPENAI, error, (struct str){id, CALL_ID_LEN}, NULL);
+}
+
+static void
+client_again_idle(struct client *c)
+{
+    uint32_t idle_ms = c->worker->limits->idle_ms;
+
+    client_again(c, c->worker->draining ? MIN(idle_ms, DRAIN_IDLE_MS) : idle_ms);
+}
+
 static void
 client_too_slow(struct client *c, const char *what)
 {
@@ -136,8 +159,7 @@ client_too_slow(struct client *c, const char *what)
 
     error_set(&error, ERROR_REQUEST_TIMEOUT, NULL, NULL, "turnpike: the request's %s took too long",
               what);
-    client_close_after(c);
-    (void)client_send_error(c, PROTO_OPENAI, &error, STR_NONE, NULL);
+    client_refuse(c, &error);
 }
 
 static void
@@ -212,7 +234,7 @@ client_arm(struct client *c)
         return; /* what is set comes up in time for client_look_at_output() */
     if (c->req.state == H1_REQ_IDLE) {
         c->phase = H1_REQ_IDLE;
-        client_again(c, limits->idle_ms);
+        client_again_idle(c);
         return;
     }
     if (c->phase == c->req.state)
@@ -249,8 +271,7 @@ client_on_bad_request(struct client *c)
     stat_add(c->worker->stats, STAT_BAD_REQUESTS, 1);
     error_set(&error, kind, NULL, NULL, "turnpike: %s", c->req.error.reason);
     c->answering = true;
-    client_close_after(c);
-    (void)client_send_error(c, PROTO_OPENAI, &error, STR_NONE, NULL);
+    client_refuse(c, &error);
 }
 
 /* One step of the reader. False when it wants more bytes, or nothing more may be read. */
@@ -339,7 +360,8 @@ client_answered(struct client *c)
     c->answering = false;
     c->bodyless = false;
     c->phase = H1_REQ_IDLE; /* what the next request has sent already gets a deadline of its own */
-    if (!c->keep_alive || c->broken || c->worker->draining) {
+    /* An answer that began before a reload has promised the connection for one more request. */
+    if (!c->keep_alive || c->broken || c->worker->stopping) {
         c->broken = true;
         conn_shutdown(&c->conn);
         return;
@@ -393,7 +415,8 @@ client_send_whole(struct client *c, struct h1_out *out, struct str body)
     unsigned minor = c->chunked ? 1 : 0;
 
     h1_out_length(out, body.len);
-    h1_out_connection(out, c->keep_alive && !c->worker->draining, minor);
+    c->keep_alive = c->keep_alive && !c->worker->draining;
+    h1_out_connection(out, c->keep_alive, minor);
     if (!h1_out_end(out)) { /* something of the upstream's or ours that may not be sent */
         client_abort(c);
         return false;
@@ -438,9 +461,9 @@ client_send_head(struct client *c, struct h1_out *out, const struct str *parts, 
     ASSERT(count <= CONN_PARTS_MAX - 3);
     if (c->chunked)
         h1_out_chunked(out);
-    else
-        c->keep_alive = false; /* HTTP/1.0: the end of the connection is the end of the answer */
-    h1_out_connection(out, c->keep_alive && !c->worker->draining, c->chunked ? 1 : 0);
+    /* HTTP/1.0: the end of the connection is the end of the answer. */
+    c->keep_alive = c->keep_alive && c->chunked && !c->worker->draining;
+    h1_out_connection(out, c->keep_alive, c->chunked ? 1 : 0);
     if (!h1_out_end(out)) {
         client_abort(c);
         return false;
@@ -462,8 +485,8 @@ client_send_parts(struct client *c, const struct str *parts, unsigned count)
     return n == 0 || client_write(c, all, n);
 }
 
-bool
-client_send_last(struct client *c, const struct str *parts, unsigned count)
+static bool
+send_end(struct client *c, const struct str *parts, unsigned count, bool whole)
 {
     struct str all[CONN_PARTS_MAX];
     char chunk[H1_CHUNK_HEAD_MAX];
@@ -471,12 +494,25 @@ client_send_last(struct client *c, const struct str *parts, unsigned count)
 
     ASSERT(count <= CONN_PARTS_MAX - 3);
     n = chunk_parts(c, parts, count, chunk, all);
-    if (c->chunked)
+    if (c->chunked && whole)
         all[n++] = H1_CHUNK_LAST;
     if (n > 0 && !client_write(c, all, n))
         return false;
     client_answered(c);
     return true;
+}
+
+bool
+client_send_last(struct client *c, const struct str *parts, unsigned count)
+{
+    return send_end(c, parts, count, true);
+}
+
+bool
+client_send_cut(struct client *c, const struct str *parts, unsigned count)
+{
+    client_close_after(c);
+    return send_end(c, parts, count, false);
 }
 
 void
@@ -519,7 +555,12 @@ client_abort(struct client *c)
 void
 client_drain(struct client *c)
 {
-    c->keep_alive = false;
-    if (!c->answering && !conn_is_closing(&c->conn) && c->req.state == H1_REQ_IDLE)
+    if (conn_is_closing(&c->conn) || c->answering || c->req.state != H1_REQ_IDLE) {
+        c->keep_alive = c->keep_alive && !c->worker->stopping;
+        return;
+    }
+    if (c->worker->stopping)
         conn_shutdown(&c->conn);
+    else if (conn_pending_bytes(&c->conn) == 0)
+        client_again_idle(c); /* its next request may be on its way already */
 }

@@ -31,6 +31,9 @@ bool client_send_head(struct client *client, struct h1_out *out, const struct st
 bool client_send_parts(struct client *client, const struct str *parts, unsigned count);
 /* The stream's last bytes and its end. */
 bool client_send_last(struct client *client, const struct str *parts, unsigned count);
+/* The stream's last bytes, of one that broke: no chunk says that this is the end, and the connection
+ * is closed behind them. */
+bool client_send_cut(struct client *client, const struct str *parts, unsigned count);
 
 /* A whole error in the shape of the protocol. allow: for 405, else NULL. */
 bool client_send_error(struct client *client, enum proto_protocol shape,
@@ -38,7 +41,8 @@ bool client_send_error(struct client *client, enum proto_protocol shape,
 
 /* No request after the one under way. */
 void client_close_after(struct client *client);
-/* Draining: closes it if it is idle, else after its answer. */
+/* The worker drains: when the server stops, closes it if it is idle, else after its answer; on a reload
+ * only once an answer has said so, or when it is quiet. */
 void client_drain(struct client *client);
 /* The answer cannot be completed: the peer must see that it was cut. */
 void client_abort(struct client *client);

@@ -59,7 +59,8 @@ commit_operator_cost(struct call *call, const struct price_count *count)
     if (!call->dispatched || proto_is_count((enum proto_endpoint)call->endpoint))
         return;
     call->dispatched = false;
-    list.multiplier_u = CONF_MICRO; /* what the maker asks, not what a channel does */
+    /* What the operator pays of what the maker asks, not what a channel does. */
+    list.multiplier_u = call_upstream(call)->cost_u;
     if (!price_cost(&list, count, &cost_ucr) || cost_ucr > INT64_MAX - r->operator_ucr)
         return;
     r->operator_ucr += cost_ucr;

@@ -43,12 +43,13 @@ feed_introduce(struct pool *pool)
         const struct conf_credential *conf = &pool->conf->credentials[i];
 
         credential->conf = conf;
+        credential->secret_mark = secret_mark(w, conf->secret);
         credential->health =
             pool->name_id ? health_at(w->region, pool->name_id, (uint8_t)i) : NULL;
         if (credential->health != NULL)
             health_introduce(credential->health, generation,
                              conf->name.len > 0 ? name_intern(w->region, conf->name) : 0,
-                             secret_mark(w, conf->secret), conf->disabled_reason != NULL);
+                             credential->secret_mark, conf->disabled_reason != NULL);
     }
 }
 
@@ -176,8 +177,44 @@ feed_log(const struct pool *pool, const struct health *health, enum health_chang
                  STR_ARGS(name), health_credential(health), health_class_name[view.why], for_ms);
 }
 
+/* Until it may be tried; *why it is out. Of one that is on trial nobody knows. */
+static uint64_t
+out_ms(const struct call *call, const struct health *health, enum health_class *why)
+{
+    uint64_t now_ms = worker_now_ms(call->worker);
+    struct health_view view;
+
+    health_look(health, now_ms, &view);
+    *why = view.why;
+    return view.until_ms > now_ms ? view.until_ms - now_ms : 1;
+}
+
+bool
+feed_all_out(const struct call *call, struct proto_error *error)
+{
+    const struct worker *w = call->worker;
+    uint64_t least_ms = UINT64_MAX;
+    bool by_rate = true;
+
+    for (uint8_t i = 0; i < call->plan.candidate_count; i++) {
+        const struct health *health = call_credential(call, i)->health;
+        enum health_class why;
+
+        if (health == NULL || health_usable(w->region, health, worker_now_ms(w)))
+            return false;
+        least_ms = MIN(least_ms, out_ms(call, health, &why));
+        by_rate = by_rate && why == HEALTH_RATE;
+    }
+    error_set(error, by_rate ? ERROR_LIMIT_REQUESTS : ERROR_UNAVAILABLE, NULL, NULL,
+              "turnpike: no healthy upstream: %s",
+              by_rate ? "all that could serve this have reached their provider's rate limit"
+                      : "all that could serve this are out");
+    error->retry_after_s = (uint32_t)((least_ms + 999) / 1000);
+    return true;
+}
+
 enum feed_pass
-feed_begin(struct call *call, uint8_t candidate, bool must)
+feed_begin(struct call *call, uint8_t candidate)
 {
     struct worker *w = call->worker;
     struct credential *credential = call_credential(call, candidate);
@@ -190,7 +227,7 @@ feed_begin(struct call *call, uint8_t candidate, bool must)
         return FEED_GO;
     call->pass = (uint8_t)health_begin(w->region, credential->health, w->inherit->table_idx,
                                        now_ms, left_ms + TICKET_GRACE_MS);
-    if (call->pass == HEALTH_OUT && !must)
+    if (call->pass == HEALTH_OUT)
         return FEED_OUT;
     if (!limit_enter(call, credential)) {
         health_dropped(credential->health, (enum health_pass)call->pass, now_ms);
@@ -200,13 +237,20 @@ feed_begin(struct call *call, uint8_t candidate, bool must)
     return FEED_GO;
 }
 
+/* False of one that drains, once a reload has given the line another secret. */
+static bool
+is_shared(const struct worker *w, const struct credential *credential)
+{
+    return !w->draining || health_is_of_secret(credential->health, credential->secret_mark);
+}
+
 /* first_byte_us 0: nothing is known of that. */
 static void
 attempt_ok(struct call *call, uint64_t first_byte_us)
 {
     struct health *health;
 
-    if (call->entered == NULL)
+    if (call->entered == NULL || !is_shared(call->worker, call->entered))
         return;
     health = call->entered->health;
     feed_log(call_pool(call), health,
@@ -260,7 +304,7 @@ feed_failed(struct call *call, enum record_reason reason, unsigned status)
     if (call->entered == NULL)
         return;
     health = call->entered->health;
-    if (feed_blames(reason, status, &why)) {
+    if (is_shared(call->worker, call->entered) && feed_blames(reason, status, &why)) {
         uint64_t wait_ms = (uint64_t)call->wait_s * 1000;
 
         if (why != HEALTH_RATE && why != HEALTH_OVERLOAD)

@@ -26,8 +26,11 @@ enum feed_pass {
     FEED_OUT,  /* its circuit is open */
     FEED_FULL, /* at a limit of its provider's, see worker/limit.h */
 };
-/* May this candidate of the plan be tried? Also when its circuit is open if `must`. */
-enum feed_pass feed_begin(struct call *call, uint8_t candidate, bool must) MUST_CHECK;
+/* May this candidate of the plan be tried? */
+enum feed_pass feed_begin(struct call *call, uint8_t candidate) MUST_CHECK;
+/* Is none of the plan's up, nor due for its trial? Then *error says so, and when to come again.
+ * Changes nothing. */
+bool feed_all_out(const struct call *call, struct proto_error *error) MUST_CHECK;
 /* Its answer has begun. */
 void feed_ok(struct call *call);
 /* The same for an answer that came whole, with so many tokens of output. */

@@ -59,7 +59,7 @@ broke_off(enum record_reason reason)
 static void
 note_cost(struct call *call, enum record_reason reason)
 {
-    struct price_count count = settle_so_far(call);
+    struct price_count count = settle_claimed(call); /* its bill will not be bounded, either */
 
     if (reason == REASON_STATUS)
         return;
@@ -135,10 +135,9 @@ choose_candidate(struct call *call, uint8_t candidate)
 }
 
 /*
- * From the candidate that the call is at, the first that its circuit lets through and that is not at
- * its provider's limits. If there is none, it waits for those that are at their limits. If there are
- * none of those either, and none was tried before, the first one all the same: a refusal would help
- * nobody.
+ * From the candidate that the call is at, the first that its circuit lets through, which may be as its
+ * trial, and that is not at its provider's limits. If there is none, it waits for those that are at
+ * their limits.
  */
 static enum feed_pass
 find_candidate(struct call *call)
@@ -146,7 +145,7 @@ find_candidate(struct call *call)
     enum feed_pass found = FEED_OUT;
 
     for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
-        switch (feed_begin(call, i, false)) {
+        switch (feed_begin(call, i)) {
         case FEED_GO:
             choose_candidate(call, i);
             return FEED_GO;
@@ -158,9 +157,22 @@ find_candidate(struct call *call)
             break;
         }
     }
-    if (found == FEED_FULL || call->tried)
-        return found;
-    return feed_begin(call, call->candidate, true);
+    return found;
+}
+
+/* All went out since the call was admitted. */
+static void
+nobody_up(struct call *call)
+{
+    struct proto_error error;
+
+    if (!feed_all_out(call, &error)) { /* or one is back, and another call has its trial */
+        error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: no healthy upstream");
+        error.retry_after_s = 1;
+    }
+    stat_add(call->worker->stats,
+             error.kind == ERROR_UNAVAILABLE ? STAT_UNAVAILABLE : STAT_LIMITED, 1);
+    call_fail(call, &error);
 }
 
 /* Also once more, on a new connection, as the same attempt. */
@@ -197,7 +209,10 @@ forward_next(struct call *call)
         queue_join(call);
         return;
     case FEED_OUT:
-        give_up(call);
+        if (call->tried)
+            give_up(call);
+        else
+            nobody_up(call);
         return;
     }
 }
@@ -238,8 +253,10 @@ forward_conn_failed(struct call *call, const struct conn_error *e)
     if (reason == REASON_TIMEOUT_CONNECT)
         kind = ERROR_UPSTREAM_TIMEOUT;
     log_failed(call, reason, e->text);
-    error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s failed",
-              STR_ARGS(call_upstream(call)->name), conn_stage_name[e->stage]);
+    error_set(&error, kind, NULL, NULL, "turnpike: upstream %.*s: %s%s",
+              STR_ARGS(call_upstream(call)->name),
+              reason == REASON_ADDRESS ? "its address is not allowed" : conn_stage_name[e->stage],
+              reason == REASON_ADDRESS ? "" : " failed");
     forward_failed(call, reason, &error, true);
 }
 

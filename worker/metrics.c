@@ -186,10 +186,7 @@ line_of(const struct worker *w, uint32_t line_idx)
 {
     const struct health *health = health_line(w->region, line_idx);
 
-    return health != NULL && load_u32(&health->generation) ==
-                                 load_u32(&w->region->header->generation)
-               ? health
-               : NULL;
+    return health != NULL && health_is_named(w->region, health) ? health : NULL;
 }
 
 static void

@@ -47,10 +47,12 @@ not_ready(const struct worker *w)
     const struct region_header *header = w->region->header;
     bool usable = false;
 
-    if (w->draining || atomic_load_explicit(&header->draining, memory_order_relaxed))
+    if (w->stopping || atomic_load_explicit(&header->draining, memory_order_relaxed))
         return "draining";
     if (atomic_load_explicit(&header->ready_seq, memory_order_acquire) == 0)
         return "the ledger is not ready";
+    if (region_ledger_still(header, w->turn_mono_us))
+        return "the ledger does not answer";
     if (atomic_load_explicit(&header->stop_taking, memory_order_relaxed))
         return "the store cannot take records";
     for (size_t i = 0; i < w->conf->credential_count && !usable; i++)

@@ -124,6 +124,11 @@ write_body(const struct probe *probe, struct buf *body)
     struct jw jw;
 
     jw_init(&jw, body);
+    if (probe->endpoint == ENDPOINT_GENERATE) {
+        buf_add_str(body, STR("{\"contents\":[{\"parts\":[{\"text\":\"ping\"}]}],"
+                              "\"generationConfig\":{\"maxOutputTokens\":1}}"));
+        return;
+    }
     jw_object(&jw);
     jw_key(&jw, "model");
     jw_str(&jw, probe->pool->conf->probe_model);
@@ -143,33 +148,62 @@ write_body(const struct probe *probe, struct buf *body)
     jw_object_end(&jw);
 }
 
+/* The protocol in which an upstream is asked: the first that it speaks. */
+static enum proto_protocol
+protocol_of(const struct conf_upstream *upstream)
+{
+    unsigned protocol = PROTO_OPENAI;
+
+    while (protocol < PROTO_GEMINI && (upstream->protocols & CONF_PROTOCOL_BIT(protocol)) == 0)
+        protocol++;
+    return (enum proto_protocol)protocol;
+}
+
 static void
-write_auth(const struct probe *probe, bool anthropic, struct h1_out *out)
+write_auth(const struct probe *probe, enum proto_protocol protocol, struct h1_out *out)
 {
     struct str secret = probe->credential->conf->secret;
 
-    if (anthropic)
+    if (protocol == PROTO_ANTHROPIC)
         h1_out_own(out, "anthropic-version: ", STR("2023-06-01"));
-    if (secret.len > 0 && anthropic)
+    if (secret.len == 0)
+        return;
+    if (protocol == PROTO_ANTHROPIC)
         h1_out_own(out, "x-api-key: ", secret);
-    else if (secret.len > 0)
+    else if (protocol == PROTO_GEMINI)
+        h1_out_own(out, "x-goog-api-key: ", secret);
+    else
         h1_out_own(out, "authorization: Bearer ", secret);
+}
+
+/* Of the list of models, or of an answer of one token. STR_NONE: no room in out. */
+static struct str
+path_of(const struct probe *probe, enum proto_protocol protocol, char *out, size_t out_cap)
+{
+    if (probe->endpoint == ENDPOINT_GENERATE)
+        return proto_gemini_path(probe->pool->conf->probe_model, STR("generateContent"), out,
+                                 out_cap);
+    if (probe->endpoint != ENDPOINT_MODELS_LIST)
+        return proto_upstream_path(probe->endpoint);
+    if (protocol == PROTO_GEMINI)
+        return STR("/v1beta/models");
+    return protocol == PROTO_ANTHROPIC ? STR("/v1/models") : STR("/models");
 }
 
 static bool
 write_head(const struct probe *probe, size_t body_len, struct h1_out *out)
 {
     const struct conf_upstream *upstream = probe->pool->conf;
-    bool anthropic = !(upstream->protocols & (CONF_PROTOCOL_BIT(CONF_OPENAI) |
-                                              CONF_PROTOCOL_BIT(CONF_RESPONSES)));
+    enum proto_protocol protocol = protocol_of(upstream);
     struct h1_target target = {.prefix = upstream->base_path, .query = STR_NONE};
+    char path[1024];
 
-    target.path = probe->endpoint != ENDPOINT_MODELS_LIST ? proto_upstream_path(probe->endpoint)
-                  : anthropic                             ? STR("/v1/models")
-                                                          : STR("/models");
+    target.path = path_of(probe, protocol, path, sizeof path);
+    if (target.path.ptr == NULL)
+        return false;
     h1_out_init(out, worker_of(probe)->head_buf, HEAD_BYTES_MAX);
     h1_out_request(out, body_len > 0 ? STR("POST") : STR("GET"), target, upstream->authority);
-    write_auth(probe, anthropic, out);
+    write_auth(probe, protocol, out);
     h1_out_own(out, "user-agent: ", STR("turnpike/" TURNPIKE_VERSION));
     if (body_len > 0) {
         h1_out_own(out, "content-type: ", STR("application/json"));
@@ -315,11 +349,14 @@ endpoint_of(const struct conf_upstream *upstream)
 {
     if (upstream->probe_model.len == 0)
         return ENDPOINT_MODELS_LIST;
-    if (upstream->protocols & CONF_PROTOCOL_BIT(CONF_OPENAI))
-        return ENDPOINT_CHAT;
-    if (upstream->protocols & CONF_PROTOCOL_BIT(CONF_RESPONSES))
-        return ENDPOINT_RESPONSES;
-    return ENDPOINT_MESSAGES;
+    switch (protocol_of(upstream)) {
+    case PROTO_OPENAI: return ENDPOINT_CHAT;
+    case PROTO_RESPONSES: return ENDPOINT_RESPONSES;
+    case PROTO_ANTHROPIC: return ENDPOINT_MESSAGES;
+    case PROTO_GEMINI:
+    case PROTO_PROTOCOL_COUNT: break;
+    }
+    return ENDPOINT_GENERATE;
 }
 
 static void

@@ -51,23 +51,101 @@ settle_estimate(const struct call *call, uint64_t output_tokens)
     return count;
 }
 
+/* ---- what can be ---- */
+
+/* Turns that a provider makes of one call at most, when it runs tools: Anthropic pauses after ten. */
+#define TURNS_MAX 11u
+
+static unsigned
+open_of(const struct call *call)
+{
+    return call->ask.body.ptr != NULL ? ask_open(&call->ask) : call->open;
+}
+
+void
+settle_keep_open(struct call *call)
+{
+    struct meter_progress p = meter_progress(&call->meter);
+
+    /* Anthropic's streams say first what went in. */
+    if (call->ask.body.ptr == NULL || (p.has_input && settle_input(&p.usage) <= call->input_max))
+        return;
+    call->open = (uint8_t)ask_open(&call->ask);
+}
+
+bool
+settle_hosts_tools(const struct call *call)
+{
+    return (open_of(call) & ASK_OPEN_TOOLS) != 0;
+}
+
+uint64_t
+settle_input(const struct usage *u)
+{
+    return (uint64_t)u->input + u->cache_read + u->cache_write_5m + u->cache_write_1h;
+}
+
+uint64_t
+settle_input_bound(const struct call *call)
+{
+    uint64_t context = call_price(call)->model->context_tokens;
+    unsigned open = context == 0 ? 0 : open_of(call);
+
+    if (open & ASK_OPEN_TOOLS)
+        return MAX(context * TURNS_MAX, call->input_max);
+    return open ? MAX(context, call->input_max) : call->input_max;
+}
+
 /*
- * More than the model can have seen or said. A margin, since makers count differently and a limit
- * may have been raised; an answer with searches is of several turns; and to a list of texts the
- * context is a limit of each, but a token is a byte at least.
+ * More than the model can have seen or said. An answer with tools that the provider runs is of several
+ * turns; and to a list of texts the context is a limit of each, so only its bytes bound it.
  */
 static bool
 is_absurd(const struct call *call, const struct usage *u)
 {
-    uint64_t context = call_price(call)->model->context_tokens, most;
-    uint64_t input = (uint64_t)u->input + u->cache_read + u->cache_write_5m + u->cache_write_1h;
+    uint64_t context = call_price(call)->model->context_tokens;
+    uint64_t output = u->output / MAX(call->ask.choice_count, 1u);
 
-    if (context == 0)
+    if (context == 0 || !proto_has_output((enum proto_endpoint)call->endpoint) ||
+        (settle_input(u) <= context && output <= context))
         return false;
-    most = (context + context / 8 + 1024) * ((uint64_t)u->searches + 1);
-    if (!proto_has_output((enum proto_endpoint)call->endpoint))
-        return input > call->ask.body.len + most;
-    return input > most || u->output > most * MAX(call->ask.choice_count, 1u);
+    if (settle_hosts_tools(call))
+        context *= TURNS_MAX;
+    return settle_input(u) > context || output > context;
+}
+
+/* Takes what is beyond the most from the classes in their order. */
+static void
+cap_classes(struct price_count *count, const uint8_t *classes, size_t class_count, uint64_t most)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < class_count; i++)
+        sum += count->n[classes[i]];
+    for (size_t i = 0; i < class_count && sum > most; i++) {
+        uint64_t cut = MIN((uint64_t)count->n[classes[i]], sum - most);
+
+        count->n[classes[i]] -= (uint32_t)cut;
+        sum -= cut;
+    }
+}
+
+void
+settle_cap_input(struct price_count *count, uint64_t input_max)
+{
+    static const uint8_t classes[] = {CONF_INPUT,       CONF_CACHE_READ,  CONF_CACHE_WRITE_5M,
+                                      CONF_CACHE_WRITE_1H, CONF_IMAGE_INPUT, CONF_AUDIO_INPUT};
+
+    cap_classes(count, classes, COUNT_OF(classes), input_max);
+}
+
+void
+settle_cap_output(struct price_count *count, uint64_t output_max)
+{
+    static const uint8_t classes[] = {CONF_OUTPUT, CONF_REASONING, CONF_AUDIO_OUTPUT,
+                                      CONF_IMAGE_OUTPUT};
+
+    cap_classes(count, classes, COUNT_OF(classes), output_max);
 }
 
 struct usage
@@ -79,7 +157,7 @@ settle_judge(const struct call *call, struct usage usage)
 }
 
 struct price_count
-settle_so_far(struct call *call)
+settle_claimed(struct call *call)
 {
     struct price *price = &call->plan.candidates[call->candidate].price;
     struct meter_progress p = meter_progress(&call->meter);
@@ -97,6 +175,19 @@ settle_so_far(struct call *call)
     output = count.n[CONF_OUTPUT];
     count = settle_count(&p.usage);
     count.n[CONF_OUTPUT] = output;
+    return count;
+}
+
+struct price_count
+settle_so_far(struct call *call)
+{
+    struct price_count count = settle_claimed(call);
+    uint64_t input = 0;
+
+    for (int class = 0; class < CONF_INPUT_CLASS_COUNT; class ++)
+        input += count.n[class];
+    if (input > call->input_max)
+        settle_cap_input(&count, settle_input_bound(call));
     return count;
 }
 

@@ -65,7 +65,7 @@ wait_us(const struct call *call)
 /* ---- a look ---- */
 
 static enum feed_pass
-try_candidate(struct call *call, uint8_t candidate, bool must)
+try_candidate(struct call *call, uint8_t candidate)
 {
     struct queue *queue = &call->worker->queue;
     struct credential *credential = call_credential(call, candidate);
@@ -75,7 +75,7 @@ try_candidate(struct call *call, uint8_t candidate, bool must)
     /* What was full for one before in this look is full for this one. */
     if (credential->full_run == queue->run || (crowd && credential->crowd_run == queue->run))
         return FEED_FULL;
-    pass = feed_begin(call, candidate, must);
+    pass = feed_begin(call, candidate);
     if (pass == FEED_FULL) {
         if (crowd)
             credential->crowd_run = queue->run;
@@ -88,8 +88,7 @@ try_candidate(struct call *call, uint8_t candidate, bool must)
 
 /*
  * Has one of its candidates room? Then the call is in there. Where all have gone out meanwhile there
- * is nothing to wait for: one that has not tried any goes to the first all the same, if that has room,
- * and others have to give up.
+ * is nothing to wait for, and it has to give up.
  */
 static bool
 may_go(struct turns_node *node, void *arg)
@@ -99,7 +98,7 @@ may_go(struct turns_node *node, void *arg)
 
     (void)arg;
     for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
-        enum feed_pass pass = try_candidate(call, i, false);
+        enum feed_pass pass = try_candidate(call, i);
 
         if (pass == FEED_GO) {
             call->queue_choice = i;
@@ -108,9 +107,7 @@ may_go(struct turns_node *node, void *arg)
         full |= pass == FEED_FULL;
     }
     call->queue_choice = call->candidate;
-    if (full)
-        return false;
-    return call->tried || try_candidate(call, call->candidate, true) == FEED_GO;
+    return !full;
 }
 
 /* It is no longer in turns. */
@@ -219,7 +216,7 @@ queue_join(struct call *call)
 
     if (call->queue_due_ms == 0)
         call->queue_due_ms = now_ms + w->limits->queue_ms;
-    if (w->draining) {
+    if (w->stopping) {
         give_up(call, ERROR_UNAVAILABLE, "the gateway is stopping");
         return;
     }

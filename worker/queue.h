@@ -21,7 +21,7 @@ void queue_timed_out(struct call *call);
 
 /* A call of this worker has left room that others wait for. They are looked at in the next turn. */
 void queue_room_left(struct worker *w);
-/* The worker is draining: nobody is kept waiting. */
+/* The server stops: nobody is kept waiting. */
 void queue_drain(struct worker *w);
 
 #endif

@@ -75,6 +75,39 @@ needs_key(enum proto_endpoint endpoint)
     return endpoint != ENDPOINT_HEALTHZ && endpoint != ENDPOINT_READYZ;
 }
 
+/* A body in a coding is not unpacked: it could not be bounded before it is. */
+static bool
+is_plain(const struct h1_head *head, struct proto_error *error)
+{
+    for (size_t h = 0; h < head->header_count; h++) {
+        struct str value = h1_head_value(head, h);
+
+        if (head->headers[h].known != H1_CONTENT_ENCODING || value.len == 0 ||
+            str_eq_nocase(value, STR("identity")))
+            continue;
+        error_set(error, ERROR_MEDIA_TYPE, NULL, NULL,
+                  "turnpike: a body with Content-Encoding '%.*s' is not read; send it as it is",
+                  (int)MIN(value.len, 40u), value.ptr);
+        return false;
+    }
+    return true;
+}
+
+/* Of a request that takes one: all that its head alone decides. */
+static bool
+admit(struct client *c, const struct request *r, struct auth *auth, struct proto_error *error)
+{
+    return auth_check(c, c->req.head, auth, error) &&
+           (!proto_is_call(r->what.endpoint) || is_plain(c->req.head, error));
+}
+
+static bool
+has_body(const struct h1_head *head)
+{
+    return head->framing == H1_FRAMING_CHUNKED ||
+           (head->framing == H1_FRAMING_LENGTH && head->content_length > 0);
+}
+
 void
 request_head(struct client *c, size_t next_len)
 {
@@ -86,10 +119,10 @@ request_head(struct client *c, size_t next_len)
                  (head->framing == H1_FRAMING_LENGTH && head->content_length > BODY_READ_ANYWAY &&
                   head->content_length > next_len);
 
-    if (c->metrics || (!large && !head->expect_continue))
+    if (c->metrics || (!large && !head->expect_continue) || !has_body(head))
         return;
     if (!find_endpoint(head, &r, &error) ||
-        (needs_key(r.what.endpoint) && !auth_check(c, head, &auth, &error))) {
+        (needs_key(r.what.endpoint) && !admit(c, &r, &auth, &error))) {
         c->answering = true;
         client_close_after(c);
         refuse(c, r.shape, &error, r.what.allow);
@@ -121,7 +154,7 @@ request_take(struct client *c)
         own_health(c, r.what.endpoint);
         return;
     }
-    if (!auth_check(c, head, &auth, &error)) {
+    if (!admit(c, &r, &auth, &error)) {
         refuse(c, r.shape, &error, NULL);
         return;
     }

@@ -56,6 +56,7 @@ struct speech;
 struct credential {
     const struct conf_credential *conf;
     struct health *health; /* shared; NULL when there is no room for its line */
+    uint32_t secret_mark;
     uint32_t waiting;      /* calls in this worker's queue that it could serve */
     uint32_t full_run;     /* the look at the queue that found it at its limits */
     uint32_t crowd_run;    /* the same, for calls of tenants with several waiting */
@@ -128,8 +129,10 @@ struct worker {
     uint32_t queries_open; /* receipts asked of the ledger process */
     bool routes_need; /* routes.conf has rules that ask what a request needs */
     bool routes_stay; /* conversations are sent where they went last */
-    bool draining;
+    bool draining;   /* takes no more connections; those that are open get one more answer */
+    bool stopping;   /* nobody takes the place of this worker: waiting for more is in vain */
     bool drain_over; /* streams were told to end */
+    uint64_t drain_due_ms; /* when they are */
     char *head_buf;  /* HEAD_BYTES_MAX, for heads that are written at once */
     struct buf spoken; /* what events are translated into; valid within one callback */
     _Atomic uint64_t auth_failure_tat[AUTH_FAILURE_SLOTS]; /* by client address, hashed */
@@ -262,6 +265,7 @@ struct call {
     uint64_t input_estimate;  /* tokens, before any report */
     uint64_t input_max;       /* tokens, the bound that was held for */
     uint64_t output_max;      /* tokens that the caller's or the model's cap allows; UINT64_MAX */
+    uint8_t open;             /* bits of enum ask_open, kept when the request's bytes are given back */
 
     int64_t start_wall_us;
     uint64_t start_us;        /* monotonic */
@@ -310,6 +314,11 @@ worker_wall_us(const struct worker *w)
 void worker_wake_ledger(struct worker *w);
 void worker_maybe_done(struct worker *w); /* draining and nothing left: stops the loop */
 int worker_listen(struct worker *w);
-void worker_drain(struct worker *w, const char *why);
+/*
+ * stopping: nobody takes calls any more, so idle connections are closed and the queue ends. Else others
+ * do, by a newer configuration: whoever has a connection to us may have a request under way on it,
+ * which is answered, and told to come anew. Stopping may follow the other.
+ */
+void worker_drain(struct worker *w, bool stopping, const char *why);
 
 #endif

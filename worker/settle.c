@@ -90,48 +90,75 @@ struct verdict {
     int64_t charge_ucr;
 };
 
-/* Takes what is beyond the cap from the text first. */
+/* The report, where it is not what was charged. */
 static void
-cap_output(struct price_count *count, uint64_t output_max)
+note_reported(const struct usage *usage, struct record *r)
 {
-    static const uint8_t classes[] = {CONF_OUTPUT, CONF_REASONING, CONF_AUDIO_OUTPUT,
-                                      CONF_IMAGE_OUTPUT};
-    uint64_t output = 0;
+    r->reported_in = (uint32_t)MIN(settle_input(usage), (uint64_t)UINT32_MAX);
+    r->reported_out = usage->output;
+}
 
-    for (size_t i = 0; i < COUNT_OF(classes); i++)
-        output += count->n[classes[i]];
-    for (size_t i = 0; i < COUNT_OF(classes) && output > output_max; i++) {
-        uint64_t cut = MIN((uint64_t)count->n[classes[i]], output - output_max);
+/* What providers put in front of a request themselves: the frame of messages, how to use tools. */
+#define HIDDEN_TOKENS 1024u
 
-        count->n[classes[i]] -= (uint32_t)cut;
-        output -= cut;
-    }
+/*
+ * How far the hold may grow for a report that costs more. Not for input that the request can not hold,
+ * nor for searches that it did not offer: an upstream that says so is not believed at the caller's
+ * cost beyond what was held.
+ */
+static void
+extend_for(struct call *call, const struct verdict *v)
+{
+    struct price_count can_be = v->count;
+    int64_t most_ucr;
+
+    settle_cap_input(&can_be, settle_input_bound(call));
+    if (can_be.n[CONF_SEARCHES] > 0 && !settle_hosts_tools(call))
+        can_be.n[CONF_SEARCHES] = 0;
+    most_ucr = MIN(v->charge_ucr, settle_cost(call, &can_be));
+    if (most_ucr > call->held_ucr)
+        (void)!settle_extend(call, most_ucr - call->held_ucr, false);
+}
+
+/* Units for which the model states no price, not even 0, were served for nothing: somebody ought to
+ * know. */
+static void
+note_unpriced(const struct call *call, const struct price_count *count, struct record *r)
+{
+    uint32_t stated = call_price(call)->model->stated;
+
+    for (int class = CONF_TOKEN_CLASS_COUNT; class < CONF_CLASS_COUNT; class ++)
+        if (count->n[class] > 0 && class != CONF_REQUESTS && !(stated & CONF_CLASS_BIT(class)))
+            r->flags |= RECORD_UNPRICED;
 }
 
 /*
- * A report that costs more than is held. How far the hold may grow for it: input may come to more
- * than its bytes promised, since pictures are named by a link. Output beyond the cap that was held
- * for cannot have been generated; an upstream that says so is not believed at the caller's cost.
+ * Output beyond the cap that was held for cannot have been generated, and is never charged. What then
+ * still costs more than is held and what the hold can grow by is not collected.
  */
 static void
-charge_over_hold(struct call *call, struct verdict *v, struct record *r)
+charge_bounded(struct call *call, const struct usage *usage, struct verdict *v, struct record *r)
 {
-    struct price_count capped = v->count;
-    int64_t cost_ucr = v->charge_ucr, most_ucr;
+    int64_t reported_ucr = v->charge_ucr;
+    bool over_cap = usage->output > call->output_max;
 
-    cap_output(&capped, call->output_max);
-    most_ucr = MAX(MIN(cost_ucr, settle_cost(call, &capped)), call->held_ucr);
-    if (most_ucr > call->held_ucr &&
-        settle_extend(call, most_ucr - call->held_ucr, false) != HOLD_OK)
-        most_ucr = call->held_ucr;
-    if (cost_ucr <= most_ucr)
-        return;
-    r->flags |= RECORD_USAGE_OVER_HOLD;
-    r->uncollected_ucr = cost_ucr - most_ucr;
-    v->charge_ucr = most_ucr;
-    /* All that is held is the dearest part of the report; less than that is what was believed. */
-    if (most_ucr < call->held_ucr)
-        v->count = capped;
+    if (over_cap) {
+        settle_cap_output(&v->count, call->output_max);
+        v->charge_ucr = settle_cost(call, &v->count);
+    }
+    if (v->charge_ucr > call->held_ucr)
+        extend_for(call, v);
+    if (settle_input(usage) > call->input_max + HIDDEN_TOKENS &&
+        settle_input(usage) > settle_input_bound(call) + HIDDEN_TOKENS)
+        over_cap = true;
+    v->charge_ucr = MIN(v->charge_ucr, call->held_ucr);
+    if (over_cap) {
+        r->flags |= RECORD_USAGE_OVER_CAP;
+        note_reported(usage, r);
+    }
+    if (reported_ucr > call->held_ucr)
+        r->flags |= RECORD_USAGE_OVER_HOLD;
+    r->uncollected_ucr = reported_ucr - v->charge_ucr;
 }
 
 static void
@@ -148,8 +175,8 @@ charge_by_usage(struct call *call, const struct settle_end *end, struct verdict 
                (uint64_t)end->usage.output * call->worker->limits->usage_band) {
         r->flags |= RECORD_USAGE_FAR_BELOW;
     }
-    if (v->charge_ucr > call->held_ucr)
-        charge_over_hold(call, v, r);
+    note_unpriced(call, &v->count, r);
+    charge_bounded(call, &end->usage, v, r);
 }
 
 static void
@@ -158,10 +185,7 @@ charge_by_progress(struct call *call, const struct settle_end *end, struct verdi
 {
     if (end->usage.state == USAGE_BAD) {
         r->flags |= RECORD_USAGE_ABSURD;
-        r->reported_in = (uint32_t)MIN((uint64_t)end->usage.input + end->usage.cache_read +
-                                           end->usage.cache_write_5m + end->usage.cache_write_1h,
-                                       (uint64_t)UINT32_MAX);
-        r->reported_out = end->usage.output;
+        note_reported(&end->usage, r);
     }
     settle_progress_end(call, &end->so_far);
     r->flags |= RECORD_USAGE_ESTIMATED;
@@ -266,8 +290,10 @@ count_stats(const struct call *call, const struct verdict *v, const struct recor
     if (r->uncollected_ucr > 0)
         stat_add(stats, STAT_UNCOLLECTED_UCR, (uint64_t)r->uncollected_ucr);
     if (r->flags & (RECORD_USAGE_ZERO_OUTPUT | RECORD_USAGE_FAR_BELOW | RECORD_USAGE_OVER_HOLD |
-                    RECORD_USAGE_ABSURD))
+                    RECORD_USAGE_OVER_CAP | RECORD_USAGE_ABSURD))
         stat_add(stats, STAT_USAGE_FLAGGED, 1);
+    if (r->flags & RECORD_UNPRICED)
+        stat_add(stats, STAT_UNPRICED, 1);
     stat_add(stats, STAT_TOKENS_IN, tokens_of(&v->count, 0, CONF_INPUT_CLASS_COUNT));
     stat_add(stats, STAT_TOKENS_OUT,
              tokens_of(&v->count, CONF_INPUT_CLASS_COUNT, CONF_TOKEN_CLASS_COUNT));
@@ -382,6 +408,7 @@ attempt_add(const struct call *call, uint8_t candidate)
     a = &r->attempt[r->attempt_count];
     *a = (struct record_attempt){.upstream = w->pools[c->upstream_idx].name_id,
                                  .channel = w->channel_name[c->channel_idx],
+                                 .model = w->model_name[c->model_idx],
                                  .credential = c->credential};
     r->attempt_count++;
     return a;

@@ -14,10 +14,25 @@ void settle_candidate(struct call *call);
 struct price_count settle_estimate(const struct call *call, uint64_t output_tokens);
 /* The same of a stream: as it reported where that can be believed, and for the rest by the size of
  * what flowed. Takes note of the service that it says serves it. */
+struct price_count settle_claimed(struct call *call);
+/* The same, with no more input than the request can hold. */
 struct price_count settle_so_far(struct call *call);
+/* What the request points to is asked for when a report is beyond its bytes; before these are given
+ * back it is found out, unless no report can make it matter. */
+void settle_keep_open(struct call *call);
+/* Takes from the counts what is beyond these tokens of input, of output. */
+void settle_cap_input(struct price_count *count, uint64_t input_max);
+void settle_cap_output(struct price_count *count, uint64_t output_max);
+/* The tokens of input of a report, of all kinds. */
+uint64_t settle_input(const struct usage *usage);
+/* The most tokens of input that the model can have read for the request: those that its bytes can
+ * hold, but up to the model's context where it points to more than it has. */
+uint64_t settle_input_bound(const struct call *call);
+/* Does it offer tools that the provider runs? */
+bool settle_hosts_tools(const struct call *call);
 /*
  * The usage that an upstream reported, as BAD when it is more than can be: beyond the context of
- * the model by a margin. Its counts then stay, to be recorded.
+ * the model. Its counts then stay, to be recorded.
  */
 struct usage settle_judge(const struct call *call, struct usage usage);
 /* A report's counts, as they are priced: what overlaps is taken apart. */

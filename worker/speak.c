@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "proto/gemini_embed.h"
 #include "proto/translate.h"
 #include "worker/call.h"
 
@@ -18,6 +19,7 @@ struct speech {
     bool translates;    /* the try under way is a translation */
     bool cap_raised;    /* the call's cap has the budget of its thinking */
     bool collects;      /* the client wants a whole answer, the upstream streams */
+    bool base64;        /* embeddings: how the client wants the numbers */
     bool list_begun;    /* Gemini's list of answers has its first bracket */
 };
 
@@ -133,6 +135,27 @@ encode(struct call *call, struct speech *s, enum proto_protocol protocol,
     return true;
 }
 
+/* Embeddings in OpenAI's shape, of a Gemini upstream. */
+static bool
+embed_for(struct call *call, struct speech *s, struct proto_error *error)
+{
+    const struct route_candidate *candidate = candidate_of(call);
+    struct js_value document;
+    struct js_error ignored;
+
+    s->body.len = 0;
+    s->body.failed = false;
+    if (!js_check(call->ask.body, &document, &ignored) ||
+        !gemini_embed_request(document, candidate->model_sent, &call->arena, &s->base64, &s->body,
+                              error))
+        return false;
+    call->up_endpoint = ENDPOINT_GEMINI_EMBED;
+    s->written = s->translates = true;
+    s->upstream_idx = candidate->upstream_idx;
+    s->model_idx = candidate->model_idx;
+    return true;
+}
+
 /* The first protocol of the upstream's in which it can be said; else why not in the first one. */
 static bool
 translate_for(struct call *call, struct speech *s, struct proto_error *error)
@@ -176,11 +199,14 @@ speak_prepare(struct call *call, struct proto_error *error)
         return no_memory(error);
     if (s->written && s->upstream_idx == candidate->upstream_idx &&
         s->model_idx == candidate->model_idx) {
-        call->up_endpoint = (uint8_t)s->t.upstream;
+        call->up_endpoint = call->endpoint == ENDPOINT_EMBEDDINGS ? (uint8_t)ENDPOINT_GEMINI_EMBED
+                                                                  : (uint8_t)s->t.upstream;
         s->translates = true;
         return true;
     }
     s->written = false;
+    if (call->endpoint == ENDPOINT_EMBEDDINGS)
+        return embed_for(call, s, error);
     if (s->t.from == NULL) { /* no conversation: only its own protocol will do */
         error_set(error, ERROR_UNAVAILABLE, NULL, NULL,
                   "turnpike: upstream %.*s does not take such calls",
@@ -215,6 +241,8 @@ gemini_action(const struct call *call)
 {
     if (call->endpoint == call->up_endpoint)
         return call->ask.action;
+    if (call->endpoint == ENDPOINT_EMBEDDINGS)
+        return STR("batchEmbedContents");
     return call->ask.stream ? STR("streamGenerateContent") : STR("generateContent");
 }
 
@@ -288,7 +316,7 @@ speak_answer(struct call *call)
     if (s == NULL)
         return;
     s->collects = s->list_begun = false;
-    if (!s->translates)
+    if (!s->translates || call->endpoint == ENDPOINT_EMBEDDINGS)
         return;
     frame = frame_of(call);
     translate_answer(&s->t, (enum proto_endpoint)call->up_endpoint, &frame, !call->ask.stream);
@@ -409,6 +437,10 @@ speak_whole(struct call *call, struct str body, struct buf *out)
     struct js_error ignored;
 
     ASSERT(call->speaks);
+    if (call->endpoint == ENDPOINT_EMBEDDINGS)
+        return js_check(body, &document, &ignored) &&
+               gemini_embed_answer(document, candidate_of(call)->model_sent,
+                                   call->speech->base64, out);
     if (body.ptr != NULL && (!js_check(body, &document, &ignored) ||
                              !translate_document(t, document, out)))
         return false;

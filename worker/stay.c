@@ -69,6 +69,7 @@ stay_find(struct call *call, struct route_affinity *out)
         .model_idx = model_of_name(w, last.model),
         .credential = last.credential,
         .context_tokens = last.context_tokens,
+        .input_tokens = call->input_estimate,
     };
     return out->upstream_idx != CONF_NONE;
 }

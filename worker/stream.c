@@ -226,10 +226,8 @@ stream_broken(struct call *call, enum record_reason reason, const struct proto_e
     client = call_detach_client(call);
     call_end(call);
     part = buf_str(&event);
-    if (client) {
-        client_close_after(client);
-        (void)client_send_last(client, &part, 1);
-    }
+    if (client)
+        (void)client_send_cut(client, &part, 1);
     buf_free(&event);
 }
 

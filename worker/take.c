@@ -20,7 +20,8 @@ bound_model(const struct call *call, const struct conf_model *model, uint64_t *i
     *input_max = call->ask.body.len;
     if (call->ask.stored_input)
         *input_max = MAX(context, *input_max);
-    if (context != 0)
+    /* Of a list of texts it limits each. */
+    if (context != 0 && call->endpoint != ENDPOINT_EMBEDDINGS)
         *input_max = MIN(*input_max, context);
     if (call->ask.has_output_cap)
         cap = call->ask.output_cap;

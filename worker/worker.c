@@ -24,8 +24,7 @@
 
 #define TICK_MS 1000u
 #define CLOCK_STEP_US INT64_C(60000000)
-/* The master waits 40 s for us: streams are ended in good time before. */
-#define DRAIN_MS 30000u
+#define ENDED_MS 3000u /* for error events to be taken; the master waits 10 s for us */
 
 static int sigterm_fd = -1; /* the signal handler's only word */
 
@@ -57,37 +56,60 @@ end_what_is_left(struct wheel_timer *timer)
         w->drain_over = true;
         call_end_all(w);
         /* Error events go out, and what peers do not take by then goes with the connection. */
-        wheel_set(&w->net.wheel, &w->drain_timer, 3000, end_what_is_left);
+        wheel_set(&w->net.wheel, &w->drain_timer, ENDED_MS, end_what_is_left);
         return;
     }
     for (struct list *node = w->clients.next; node != &w->clients; node = node->next)
         conn_close(&CONTAINER_OF(node, struct client, node)->conn);
 }
 
-void
-worker_drain(struct worker *w, const char *why)
+static void
+drain_clients(struct worker *w)
 {
-    struct list *node;
+    struct list *node = w->clients.next;
 
-    if (w->draining)
-        return;
-    log_info("worker.draining", "why=%s calls=%zu connections=%zu", why, w->calls_slab.count,
-             w->clients_slab.count);
-    w->draining = true;
-    queue_drain(w);
-    for (unsigned i = 0; i < w->inherit->listener_count; i++)
-        listener_stop(&w->listeners[i]);
-    node = w->clients.next;
     while (node != &w->clients) {
         struct client *c = CONTAINER_OF(node, struct client, node);
 
         node = node->next;
         client_drain(c);
     }
+}
+
+static void
+drain_begin(struct worker *w)
+{
+    w->draining = true;
+    w->drain_due_ms = UINT64_MAX;
+    for (unsigned i = 0; i < w->inherit->listener_count; i++)
+        listener_stop(&w->listeners[i]);
+    /* A reload waits for it: who connects once it is done gets a new worker. */
+    atomic_store_explicit(&w->table->draining, 1, memory_order_release);
     probe_stop(w);
     for (size_t i = 0; i < w->conf->upstream_count; i++)
         uconn_drop_idle(&w->pools[i]);
-    wheel_set(&w->net.wheel, &w->drain_timer, DRAIN_MS, end_what_is_left);
+}
+
+void
+worker_drain(struct worker *w, bool stopping, const char *why)
+{
+    uint64_t due_ms =
+        worker_now_ms(w) + (stopping ? w->limits->stop_ms : w->limits->reload_ms);
+
+    if (w->stopping || (w->draining && !stopping))
+        return;
+    log_info("worker.draining", "why=%s calls=%zu connections=%zu", why, w->calls_slab.count,
+             w->clients_slab.count);
+    w->stopping = stopping;
+    if (!w->draining)
+        drain_begin(w);
+    if (stopping)
+        queue_drain(w);
+    drain_clients(w);
+    if (!w->drain_over && due_ms < w->drain_due_ms) {
+        w->drain_due_ms = due_ms;
+        wheel_set(&w->net.wheel, &w->drain_timer, due_ms - worker_now_ms(w), end_what_is_left);
+    }
     worker_maybe_done(w);
 }
 
@@ -103,13 +125,17 @@ on_sigterm(int signal_number)
 static void
 on_drain_signal(struct net_watch *watch)
 {
-    worker_drain(CONTAINER_OF(watch, struct worker, signal_watch), "asked");
+    struct worker *w = CONTAINER_OF(watch, struct worker, signal_watch);
+    bool stopping =
+        atomic_load_explicit(&w->region->header->draining, memory_order_acquire) != 0;
+
+    worker_drain(w, stopping, stopping ? "stop" : "reload");
 }
 
 static void
 on_master_gone(struct net_watch *watch)
 {
-    worker_drain(CONTAINER_OF(watch, struct worker, lifeline_watch), "the master is gone");
+    worker_drain(CONTAINER_OF(watch, struct worker, lifeline_watch), true, "\"the master is gone\"");
 }
 
 static void
@@ -243,6 +269,34 @@ tls_client_for(struct worker *w, const struct conf_upstream *upstream)
     return w->tls_clients[w->tls_client_count++];
 }
 
+/* Names stay for the life of the region, so reloads may fill it; a record without its model's name
+ * could not be priced again. */
+static int
+make_names(struct worker *w)
+{
+    const struct conf *conf = w->conf;
+    bool all = true;
+
+    for (size_t i = 0; i < conf->model_count; i++) {
+        w->model_name[i] = name_intern(w->region, conf->models[i].name);
+        w->family_name[i] = name_intern(w->region, conf->models[i].family);
+        all = all && w->model_name[i] != 0 && w->family_name[i] != 0;
+    }
+    for (size_t i = 0; i < conf->rule_count; i++)
+        w->rule_name[i] = name_intern(w->region, conf->rules[i].name);
+    for (size_t i = 0; i < conf->channel_count; i++) {
+        w->channel_name[i] = name_intern(w->region, conf->channels[i].name);
+        all = all && w->channel_name[i] != 0;
+    }
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        all = all && w->pools[i].name_id != 0;
+    if (!all)
+        log_error("names.full", "max=%u hint=%s", w->region->header->geometry.name_max,
+                  "\"too many names of models, channels and upstreams since the first start; stop "
+                  "the server and start it\"");
+    return all ? 0 : -ENOSPC;
+}
+
 static int
 make_tables(struct worker *w)
 {
@@ -273,16 +327,10 @@ make_tables(struct worker *w)
         if (conf->upstreams[i].probe_ms > 0 && conf->upstreams[i].disabled_reason == NULL &&
             (w->pools[i].probe = probe_new(&w->pools[i])) == NULL)
             return -ENOMEM;
-    for (size_t i = 0; i < conf->model_count; i++) {
-        w->model_name[i] = name_intern(w->region, conf->models[i].name);
-        w->family_name[i] = name_intern(w->region, conf->models[i].family);
-    }
-    for (size_t i = 0; i < conf->rule_count; i++)
-        w->rule_name[i] = name_intern(w->region, conf->rules[i].name);
+    if (make_names(w) < 0)
+        return -ENOSPC;
     w->routes_need = choose_conf_needs(conf);
     w->routes_stay = conf->limits.affinity_ms > 0 && route_has_choice(w->routes);
-    for (size_t i = 0; i < conf->channel_count; i++)
-        w->channel_name[i] = name_intern(w->region, conf->channels[i].name);
     return 0;
 }
 
@@ -379,6 +427,7 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     if (rc == 0)
     {
         atomic_store_explicit(&w->table->pid, (uint32_t)getpid(), memory_order_relaxed);
+        atomic_store_explicit(&w->table->draining, 0, memory_order_relaxed);
         read_clocks(w);
         region_turn_begin(w->table, w->turn_mono_us);
     }

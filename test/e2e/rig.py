@@ -2,6 +2,7 @@
 folders and ports of their own, a client that can be as strange as a test needs, prices in integers.
 """
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -62,6 +63,20 @@ def scratch_folder():
     return tempfile.mkdtemp(prefix="turnpike-e2e-", dir=SCRATCH)
 
 
+# ---- JSON ----
+
+
+def _members(pairs):
+    found = dict(pairs)
+    assert len(found) == len(pairs), f"a member stands twice: {[name for name, _ in pairs]}"
+    return found
+
+
+def parse(text):
+    """JSON as every reader of it understands it: no member of an object stands twice."""
+    return json.loads(text, object_pairs_hook=_members)
+
+
 # ---- HTTP ----
 
 
@@ -71,6 +86,7 @@ class Answer:
         self.version = response.version
         self.headers = response.headers
         self.body = body
+        self.cut = False  # the connection ended before the answer did
 
     def __getitem__(self, name):
         return self.headers[name]
@@ -81,7 +97,7 @@ class Answer:
 
     @property
     def json(self):
-        return json.loads(self.body)
+        return parse(self.body)
 
     @property
     def events(self):
@@ -95,6 +111,14 @@ def encode(body):
     if body is None or isinstance(body, bytes):
         return body
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def rest(response):
+    """What comes until the answer's end, and whether the connection ended before it."""
+    try:
+        return response.read(), False
+    except http.client.IncompleteRead as broken:
+        return broken.partial, True
 
 
 class Http:
@@ -127,7 +151,13 @@ class Http:
 
     def read(self, method="POST"):
         response = self.begin(method)
-        return Answer(response, response.read())
+        body, cut = rest(response)
+        answer = Answer(response, body)
+        answer.cut = cut
+        if answer.body and (answer["content-type"] or "").startswith("application/json"):
+            with contextlib.suppress(ValueError):  # what is no JSON is for the test to find
+                parse(answer.body)
+        return answer
 
     def close(self):
         self.sock.close()
@@ -360,7 +390,7 @@ class Turnpike:
         done = self.run(*args, "--json")
         if done.returncode != 0:
             raise Failed(args, done.returncode, done.stdout, done.stderr)
-        return json.loads(done.stdout)
+        return parse(done.stdout)
 
     def tenant(self, credit="100", *args):
         name = f"tenant-{next(_numbers)}"
@@ -379,7 +409,7 @@ class Turnpike:
     def audit(self, *args):
         done = self.run("audit", "--json", *args)
         assert done.returncode == 0, f"audit: {done.stdout}{done.stderr}"
-        audit = json.loads(done.stdout)
+        audit = parse(done.stdout)
         assert audit["ok"] is True and audit["faults"] == [], audit
         books = [ucr(audit[k]) for k in ("deposited", "available", "held", "spent")]
         assert books[0] == books[1] + books[2] + books[3], audit
@@ -397,7 +427,7 @@ class Turnpike:
     def receipt(self, call_id):
         def found():
             done = self.run("call", call_id, "--json")
-            return json.loads(done.stdout) if done.returncode == 0 else None
+            return parse(done.stdout) if done.returncode == 0 else None
 
         return wait_for(found, 10, f"the receipt of {call_id}")
 

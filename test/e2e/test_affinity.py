@@ -136,3 +136,32 @@ def test_auto_stays(start, sims):
     for i in range(5):
         answer = key.chat(messages=turn(i), model="thrifty")
         assert answer["x-turnpike-auto"] == "thrifty=sim-cheap"
+
+
+CHANNELS = """
+model "sim-cached" { input = 10  output = 10  cache-read = 0.1  max-output = 4000 }
+model "sim-plain" { input = 10  output = 10  max-output = 4000 }
+channel "cheap" { use = {"u0", "a0"}  multiplier = 1.0 }
+channel "near" { use = {"u1", "a1"}  multiplier = 1.01 }
+"""
+
+
+@pytest.mark.parametrize("model,args,then", [
+    ("sim-cached", ("--channel", "cheap,near"), "near"),
+    ("sim-plain", ("--channel", "cheap,near"), "cheap"),
+    ("sim-cached", ("--channel", "cheap,near", "--no-dearer"), "cheap"),
+])
+def test_over_channels(start, sims, model, args, then):
+    """What the cache saves is weighed against what the other channel costs more."""
+    server = start(conf(sims, more=CHANNELS), workers=1)
+    key = server.key(None, *args)
+    words = [{"role": "user", "content": "word " * 800}]
+    header = {"x-turnpike-channel": "near"}
+    first = key.chat(model=model, messages=words, headers=header if "--no-dearer" not in args else ())
+    assert first.status == 200
+    if "--no-dearer" not in args:
+        assert first["x-turnpike-channel"] == "near"
+    for _ in range(4):
+        words = words + [{"role": "assistant", "content": "yes"}, {"role": "user", "content": "more"}]
+        answer = key.chat(model=model, messages=words)
+        assert answer["x-turnpike-channel"] == then, answer

@@ -160,9 +160,14 @@ def test_channels_not_allowed(trio):
     assert public.chat(model="sim-chat@own").status == 403
     assert public.chat(model="sim-chat@stable").status == 200
     answer = key.chat(headers={"x-turnpike-channel": "valeu"})
-    assert answer.status == 400 and "no channel 'valeu'" in answer.json["error"]["message"]
+    assert answer.status == 400 and "no channel 'valeu'; did you mean 'value'?" in \
+        answer.json["error"]["message"]
+    # Only of what the key may use.
+    answer = key.chat(headers={"x-turnpike-channel": "stabel"})
+    assert answer.status == 400 and "stable" not in answer.json["error"]["message"], answer
     answer = key.chat(model="sim-chat@valeu")
-    assert answer.status == 404 and "no channel 'valeu'" in answer.json["error"]["message"]
+    assert answer.status == 404 and "no channel 'valeu'; did you mean 'value'?" in \
+        answer.json["error"]["message"]
     answer = key.chat(model="sim-chat@value", headers={"x-turnpike-channel": "smart"})
     assert answer.status == 400, answer
     answer = key.messages(model="sim-chat@stable")
@@ -220,3 +225,23 @@ def test_sample_file(folder):
         f.write("\n".join(lines) + "\n")
     done = subprocess.run([rig.TURNPIKE, "check", "-c", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_model_without_any_upstreams_key(start, upstream):
+    """It is the operator's fault, not the caller's: 503, and the log names the cause."""
+    conf = MODELS + """
+upstream "bare" { protocol = {openai} url = "https://api.example/v1" key-env = "NO_SUCH_VARIABLE" }
+channel "main" { use = {"bare"} public = true }
+channel "other" { use = {"bare"} }
+"""
+    server = start(conf)
+    key = server.key()
+    for name in ("sim-chat", "sim-alias"):
+        answer = key.chat(model=name)
+        assert answer.status == 503, answer
+        message = answer.json["error"]["message"]
+        assert "no upstream" in message and "NO_SUCH_VARIABLE" not in message, message
+    line, = [x for x in server.log().splitlines() if "route.no-key" in x][:1]
+    assert "upstream=bare" in line and "NO_SUCH_VARIABLE" in line
+    assert key.chat(model="nothing").status == 404
+    assert key.spent() == 0

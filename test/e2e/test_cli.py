@@ -1,7 +1,6 @@
 """The command line where no server runs, and what it says when there is nobody to ask."""
 
 import concurrent.futures
-import json
 import os
 import re
 import shutil
@@ -31,7 +30,7 @@ class Cli:
         return done
 
     def json(self, *words, status=0):
-        return json.loads(self.run(*words, "--json", status=status).stdout)
+        return rig.parse(self.run(*words, "--json", status=status).stdout)
 
     def error(self, *words, status=1):
         done = self.run(*words, status=status)
@@ -91,6 +90,46 @@ def test_hints(cli):
     assert words in cli.error("tenant", "purchase", status=2)
 
 
+@pytest.mark.parametrize("words, text", [
+    (["serve", "--nope"], "--nope: there is no such option; see turnpike serve --help"),
+    (["serve", "-x"], "-x: there is no such option; see turnpike serve --help"),
+    (["serve", "--log-format"], "--log-format: a value must follow; see turnpike serve --help"),
+    (["serve", "-w"], "-w: a value must follow; see turnpike serve --help"),
+    (["serve", "--log-debug=x"], "--log-debug=x: it takes no value; see turnpike serve --help"),
+    (["serve", "--tls"], "--tls: it may be one of several options; see turnpike serve --help"),
+    (["serve", "x"], "x: serve takes no such argument; see turnpike serve --help"),
+    (["check", "--nope"], "--nope: there is no such option; see turnpike check --help"),
+    (["check", "-c"], "-c: a value must follow; see turnpike check --help"),
+    (["serve", "--user", "no-such-user"],
+     "--user: no such user: no-such-user; name a user of this machine"),
+])
+def test_masters_usage_errors(cli, words, text):
+    assert cli.error(*words, status=2) == f"turnpike: {text}\n"
+
+
+def test_help_of_the_masters_subcommands(cli):
+    for noun in ("serve", "check"):
+        for flag in ("-h", "--help"):
+            assert cli.run(noun, flag).stdout.startswith(f"usage: turnpike {noun}")
+        assert cli.run(noun, "--version").stdout == cli.run("--version").stdout
+
+
+def test_faults_are_named_with_their_place(acme):
+    """Each error says what it is about: the path at fault, and what to do."""
+    given = acme.env["RUNTIME_DIRECTORY"]
+    acme.env["RUNTIME_DIRECTORY"] = "/nowhere/run"
+    text = acme.error("tenant", "list")
+    assert "/nowhere/run" in text and "RUNTIME_DIRECTORY" in text and acme.state not in text
+    acme.env["RUNTIME_DIRECTORY"] = given
+    path = os.path.join(acme.state, "store", "data.mdb")
+    with open(path, "wb") as f:
+        f.write(b"no database" * 5000)
+    text = acme.error("tenant", "list")
+    assert f"{acme.state}: the store cannot be opened: " in text and "damaged" in text
+    assert "multibyte" not in text
+    assert os.listdir(given) == [], "a memory file was left"
+
+
 def test_nobody_to_ask(cli):
     assert "no server" in cli.error("status", status=69)
     assert "no server" in cli.error("stop", status=69)
@@ -126,7 +165,7 @@ def test_global_options_anywhere(cli):
     cli.run("tenant", "-s", state, "add", "b")
     cli.run("tenant", "add", "c", f"--state={state}")
     assert len(cli.json("tenant", "list", "-s", state)["tenants"]) == 3
-    assert json.loads(cli.run("--json", "-s", state, "audit").stdout)["ok"] is True
+    assert rig.parse(cli.run("--json", "-s", state, "audit").stdout)["ok"] is True
 
 
 def test_credit(acme):
@@ -226,6 +265,6 @@ def test_damaged_store(acme):
         store.seek(at + 12)
         store.write(b"F")
     done = acme.run("audit", "--json", status=1)
-    audit = json.loads(done.stdout)
+    audit = rig.parse(done.stdout)
     assert audit["ok"] is False and "transfer" in audit["faults"][0]["what"]
     assert "do not balance" in done.stderr

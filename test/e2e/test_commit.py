@@ -81,7 +81,9 @@ def test_the_time_of_the_hold_is_bounded(start, sims, kind):
     connection, response = open_stream(key, kind, None)
     took = time.monotonic() - begun
     with connection:
-        found = rig.events(response.read())
+        body, cut = rig.rest(response)
+    found = rig.events(body)
+    assert cut
     assert 0.19 < took < 1.9, took
     assert len(found) == FIRST_WORD[kind] + 1 and "error" in found[-1][1], found
     receipt = server.receipt(response.headers["x-request-id"])
@@ -365,6 +367,20 @@ def test_the_operator_pays_for_failed_tries(start, sims, fault, output):
     # Events that came in one piece with what broke it are counted; a role is an event of output, too.
     assert least <= cost <= rig.cost({"input": guess, "output": 0 if output == 0 else 8}, PRICES)
     assert metric(server, "turnpike_operator_ucr_total") == cost
+
+
+def test_what_the_operator_pays_there(start, sims):
+    """A failed try costs what the upstream asks of the list price, not what the channel does."""
+    first, _ = sims
+    cost = []
+    for firsts in ("", "cost = 0.25", "cost = 2"):
+        server = start(conf_of([s.port for s in sims], multiplier="5", firsts=firsts))
+        first.faults({"error-first": 1, "words": 4, "input-tokens": 4000}, next=1)
+        answer = server.key().chat({"words": 4}, stream=True)
+        assert answer["x-turnpike-upstream"] == "up1"
+        cost.append(rig.ucr(server.receipt(answer.id)["operator_cost"]))
+    assert cost[0] > 50 and abs(cost[1] * 4 - cost[0]) <= 4, cost
+    assert abs(cost[2] - 2 * cost[0]) <= 2, cost
 
 
 def test_refusals_cost_the_operator_nothing(start, sims):

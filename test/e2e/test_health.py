@@ -222,19 +222,98 @@ def test_what_the_request_is_at_fault_for_opens_nothing(world):
     assert (shown["state"], shown["failed"]) == ("closed", 0)
 
 
-def test_all_are_out(world):
-    """A refusal would help nobody: the call goes to one all the same, and closes its circuit."""
-    for sim in (world.bad, world.good):
+def at_once(count, make):
+    """The answers to so many calls that begin together, and how long all of them took."""
+    answers, begun, gate = [], time.monotonic(), threading.Barrier(count)
+
+    def one():
+        gate.wait()
+        answers.append(make())
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("kind", ["chat", "messages", "responses"])
+def test_all_are_out(start, start_sim, kind):
+    """Nobody is asked before it is time, however many come, and their calls cost nothing."""
+    sims = [start_sim(), start_sim()]
+    protocols = "anthropic" if kind == "messages" else "openai, responses"
+    conf = conf_of(*(s.port for s in sims)).replace("openai, responses", protocols)
+    if kind == "messages":
+        conf = conf.replace("/v1", "")
+    server = start(conf, workers=WORKERS)
+    key = server.key()
+    for sim in sims:
         sim.faults({"status": 401})
-    assert world.key.chat().status == 502
-    assert [upstream(world.server, u)["state"] for u in ("u0", "u1")] == ["open", "open"]
-    assert world.key.chat().status == 502
-    for sim in (world.bad, world.good):
+    assert getattr(key, kind)().status == 502
+    assert [upstream(server, u)["state"] for u in ("u0", "u1")] == ["open", "open"]
+    for sim in sims:
         sim.faults({})
-    assert world.key.chat().status == 200
-    states = [upstream(world.server, u)["state"] for u in ("u0", "u1")]
-    assert sorted(states) == ["closed", "open"]
-    world.calls(5)
+    answers, _ = at_once(16, getattr(key, kind))
+    assert {a.status for a in answers} == {503}, answers
+    assert all(50 <= int(a["retry-after"]) <= 60 for a in answers), answers
+    for answer in answers:
+        assert "no healthy upstream" in answer.json["error"]["message"]
+        if kind == "messages":
+            assert answer.json["type"] == "error" and answer.json["request_id"] == answer.id
+    assert [len(sim.calls()) for sim in sims] == [1, 1]
+    # Neither a hold nor a record: only what was tried has one.
+    audit = server.settled_audit()
+    assert audit["records"] == 1 and key.spent() == 0
+
+
+def test_all_are_out_but_for_a_trial(start, start_sim):
+    """Of many that come when the time is over one goes; the others are told at once to come again."""
+    sim = start_sim()
+    server = start(conf_of(sim.port, more="timeout-connect = 1s"), workers=WORKERS)
+    key = server.key()
+    sim.faults({"status": 500})
+    assert [key.chat().status for _ in range(5)] == [502] * 5
+    refused = key.chat()
+    assert (refused.status, refused["retry-after"]) == (503, "1")
+    sim.faults({"delay": 600})
+    time.sleep(max(seconds_until(upstream(server)["until"]), 0) + 0.05)
+    answers, took = at_once(16, key.chat)
+    assert sorted(a.status for a in answers) == [200] + [503] * 15, answers
+    assert {a["retry-after"] for a in answers if a.status == 503} == {"1"}
+    assert len(sim.calls()) == 6
+    assert upstream(server)["state"] == "closed"
+    sim.faults({})
+    answers, _ = at_once(16, key.chat)
+    assert {a.status for a in answers} == {200}
+
+
+def test_a_hiccup_puts_nobody_out(start, start_sim):
+    sim = start_sim()
+    server = start(conf_of(sim.port), workers=WORKERS)
+    key = server.key()
+    for _ in range(4):
+        sim.faults({"status": 500}, next=1)
+        assert key.chat().status == 502
+        assert [key.chat().status for _ in range(3)] == [200] * 3
+    assert upstream(server)["state"] == "closed"
+
+
+def test_all_are_out_by_their_rate_limits(world):
+    world.bad.faults({"status": 429, "retry-after": 7})
+    world.good.faults({"status": 429, "retry-after": 4})
+    assert world.key.chat().status == 429
+    time.sleep(0.05)
+    answers, _ = at_once(16, world.key.chat)
+    assert {a.status for a in answers} == {429}
+    assert all(2 <= int(a["retry-after"]) <= 4 for a in answers), answers
+    assert len(world.bad.calls()) == len(world.good.calls()) == 1
+    # One of another class among them, and it is no matter of the caller's pace.
+    world.good.faults({"status": 401})
+    time.sleep(max(seconds_until(upstream(world.server, "u1")["until"]), 0) + 0.05)
+    assert world.key.chat().status == 502
+    answer = world.key.chat()
+    assert answer.status == 503 and 1 <= int(answer["retry-after"]) <= 3, answer
 
 
 def test_a_dead_workers_trial_is_anothers(world):
@@ -296,6 +375,27 @@ def test_the_slow_one_has_few_calls(start, sims):
     assert first > second / 2, (first, second)
 
 
+def test_the_cheaper_of_near_equals_is_preferred(start, start_sim):
+    """What the operator pays there decides before the weights, but not before how they do."""
+    dear, cheap = start_sim(), start_sim()
+    conf = conf_of(dear.port, cheap.port, weights=[3, 1]).replace(
+        'upstream "u1" {', 'upstream "u1" {\n    cost = 0.8')
+    server = start(conf, workers=WORKERS)
+    key = server.key()
+    for sim in (dear, cheap):
+        sim.faults({"delay": 20})
+    assert [key.chat().status for _ in range(100)] == [200] * 100
+    assert len(cheap.calls()) > 80, len(cheap.calls())
+    candidates = {c["upstream"]: c for c in
+                  server.cli("route", "sim-chat", "--key", str(key.id))["candidates"]}
+    assert (candidates["u0"]["cost"], candidates["u1"]["cost"]) == ("1", "0.8")
+    assert "COST" in server.run("route", "sim-chat", "--key", str(key.id)).stdout
+    # Worth it only while it does about as well.
+    cheap.faults({"delay": 400})
+    rig.wait_for(lambda: [key.chat()["x-turnpike-upstream"] for _ in range(20)].count("u0") >= 18,
+                 what="calls to go to the dearer one")
+
+
 # ---- active probes ----
 
 
@@ -341,6 +441,20 @@ def test_probes_with_a_model(start, sims):
     assert "upstream.probe-failed" in server.log()
 
 
+@pytest.mark.parametrize("more", ["", 'probe-model = "sim-probe"'])
+def test_probes_of_gemini(start, start_sim, more):
+    """By its own list of models or an answer of one token, and with its own kind of key."""
+    sim = start_sim("--key", "right")
+    own = f'key-env = "GOOD"  probe = 1s  {more}'
+    server = start(MODELS + upstream_section("u0", sim.port, "gemini", "", own)
+                   + 'channel "main" { use = {"u0"}  public = true }', env={"GOOD": "right"})
+    rig.wait_for(lambda: upstream(server)["probes"] >= 2, 10, "probes")
+    assert (upstream(server)["state"], upstream(server)["failed"]) == ("closed", 0)
+    calls = [(c["model"], c["output"]) for c in sim.calls()]
+    assert calls == [("sim-probe", 1)] * len(calls) and bool(calls) == bool(more)
+    assert server.audit()["records"] == 0
+
+
 def test_refused_probe(start, start_sim, sims):
     keyed = start_sim("--key", "right")
     server = start(probed([keyed, sims[1]], 'key-env = "WRONG"'), workers=WORKERS,
@@ -367,22 +481,27 @@ def test_one_of_three_fails_and_nobody_notices(start, start_sim, sims, how):
         bad.faults(ONE_OF_THREE[how])
     port = bad.port if ONE_OF_THREE[how] is not None else rig.unused_port()
     server = start(conf_of(sims[0].port, sims[1].port, port, weights=[1, 1, 1]), workers=WORKERS)
-    key, failed, served = server.key(), [], []
+    key, failed, served, enough = server.key(), [], [], threading.Event()
 
     def caller():
-        for _ in range(50):
+        while not enough.is_set():
             answer = key.chat(stream=stream)
             (served if answer.status == 200 else failed).append(answer["x-turnpike-upstream"])
 
     callers = [threading.Thread(target=caller) for _ in range(8)]
     for thread in callers:
         thread.start()
-    rig.wait_for(lambda: upstream(server, "u2")["state"] != "closed", what="the circuit to open")
-    rig.wait_for(lambda: upstream(server, "u2")["in_flight"] <= 1, what="what began before to end")
-    known = len(bad.calls())
-    for thread in callers:
-        thread.join()
-    assert failed == [] and len(served) == 400 and set(served) == {"u0", "u1"}
-    assert abs(served.count("u0") - 200) < 100, "the others share its calls"
+    try:  # they go on until there is something to see, however quick this machine is
+        rig.wait_for(lambda: upstream(server, "u2")["state"] != "closed", what="the circuit to open")
+        rig.wait_for(lambda: upstream(server, "u2")["in_flight"] <= 1, what="what began before to end")
+        known, so_far = len(bad.calls()), len(served)
+        rig.wait_for(lambda: failed or len(served) >= max(so_far, 200) + 200, what="calls")
+    finally:
+        enough.set()
+        for thread in callers:
+            thread.join()
+    assert failed == [] and set(served) == {"u0", "u1"}
+    assert abs(served.count("u0") - served.count("u1")) < len(served) / 2, \
+        "the others share its calls"
     assert overlap(bad.calls()[known:]) <= 1
     assert key.spent() > 0

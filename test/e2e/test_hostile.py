@@ -1,7 +1,9 @@
 """Clients that speak broken, ambiguous, endless or slow HTTP, over raw sockets. What is refused is
 answered once with the right status, the connection is closed, and nothing of it is sent on."""
 
+import gzip
 import json
+import re
 import socket
 import threading
 import time
@@ -386,6 +388,113 @@ def test_expect_continue(turnpike, upstream, key):
         assert got.count(b"HTTP/1.1 ") <= 2
     got, _ = rig.raw(turnpike.port, head(key, LENGTH, "Expect: 100-continue", version="HTTP/1.0") + BODY)
     assert rig.answers_of(got)[0][0] in (200, 400), "1.0 clients know no interim answers"
+
+
+def test_expect_continue_without_body(turnpike):
+    """Nothing is to be sent: no interim answer, which some would take for the answer."""
+    for line in ("Content-Length: 0", "X-Nothing: 1"):
+        got, closed = rig.raw(turnpike.port, head(None, "Expect: 100-continue", line,
+                                                  "Connection: close", method="GET",
+                                                  target="/healthz"))
+        assert closed and got.startswith(b"HTTP/1.1 200 ") and got.count(b"HTTP/1.1") == 1, got
+
+
+def test_every_refusal_has_an_id(turnpike, key):
+    """What is no HTTP at all, too: it is what people quote when they ask."""
+    for request in (b"nonsense\r\n\r\n", head(key, "Content-Length: x"),
+                    head(key, "X: " + "a" * 70000), head(key, LENGTH, "X-A : b") + BODY):
+        got, closed = rig.raw(turnpike.port, request)
+        (status, headers, _), = rig.answers_of(got)
+        assert closed and status in (400, 431)
+        assert re.fullmatch(r"call_[0-9a-z]{26}", headers["x-request-id"]), headers
+
+
+def test_head_of_health(turnpike):
+    """As load balancers ask."""
+    with rig.Http(turnpike.port) as c:
+        for path in ("/healthz", "/readyz"):
+            plain = c.send("GET", path).read("GET")
+            answer = c.send("HEAD", path).read("HEAD")
+            assert answer.status == plain.status == 200 and answer.body == b""
+            assert answer["content-length"] == plain["content-length"] == str(len(plain.body))
+            refused = c.send("PUT", path).read("PUT")
+            assert refused.status == 405 and refused["allow"] == "GET, HEAD"
+
+
+def test_body_in_another_coding(turnpike, upstream, key):
+    """It is not read as JSON, and not sent on: 415 in the protocol's shape."""
+    packed = gzip.compress(BODY)
+    for coding in ("gzip", "br", "identity, gzip", "deflate"):
+        answer = key.post("/v1/chat/completions", packed, [("Content-Encoding", coding)])
+        assert answer.status == 415, answer
+        assert answer.json["error"]["code"] == "unsupported_media_type", answer
+    answer = key.post("/v1/messages", packed, [("Content-Encoding", "gzip")])
+    assert answer.status == 415 and answer.json["error"]["type"] == "invalid_request_error", answer
+    large = b"x" * 200000
+    with rig.Http(turnpike.port) as c:  # before the body is sent
+        c.sock.sendall(head(key, f"Content-Length: {len(large)}", "Content-Encoding: gzip",
+                            "Expect: 100-continue"))
+        assert c.read().status == 415
+    for coding in ("identity", "Identity", ""):
+        assert key.post("/v1/chat/completions", BODY, [("Content-Encoding", coding)]).status == 200
+
+
+def test_two_keys(turnpike, upstream, key):
+    """Which of them is meant nobody knows; the same twice is one."""
+    other = turnpike.key()
+    bearer = ("Authorization", f"Bearer {key.text}")
+    for name, text in (("x-api-key", other.text), ("x-goog-api-key", other.text), ("x-api-key", "x")):
+        answer = key.post("/v1/chat/completions", BODY, [bearer, (name, text)])
+        assert answer.status == 400 and "two" in answer.json["error"]["message"], answer
+    answer = key.post(f"/v1/chat/completions?key={other.text}", BODY, [bearer])
+    assert answer.status == 400, answer
+    for name, text in (("x-api-key", key.text), ("x-goog-api-key", key.text), ("x-api-key", "")):
+        assert key.post("/v1/chat/completions", BODY, [bearer, (name, text)]).status == 200
+    assert other.spent() == 0
+
+
+def test_json_nested_too_deeply_ends_the_connection(turnpike, key):
+    """As any limit that is passed; other faults of JSON do not."""
+    with rig.Http(turnpike.port) as c:
+        deep = b'{"model":"sim-chat","messages":' + b"[" * 64 + b"]" * 64 + b"}"
+        answer = c.send("POST", "/v1/chat/completions", b"{", key.bearer).read()
+        assert answer.status == 400 and answer["connection"] != "close"
+        answer = c.send("POST", "/v1/chat/completions", deep, key.bearer).read()
+        assert answer.status == 400 and "nested too deeply" in answer.json["error"]["message"]
+        assert answer["connection"] == "close" and c.sock.recv(1) == b""
+
+
+def own_address():
+    """One of this machine that is not loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            return None
+        address = s.getsockname()[0]
+        return None if address.startswith("127.") else address
+
+
+def test_wrong_keys_are_limited_by_address(start, upstream):
+    """600 a minute; right keys of that address go on, and loopback, where proxies stand, is spared."""
+    address = own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    server = start(base_conf(upstream.port), listen=("-l", "0.0.0.0:0"))
+    key = server.key()
+
+    def ask(connection, text):
+        return connection.send("GET", "/v1/models", None,
+                               [("Authorization", f"Bearer {text}")]).read("GET")
+
+    with rig.Http(server.port, host=address) as c:
+        statuses = [ask(c, f"sk-wrong-{i}").status for i in range(900)]
+        limited = ask(c, "sk-wrong")
+        assert ask(c, key.text).status == 200
+    assert statuses[:600] == [401] * 600 and 429 in statuses
+    assert statuses.index(429) < 900 and limited.status == 429 and int(limited["retry-after"]) >= 1
+    with rig.Http(server.port) as c:
+        assert ask(c, "sk-wrong").status == 401
 
 
 def test_large_bodies_whole_and_chunked(turnpike, upstream, key):

@@ -255,17 +255,21 @@ def test_a_full_one_is_come_back_to(start, sim, sims):
     assert hog.result().status == 200
 
 
-def test_the_last_resort_has_limits_too(server, sim):
-    """It is out, and tried all the same since there is no other; but only within its limits."""
+def test_who_waits_is_told_when_nobody_is_up_any_more(server, sim):
+    """It waits for room where the credential is refused meanwhile: there is nothing to wait for."""
     turnpike = server(credential("alpha"), more="concurrency = 1")
     key = turnpike.key()
-    sim.faults({"status": 500}, next=5)
-    for _ in range(5):
-        assert key.chat().status >= 500
-    assert turnpike.cli("upstreams")["upstreams"][0]["state"] == "open"
-    answers = together(3, lambda: key.chat({"delay": 300}))
-    assert [a.status for a in answers] == [200] * 3
-    assert overlap(sim.calls()[5:]) == 1
+    sim.faults({"status": 401, "delay": 400}, next=1)
+    begun = time.monotonic()
+    answers = together(3, key.chat)
+    assert sorted(a.status for a in answers) == [502, 503, 503], answers
+    assert time.monotonic() - begun < 5 and len(sim.calls()) == 1
+    for answer in answers:
+        if answer.status == 503:
+            assert "no healthy upstream" in answer.json["error"]["message"]
+            assert 50 <= int(answer["retry-after"]) <= 60
+            assert turnpike.receipt(answer.id)["attempts"][-1]["reason"] == "at-limit"
+    assert key.spent() == 0
 
 
 # ---- the queue ----
@@ -494,3 +498,16 @@ class Background:
         self.ended()
         assert self.error is None, self.error
         return self.answer
+
+
+def test_what_zero_means(turnpike, upstream):
+    """As --help and the manual say: of rates, no limit; of a budget, nothing at all."""
+    key = turnpike.key(None, "--rpm", "0", "--tpm", "0", "--concurrency", "0")
+    assert [key.chat().status for _ in range(5)] == [200] * 5
+    key = turnpike.key(None, "--budget", "0")
+    assert key.chat().status == 402
+    assert key.chat(model="sim-free").status == 200
+    assert key.spent() == 0
+    for words in (("key", "add"), ("tenant", "add")):
+        assert "0: nothing" in turnpike.run(*words, "--help").stdout
+    assert "0: no limit" in turnpike.run("key", "add", "--help").stdout

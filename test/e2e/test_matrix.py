@@ -1,13 +1,12 @@
 """Every failure of an upstream at every moment of an answer, in each protocol, whole and streamed, with
 a healthy upstream behind: the caller gets one whole answer or an explicit error, pays once, and the
-receipt says why.
+receipt says why. The same where the caller speaks another protocol than the upstreams.
 
 One server serves all of it. Each cell has a model, and an upstream of its own that goes wrong in the
 one way (the fault is in the name that the model is renamed to); what goes on goes to one that is
 well. So the cells run side by side, and no circuit of one is another's.
 """
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,11 +19,16 @@ WORDS = 6
 GAP_MS = 15
 THREADS = 12
 KINDS = ("chat", "messages", "responses")
+# Of an upstream's kind: a client that speaks another, so that the answer is translated.
+TRANSLATED = {"chat": "messages", "messages": "responses", "responses": "gemini", "gemini": "chat"}
+# How a refusal comes and what was said about it is one for all kinds: of these, a few are enough.
+FEW = ("status-400", "status-429", "status-500", "status-529", "hangup", "hang", "html-200", "nothing",
+       "error-in-200", "no-words", "other-model", "garbage-body", "endless-line")
 TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 # The number of the event with the first word, and of the end mark. Those before the word are a role,
 # frames, heads; between the last word and the end stand closings, finish and usage.
-FIRST_WORD = {"chat": 1, "messages": 2, "responses": 4}
-END_MARK = {"chat": 9, "messages": 10, "responses": 13}
+FIRST_WORD = {"chat": 1, "messages": 2, "responses": 4, "gemini": 0}
+END_MARK = {"chat": 9, "messages": 10, "responses": 13, "gemini": 6}
 
 # What the caller sees.
 NEXT = "next"    # all of the healthy one's answer
@@ -38,13 +42,20 @@ TIMEOUTS = "timeout-connect = 300ms  timeout-first-byte = 400ms  timeout-idle = 
 
 
 class Cell:
+    """kind: what the upstreams speak; client: what the caller does, where that is another."""
+
     def __init__(self, kind, stream, name, fault, sees, reasons=None, status=None, flag=None):
         self.kind, self.stream, self.name, self.fault = kind, stream, name, fault
+        self.client, self.model = kind, "m"
         self.sees, self.status, self.flag = sees, status, flag
         self.reasons = (reasons,) if isinstance(reasons, str) else reasons
 
+    def by(self, client):
+        self.client, self.model = client, "m" if client == self.kind else "t"
+        return self
+
     def __repr__(self):
-        return f"{self.kind}-{'stream' if self.stream else 'whole'}-{self.name}"
+        return f"{'' if self.client == self.kind else self.client + '-on-'}{self.kind}-{'stream' if self.stream else 'whole'}-{self.name}"
 
 
 def before_the_answer(kind, stream):
@@ -116,7 +127,8 @@ def stream(kind):
         yield Cell(kind, True, f"{moment}-end", {"cut-clean": n}, sees, ("early-end", "empty-answer"))
         yield other_model(kind, moment, n, early)
     yield Cell(kind, True, "huge-word", {"huge-line": 70000}, NEXT, "too-large")
-    yield Cell(kind, True, "no-mark", {"no-done": 1}, FINE if kind == "chat" else ERROR, "early-end")
+    if kind != "gemini":  # which has none
+        yield Cell(kind, True, "no-mark", {"no-done": 1}, FINE if kind == "chat" else ERROR, "early-end")
     yield Cell(kind, True, "comments-stall", {"comments": 1, "stall": first}, NEXT, TIMED_OUT)
     yield Cell(kind, True, "comments", {"comments": 1, "pings": 1, "crlf": 1}, FINE)
 
@@ -125,13 +137,23 @@ def other_model(kind, moment, n, early):
     """Each chunk of a chat names the model, of the other protocols the first event, and the last one
     of a response. Content that passes is not read: the change is found in the finish."""
     name, fault = f"{moment}-other-model", {"other-model": n}
+    if kind == "gemini" and not early:
+        return Cell(kind, True, name, fault, FINE, flag="model-mismatch")
     if early and (n == 0 or kind == "chat"):
         return Cell(kind, True, name, fault, NEXT, "model-mismatch")
     seen = kind == "responses" or (kind == "chat" and moment != "before-end")
     return Cell(kind, True, name, fault, FINE, flag="model-mismatch" if seen else None)
 
 
+def few(cells):
+    return [c for c in cells
+            if c.name in FEW or c.name not in {b.name for b in before_the_answer("chat", True)}]
+
+
 CELLS = [c for kind in KINDS for c in (*whole(kind), *stream(kind))]
+CELLS += few((*whole("gemini"), *stream("gemini")))
+CELLS += [c.by(client) for kind, client in TRANSLATED.items()
+          for c in few((*whole(kind), *stream(kind)))]
 
 
 # ---- the server ----
@@ -148,23 +170,27 @@ def configuration(bad_port, good_port, refusing_port):
 
     def upstream(name, port, kind, models, renames):
         protocol, base = {"chat": ("openai", "/v1"), "responses": ("responses", "/v1"),
-                          "messages": ("anthropic", "")}[kind]
+                          "messages": ("anthropic", ""), "gemini": ("gemini", "")}[kind]
         use.append(name)
         return f"""
 upstream "{name}" {{
-    protocol = {{{protocol}}}  url = "http://127.0.0.1:{port}{base}"  local = true  translate = false
-    models = {{"{models}"}}  rename = {{{", ".join(f'"{r}"' for r in renames)}}}
+    protocol = {{{protocol}}}  url = "http://127.0.0.1:{port}{base}"  local = true
+    translate = {"false" if models[0].startswith("m") else "true"}
+    models = {{{", ".join(f'"{m}"' for m in models)}}}  rename = {{{", ".join(f'"{r}"' for r in renames)}}}
     {TIMEOUTS}
 }}"""
 
     prices = "input = 3.000001  output = 15.7  cache-read = 0.3  cache-write = 3.75  cache-write-1h = 6"
     for n, cell in enumerate(CELLS):
         port = bad_port if cell.fault is not None else refusing_port
-        conf += f'model "m{n}" {{ {prices}  context = 2000000  max-output = 8000 }}\n'
-        conf += upstream(f"bad{n}", port, cell.kind, f"m{n}", [f"m{n}={sent(cell.fault)}"])
-    for kind in KINDS:
-        conf += upstream("good-" + kind, good_port, kind, "*",
-                         [f"m{n}={sent({})}" for n in range(len(CELLS))])
+        name = f"{cell.model}{n}"
+        conf += f'model "{name}" {{ {prices}  context = 2000000  max-output = 8000 }}\n'
+        conf += upstream(f"bad{n}", port, cell.kind, [name], [f"{name}={sent(cell.fault)}"])
+    for kind in FIRST_WORD:
+        own = [(n, c) for n, c in enumerate(CELLS) if c.kind == kind]
+        for name, model in (("good-" + kind, "m"), ("well-" + kind, "t")):
+            models = [f"{model}{n}" for n, c in own if c.model == model]
+            conf += upstream(name, good_port, kind, models, [f"{m}={sent({})}" for m in models])
     weights = ", ".join(f'"{name}={int(name.startswith("bad"))}"' for name in use)
     names = ", ".join(f'"{name}"' for name in use)
     return conf + f"""
@@ -190,14 +216,19 @@ class Matrix:
 
     def _call(self, n):
         cell = CELLS[n]
-        body = {"model": f"m{n}", "stream": cell.stream}
-        if cell.kind == "responses":
+        model = f"{cell.model}{n}"
+        if cell.client == "gemini":
+            action = "streamGenerateContent?alt=sse" if cell.stream else "generateContent"
+            return self.key.post(f"/v1beta/models/{model}:{action}",
+                                 {"contents": [{"parts": [{"text": "hi"}]}]})
+        body = {"model": model, "stream": cell.stream}
+        if cell.client == "responses":
             body["input"] = "hi"
         else:
             body["messages"] = rig.USER
-        if cell.kind == "messages":
+        if cell.client == "messages":
             body["max_tokens"] = 1000
-        path = {"chat": "chat/completions", "messages": "messages", "responses": "responses"}[cell.kind]
+        path = {"chat": "chat/completions", "messages": "messages", "responses": "responses"}[cell.client]
         return self.key.post("/v1/" + path, body, [("anthropic-version", "2023-06-01")])
 
     def _receipt(self, n):
@@ -240,6 +271,10 @@ def matrix():
 # ---- what is expected ----
 
 
+def gemini_text(candidate):
+    return "".join(part.get("text", "") for part in candidate.get("content", {}).get("parts", []))
+
+
 def text_of(kind, answer, streamed):
     """The words of an answer, and whether it ended as it should."""
     if not streamed:
@@ -248,6 +283,9 @@ def text_of(kind, answer, streamed):
             return body["choices"][0]["message"]["content"], body["choices"][0]["finish_reason"] == "stop"
         if kind == "messages":
             return "".join(b["text"] for b in body["content"]), body["stop_reason"] == "end_turn"
+        if kind == "gemini":
+            candidate = body["candidates"][0]
+            return (gemini_text(candidate), candidate["finishReason"] == "STOP")
         return body["output"][0]["content"][0]["text"], body["status"] == "completed"
     text, ended = "", False
     for name, data in answer.events:
@@ -255,7 +293,7 @@ def text_of(kind, answer, streamed):
         if kind == "chat" and data == "[DONE]":
             ended = True
             continue
-        event = json.loads(data)
+        event = rig.parse(data)
         if "error" in event or event.get("type") == "error":
             return text, "error"
         if kind == "chat":
@@ -263,6 +301,9 @@ def text_of(kind, answer, streamed):
         elif kind == "messages":
             text += event.get("delta", {}).get("text", "")
             ended = name == "message_stop"
+        elif kind == "gemini":
+            text += gemini_text(event["candidates"][0])
+            ended = event["candidates"][0].get("finishReason") == "STOP"
         else:
             text += event["delta"] if name == "response.output_text.delta" else ""
             ended = name == "response.completed"
@@ -274,24 +315,25 @@ def words(matrix):
     """What the healthy one says, all of it."""
     for n, cell in enumerate(CELLS):
         if cell.name == "chunked":
-            return text_of(cell.kind, matrix.answers[n], False)[0]
+            return text_of(cell.client, matrix.answers[n], False)[0]
     raise AssertionError("no cell to compare with")
 
 
 def beginnings(cell, answer):
-    if not cell.stream:
+    if not cell.stream or cell.client == "gemini":  # which has none
         return 1
     sign = {"chat": '"role":"assistant"', "messages": '"message_start"', "responses": '"response.created"'}
-    return sum(sign[cell.kind] in data for _, data in answer.events)
+    return sum(sign[cell.client] in data for _, data in answer.events)
 
 
 def check_next(cell, answer, receipt, bad, good, words):
     assert answer.status == 200, answer
-    assert answer["x-turnpike-upstream"] == "good-" + cell.kind
-    assert text_of(cell.kind, answer, cell.stream) == (words, True)
+    behind = ("good-" if cell.client == cell.kind else "well-") + cell.kind
+    assert answer["x-turnpike-upstream"] == behind
+    assert text_of(cell.client, answer, cell.stream) == (words, True)
     assert beginnings(cell, answer) == 1
     failed, served = receipt["attempts"]
-    assert failed["upstream"].startswith("bad") and served["upstream"] == "good-" + cell.kind
+    assert failed["upstream"].startswith("bad") and served["upstream"] == behind
     assert failed["reason"] in cell.reasons, failed
     assert cell.status is None or failed["status"] == cell.status, failed
     assert served["reason"] == "none" and served["status"] == 200
@@ -312,7 +354,7 @@ def check_refused(cell, answer, receipt, bad, good):
 
 def check_error(cell, answer, receipt, bad, good, words):
     assert answer.status == 200 and answer["x-turnpike-upstream"].startswith("bad"), answer
-    text, ended = text_of(cell.kind, answer, cell.stream)
+    text, ended = text_of(cell.client, answer, cell.stream)
     assert ended == "error", answer.events[-2:]
     assert "error" in answer.events[-1][1] and words.startswith(text) and text
     assert beginnings(cell, answer) == 1
@@ -323,7 +365,7 @@ def check_error(cell, answer, receipt, bad, good, words):
 
 def check_fine(cell, answer, receipt, bad, good, words):
     assert answer.status == 200 and answer["x-turnpike-upstream"].startswith("bad"), answer
-    assert text_of(cell.kind, answer, cell.stream) == (words, True)
+    assert text_of(cell.client, answer, cell.stream) == (words, True)
     assert beginnings(cell, answer) == 1
     assert [a["reason"] for a in receipt["attempts"]] == ["none"]
     assert len(bad) == 1 and good == []
@@ -336,7 +378,7 @@ def test_cell(matrix, words, n):
     answer, receipt, bad, good = matrix.of(n)
     sees = cell.sees
     if sees == EITHER:
-        sees = NEXT if answer["x-turnpike-upstream"].startswith("good") else ERROR
+        sees = ERROR if answer["x-turnpike-upstream"].startswith("bad") else NEXT
     if sees == NEXT:
         check_next(cell, answer, receipt, bad, good, words)
     elif sees == ERROR:
@@ -355,4 +397,4 @@ def test_each_call_is_charged_once(matrix):
     assert len({r["id"] for r in matrix.receipts.values()}) == len(CELLS)
     for records in matrix.records.values():
         assert all(len(calls) == 1 for calls in records.values())
-    assert matrix.seconds < (120 if rig.SANITIZED else 40), matrix.seconds
+    assert matrix.seconds < (240 if rig.SANITIZED else 80), matrix.seconds

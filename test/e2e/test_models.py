@@ -1,6 +1,5 @@
 """The catalogue, `turnpike models`, and other people's price lists made into models.conf's form."""
 
-import json
 import os
 import re
 import shutil
@@ -38,7 +37,7 @@ def run(*words, status=0, cwd=TOP):
 
 
 def run_json(*words, **more):
-    return json.loads(run(*words, "--json", **more).stdout)
+    return rig.parse(run(*words, "--json", **more).stdout)
 
 
 def notes_of(done):

@@ -1,6 +1,5 @@
 """What a call costs, to the micro-credit: expected sums are computed here from prices alone."""
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,7 +41,10 @@ def test_cost_of_usage(turnpike, upstream, key, kind, sim, stream):
     if kind == "completions":
         # The old endpoint reports neither reasoning nor caches.
         sim = {k: v for k, v in sim.items() if "reasoning" not in k and "cache" not in k}
-    answer = getattr(key, kind)(sim, stream=True) if stream else getattr(key, kind)(sim)
+    more = {"stream": True} if stream else {}
+    if kind == "messages" and "input-tokens" in sim:  # its bytes must be able to hold so many
+        more["messages"] = [{"role": "user", "content": "word " * 1000}]
+    answer = getattr(key, kind)(sim, **more)
     assert answer.status == 200, answer
     tokens = used(upstream.call(answer.id))
     context = sum(tokens[c] for c in TOKENS[:-1])
@@ -154,21 +156,101 @@ def test_zero_usage_is_free_and_flagged(turnpike, key, kind, stream):
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_usage_over_the_hold_is_not_collected(turnpike, upstream, stream):
-    """The credit is what the hold needs and no more: the rest of a huge report is uncollected."""
-    lie = {"output-tokens": 100000, "words": 12}
+    """Not of whoever has credit enough, either: a request's bytes bound what it can be charged."""
+    lie = {"input-tokens": 100000, "words": 12}
     body = len(rig.encode(rig.chat_body(lie, max_tokens=20, stream=stream)))
     held = rig.cost({"cache_write_1h": body, "output": 20}, PRICES)
     key = turnpike.key(credit=f"{held / 1e6:.6f}")
     answer = key.chat(lie, max_tokens=20, stream=stream)
     assert answer.status == 200, answer
     receipt = turnpike.receipt(answer.id)
-    tokens = {**used(upstream.call(answer.id)), "output": 100000}
-    full = rig.cost(tokens, PRICES)
+    full = rig.cost(used(upstream.call(answer.id)), TIER_PRICES)
     assert receipt["charge"] == receipt["held"] and "usage-over-hold" in receipt["flags"], receipt
     assert rig.ucr(receipt["uncollected"]) == full - rig.ucr(receipt["charge"])
     deposited, available, spent = key.settled()
     assert (available, spent) == (0, deposited)
     assert rig.ucr(key.credit()["uncollected"]) == full - spent
+
+
+LINK = [{"role": "user", "content": [{"type": "image_url",
+                                      "image_url": {"url": "https://pictures.test/a.png"}}]}]
+INLINE = [{"role": "user", "content": [{"type": "image_url",
+                                        "image_url": {"url": "data:image/png;base64,AAAA"}}]}]
+WORDS = [{"role": "user", "content": "word " * 20000}]
+TOOL = [{"type": "web_search_20250305", "name": "web_search"}]
+FUNCTION = [{"type": "function", "function": {"name": "web_search"}}]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("claimed", [60000, 900000])
+def test_output_beyond_the_cap_is_not_charged(turnpike, upstream, key, claimed, stream):
+    """Whether or not there is room for it in what is held for the prompt."""
+    answer = key.chat({"output-tokens": claimed, "words": 4}, messages=WORDS, max_tokens=10,
+                      stream=stream)
+    receipt = turnpike.receipt(answer.id)
+    tokens = {**used(upstream.call(answer.id)), "output": claimed}
+    believed = rig.cost({**tokens, "output": 10}, TIER_PRICES)
+    assert rig.ucr(receipt["charge"]) == believed, receipt
+    assert receipt["tokens"]["output"] == 10 and "usage-over-cap" in receipt["flags"], receipt
+    assert receipt["tokens_reported"] == {"input": tokens["input"], "output": claimed}
+    assert rig.ucr(receipt["uncollected"]) == rig.cost(tokens, TIER_PRICES) - believed
+    check_books(key, believed)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind,more,believed", [
+    ("chat", {}, False),
+    ("chat", {"messages": INLINE}, False),
+    ("chat", {"tools": FUNCTION}, False),
+    ("chat", {"messages": LINK}, True),
+    ("messages", {"max_tokens": 20}, False),
+    ("messages", {"max_tokens": 20, "tools": TOOL}, True),
+    ("responses", {"max_output_tokens": 20}, False),
+    ("responses", {"max_output_tokens": 20, "previous_response_id": "resp_1"}, True),
+], ids=["words", "inline", "function", "link", "messages", "hosted", "responses", "stored"])
+def test_input_beyond_what_the_request_can_hold(turnpike, upstream, kind, more, believed, stream):
+    key = turnpike.key(credit="1000")
+    if kind == "chat":
+        more = {"max_tokens": 20, **more}
+    answer = getattr(key, kind)({"input-tokens": 1500000, "words": 4}, stream=stream, **more)
+    assert answer.status == 200, answer
+    receipt = turnpike.receipt(answer.id)
+    full = rig.cost(used(upstream.call(answer.id)), TIER_PRICES)
+    if believed:
+        assert rig.ucr(receipt["charge"]) == full and receipt["uncollected"] == "0", receipt
+        return
+    assert receipt["charge"] == receipt["held"] and rig.ucr(receipt["held"]) < 10000, receipt
+    assert {"usage-over-hold", "usage-over-cap"} <= set(receipt["flags"]), receipt
+    assert "extended" not in receipt["flags"]
+    assert rig.ucr(receipt["uncollected"]) == full - rig.ucr(receipt["charge"])
+    assert receipt["tokens_reported"]["input"] == 1500000
+
+
+@pytest.mark.parametrize("messages,most", [(rig.USER, 1000), (LINK, 1000)], ids=["words", "link"])
+def test_input_for_a_model_without_a_context(turnpike, upstream, key, messages, most):
+    """Nothing is known that would bound it but the request's bytes."""
+    answer = key.chat({"input-tokens": 3000000, "words": 4}, model="sim-uncapped", max_tokens=20,
+                      messages=messages)
+    receipt = turnpike.receipt(answer.id)
+    assert receipt["charge"] == receipt["held"] and rig.ucr(receipt["held"]) < most, receipt
+    assert {"usage-over-hold", "usage-over-cap"} <= set(receipt["flags"]), receipt
+
+
+@pytest.mark.parametrize("tokens,absurd", [(2000000, False), (2000001, True)])
+def test_context_has_no_margin(turnpike, upstream, tokens, absurd):
+    key = turnpike.key(credit="1000")
+    answer = key.chat({"input-tokens": tokens, "words": 4}, messages=LINK, max_tokens=20)
+    assert ("usage-absurd" in turnpike.receipt(answer.id)["flags"]) == absurd
+
+
+def test_progress_does_not_believe_it_either(turnpike, upstream):
+    """A stream of messages says first what went in; it breaks off, and is charged by its progress."""
+    key = turnpike.key(credit="1000")
+    answer = key.messages({"input-tokens": 1500000, "words": 60, "cut": 40}, stream=True, max_tokens=200)
+    receipt = turnpike.receipt(answer.id)
+    assert receipt["outcome"] == "cut", receipt
+    assert rig.ucr(receipt["charge"]) <= rig.ucr(receipt["held"]) < 20000, receipt
+    assert "extended" not in receipt["flags"], receipt
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -236,7 +318,7 @@ def test_stream_cut(turnpike, upstream, key, kind, sim):
     answer = getattr(key, kind)({"words": 50, "gap": 1, **sim}, stream=True)
     assert answer.status == 200, answer
     name, data = answer.events[-1]
-    error = json.loads(data)
+    error = rig.parse(data)
     if kind == "messages":
         assert name == "error" and error["type"] == "error" and error["error"]["message"]
     elif kind == "responses":
@@ -245,6 +327,7 @@ def test_stream_cut(turnpike, upstream, key, kind, sim):
         assert error["error"]["message"]
     assert not any(d == "[DONE]" or n in ("message_stop", "response.completed")
                    for n, d in answer.events), "never what looks like a clean end"
+    assert answer.cut, "of HTTP neither"
     receipt = turnpike.receipt(answer.id)
     assert receipt["outcome"] == "cut", receipt
     charge = rig.ucr(receipt["charge"])
@@ -281,23 +364,23 @@ def test_error_instead_of_an_answer_costs_nothing(turnpike, key, kind, sim):
     check_books(key, 0)
 
 
+@pytest.mark.parametrize("kind", ["chat", "messages", "responses"])
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])
-def test_upstream_errors_cost_nothing(turnpike, upstream, key, status):
-    for kind in ("chat", "messages", "responses"):
-        upstream.faults({"status": status, "retry-after": 7})
-        answer = getattr(key, kind)()
-        expected = {401: 502, 403: 502, 408: 502, 500: 502, 502: 502,
-                    529: 529 if kind == "messages" else 503,
-                    503: 529 if kind == "messages" else 503}.get(status, status)
-        allowed = {expected} | ({504} if status == 408 else set()) | \
-            ({503} if status == 503 else set())
-        assert answer.status in allowed, (kind, answer)
-        assert answer.json["error"]["message"]
-        if answer.status in (429, 503, 529):
-            assert int(answer["retry-after"]) >= 1
-        receipt = turnpike.receipt(answer.id)
-        assert receipt["charge"] == "0" and receipt["status"] == answer.status
-        assert receipt["attempts"][0]["status"] == status
+def test_upstream_errors_cost_nothing(turnpike, upstream, key, status, kind):
+    upstream.faults({"status": status, "retry-after": 7})
+    answer = getattr(key, kind)()
+    expected = {401: 502, 403: 502, 408: 502, 500: 502, 502: 502,
+                529: 529 if kind == "messages" else 503,
+                503: 529 if kind == "messages" else 503}.get(status, status)
+    allowed = {expected} | ({504} if status == 408 else set()) | \
+        ({503} if status == 503 else set())
+    assert answer.status in allowed, (kind, answer)
+    assert answer.json["error"]["message"]
+    if answer.status in (429, 503, 529):
+        assert int(answer["retry-after"]) >= 1
+    receipt = turnpike.receipt(answer.id)
+    assert receipt["charge"] == "0" and receipt["status"] == answer.status
+    assert receipt["attempts"][0]["status"] == status
     check_books(key, 0)
 
 
@@ -348,7 +431,7 @@ def test_stream_stops_where_credit_ends(turnpike, upstream):
     key = turnpike.key(credit="0.05")
     answer = key.chat({"words": 20000, "batch": 200, "gap": 1}, model="sim-uncapped", stream=True)
     assert answer.status == 200, answer
-    last = json.loads(answer.events[-1][1])
+    last = rig.parse(answer.events[-1][1])
     assert "credits" in last["error"]["message"], last
     call = upstream.call(answer.id)
     assert not call["completed"] and call["output"] < 20000
@@ -469,3 +552,13 @@ def test_credit_commands_are_idempotent_by_ref(turnpike):
     assert key.settled()[1] == 3_000_000
     for wrong in ("-1", "1e3", "0.0000001", "x", "99999999999999999999"):
         assert turnpike.run("credit", "grant", key.tenant, wrong).returncode == 2, wrong
+
+
+def test_empty_ref_is_refused(turnpike):
+    """A script whose variable is empty must not pay twice."""
+    key = turnpike.key(credit="1")
+    for command in ("grant", "deduct"):
+        for ref in (["--ref", ""], ["--ref="], ["--ref", " "]):
+            done = turnpike.run("credit", command, key.tenant, "0.5", *ref)
+            assert done.returncode == 2 and "ref" in done.stderr, done
+    assert key.settled() == (1_000_000, 1_000_000, 0)

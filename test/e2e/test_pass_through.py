@@ -1,6 +1,5 @@
 """What reaches the upstream, and what the caller gets of its answer."""
 
-import json
 import os
 import re
 import signal
@@ -80,7 +79,7 @@ def test_include_usage(upstream, key, path, before, after):
     answer = key.post(path, before + rest, headers_for(path))
     assert answer.status == 200, answer
     assert upstream.last_body() == after + rest
-    usage = [d for _, d in answer.events if d != "[DONE]" and json.loads(d).get("usage")]
+    usage = [d for _, d in answer.events if d != "[DONE]" and rig.parse(d).get("usage")]
     if "completions" in path:
         assert usage == [], "the chunk that the caller did not ask for is hidden"
 
@@ -89,11 +88,11 @@ def test_usage_chunk_reaches_who_asked(key):
     answer = key.chat(stream=True, stream_options={"include_usage": True})
     chunks = answer.events
     assert chunks[-1] == (None, "[DONE]")
-    last = json.loads(chunks[-2][1])
+    last = rig.parse(chunks[-2][1])
     assert last["choices"] == [] and last["usage"]["completion_tokens"] == 16
     plain = key.chat(stream=True)
     assert len(plain.events) == len(chunks) - 1
-    assert all("usage" not in d or json.loads(d)["usage"] is None for _, d in plain.events[:-1])
+    assert all("usage" not in d or rig.parse(d)["usage"] is None for _, d in plain.events[:-1])
 
 
 def test_headers_up(upstream, key):
@@ -212,7 +211,7 @@ def test_stream_is_the_upstreams_own(upstream, key, kind, sim):
     assert answer["content-type"].startswith("text/event-stream")
     assert answer["x-turnpike-model"] == "sim-chat" and CALL_ID.match(answer.id)
     assert answer["x-turnpike-cost"] is None
-    sent = json.loads(upstream.last_body())
+    sent = rig.parse(upstream.last_body())
     path = upstream.last_head()[0].split(" ")[1]
     if "stream_options" in sent:
         del sent["stream_options"]
@@ -238,9 +237,9 @@ def test_tools_stream(key):
     answer = key.chat(stream=True, tools=tools, tool_choice="required")
     arguments = "".join(
         c["function"].get("arguments", "")
-        for _, d in answer.events[:-1] for ch in json.loads(d)["choices"]
+        for _, d in answer.events[:-1] for ch in rig.parse(d)["choices"]
         for c in ch["delta"].get("tool_calls", []))
-    assert json.loads(arguments) == {"city": "Zürich", "days": 3}
+    assert rig.parse(arguments) == {"city": "Zürich", "days": 3}
 
 
 def test_models_in_both_shapes(key):

@@ -1,9 +1,10 @@
 """Every dimension that a call is charged by, against sums of exact fractions; what is not believed;
 receipts and the replay."""
 
-import datetime
 import json
+import datetime
 import math
+import re
 import zoneinfo
 from fractions import Fraction
 
@@ -52,12 +53,14 @@ def conf(port, more="", input_price="2.5"):
         model("other-hours", f'    discount "later" {{ from = "{clock(60)}"  to = "{clock(120)}"'
                              f'  zone = "{ZONE}"  factor = 0.25 }}') +
         'model "plain" { input = 1  output = 2 }\n' +
+        'model "said-free" { input = 1  output = 2  per-search = 0  per-image = 0  per-second = 0'
+        '  per-million-characters = 0 }\n' +
         f'channel "main" {{ multiplier = {MULTIPLIER}  use = {{"sim", "sim-anthropic"}} }}\n' + more)
 
 
 @pytest.fixture(scope="module")
 def server(session_upstream):
-    server = rig.Turnpike(conf(session_upstream.port), workers=2,
+    server = rig.Turnpike(conf(session_upstream.port), "--metrics-listen", "127.0.0.1:0", workers=2,
                           env={"TEST_UPSTREAM_KEY": conftest.UPSTREAM_KEY})
     yield server
     server.finish()
@@ -242,9 +245,44 @@ def test_absurd_usage_is_charged_by_progress(server, upstream, caller, kind, sim
 
 def test_searches_make_several_turns(server, upstream, caller):
     """An answer with searches may have read more than the context at once."""
-    answer = ask(caller, "messages", {"words": 5, "input-tokens": 50000, "searches": 2}, False, "all")
+    answer = caller.messages({"words": 5, "input-tokens": 50000, "searches": 2}, model="all",
+                             tools=[{"type": "web_search_20250305", "name": "web_search"}])
     receipt = check(server, answer, counts_of(upstream, answer, per_search=2))
-    assert "usage-absurd" not in receipt["flags"]
+    assert not {"usage-absurd", "usage-over-cap"} & set(receipt["flags"])
+
+
+def test_searches_nobody_offered(server, upstream):
+    """They neither make the hold grow nor several turns of the call."""
+    caller = server.key(credit="100000")
+    answer = caller.messages({"words": 5, "searches": 900000}, model="all")
+    receipt = server.receipt(answer.id)
+    assert receipt["charge"] == receipt["held"] and "usage-over-hold" in receipt["flags"], receipt
+    answer = caller.messages({"words": 5, "input-tokens": 50000, "searches": 2}, model="all")
+    assert "usage-absurd" in server.receipt(answer.id)["flags"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind,unit", [
+    ("chat", "searches"), ("chat", "images"), ("chat", "seconds"), ("chat", "characters"),
+    ("messages", "searches"), ("responses", "searches")])
+def test_units_without_a_price(server, upstream, caller, kind, unit, stream):
+    """Served for nothing, since nobody said what they cost; but not unseen."""
+    before = unpriced(server)
+    answer = ask(caller, kind, {"words": 5, unit: 2}, stream, "plain")
+    receipt = server.receipt(answer.id)
+    assert "unpriced" in receipt["flags"] and receipt["tokens"][unit] == 2, receipt
+    assert rig.ucr(receipt["charge"]) > 0
+    assert unpriced(server) == before + 1
+    for name in ("all", "said-free"):
+        answer = ask(caller, kind, {"words": 5, unit: 2}, stream, name)
+        assert "unpriced" not in server.receipt(answer.id)["flags"], name
+    assert unpriced(server) == before + 1
+
+
+def unpriced(server):
+    with rig.Http(server.metrics_port) as c:
+        text = c.send("GET", "/metrics").read("GET").body.decode()
+    return sum(float(n) for n in re.findall(r"^turnpike_unpriced_total(?:\{[^}]*\})? (\S+)$", text, re.M))
 
 
 # ---- receipts, versions, replay ----
@@ -252,13 +290,17 @@ def test_searches_make_several_turns(server, upstream, caller):
 
 def test_receipt_of_the_caller(server, upstream, caller):
     answer = ask(caller, "chat", {"words": 4, "reasoning": 2}, False, "all")
-    mine = rig.wait_for(lambda: (lambda a: a.status == 200 and json.loads(a.body))(
+    mine = rig.wait_for(lambda: (lambda a: a.status == 200 and rig.parse(a.body))(
         caller.get(f"/v1/receipts/{answer.id}")), what="the receipt")
     assert mine["price"] == server.receipt(answer.id)["price"]
     assert mine["model"] == mine["asked"] == "all" and mine["queue_ms"] == 0
     assert mine["attempts"][0]["upstream"] == "sim" and mine["attempts"][0]["channel"] == "main"
     assert mine["attempts"][0]["credential"] == 0
+    once = lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else pytest.fail(str(pairs))
+    json.loads(server.run("call", answer.id, "--json").stdout, object_pairs_hook=once)
     text = server.run("call", answer.id).stdout
+    names = [line.split("  ")[0] for line in text.split("\n\n")[0].splitlines()]
+    assert len(set(names)) == len(names), names
     for word in ("exact sum", "rounded up by", "LIST PRICE", "reasoning", "per-request"):
         assert word in text, text
 

@@ -148,7 +148,7 @@ def test_check(upstream, folder):
         if line > 0:
             assert f"{path}:{line}: " in bad.stderr, bad.stderr
         as_json = check(text, "--json")[0]
-        document = json.loads(as_json.stdout)
+        document = rig.parse(as_json.stdout)
         assert as_json.returncode == 78 and document["ok"] is False and document["faults"]
     several, _ = check('model "a" { input = x }\nmodel "b" { output = 1 }\nnonsense = 5\n')
     assert len([x for x in several.stderr.splitlines() if "warning" not in x]) >= 3, several.stderr
@@ -175,10 +175,40 @@ def test_port_taken(upstream):
             done = server.run("serve", "-c", server.conf, "-l", f"127.0.0.1:{port}", timeout=20)
         assert done.returncode == 1, done
         last = done.stderr.splitlines()[-1]
-        assert str(port) in last and last.startswith("turnpike: ")
-        for wrong in ("127.0.0.1", "127.0.0.1:99999", "nonsense:80", ":::", "1.2.3.4:80"):
-            done = server.run("serve", "-c", server.conf, "-l", wrong, timeout=20)
-            assert done.returncode in (1, 2), (wrong, done)
+        assert last.startswith("turnpike: ") and last.count(str(port)) == 1, last
+        assert re.match(r"turnpike: .+: .+; .+", last), last
+        done = server.run("serve", "-c", server.conf, "-l", "192.0.2.1:8080", timeout=20)
+        assert done.returncode == 1, done
+        assert done.stderr.splitlines()[-1].count("192.0.2.1") == 1, done.stderr
+        assert os.listdir(server.state) == ["master.lock"] and os.listdir(server.runtime) == []
+    finally:
+        server.destroy()
+
+
+def test_wrong_addresses_are_found_first(upstream):
+    server = rig.Turnpike("nonsense\n", start=False)  # before routes.conf is read, too
+    try:
+        for option in ("-l", "--tls-listen", "--metrics-listen"):
+            for wrong in ("foo", "127.0.0.1", "127.0.0.1:99999", "nonsense:80", ":::", "::1:80", ""):
+                done = server.run("serve", "-c", server.conf, option, wrong, timeout=20)
+                assert done.returncode == 2, (wrong, done)
+                assert re.fullmatch(r"turnpike: .+: .+; .+\n", done.stderr), done.stderr
+        assert os.listdir(server.state) == [] and os.listdir(server.runtime) == []
+    finally:
+        server.destroy()
+
+
+def test_failed_start_leaves_nothing_in_memory(upstream):
+    server = rig.Turnpike(base_conf(upstream.port), start=False)
+    try:
+        os.mkdir(os.path.join(server.state, "store"))
+        with open(os.path.join(server.state, "store", "data.mdb"), "wb") as f:
+            f.write(b"no database" * 5000)
+        done = server.run("serve", "-c", server.conf, "-l", "127.0.0.1:0", timeout=20)
+        assert done.returncode == 1, done
+        assert "damaged" in done.stderr and "multibyte" not in done.stderr, done.stderr
+        assert os.listdir(server.runtime) == []
+        assert "control.sock" not in os.listdir(server.state)
     finally:
         server.destroy()
 
@@ -230,7 +260,7 @@ def test_log_formats(start, upstream):
     key.chat({"status": 500})
     assert server.stop() == 0
     for line in server.log().splitlines():
-        json.loads(line)
+        rig.parse(line)
     assert key.text not in server.log() and UPSTREAM_KEY not in server.log()
 
 
@@ -452,3 +482,45 @@ def test_ledger_gone_for_a_while(start, upstream):
     assert {a.status for a in answers} == {200}
     expected = sum(rig.ucr(a["x-turnpike-cost"]) for a in answers)
     assert key.spent() == expected
+
+
+# ---- what is printed ----
+
+
+def test_every_document_is_good_json(start, upstream):
+    """As text it stands there once, and as JSON no member stands twice (rig.parse sees to that)."""
+    server = start(base_conf(upstream.port))
+    tenant = server.tenant("100")
+    server.cli("project", "add", tenant, "web")
+    server.cli("member", "add", tenant, "jo@example.com")
+    key = server.key(tenant, "--budget", "5/day", "--allow-ip", "127.0.0.1", "--project", "web",
+                     "--member", "jo@example.com", "--rpm", "1000")
+    served = key.chat({"words": 3})
+    key.chat({"status": 500})
+    server.receipt(served.id)
+    other = server.key(tenant)
+    commands = [
+        ("tenant", "list"), ("tenant", "show", tenant), ("tenant", "disable", tenant),
+        ("tenant", "enable", tenant), ("member", "list", tenant), ("project", "list", tenant),
+        ("project", "set", tenant, "web", "--cost", "0.5"), ("key", "list", tenant),
+        ("key", "show", str(key.id)), ("key", "disable", str(other.id)),
+        ("key", "enable", str(other.id)), ("key", "rotate", str(other.id)),
+        ("credit", "grant", tenant, "1", "--ref", "twice"), ("credit", "deduct", tenant, "1"),
+        ("credit", "show", tenant), ("usage",), ("usage", "--by", "hour"), ("usage", "--by", "key"),
+        ("call", served.id), ("calls",), ("calls", "--tenant", tenant), ("audit", "--accounts"),
+        ("audit", "--replay"), ("status",), ("upstreams",),
+        ("route", "sim-chat", "--key", str(key.id)), ("models", "-c", server.conf)]
+    for command in commands:
+        server.cli(*command)
+    for path in (f"/v1/receipts/{served.id}", "/v1/balance", "/v1/models", "/v1/models/sim-chat",
+                 "/v1/models/none", "/v1/nothing", "/api/v1/nothing"):
+        answer = key.get(path)
+        assert isinstance(answer.json, dict), answer
+    assert key.get("/v1/models", {"anthropic-version": "2023-06-01"}).json["data"]
+    for answer in (key.chat(model="none"), key.messages(model="none"), key.chat(messages=5)):
+        assert answer.json["error"], answer
+    assert key.get(f"/v1/receipts/{served.id}").json["attempts"]
+    server.cli("member", "remove", tenant, "jo@example.com")
+    text = server.run("call", served.id).stdout.splitlines()
+    heads = [re.split(r"  +", line)[0] for line in text]
+    assert [heads.count(x) for x in ("call", "asked for", "model", "channel", "charge")] == [1] * 5

@@ -143,6 +143,9 @@ def test_sibling_is_flagged_and_costs_its_own_price(start, sims):
     answer = family.chat(model="claude-big")
     receipt = decided(server, answer, "r", "claude-small", asked="claude-big")
     assert "sibling" in receipt["flags"]
+    # What was tried for another model than the call's says so.
+    assert [a.get("model") for a in receipt["attempts"]] == ["claude-big", None], receipt
+    assert "claude-big" in server.run("call", answer.id).stdout
     call = sims[1].call(answer.id)
     assert rig.ucr(receipt["charge"]) == call["input"] + 5 * call["output"]
     sims[0].faults({})
@@ -163,9 +166,12 @@ def test_route_says_what_calls_do(pair, folder):
     for i, body in enumerate(bodies):
         path = os.path.join(folder, f"{i}.json")
         for model in ("claude-big", "big@second", "gpt-mini", "gpt-3.5"):
-            with open(path, "w", encoding="utf-8") as f:
-                json.dump({"model": model, **body}, f)
             for key in keys:
+                # Each a conversation of its own: one that goes on stays where it was.
+                body["messages"] = [{"role": "system", "content": f"{model} {key.id}"},
+                                    *body["messages"][-1:]]
+                with open(path, "w", encoding="utf-8") as f:
+                    json.dump({"model": model, **body}, f)
                 explained = server.cli("route", model, "--key", str(key.id), "--request", path)
                 answer = key.chat(model=model, **body)
                 receipt = server.receipt(answer.id)
@@ -180,12 +186,25 @@ def test_route_says_what_calls_do(pair, folder):
 def test_route_refuses(pair, folder):
     server, _ = pair
     key = server.key(None, "--channel", "first")
-    explained = server.cli("route", "claude-bigg", "--key", str(key.id))
+
+    def refused(*args):
+        """The explanation all the same, a sentence, and exit 1: there is no plan."""
+        done = server.run("route", *args, "--key", str(key.id), "--json")
+        assert done.returncode == 1 and done.stderr.startswith("turnpike: route: "), done
+        explained = json.loads(done.stdout)
+        assert explained["candidates"] == []
+        return explained, done.stderr
+
+    explained, why = refused("claude-bigg")
     assert explained["result"] == "no-model" and explained["near"] == ["claude-big"]
-    assert explained["candidates"] == []
-    assert server.cli("route", "big@second", "--key", str(key.id))["result"] == "channel-not-allowed"
-    explained = server.cli("route", "claude-big", "--key", str(key.id), "--protocol", "anthropic")
-    assert explained["result"] == "no-upstream"
+    assert "no such model" in why
+    assert refused("big@second")[0]["result"] == "channel-not-allowed"
+    explained, why = refused("claude-big", "--protocol", "anthropic")
+    assert explained["result"] == "no-upstream" and "no upstream" in why
+    assert {(o["channel"], o["upstream"], o["reason"]) for o in explained["out"]} == {
+        ("first", "one", "protocol"), (None, "two", "no-channel")}, explained["out"]
+    text = server.run("route", "claude-big", "--key", str(key.id), "--protocol", "anthropic")
+    assert text.returncode == 1 and "it does not speak anthropic" in text.stdout, text
     assert server.run("route", "big", "--key", "999").returncode == 1
     assert server.run("route", "big").returncode == 2
     assert server.run("route", "big", "--key", str(key.id), "--protocol", "smtp").returncode == 2

@@ -108,7 +108,7 @@ LIBRARIES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def translating(session_upstream):
     server = rig.Turnpike(conf_of({p: session_upstream.port for p in translation.PROTOCOLS}),
                           env={"TEST_UPSTREAM_KEY": UPSTREAM_KEY})

@@ -147,7 +147,9 @@ def test_huge_event_passes_or_fails_cleanly(turnpike, upstream, key):
 
 
 def test_long_context_tier_in_a_stream(turnpike, upstream, key):
-    answer = key.messages({"input-tokens": 6000, "words": 30}, stream=True)
+    # A request that can hold so much: its bytes bound what it is charged for.
+    words = [{"role": "user", "content": "word " * 1300}]
+    answer = key.messages({"input-tokens": 6000, "words": 30}, stream=True, messages=words)
     call = upstream.call(answer.id)
     assert rig.ucr(turnpike.receipt(answer.id)["charge"]) == rig.cost(
         {c: call[c] for c in TOKENS}, TIER_PRICES)

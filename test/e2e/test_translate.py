@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import conftest
 import rig
 import translation
 from conftest import UPSTREAM_KEY, upstream_section
@@ -48,7 +49,7 @@ def module_gateway(session_upstream):
 
 @pytest.fixture
 def gateway(module_gateway, upstream):
-    yield module_gateway
+    yield conftest.well(module_gateway)
     module_gateway.check_log()
 
 
@@ -405,21 +406,22 @@ def error_body(protocol, status, message=ANY, wait=None):
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+@pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("protocol,provider", CROSS)
-def test_errors(client, gateway, upstream, protocol, provider, stream):
-    for status, expected in STATUSES.items():
-        if expected == 503 and protocol == "messages":
-            expected = 529
-        wait = 7 if status in (429, 503, 529) else None
-        upstream.faults({"status": status, **({"retry-after": wait} if wait else {})})
-        answer = client.post(protocol, provider, Ask(stream=stream))
-        assert answer.status == expected, (status, answer)
-        message = f"sim: status {status} as asked" if status in (400, 404) else ANY
-        assert answer.json == error_body(protocol, expected, message, wait)
-        assert answer["retry-after"] == (str(wait) if wait else None)
-        assert UPSTREAM_KEY.encode() not in answer.body
-        assert gateway.receipt(answer.id)["charge"] == "0"
+def test_errors(client, gateway, upstream, protocol, provider, stream, status):
+    expected = STATUSES[status]
+    if expected == 503 and protocol == "messages":
+        expected = 529
+    wait = 7 if status in (429, 503, 529) else None
+    upstream.faults({"status": status, **({"retry-after": wait} if wait else {})})
+    answer = client.post(protocol, provider, Ask(stream=stream))
+    assert answer.status == expected, answer
+    message = f"sim: status {status} as asked" if status in (400, 404) else ANY
+    assert answer.json == error_body(protocol, expected, message, wait)
+    assert answer["retry-after"] == (str(wait) if wait else None)
+    assert UPSTREAM_KEY.encode() not in answer.body
+    assert gateway.receipt(answer.id)["charge"] == "0"
 
 
 def error_event(protocol, answer):

@@ -71,6 +71,17 @@ def price_of(model, counts):
     return -(-total // 1_000_000)
 
 
+def _members(pairs):
+    found = dict(pairs)
+    assert len(found) == len(pairs), f"a member stands twice: {[name for name, _ in pairs]}"
+    return found
+
+
+def parse(text):
+    """JSON in which no member of an object stands twice."""
+    return json.loads(text, object_pairs_hook=_members)
+
+
 def wait_for(what, seconds, probe, pause=0.05):
     """Polls until probe() gives something true; what it gave."""
     give_up = time.monotonic() + seconds * SLOW
@@ -408,7 +419,7 @@ class Server:
         )
         if done.returncode != 0 and not (args[0] == "audit" and done.stdout.strip()):
             raise Refused(done.returncode, done.stderr.strip())
-        return json.loads(done.stdout)
+        return parse(done.stdout)
 
     def insist(self, *args, seconds=60):
         """A command that is tried again while there is nobody to carry it out."""
@@ -470,7 +481,7 @@ class Control:
         line = self.file.readline()
         if not line:
             raise ConnectionError("the control socket was closed")
-        return json.loads(line)
+        return parse(line)
 
     def receipt(self, call_id):
         """A call's record, or None."""

@@ -3,6 +3,7 @@ books balance without anybody's help."""
 
 import os
 import random
+import signal
 import time
 
 import pytest
@@ -50,6 +51,7 @@ class Killer:
             **{"worker": 8, "ledger": 4, "commit": 4},
             **{"master": 4, "everything": 4, "orphan": 1},
         }
+        self.reloads = 0
         self.count = dict.fromkeys(self.kinds, 0)
 
     def start(self):
@@ -72,11 +74,19 @@ class Killer:
             assert time.monotonic() < give_up, self.server.log()
             time.sleep(0.05)
 
+    def reload(self):
+        """What is killed next may be in the middle of it."""
+        self.server.process.send_signal(signal.SIGHUP)
+        self.reloads += 1
+        time.sleep(self.rng.choice([0, self.rng.uniform(0, 0.03)]))
+
     def one(self):
         server, rng = self.server, self.rng
         kind = rng.choices(list(self.kinds), list(self.kinds.values()))[0]
         if not server.running():
             self.start()
+        if rng.random() < 0.3:
+            self.reload()
         if kind == "worker":
             pids = server.worker_pids()
             if not pids or not rig.kill(rng.choice(pids)):
@@ -165,7 +175,7 @@ def test_random_kills(make_server, sim, rng, durability):
                 grants.resume()
         check_quiet(server, books, grants, credit)
         books.check_again()
-        tell("kills", **killer.count)
+        tell("kills", reloads=killer.reloads, **killer.count)
         tell("answers", **{str(k): v for k, v in books.statuses().items()})
         tell("outcomes", grants=len(grants.given), **books.outcomes)
         # It was a real load, and every kind of end came up.

@@ -191,7 +191,7 @@ def test_stopped_machine_kills_nobody(make_server):
     assert call_now(server, Ask("chat", "sim-small"), key).complete
 
 
-def test_watchdog_is_fed_while_all_workers_are_well(make_server, folder):
+def test_watchdog_is_fed_while_all_are_well(make_server, folder):
     path = os.path.join(folder, "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(path)
@@ -210,16 +210,70 @@ def test_watchdog_is_fed_while_all_workers_are_well(make_server, folder):
             now = next_feed()
             assert now - last < 1.5 * rig.SLOW
             last = now
-        hung = server.worker_pids()[0]
-        rig.kill(hung, signal.SIGSTOP)
-        longest = 0
-        while rig.alive(hung):
+        for hung in (server.worker_pids()[0], server.ledger_pid()):
+            rig.kill(hung, signal.SIGSTOP)
+            longest, last = 0, next_feed()
+            while rig.alive(hung):
+                now = next_feed()
+                longest, last = max(longest, now - last), now
+            assert longest > 1.2, longest  # it went hungry: systemd would have acted, had we not
             now = next_feed()
-            longest, last = max(longest, now - last), now
-        assert longest > 1.2, longest  # it went hungry: systemd would have acted, had we not
-        now = next_feed()
-        assert now - last < 2.5 * rig.SLOW
+            assert now - last < 2.5 * rig.SLOW
         assert server.stop() == 0
+
+
+def test_hung_ledger_is_noticed_killed_and_replaced(make_server):
+    """It is not ready, says so, and mends itself; no charge is lost or made twice."""
+    server = make_server(workers=1, options=["--hang-timeout", str(3 * HANG_S)])
+    key = acme(server)
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    hung = server.ledger_pid()
+    rig.wait_for("it waits", 10, lambda: rig.stat_fields(hung)[0] == "S")
+    time.sleep(0.5)
+    rig.kill(hung, signal.SIGSTOP)
+    answers = Calls(server, key, [Ask("chat", "sim-large") for _ in range(5)]).join()
+    assert all(a.complete for a in answers), answers
+    rig.wait_for("/readyz says so", 8, lambda: not server.ready())
+    assert rig.alive(hung)
+    rig.wait_for("the log says so", 4, lambda: log_has(server, "ledger.silent "))
+    rig.wait_for("it is killed", 3 * HANG_S + 3, lambda: not rig.alive(hung))
+    server.wait_ready()
+    assert server.ledger_pid() not in (None, hung)
+    books = server.quiet_audit()
+    assert books["records"] == 6
+    assert server.cli("status")["restarts_ledger"] == 1
+    log = server.log_path.read_text()
+    assert log.count("ledger.hung ") == 1 and f"pid={hung} " in log
+    assert server.stop() == 0
+
+
+def test_short_stops_of_the_ledger_are_nothing(make_server):
+    server = watched(make_server)
+    key = acme(server)
+    before = server.ledger_pid()
+    for _ in range(4):
+        rig.kill(before, signal.SIGSTOP)
+        time.sleep(HANG_S / 3)
+        rig.kill(before, signal.SIGCONT)
+        assert call_now(server, Ask("chat", "sim-small"), key).complete
+        assert server.ready()
+    assert server.ledger_pid() == before
+    assert not log_has(server, "ledger.silent") and not log_has(server, "ledger.hung")
+
+
+def test_ledger_that_hangs_while_it_stops(make_server):
+    """Also then it is killed, and another commits what is left."""
+    server = make_server(workers=1, options=["--hang-timeout", str(HANG_S)])
+    key = acme(server)
+    hung = server.ledger_pid()
+    calls = Calls(server, key, [slow_stream() for _ in range(3)])
+    wait_held(server, 3)
+    rig.kill(hung, signal.SIGSTOP)
+    server.process.terminate()
+    assert all(a.complete for a in calls.join())
+    assert server.process.wait(40 * rig.SLOW) == 0
+    assert not server.region_exists()
+    assert server.quiet_audit()["records"] == 3
 
 
 def test_worker_that_dies_at_once_again_and_again(make_server):

@@ -1,3 +1,4 @@
+#include "base/buf.h"
 #include "base/js.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -578,6 +579,107 @@ test_mutants(void **state)
     }
 }
 
+/* ---- the index ---------------------------------------------------------------------------- */
+
+/* Random JSON of nested containers and strings of all lengths, some with escapes. */
+static void
+make_json(struct buf *out, uint64_t *seed, unsigned depth)
+{
+    uint64_t kind = rng_next(seed) % (depth > 5 ? 3 : 5), count = rng_next(seed) % 9;
+
+    if (kind < 2) {
+        uint64_t len = rng_next(seed) % 400;
+
+        buf_add_char(out, '"');
+        for (uint64_t i = 0; i < len; i++)
+            buf_add_str(out, rng_next(seed) % 50 == 0 ? STR("\\\"") : STR("a"));
+        buf_add_char(out, '"');
+        return;
+    }
+    if (kind == 2) {
+        buf_add_u64(out, rng_next(seed) % 100000);
+        return;
+    }
+    buf_add_char(out, kind == 3 ? '{' : '[');
+    for (uint64_t i = 0; i < count; i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        if (kind == 3)
+            buf_add_fmt(out, "\"k%llu\": ", (unsigned long long)i);
+        make_json(out, seed, depth + 1);
+    }
+    buf_add_char(out, kind == 3 ? '}' : ']');
+}
+
+/* Walks all of it and writes down what every step gave. */
+static void
+write_walk(struct js_value value, struct buf *out)
+{
+    struct js_value key, inner;
+    struct js_iter it;
+
+    buf_add_fmt(out, "%d%d%zu@%p ", (int)value.type, (int)value.escaped, value.raw.len,
+                (const void *)value.raw.ptr);
+    for (js_iter_init(&it, value); js_next(&it, &key, &inner);)
+        write_walk(inner, out);
+}
+
+static void
+test_index(void **state)
+{
+    uint64_t seed = test_seed();
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct buf text, plain, indexed;
+        struct js_value value, again;
+        struct js_index index;
+        struct js_error err;
+
+        buf_init(&text, 1 << 24);
+        buf_init(&plain, 1 << 26);
+        buf_init(&indexed, 1 << 26);
+        buf_add_char(&text, '[');
+        for (int i = 0; i < 4; i++) {
+            if (i > 0)
+                buf_add_char(&text, ',');
+            make_json(&text, &seed, 0);
+        }
+        buf_add_char(&text, ']');
+        index.slot_count = round % 3 == 0 ? 64 : js_index_slots(text.len); /* also one too small */
+        index.slots = calloc(index.slot_count, sizeof(*index.slots));
+        assert_true(js_check(buf_str(&text), &value, &err));
+        assert_true(js_check_index(buf_str(&text), &again, &index, &err));
+        assert_int_equal(value.raw.len, again.raw.len);
+        assert_true(index.used <= index.slot_count / 2);
+        write_walk(value, &plain);
+        js_index_use(&index);
+        write_walk(again, &indexed);
+        js_index_use(NULL);
+        assert_int_equal(plain.len, indexed.len);
+        assert_memory_equal(plain.ptr, indexed.ptr, plain.len);
+        /* A part of it, by itself: nothing is found beyond its end. */
+        if (text.len > 300) {
+            struct js_value part = {.type = JS_ARRAY, .raw = {text.ptr, 200}};
+            struct js_value key, inner;
+            struct js_iter it;
+
+            js_index_use(&index);
+            for (js_iter_init(&it, part); js_next(&it, &key, &inner);)
+                assert_true(inner.raw.ptr + inner.raw.len <= text.ptr + 200);
+            js_index_use(NULL);
+        }
+        free(index.slots);
+        buf_free(&text);
+        buf_free(&plain);
+        buf_free(&indexed);
+    }
+    assert_false(js_check_index(STR("[1,"), &(struct js_value){0},
+                                &(struct js_index){.slots = (struct js_slot[64]){{0}},
+                                                   .slot_count = 64},
+                                &(struct js_error){0}));
+}
+
 int
 main(void)
 {
@@ -597,6 +699,7 @@ main(void)
         cmocka_unit_test(test_mutants),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_members_of_others),
+        cmocka_unit_test(test_index),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

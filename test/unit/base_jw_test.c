@@ -36,7 +36,8 @@ test_all(void **state)
     jw_array_end(&jw);
     jw_key(&jw, "o");
     jw_object(&jw);
-    jw_key_u64(&jw, "\"", 0);
+    jw_key_of(&jw, STR("\""));
+    jw_u64(&jw, 0);
     jw_object_end(&jw);
     jw_object_end(&jw);
     assert_str(buf_str(&buf),

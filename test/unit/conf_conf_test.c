@@ -230,6 +230,8 @@ test_limits(void **state)
     assert_int_equal(l->response_body_bytes, 32 << 20);
     assert_int_equal(l->event_bytes, 1 << 20);
     assert_int_equal(l->call_ms, 3600000);
+    assert_int_equal(l->stop_ms, 30000);
+    assert_int_equal(l->reload_ms, 900000);
     assert_int_equal(l->hold_output_tokens, 4096);
     assert_int_equal(l->usage_band, 8);
     conf_free(&conf);

@@ -4,6 +4,7 @@
 #include "conf/conf.h"
 #include "test/unit/testing.h"
 
+#define NO_MODEL "turnpike models shows what there is"
 #define U "upstream \"u\" { protocol = openai url = \"https://u.example\" }\n"
 #define M "model \"m\" { input = 1 output = 2 }\n"
 #define C "channel \"c\" { use = u }\n"
@@ -107,7 +108,7 @@ test_types(void **state)
         {U C "model \"m\" {\n input = -1\n output = 1.0000001\n cache-read = 1000000.000001\n"
              " cache-write = free\n cache-write-1h = .5\n quality = 101\n currency = EUR\n"
              " can = {tools, visions}\n}\n",
-         "4: input: -1 is negative\n"
+         "4: input: -1 is negative; at least 0\n"
          "5: output: 1.0000001 is too precise: at most six decimals\n"
          "6: cache-read: 1000000.000001 is too large: at most 1000000\n"
          "7: cache-write: \"free\" is not a price; write digits with at most six decimals, such as "
@@ -147,13 +148,19 @@ test_prices(void **state)
         {U C "model \"m\" { input = 1 output = 2 per-image = 0.0000000000001 per-second = -1\n"
              " per-request = 1000.1 per-search = x }\n",
          "3: per-image: 0.0000000000001 is too precise: at most twelve decimals\n"
-         "3: per-second: -1 is negative\n"
+         "3: per-second: -1 is negative; at least 0\n"
          "4: per-request: 1000.1 is too large: at most 1000\n"
          "4: per-search: \"x\" is not a price of one; write digits with at most twelve decimals, "
          "such as 3.75\n"},
+        {"upstream \"p\" { protocol = {openai} url = \"https://p.test\" cost = 0 }\n"
+         "upstream \"q\" { protocol = {openai} url = \"https://q.test\" cost = 1000.1 }\n"
+         "upstream \"r\" { protocol = {openai} url = \"https://r.test\" cost = cheap }\n" U C,
+         "1: cost: 0 is too small: at least 0.000001\n"
+         "2: cost: 1000.1 is too large: at most 1000\n"
+         "3: cost: \"cheap\" is not a decimal; write digits with at most six decimals, such as 3.75\n"},
         {U M "channel \"c\" { use = u multiplier = 0 multiplier-cny = -2 }\n",
          "3: multiplier: 0 is too small: at least 0.000001\n"
-         "3: multiplier-cny: -2 is negative\n"},
+         "3: multiplier-cny: -2 is negative; at least 0.000001\n"},
         {U C "model \"m\" { input = 1 output = 2\n service \"flex\" { }\n"
              " service \"flex\" { factor = 0.5 }\n service \"default\" { factor = 2 }\n"
              " service \"a b\" { factor = 0 }\n service \"big\" { factor = 1001 } }\n",
@@ -229,7 +236,7 @@ test_missing(void **state)
              "upstream \"v\" { protocol = gemini url = \"https://v.example\" models = {m, \"x*\", "
              "mm} }\n",
          "1: warning: no channel is public: every key must name its channels\n"
-         "5: warning: models: \"x*\" matches no model of this file\n"
+         "5: warning: models: \"x*\" matches no model of this file; " NO_MODEL "\n"
          "5: warning: models: \"mm\" matches no model of this file; did you mean \"m\"?\n"
          "5: warning: upstream \"v\": no channel uses it\n"},
     };
@@ -269,7 +276,7 @@ test_references(void **state)
          "4: models: \"claud-sonnet\" matches no model of this file; did you mean "
          "\"claude-sonnet\"?\n"
          "4: models: \"sonnet\" matches no model of this file; did you mean \"claude-sonnet\"?\n"
-         "4: warning: models: \"gpt-*\" matches no model of this file\n"},
+         "4: warning: models: \"gpt-*\" matches no model of this file; " NO_MODEL "\n"},
         /* While the grammar is wrong, nothing is said of what may just not have been read. */
         {U M "channel \"c\" { use = {nobody} }\n}\n", "4: syntax: this \"}\" closes nothing\n"},
     };
@@ -278,6 +285,7 @@ test_references(void **state)
     CHECK_ALL(cases);
 }
 
+#define NOT_PUBLIC "is not a public address; set local = true to allow it\n"
 #define URL(url, more) "upstream \"u\" { protocol = openai url = \"" url "\" " more " }\n" M C
 
 static void
@@ -286,7 +294,7 @@ test_urls(void **state)
     static const struct faulty cases[] = {
         {URL("https://u.example", ""), ""},
         {URL("https://u.example:8443/v1/", ""), ""},
-        {URL("https://[2001:db8::1]:8443/v1", ""), ""},
+        {URL("https://[2606:4700::1111]:8443/v1", ""), ""},
         {URL("http://127.0.0.1:8081/v1", "local = true"), ""},
         {URL("http://box:8081", "local = true"), ""},
         {URL("https://", ""), "1: url: the URL has no host\n"},
@@ -298,16 +306,22 @@ test_urls(void **state)
         {URL("http://u.example/v1", ""),
          "1: url: keys and prompts would go unencrypted; write https://, or set local = true\n"},
         {URL("https://127.0.0.1", ""),
-         "1: url: 127.0.0.1 is a loopback or private address; set local = true to allow it\n"},
+         "1: url: 127.0.0.1 " NOT_PUBLIC},
         {URL("https://[::1]", ""),
-         "1: url: ::1 is a loopback or private address; set local = true to allow it\n"},
+         "1: url: ::1 " NOT_PUBLIC},
+        {URL("https://[::ffff:127.0.0.1]", ""), "1: url: ::ffff:127.0.0.1 " NOT_PUBLIC},
+        {URL("https://[64:ff9b::7f00:1]", ""), "1: url: 64:ff9b::7f00:1 " NOT_PUBLIC},
+        {URL("https://[64:ff9b::7f00:1]", "local = true"), ""},
+        {URL("https://[2002:7f00:1::]", ""), "1: url: 2002:7f00:1:: " NOT_PUBLIC},
+        {URL("https://224.0.0.1", ""), "1: url: 224.0.0.1 " NOT_PUBLIC},
+        {URL("https://8.8.8.8", ""), ""},
         {URL("https://localhost", ""),
-         "1: url: localhost is a loopback or private address; set local = true to allow it\n"},
+         "1: url: localhost " NOT_PUBLIC},
         {URL("https://me:secret@u.example", ""),
          "1: url: the URL holds a user name; keys come by key-env, key-file or key-credential\n"},
-        {URL("https://u.example/?key=1", ""), "1: url: the URL holds a query\n"},
-        {URL("https://u.example?", ""), "1: url: the URL holds a query\n"},
-        {URL("https://u.example/#x", ""), "1: url: the URL holds a fragment\n"},
+        {URL("https://u.example/?key=1", ""), "1: url: the URL holds a query; leave out the ? and what follows\n"},
+        {URL("https://u.example?", ""), "1: url: the URL holds a query; leave out the ? and what follows\n"},
+        {URL("https://u.example/#x", ""), "1: url: the URL holds a fragment; leave out the # and what follows\n"},
         {URL("https://u.example:0", ""),
          "1: url: the URL's port is not a number from 1 to 65535\n"},
         {URL("https://u.example:", ""), "1: url: the URL's port is not a number from 1 to 65535\n"},
@@ -374,7 +388,7 @@ test_credentials(void **state)
          "\"key-credential\"?\n"
          "2: key-env: this is not the name of an environment variable; the key itself does not "
          "belong in this file\n"
-         "3: rpm: -1 is negative\n"
+         "3: rpm: -1 is negative; at least 0\n"
          "4: unknown name \"concurency\" in credential \"a\"; did you mean \"concurrency\"?\n"
          "5: weight: 1001 is too large: at most 1000\n"},
         {POOL(" rpm = 10000001\n tpm = 4000000001\n concurrency = many\n"),
@@ -594,8 +608,6 @@ test_probes(void **state)
         {"upstream \"u\" { protocol = {gemini, responses} url = \"https://u.example\"\n"
          " probe = 30s probe-model = \"m\" }\n" M C,
          ""},
-        {"upstream \"u\" { protocol = gemini url = \"https://u.example\"\n probe = 30s }\n" M C,
-         "2: probe: only an upstream that speaks openai, responses or anthropic can be probed\n"},
         {"upstream \"u\" { protocol = openai url = \"https://u.example\"\n"
          " probe-model = \"m\" }\n" M C,
          "2: warning: probe-model: nothing is probed without probe\n"},

@@ -8,6 +8,7 @@
 
 static char dir[64];
 
+#define BESIDE "a name without / in front is looked for beside this file"
 #define U "upstream \"u\" { protocol = openai url = \"https://u.example\" "
 #define M "model \"m\" { input = 1 output = 2 }\n"
 #define C "channel \"c\" { use = u }\n"
@@ -103,7 +104,7 @@ test_include_faults(void **state)
 
     (void)state;
     refuses("\ninclude(\"none.conf\")\n", "main.conf:2: cannot read none.conf: No such file or "
-                                          "directory\n");
+                                          "directory; " BESIDE "\n");
     refuses("include(\"\")\n", "main.conf:1: include() needs the name of a file\n");
     refuses("include(\".\")\n", "main.conf:1: cannot read .: Is a directory\n");
     refuses("\ninclude(\"main.conf\")\n",
@@ -126,9 +127,115 @@ test_include_faults(void **state)
     for (int i = 0; i < 50; i++)
         refuses("include(\"none.conf\")\nlimits { body = \"",
                 "main.conf:1: cannot read none.conf: No "
-                "such file or directory\nmain.conf:2: syntax: this string is never closed: \" is "
+                "such file or directory; " BESIDE "\nmain.conf:2: syntax: this string is never closed: \" is "
                 "missing\nmain.conf:2: syntax: limits is never closed: \"}\" is missing\n");
     assert_int_equal(open("/dev/null", O_RDONLY) < 20, 1);
+}
+
+/* What a reload says, without the directory. */
+static struct conf *
+reload_says(const char *text, const struct conf *running, const char *says)
+{
+    struct conf_faults faults;
+    struct conf *conf;
+    char said[4096] = "";
+    size_t len = 0, dir_len = strlen(dir) + 1;
+
+    put("main.conf", text, 0644);
+    conf = conf_reload(path("main.conf"), running, &faults);
+    for (size_t i = 0; i < faults.count; i++)
+        len += (size_t)snprintf(said + len, sizeof(said) - len, "%u: %s\n", faults.at[i].line,
+                                faults.at[i].message);
+    for (char *at = strstr(said, dir); at != NULL; at = strstr(said, dir))
+        memmove(at, at + dir_len, strlen(at + dir_len) + 1);
+    assert_string_equal(said, says);
+    conf_faults_free(&faults);
+    return conf;
+}
+
+/* A key that works is not lost by a reload; one that never did is no fault. */
+static void
+test_reload_keeps_keys(void **state)
+{
+    static const char one[] = U "\nkey-file = key }\n" M C;
+    static const char pool[] = U "\ncredential \"a\" { key-file = key }\n"
+                                 "credential \"b\" { key-file = other }\n}\n" M C;
+    static const char renamed[] = "upstream \"v\" { protocol = openai\n url = \"https://v.example\" "
+                                  "key-file = key }\n" M "channel \"c\" { use = v }\n";
+    struct conf *running, *next;
+
+    (void)state;
+    put("key", "sk-one\n", 0600);
+    running = load_says(one, "");
+    assert_non_null(running);
+    put("key", "sk-two\n", 0600);
+    next = reload_says(one, running, "");
+    assert_str(next->upstreams[0].credentials[0].secret, "sk-two");
+    conf_free(&next);
+    assert_int_equal(unlink(path("key")), 0);
+    assert_null(reload_says(one, running,
+                            "2: upstream \"u\" is disabled: key: No such file or directory\n"
+                            "2: upstream \"u\": the server has this key and would lose it: key: No "
+                            "such file or directory; make it readable for the server's user, or take "
+                            "it out of the file\n"));
+    next = reload_says(renamed, running,
+                       "2: upstream \"v\" is disabled: key: No such file or directory\n");
+    assert_non_null(next); /* another upstream's: nothing that works is lost */
+    conf_free(&next);
+    conf_free(&running);
+
+    /* An editor may be in the middle of it. */
+    put("key", "sk-one\n", 0600);
+    running = load_says(one, "");
+    assert_null(reload_says("", running,
+                            "1: nothing could be served any more: there is no upstream section\n"));
+    next = load_says("", "main.conf:1: nothing can be served: there is no upstream section\n");
+    assert_non_null(next);
+    conf_free(&running);
+    running = next;
+    next = reload_says("", running, "1: nothing can be served: there is no upstream section\n");
+    assert_non_null(next);
+    conf_free(&next);
+    conf_free(&running);
+
+    put("key", "sk-one\n", 0600);
+    running = load_says(pool, "main.conf:3: credential \"b\" of upstream \"u\" is disabled: other: No "
+                              "such file or directory\n");
+    assert_non_null(running);
+    assert_int_equal(unlink(path("key")), 0);
+    put("other", "sk-other\n", 0600);
+    assert_null(reload_says(pool, running,
+                            "2: credential \"a\" of upstream \"u\" is disabled: key: No such file or "
+                            "directory\n"
+                            "2: credential \"a\": the server has this key and would lose it: key: No "
+                            "such file or directory; make it readable for the server's user, or take "
+                            "it out of the file\n"));
+    conf_free(&running);
+    (void)unlink(path("other"));
+}
+
+/* The same text has the same hash, whatever the secrets; another text, also of an include, another. */
+static void
+test_text_hash(void **state)
+{
+    static const char text[] = "include(\"inner.conf\")\n" U "key-file = key }\n" C;
+    struct conf *first, *second;
+
+    (void)state;
+    put("key", "sk-one\n", 0600);
+    put("inner.conf", M, 0644);
+    first = load_says(text, "");
+    put("key", "sk-two\n", 0600);
+    second = load_says(text, "");
+    assert_true(first->text_hash == second->text_hash && first->text_hash != 0);
+    conf_free(&second);
+    put("inner.conf", M "\n", 0644);
+    second = load_says(text, "");
+    assert_true(first->text_hash != second->text_hash);
+    assert_true(first->price_version == second->price_version);
+    conf_free(&second);
+    conf_free(&first);
+    (void)unlink(path("key"));
 }
 
 static void
@@ -406,6 +513,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zones),
         cmocka_unit_test(test_include),        cmocka_unit_test(test_include_faults),
+        cmocka_unit_test(test_text_hash),      cmocka_unit_test(test_reload_keeps_keys),
         cmocka_unit_test(test_no_file),        cmocka_unit_test(test_key_env),
         cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_key_file),       cmocka_unit_test(test_key_length),

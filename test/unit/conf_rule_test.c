@@ -43,7 +43,7 @@ test_read(void **state)
     struct conf_faults faults;
     struct conf *conf = conf_load_text(
         STR(TOP "rule \"first\" {\n"
-                " model = {\"m*\", \"gone\"} project = {\"p\"} key = {\"k*\"} needs = {tools, vision}\n"
+                " model = {\"m*\", \"gone*\"} project = {\"p\"} key = {\"k*\"} needs = {tools, vision}\n"
                 " context-above = 10 context-below = 12 hours = \"22:00-06:30\" exhausted = d\n"
                 " to-model = \"mini\" to-channel = {\"d\", \"c\"} fallback = {\"m2\", \"mini\"}\n"
                 "}\n"
@@ -117,6 +117,14 @@ test_references(void **state)
           "7: to-model: no model or auto \"m3\"; did you mean \"m1\"?\n");
     check("rule \"r\" { to-model = \"autoo\" }\n",
           "7: to-model: no model or auto \"autoo\"; did you mean \"auto\"?\n");
+    check("rule \"r\" { to-model = \"m1@dd\" }\n",
+          "7: to-model: takes no channel; write to-model = \"m1\" to-channel = {\"d\"}\n");
+    check("rule \"r\" { to-model = \"auto@nowhere\" }\n",
+          "7: to-model: takes no channel; write to-model = \"auto\" to-channel = {\"nowhere\"}\n");
+    check("rule \"r\" { to-model = \"m3@c\" }\n", "7: to-model: no model or auto \"m3@c\"\n");
+    check("rule \"r\" { model = {\"m1\", \"mini\", \"auto\", \"q*\", \"m?\"} to-channel = c }\n", "");
+    check("rule \"r\" { model = {\"mm\"} to-channel = c }\n",
+          "7: model: no model or auto \"mm\", nor a glob such as \"mm*\"; did you mean \"m1\"?\n");
     check("rule \"r\" { exhausted = cc to-channel = {\"c\", \"x\", \"c\"} }\n",
           "7: exhausted: no channel \"cc\"; did you mean \"c\"?\n"
           "7: to-channel: no channel \"x\"\n"
@@ -149,7 +157,7 @@ test_values(void **state)
           "7: rule \"r\" can never match: nothing is above 10 and below 11\n");
     check("rule \"r\" { needs = {flight} to-channel = c }\n",
           "7: needs: \"flight\" is none of tools vision thinking json audio embeddings\n");
-    check("rule \"r\" { modle = {\"m\"} to-channel = c }\nrule \"s\" { model = {\"x\"} to-channel = c }\n",
+    check("rule \"r\" { modle = {\"m\"} to-channel = c }\nrule \"s\" { model = {\"m2\"} to-channel = c }\n",
           "7: unknown name \"modle\" in rule \"r\"; did you mean \"model\"?\n");
     check("rule \"r\" { model = {\"m1\"} to-channel = c }\nrule \"r\" { to-channel = c }\n",
           "8: rule \"r\" is there twice; first in line 7\n");
@@ -181,8 +189,8 @@ test_shadows(void **state)
         {"model = {\"m1\"}", "", false},
         {"model = {\"m*\"}", "model = {\"m1\"}", true},
         {"model = {\"m*\"}", "model = {\"m1\", \"m?-*\"}", true},
-        {"model = {\"m*\"}", "model = {\"m1\", \"x\"}", false},
-        {"model = {\"m*\", \"x\"}", "model = {\"m1\", \"x\"}", true},
+        {"model = {\"m*\"}", "model = {\"m1\", \"other\"}", false},
+        {"model = {\"m*\", \"other\"}", "model = {\"m1\", \"other\"}", true},
         {"model = {\"m?\"}", "model = {\"m*\"}", false},
         {"model = {\"m?\"}", "model = {\"m1\"}", true},
         {"model = {\"m?\"}", "model = {\"m?\"}", true},
@@ -216,7 +224,7 @@ test_shadows(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         shadowed(cases[i].first, cases[i].second, cases[i].covers);
-    check("rule \"a\" { model = {\"x\"} to-channel = c }\nrule \"b\" { to-channel = c }\n"
+    check("rule \"a\" { model = {\"other\"} to-channel = c }\nrule \"b\" { to-channel = c }\n"
           "rule \"late\" { key = {\"k\"} to-channel = c }\n",
           NEVER("9", "late", "b", "8"));
 }

@@ -75,6 +75,7 @@ random_record(uint32_t tenants)
     for (unsigned i = 0; i < rec->attempt_count; i++) {
         r.attempt_upstream[i] = (uint32_t)up_to(UINT32_MAX);
         r.attempt_channel[i] = (uint32_t)up_to(UINT32_MAX);
+        r.attempt_model[i] = (uint32_t)up_to(UINT32_MAX) * (i % 2);
         rec->attempt[i].credential = (uint8_t)up_to(UINT8_MAX);
         rec->attempt[i].status = (uint16_t)up_to(UINT16_MAX);
         rec->attempt[i].reason = (uint8_t)up_to(REASON_COUNT - 1);

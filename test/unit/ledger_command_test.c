@@ -84,6 +84,8 @@ bad_requests(void **state)
         "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"b\",\"budget\":\"5/year\"}}",
         "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\"}}",
         "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"0\"}}",
+        "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"1\",\"ref\":\"\"}}",
+        "{\"cmd\":\"credit.deduct\",\"args\":{\"tenant\":\"acme\",\"amount\":\"1\",\"ref\":\"\"}}",
         "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"acme\",\"amount\":\"99999999999999\"}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":-1}}",
         "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"rpm\":\"10\"}}",
@@ -320,6 +322,7 @@ routing_of_keys(void **state)
     assert_int_equal(key_at(w.workers, 1)->extra_idx, 0);
     /* With a rule that looks at names they are told. */
     w.ledger->conf = conf;
+    assert_int_equal(publish_names_for(w.ledger, conf), 0);
     ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":\"p\","
                "\"cost\":\"1\"}}");
     extra = key_extra_at(w.workers, key_at(w.workers, 1)->extra_idx);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -58,7 +59,7 @@ start(int *lifeline)
     int ends[2];
     pid_t pid;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
     fflush(NULL);
     pid = fork();
     assert_true(pid >= 0);
@@ -102,22 +103,36 @@ wait_exit(pid_t pid)
     return -1;
 }
 
-static const char *
-ask(const char *request)
+static int
+begin_to_ask(const char *request)
 {
-    static char line[65536];
     struct timeval patience = {.tv_sec = 20};
-    size_t len = 0;
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(send(fd, request, strlen(request), 0), strlen(request));
+    return fd;
+}
+
+/* The answer's line. */
+static const char *
+hear(int fd)
+{
+    static char line[65536];
+    size_t len = 0;
+
     while (len + 1 < sizeof(line) && recv(fd, line + len, 1, 0) == 1 && line[len] != '\n')
         len++;
     line[len] = '\0';
     close(fd);
     return line;
+}
+
+static const char *
+ask(const char *request)
+{
+    return hear(begin_to_ask(request));
 }
 
 /* A worker of this process, with its liveness lock in a child that only holds it. */
@@ -348,6 +363,168 @@ superseded(void **state)
     close(second);
 }
 
+/* ---- reload ---- */
+
+static char conf_path[512];
+
+static struct conf *
+write_conf(const char *channel, const char *price)
+{
+    struct conf_faults faults;
+    struct conf *conf;
+    FILE *file = fopen(conf_path, "w");
+
+    assert_non_null(file);
+    fprintf(file,
+            "upstream \"u\" { protocol = openai  url = \"https://u.example\" }\n"
+            "model \"m\" { input = %s  output = 2 }\n"
+            "channel \"%s\" { use = {u} }\n",
+            price, channel);
+    fclose(file);
+    conf = conf_load(conf_path, &faults);
+    conf_faults_free(&faults);
+    assert_non_null(conf);
+    return conf;
+}
+
+static struct ledger_word
+word_about(enum ledger_word_kind kind, uint32_t generation, const struct conf *conf)
+{
+    return (struct ledger_word){.kind = (uint32_t)kind, .generation = generation,
+                                .text_hash = conf->text_hash,
+                                .price_version = conf->price_version};
+}
+
+static void
+tell(int lifeline, struct ledger_word word)
+{
+    assert_int_equal(send(lifeline, &word, sizeof(word), 0), sizeof(word));
+}
+
+static void
+expect(int lifeline, enum ledger_word_kind kind, uint32_t generation)
+{
+    struct pollfd fd = {.fd = lifeline, .events = POLLIN};
+    struct ledger_word word;
+
+    assert_int_equal(poll(&fd, 1, 20000), 1);
+    assert_int_equal(recv(lifeline, &word, sizeof(word), 0), sizeof(word));
+    assert_int_equal(word.kind, kind);
+    assert_int_equal(word.generation, generation);
+}
+
+static bool
+channel_known(const char *channel)
+{
+    char request[256];
+
+    snprintf(request, sizeof(request),
+             "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"a\",\"channels\":[\"%s\"]}}\n", channel);
+    return strstr(ask(request), "\"ok\":true") != NULL;
+}
+
+/* What is read is kept, and in force only once the master says so. Another text is not kept. */
+static void
+takes_a_configuration(void **state)
+{
+    struct conf *one, *two, *three;
+    int lifeline;
+    pid_t pid;
+
+    (void)state;
+    snprintf(conf_path, sizeof(conf_path), "%s/routes.conf", w.dir);
+    one = write_conf("one", "1");
+    inherit.conf = one;
+    inherit.conf_path = conf_path;
+    pid = start(&lifeline);
+    wait_ready(lifeline);
+    (void)ask("{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"a\",\"credit\":\"9\"}}\n");
+    assert_true(channel_known("one") && !channel_known("two"));
+
+    two = write_conf("two", "3");
+    tell(lifeline, word_about(LEDGER_KEEP, 2, two));
+    expect(lifeline, LEDGER_KEPT, 2);
+    assert_true(channel_known("one") && !channel_known("two"));
+    tell(lifeline, word_about(LEDGER_DROP, 2, two));
+    tell(lifeline, word_about(LEDGER_TAKE, 2, two)); /* of nothing */
+    assert_true(channel_known("one") && !channel_known("two"));
+    tell(lifeline, word_about(LEDGER_KEEP, 3, two));
+    expect(lifeline, LEDGER_KEPT, 3);
+    tell(lifeline, word_about(LEDGER_TAKE, 3, two));
+    for (int i = 0; !channel_known("two"); i++) /* nothing says that it is done */
+        assert_true(i < 1000);
+    assert_false(channel_known("one"));
+
+    three = write_conf("three", "3");
+    tell(lifeline, word_about(LEDGER_KEEP, 4, two));
+    expect(lifeline, LEDGER_NOT_KEPT, 4);
+    assert_int_equal(unlink(conf_path), 0);
+    tell(lifeline, word_about(LEDGER_KEEP, 5, three));
+    expect(lifeline, LEDGER_NOT_KEPT, 5);
+    assert_true(channel_known("two") && !channel_known("three"));
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_exit(pid), LEDGER_EXIT_CLEAN);
+    close(lifeline);
+    conf_free(&one);
+    conf_free(&two);
+    conf_free(&three);
+    inherit.conf = NULL;
+    inherit.conf_path = NULL;
+}
+
+static void
+say_with(int lifeline, const char *json)
+{
+    struct ledger_word word = {.kind = LEDGER_SAID};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room = {{0}};
+    struct iovec part = {&word, sizeof(word)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
+    struct cmsghdr *with = CMSG_FIRSTHDR(&message);
+    int fd = memfd_create("answer", MFD_CLOEXEC);
+
+    assert_int_equal(write(fd, json, strlen(json)), strlen(json));
+    with->cmsg_level = SOL_SOCKET;
+    with->cmsg_type = SCM_RIGHTS;
+    with->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(with), &fd, sizeof(fd));
+    assert_int_equal(sendmsg(lifeline, &message, 0), sizeof(word));
+    close(fd);
+}
+
+/* Who asks for a reload waits for the master's answer, and one at a time. */
+static void
+carries_a_question(void **state)
+{
+    static const char *const unfit[] = {"", "[1]", "{\"ok\":", "no"};
+    int lifeline, fd;
+    pid_t pid = start(&lifeline);
+
+    (void)state;
+    wait_ready(lifeline);
+    fd = begin_to_ask("{\"cmd\":\"reload\"}\n");
+    expect(lifeline, LEDGER_ASKS, 0);
+    assert_non_null(strstr(ask("{\"cmd\":\"reload\"}\n"), "\"exit\":75"));
+    assert_non_null(strstr(ask("{\"cmd\":\"status\"}\n"), "\"ok\":true"));
+    say_with(lifeline, "{\"ok\":false,\"exit\":78,\"faults\":[{\"line\":3}]}");
+    assert_string_equal(hear(fd), "{\"ok\":true,\"result\":{\"ok\":false,\"exit\":78,\"faults\":"
+                                  "[{\"line\":3}]}}");
+    for (size_t i = 0; i < COUNT_OF(unfit); i++) {
+        fd = begin_to_ask("{\"cmd\":\"reload\"}\n");
+        expect(lifeline, LEDGER_ASKS, 0);
+        say_with(lifeline, unfit[i]);
+        assert_non_null(strstr(hear(fd), "\"exit\":75"));
+    }
+    fd = begin_to_ask("{\"cmd\":\"reload\"}\n"); /* the master dies over it */
+    expect(lifeline, LEDGER_ASKS, 0);
+    close(lifeline);
+    assert_non_null(strstr(hear(fd), "\"exit\":75"));
+    assert_int_equal(wait_exit(pid), LEDGER_EXIT_CLEAN);
+}
+
 static void
 foreign(void **state)
 {
@@ -369,6 +546,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(serves_and_ends), TEST(killed_and_started_again), TEST(in_time),
         TEST(master_gone),     TEST(superseded),               TEST(foreign),
+        TEST(takes_a_configuration), TEST(carries_a_question),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

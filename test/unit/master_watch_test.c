@@ -70,6 +70,27 @@ one_heartbeat_is_enough(void **state)
     assert_int_equal(look(1, 7), PULSE_WELL); /* any other, also of a clock that is another's */
 }
 
+/* The ledger process in the middle of its work: that may take the disk a while. */
+static void
+work_gets_longer(void **state)
+{
+    (void)state;
+    assert_int_equal(watch_work_us(&watch), S(300));
+    for (int i = 1; i < 300; i++) {
+        uint64_t step_us;
+
+        assert_true(watch_begin(&watch, watch.looked_us + S(1), &step_us));
+        assert_int_equal(pulse_take_work(&watch, &pulse, 7, step_us), PULSE_WELL);
+    }
+    assert_int_equal(look(1, 8), PULSE_WELL);
+    watch_init(&watch, S(3));
+    assert_int_equal(watch_work_us(&watch), S(300));
+    watch_init(&watch, S(60));
+    assert_int_equal(watch_work_us(&watch), S(600));
+    watch_init(&watch, 0);
+    assert_int_equal(watch_work_us(&watch), 0);
+}
+
 static void
 while_we_do_not_run_nobody_is_silent(void **state)
 {
@@ -146,6 +167,7 @@ main(void)
         cmocka_unit_test_setup(looks_are_a_second_apart, setup),
         cmocka_unit_test_setup(silence_adds_up_to_the_limit, setup),
         cmocka_unit_test_setup(one_heartbeat_is_enough, setup),
+        cmocka_unit_test_setup(work_gets_longer, setup),
         cmocka_unit_test_setup(while_we_do_not_run_nobody_is_silent, setup),
         cmocka_unit_test_setup(no_limit, setup),
         cmocka_unit_test_setup(short_limits, setup),

@@ -786,6 +786,53 @@ openssl_talks_to_us(void **state)
     door_close(&net, &door);
 }
 
+/* Whatever order a client has its suites in; and one that has not got the faster one is served, too. */
+static void
+faster_cipher_is_chosen(void **state)
+{
+    static const struct {
+        const char *suites, *chosen; /* NULL: the faster one */
+    } cases[] = {
+        {"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", NULL},
+        {"TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256", NULL},
+        {"TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"},
+        {"TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"},
+        {"TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"},
+    };
+    const char *fast = strcmp(tls_cipher_preferred(), "AES-128-GCM") == 0
+                           ? "TLS_AES_128_GCM_SHA256"
+                           : "TLS_CHACHA20_POLY1305_SHA256";
+    struct side in[COUNT_OF(cases)];
+    struct door door;
+
+    (void)state;
+    if (strcmp(tls_version_max(), "TLSv1.3") != 0) {
+        print_message("this mbedTLS has no TLS 1.3\n");
+        skip();
+    }
+    door_open(&net, &door, in, COUNT_OF(cases), server);
+    for (unsigned i = 0; i < COUNT_OF(cases); i++) {
+        struct program openssl;
+        char expected[100];
+
+        side_init(&in[i]);
+        in[i].echo = true;
+        in[i].shutdown_on_eof = true;
+        program_start(&openssl,
+                      "exec openssl s_client -connect 127.0.0.1:%u -servername x.wild.test "
+                      "-CAfile %s/ca.pem -no_ign_eof -tls1_3 -ciphersuites %s",
+                      door.port, dir, cases[i].suites);
+        (void)snprintf(expected, sizeof(expected), "Cipher is %s\n",
+                       cases[i].chosen != NULL ? cases[i].chosen : fast);
+        RUN_UNTIL(&net, program_said(&openssl, "Cipher is ") && program_said(&openssl, "---\n"));
+        RUN_UNTIL(&net, program_said(&openssl, expected));
+        program_end(&openssl);
+        RUN_UNTIL(&net, in[i].closed == 1);
+        side_free(&in[i]);
+    }
+    door_close(&net, &door);
+}
+
 static void
 we_talk_to_openssl(void **state)
 {
@@ -916,6 +963,7 @@ main(void)
         cmocka_unit_test_setup_teardown(handshake_byte_by_byte, setup, teardown),
         cmocka_unit_test_setup_teardown(random_actions, setup, teardown),
         cmocka_unit_test_setup_teardown(openssl_talks_to_us, setup, teardown),
+        cmocka_unit_test_setup_teardown(faster_cipher_is_chosen, setup, teardown),
         cmocka_unit_test_setup_teardown(we_talk_to_openssl, setup, teardown),
         cmocka_unit_test_setup_teardown(many_idle_connections_are_small, setup, teardown),
     };

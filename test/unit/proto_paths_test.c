@@ -30,7 +30,10 @@ test_endpoints(void **state)
         {"GET", "/v1/chat/completions", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_CHAT, ""},
         {"post", "/v1/chat/completions", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_CHAT, ""},
         {"POST", "/v1/models", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_MODELS_LIST, ""},
-        {"HEAD", "/healthz", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_HEALTHZ, ""},
+        {"HEAD", "/healthz", PROTO_FOUND, ENDPOINT_HEALTHZ, ""},
+        {"HEAD", "/readyz", PROTO_FOUND, ENDPOINT_READYZ, ""},
+        {"POST", "/readyz", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_READYZ, ""},
+        {"HEAD", "/v1/models", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_MODELS_LIST, ""},
         {"GET", "/v1/responses", PROTO_WEBSOCKET, ENDPOINT_RESPONSES, ""},
         {"DELETE", "/v1/responses", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_RESPONSES, ""},
         {"POST", "/v1/responses/r/cancel", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
@@ -55,7 +58,11 @@ test_endpoints(void **state)
         assert_str(what.id, rows[i].id);
         if (rows[i].found == PROTO_METHOD_NOT_ALLOWED)
             assert_string_equal(what.allow,
-                                rows[i].endpoint < ENDPOINT_MODELS_LIST ? "POST" : "GET");
+                                rows[i].endpoint < ENDPOINT_MODELS_LIST  ? "POST"
+                                : rows[i].endpoint == ENDPOINT_HEALTHZ ||
+                                        rows[i].endpoint == ENDPOINT_READYZ
+                                    ? "GET, HEAD"
+                                    : "GET");
         page_free(&page);
     }
 }

@@ -327,6 +327,22 @@ test_answers(void **state)
 
     a = read_answer(ENDPOINT_COUNT_TOKENS, "{\"input_tokens\":14}");
     assert_int_equal(a.kind, ANSWER_OK);
+
+    /* What the provider's tools made is no output of the model's. */
+    a = read_answer(ENDPOINT_RESPONSES,
+                    "{\"model\":\"m\",\"output\":[{\"type\":\"web_search_call\",\"action\":"
+                    "{\"type\":\"search\",\"query\":\"a long one\",\"sources\":[\"https://x/y/z\"]}},"
+                    "{\"type\":\"message\"},{\"type\":\"file_search_call\",\"results\":[1,2,3]}],"
+                    "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}");
+    assert_int_equal(a.kind, ANSWER_OK);
+    assert_int_equal(a.usage.searches, 1);
+    assert_int_equal(output.len, strlen("{\"type\":\"message\"},,"));
+    a = read_answer(ENDPOINT_MESSAGES,
+                    "{\"model\":\"m\",\"content\":[{\"type\":\"web_search_tool_result\",\"content\":"
+                    "[{\"encrypted_content\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}]}],"
+                    "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}");
+    assert_int_equal(output.len, 0);
+    assert_false(output.any);
 }
 
 static void

@@ -126,13 +126,138 @@ test_auto(void **state)
     assert_int_equal(auto_model(plain, 10000), good);   /* its cache saves nothing */
 }
 
+/* ---- over channels ---- */
+
+static const char over_channels[] =
+    "upstream \"a\" { protocol = {openai} url = \"http://127.0.0.1:1/v1\" local = true }\n"
+    "upstream \"b\" { protocol = {openai} url = \"http://127.0.0.1:2/v1\" local = true }\n"
+    "upstream \"c\" { protocol = {openai} url = \"http://127.0.0.1:3/v1\" local = true }\n"
+    "model \"cached\" { input = 10 output = 20 cache-read = 0.1 }\n"
+    "model \"plain\" { input = 10 output = 20 }\n"
+    "model \"other\" { input = 10 output = 20 cache-read = 0.1 }\n"
+    "channel \"cheap\" { use = {\"a\"} multiplier = 1 public = true }\n"
+    "channel \"near\" { use = {\"b\", \"c\"} weights = {\"b=1\", \"c=0\"} multiplier = 1.01"
+    " public = true }\n"
+    "channel \"dear\" { use = {\"c\"} multiplier = 50 public = true }\n";
+
+struct over {
+    const char *model;
+    struct route_affinity at;
+    uint64_t input_tokens;
+    bool no_dearer;
+    struct route_health health[3];
+    int upstream_idx, channel_idx; /* that come first */
+};
+
+static void
+check_over(struct route_table *over_table, const struct over *o, size_t number)
+{
+    uint64_t seed = 7;
+    struct route_plan plan;
+    struct route_ask ask = {
+        .model = str_from(o->model),
+        .protocol = CONF_OPENAI,
+        .needs = {.input_tokens = o->input_tokens},
+        .no_dearer = o->no_dearer,
+        .affinity = &o->at,
+        .health = o->health,
+        .rng_state = &seed,
+    };
+
+    assert_int_equal(route_choose(over_table, &ask, &plan), ROUTE_OK);
+    if (plan.candidates[0].upstream_idx != o->upstream_idx ||
+        plan.candidates[0].channel_idx != o->channel_idx)
+        fail_msg("%zu: upstream %u of channel %u", number, plan.candidates[0].upstream_idx,
+                 plan.candidates[0].channel_idx);
+    assert_int_equal(plan.candidates[0].price.multiplier_u,
+                     route_table_conf(over_table)->channels[o->channel_idx].multiplier_u[0]);
+    for (size_t i = 1; i < plan.candidate_count; i++)
+        assert_int_not_equal(plan.candidates[i].upstream_idx, o->upstream_idx);
+    if (!o->no_dearer)
+        assert_int_equal(plan.candidate_count, 3);
+}
+
+static void
+test_over_channels(void **state)
+{
+    static const struct over cases[] = {
+        /* Nothing known of its model; the model in its cache; not a cached price. */
+        {"cached", {.upstream_idx = 1, .model_idx = 2, .context_tokens = 9000}, 0, false, {{0}}, 0, 0},
+        {"cached", {.upstream_idx = 1, .model_idx = 0, .context_tokens = 9000}, 0, false, {{0}}, 1, 1},
+        {"plain", {.upstream_idx = 1, .model_idx = 1, .context_tokens = 9000}, 0, false, {{0}}, 0, 0},
+        /* Also as a spare: the one by weight costs more. */
+        {"cached", {.upstream_idx = 2, .model_idx = 0, .context_tokens = 9000}, 0, false, {{0}}, 2, 1},
+        /* What is new outweighs it, by the request's size or by what the caller's estimate says. */
+        {"cached", {.upstream_idx = 1, .model_idx = 0, .context_tokens = 100}, 90000, false, {{0}}, 0, 0},
+        {"cached",
+         {.upstream_idx = 1, .model_idx = 0, .context_tokens = 100, .input_tokens = 90000},
+         0, false, {{0}}, 0, 0},
+        /* The key wants no dearer channel; it is out; it is full; another credential; none of it. */
+        {"cached", {.upstream_idx = 1, .model_idx = 0, .context_tokens = 9000}, 0, true, {{0}}, 0, 0},
+        {"cached", {.upstream_idx = 1, .model_idx = 0, .context_tokens = 9000}, 0, false,
+         {[1] = {.down = true, .failed_at_ms = 1}}, 0, 0},
+        {"cached", {.upstream_idx = 1, .model_idx = 0, .context_tokens = 9000}, 0, false,
+         {[1] = {.used_ppm = 1000000}}, 0, 0},
+        {"cached", {.upstream_idx = 1, .model_idx = 0, .credential = 1, .context_tokens = 9000}, 0,
+         false, {{0}}, 0, 0},
+        /* The cheap one is out: the next is not cheaper. */
+        {"cached", {.upstream_idx = 2, .model_idx = 0, .context_tokens = 9000}, 0, false,
+         {[0] = {.down = true, .failed_at_ms = 1}}, 2, 1},
+    };
+    struct conf_faults faults;
+    struct conf *over_conf = conf_load_text(str_from(over_channels), "test", &faults);
+    struct route_table *over_table;
+
+    (void)state;
+    conf_faults_free(&faults);
+    assert_non_null(over_conf);
+    over_table = route_table_make(over_conf);
+    assert_non_null(over_table);
+    assert_true(route_has_choice(over_table));
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_over(over_table, &cases[i], i);
+    route_table_free(&over_table);
+    conf_free(&over_conf);
+}
+
+/* A channel has one upstream each: there is a choice all the same. */
+static void
+test_choice_of_channels(void **state)
+{
+    static const char *const texts[] = {
+        "channel \"x\" { use = {\"a\"} }\n", "channel \"x\" { use = {\"a\", \"b\"} }\n",
+        "channel \"x\" { use = {\"a\"} }\nchannel \"y\" { use = {\"b\"} }\n"};
+    static const bool choice[] = {false, true, true};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct conf_faults faults;
+        struct conf *one;
+        struct route_table *made;
+        char text[1024];
+
+        snprintf(text, sizeof(text),
+                 "upstream \"a\" { protocol = {openai} url = \"http://127.0.0.1:1/v1\" local = true }\n"
+                 "upstream \"b\" { protocol = {openai} url = \"http://127.0.0.1:2/v1\" local = true }\n"
+                 "model \"m\" { input = 1 output = 1 }\n%s",
+                 texts[i]);
+        one = conf_load_text(str_from(text), "test", &faults);
+        conf_faults_free(&faults);
+        made = route_table_make(one);
+        assert_int_equal(route_has_choice(made), choice[i]);
+        route_table_free(&made);
+        conf_free(&one);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_comes_first), TEST(test_cannot_serve),
-                                       TEST(test_auto)};
+                                       TEST(test_auto), TEST(test_over_channels),
+                                       TEST(test_choice_of_channels)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -427,6 +427,120 @@ test_sibling(void **state)
     assert_plan(&ask, "u1/value/mini u2/smart/mini u3/stable/mini");
 }
 
+static void
+hear(void *arg, const struct route_event *event)
+{
+    (void)event;
+    ++*(unsigned *)arg;
+}
+
+/* An auto's choice is the same whether somebody is told of it or not: that takes other ways. */
+static void
+test_auto_both_ways(void **state)
+{
+    static const char *const cans[] = {"", "tools", "vision", "tools, json", "embeddings"};
+    static const uint16_t channels[] = {SMART, VALUE, OWN, STABLE};
+    uint64_t seed = test_seed();
+    unsigned told = 0, chosen_count = 0;
+    const struct route_trace trace = {hear, &told};
+    struct str globs[] = {STR("many-1*"), STR("many-3")};
+    struct buf rules;
+
+    (void)state;
+    buf_init(&rules, 1 << 20);
+    for (unsigned i = 0; i < 60; i++)
+        buf_add_fmt(&rules,
+                    "model \"many-%u\" { input = %u output = %u quality = %u can = {%s} context = %u "
+                    "max-output = 100 }\n",
+                    i, (unsigned)(rng_next(&seed) % 4), (unsigned)(rng_next(&seed) % 40),
+                    (unsigned)(rng_next(&seed) % 4) * 30,
+                    cans[rng_next(&seed) % COUNT_OF(cans)],
+                    200 + (unsigned)(rng_next(&seed) % 800));
+    buf_add_fmt(&rules, "auto \"choose\" { models = {\"many-*\", \"sonnet\"} }\n");
+    assert_false(rules.failed || !buf_add(&rules, "", 1));
+    load(rules.ptr);
+    buf_free(&rules);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct route_ask ask = ask_for("choose");
+        struct route_health health[UPSTREAMS];
+        struct route_weights weights = {(int64_t)(rng_next(&seed) % CONF_MICRO),
+                                        (int64_t)(rng_next(&seed) % CONF_MICRO),
+                                        (int64_t)(rng_next(&seed) % CONF_MICRO)};
+        enum route_result result;
+        uint16_t model_idx;
+
+        for (size_t k = 0; k < UPSTREAMS; k++)
+            health[k] = (struct route_health){
+                .down = rng_next(&seed) % 3 == 0,
+                .latency_us = (uint32_t)(rng_next(&seed) % 3) * (uint32_t)(rng_next(&seed) % 1000),
+                .us_per_token = (uint32_t)(rng_next(&seed) % 3)};
+        ask.channels = channels;
+        ask.channel_count = 1 + rng_next(&seed) % COUNT_OF(channels);
+        ask.no_dearer = rng_next(&seed) % 2 == 0;
+        ask.weights = rng_next(&seed) % 4 == 0 ? NULL : &weights;
+        ask.health = rng_next(&seed) % 8 == 0 ? NULL : health;
+        ask.needs.input_tokens = rng_next(&seed) % 1100;
+        ask.needs.output_tokens = rng_next(&seed) % 120;
+        ask.needs.can = rng_next(&seed) % 4 == 0 ? 1u << (rng_next(&seed) % CONF_CAN_COUNT) : 0;
+        ask.model_globs = globs;
+        ask.model_glob_count = rng_next(&seed) % 4 == 0 ? COUNT_OF(globs) : 0;
+        result = route_choose(table, &ask, &plan);
+        model_idx = plan.model_idx;
+        ask.trace = &trace;
+        assert_int_equal(route_choose(table, &ask, &plan), result);
+        if (result == ROUTE_OK)
+            assert_int_equal(plan.model_idx, model_idx);
+        chosen_count += result == ROUTE_OK;
+    }
+    assert_true(told > 0 && chosen_count > 5000);
+}
+
+/* Not by the prices that stand first in a model, but by all that a call can come to. */
+static void
+test_no_dearer_in_any_terms(void **state)
+{
+    static const struct {
+        const char *main, *spare; /* what the models have beside input = 2 output = 4 */
+        bool in;
+    } cases[] = {
+        {"", "", true},
+        {"", "cache-read = 2.000001", false},
+        {"", "tier \"long\" { above = 100 input = 2.1 }", false},
+        {"tier \"long\" { above = 100 input = 3 }", "tier \"long\" { above = 100 input = 3 }", true},
+        {"tier \"long\" { above = 101 input = 3 }", "tier \"long\" { above = 100 input = 3 }", false},
+        {"tier \"long\" { above = 100 input = 1 }", "", false},
+        /* A context that it does not have. */
+        {"context = 900", "context = 100 tier \"long\" { above = 100 input = 2.1 }", true},
+        {"", "service \"priority\" { factor = 2 }", false},
+        {"service \"priority\" { factor = 2 }", "service \"priority\" { factor = 2 }", true},
+        {"service \"priority\" { factor = 1.9 }", "service \"priority\" { factor = 2 }", false},
+        {"service \"priority\" { factor = 2 }", "service \"priority\" { factor = 1.999999 }", true},
+        {"service \"flex\" { factor = 0.5 }", "", false},
+        {"", "service \"flex\" { factor = 0.5 }", true},
+        {"per-search = 0.01", "per-search = 0.010001", false},
+        {"", "per-request = 0.000001", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct route_ask ask;
+        char rules[1024];
+
+        snprintf(rules, sizeof(rules),
+                 "model \"main\" { family = x input = 2 output = 4 %s }\n"
+                 "model \"spare\" { family = x input = 2 output = 4 %s }\n"
+                 "rule \"fall\" { model = main fallback = spare }\n",
+                 cases[i].main, cases[i].spare);
+        load(rules);
+        ask = ask_for("main");
+        ask.channel_count = 1;
+        ask.sibling = ask.no_dearer = true;
+        if (route_choose(table, &ask, &plan) != ROUTE_OK ||
+            (plan.candidate_count == 2) != cases[i].in)
+            fail_msg("%s, %s: %s", cases[i].main, cases[i].spare, plan_text());
+    }
+}
+
 /* ---- auto ---- */
 
 static void
@@ -700,6 +814,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),      cmocka_unit_test(test_no_dearer),
+        cmocka_unit_test(test_no_dearer_in_any_terms), cmocka_unit_test(test_auto_both_ways),
         cmocka_unit_test(test_named),      cmocka_unit_test(test_room),
         cmocka_unit_test(test_rules),      cmocka_unit_test(test_rule_rights),
         cmocka_unit_test(test_hours),      cmocka_unit_test(test_exhausted),

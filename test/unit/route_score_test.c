@@ -97,6 +97,41 @@ test_near_equals(void **state)
     assert_false(beats((struct route_health){.latency_us = 1}, (struct route_health){.latency_us = 12000}));
 }
 
+static bool
+beats_at(struct route_health a, uint64_t a_cost, struct route_health b, uint64_t b_cost)
+{
+    struct route_merit ma = {.health = &a, .price_ppm = a_cost, .weight = 1};
+    struct route_merit mb = {.health = &b, .price_ppm = b_cost, .weight = 1};
+
+    return route_beats(&ma, &mb);
+}
+
+/* Of near equals the cheaper; and a price counts like time. */
+static void
+test_costs(void **state)
+{
+    const struct route_health one = {.latency_us = 950000}, near = {.latency_us = 1100000},
+                              slow = {.latency_us = 1950000};
+
+    (void)state;
+    assert_true(beats_at(one, 800000, one, 800001));
+    assert_false(beats_at(one, 800001, one, 800000));
+    assert_false(beats_at(one, 800000, one, 800000));
+    assert_true(beats_at(near, 900000, one, 1000000));
+    assert_false(beats_at(one, 1000000, near, 900000));
+    /* Twice as slow is not worth a tenth; nor three quarters as dear; but a third is. */
+    assert_false(beats_at(slow, 900000, one, 1000000));
+    assert_true(beats_at(one, 1000000, slow, 900000));
+    assert_true(beats_at(slow, 300000, one, 1000000));
+    assert_false(beats_at(one, 1000000, slow, 300000));
+    /* What is at neither end wraps. */
+    assert_true(beats_at(one, 1, one, UINT64_MAX));
+    assert_true(beats_at(one, 0, one, 1000000));
+    assert_false(beats_at(one, UINT64_MAX, one, 0));
+    assert_int_equal(route_price_ppm(1500000, 1000000), 1500000);
+    assert_int_equal(route_price_ppm(1000000000, 1), ROUTE_PRICE_PPM_MAX);
+}
+
 static void
 test_orders(void **state)
 {
@@ -302,7 +337,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_score),          cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_near_equals),    cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_near_equals), cmocka_unit_test(test_costs),    cmocka_unit_test(test_orders),
         cmocka_unit_test(test_weights_decide), cmocka_unit_test(test_long_list),
         cmocka_unit_test(test_slow_one),       cmocka_unit_test(test_each_once),
     };

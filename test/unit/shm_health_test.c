@@ -118,7 +118,8 @@ test_window(void **state)
     failures(4, HEALTH_SERVER, 1000);
     successes(5, 1000);
     assert_int_equal(health_failed(health, HEALTH_GO, HEALTH_SERVER, 1000, 0), HEALTH_OPENED);
-    assert_int_equal(health_ok(health, HEALTH_OUT, 1000, 5), HEALTH_CLOSED);
+    assert_int_equal(begin(0, 2000), HEALTH_TRIAL);
+    assert_int_equal(health_ok(health, HEALTH_TRIAL, 2000, 5), HEALTH_CLOSED);
     failures(4, HEALTH_SERVER, 1000);
     successes(6, 1000);
     failures(1, HEALTH_SERVER, 1000);
@@ -279,16 +280,21 @@ test_retry_after(void **state)
 }
 
 static void
-test_tried_all_the_same(void **state)
+test_refused_credential_waits_for_its_trial(void **state)
 {
     (void)state;
     (void)health_failed(health, HEALTH_GO, HEALTH_AUTH, 1000, 0);
     assert_int_equal(look(1000).until_ms, 61000);
     assert_int_equal(begin(0, 2000), HEALTH_OUT);
-    (void)health_failed(health, HEALTH_OUT, HEALTH_RESET, 2000, 0);
+    /* What began before says nothing any more, well or not. */
+    (void)health_failed(health, HEALTH_GO, HEALTH_RESET, 2000, 0);
     assert_int_equal(look(2000).until_ms, 61000);
-    assert_int_equal(health_ok(health, HEALTH_OUT, 3000, 5), HEALTH_CLOSED);
-    assert_int_equal(begin(0, 3000), HEALTH_GO);
+    assert_int_equal(health_ok(health, HEALTH_GO, 3000, 5), HEALTH_SAME);
+    assert_int_equal(begin(0, 60999), HEALTH_OUT);
+    assert_int_equal(begin(0, 61000), HEALTH_TRIAL);
+    assert_int_equal(begin(1, 61000), HEALTH_OUT);
+    assert_int_equal(health_ok(health, HEALTH_TRIAL, 61001, 5), HEALTH_CLOSED);
+    assert_int_equal(begin(1, 61001), HEALTH_GO);
 }
 
 static void
@@ -502,7 +508,7 @@ main(void)
         TEST(test_relapse),
         TEST(test_late_failures),
         TEST(test_retry_after),
-        TEST(test_tried_all_the_same),
+        TEST(test_refused_credential_waits_for_its_trial),
         TEST(test_another_secret),
         TEST(test_averages),
         TEST(test_probe_due),

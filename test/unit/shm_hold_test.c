@@ -751,6 +751,7 @@ test_record_faults(void **state)
     RECORD_FAULTY(asked, 129);
     RECORD_FAULTY(rule, 129);
     RECORD_FAULTY(attempt[0].channel, 129);
+    RECORD_FAULTY(attempt[0].model, 129);
     RECORD_FAULTY(tally[0].model, 129);
     RECORD_FAULTY(tally[1].channel, 129);
     RECORD_FAULTY(basis, BASIS_COUNT);

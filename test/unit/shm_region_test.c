@@ -591,6 +591,23 @@ test_turns(void **state)
     assert_int_equal(table->turn, 6);
 }
 
+static void
+test_ledger_beat(void **state)
+{
+    struct region_header *header = t.region->header;
+
+    (void)state;
+    region_ledger_beat(header, LEDGER_WORKS, 1000);
+    assert_int_equal(region_ledger_step(header), LEDGER_WORKS);
+    assert_false(region_ledger_still(header, 1000 + LEDGER_STILL_WORKS_US));
+    assert_true(region_ledger_still(header, 1001 + LEDGER_STILL_WORKS_US));
+    region_ledger_beat(header, LEDGER_WAITS, 1000);
+    assert_int_equal(region_ledger_step(header), LEDGER_WAITS);
+    assert_false(region_ledger_still(header, 1000 + LEDGER_STILL_WAITS_US));
+    assert_true(region_ledger_still(header, 1001 + LEDGER_STILL_WAITS_US));
+    assert_false(region_ledger_still(header, 500)); /* who looks has an older time */
+}
+
 /* ---- the directory ---- */
 
 static void
@@ -711,6 +728,7 @@ main(void)
         TEST(test_lock_own),
         TEST(test_lock_without_rights),
         TEST(test_turns),
+        TEST(test_ledger_beat),
         TEST(test_dir_from_service_manager),
         TEST(test_dir_other_owner),
         TEST(test_dir_own_name),

@@ -76,12 +76,17 @@ const cases = {
     await fails(ask({ model: "unheard-of" }), Anthropic.NotFoundError, 404, "not_found_error");
     await fails(ask({ max_tokens: -1 }), Anthropic.BadRequestError, 400, "invalid_request_error");
     await fails(ask({ sim: { status: 400 } }), Anthropic.BadRequestError, 400, "invalid_request_error");
+    // One that only fails would be out: nobody else is there.
+    const well = async () => { for (let i = 0; i < 2; i++) await ask(); };
     await fails(ask({ sim: { status: 500 } }), Anthropic.InternalServerError, 502, "api_error");
+    await well();
     await fails(ask({ sim: { status: 529 } }), Anthropic.InternalServerError, 529, "overloaded_error");
     await fails(ask({ sim: { status: 413 } }), Anthropic.APIError, 413, "request_too_large");
+    await well();
+    await fails(ask({ stream: true, sim: { status: 529 } }), Anthropic.InternalServerError, 529);
+    await well();
     const limited = await fails(ask({ sim: { status: 429, "retry-after": 3 } }), Anthropic.RateLimitError, 429, "rate_limit_error");
     assert.equal(limited.headers.get("retry-after"), "3");
-    await fails(ask({ stream: true, sim: { status: 529 } }), Anthropic.InternalServerError, 529);
   },
   async retries() {
     const answer = await make(undefined, { maxRetries: 2 }).messages.create(

@@ -222,6 +222,11 @@ async function fails(promise, status, of) {
 const native = library === "anthropic" || library === "ai-anthropic"; // knows 529
 
 async function drive(it) {
+  // One that only fails would be out: nobody else is there.
+  const well = async () => {
+    await faults({});
+    for (let i = 0; i < 2; i++) await it.plain();
+  };
   const plain = await it.plain();
   assert.equal(words(plain.text), 16);
   assert.equal(plain.output, 16);
@@ -235,16 +240,22 @@ async function drive(it) {
   }
   await faults({});
   assert.deepEqual(await it.schema(), ARGS);
-  for (const [said, seen] of [[400, 400], [401, 502], [404, 404], [429, 429], [500, 502], [503, native ? 529 : 503]]) {
+  for (const [said, seen] of [[400, 400], [404, 404], [429, 429], [500, 502], [503, native ? 529 : 503]]) {
     await faults({ status: said });
     await fails(it.plain(), seen, it.status);
+    await well();
   }
+  await faults({ status: 503 });
   await fails(it.stream(), native ? 529 : 503, it.status);
   // LangChain passes over events of errors in Responses, whoever sends them.
   for (const broken of library === "langchain-responses" ? [] : [{ "error-mid": 12 }, { cut: 12 }, { "cut-clean": 12 }]) {
+    await well();
     await faults({ words: 40, gap: 1, ...broken });
     await fails(it.stream());
   }
+  // Whose key is refused is out for a minute.
+  await faults({ status: 401 });
+  await fails(it.plain(), 502, it.status);
   await faults({});
 }
 
