@@ -64,6 +64,9 @@ bool anthropic_must_not_think(const struct chat_request *r, const char *tag);
  * cannot tell the two apart: where thoughts are not shown, both come without a text.
  */
 #define ANTHROPIC_REDACTED "r."
+/* Of thinking that had no text from the start. The text of any other has to come back with its
+ * signature, to the letter, or the service refuses it; not all clients keep it. */
+#define ANTHROPIC_BARE "e."
 
 /* ---- answers: anthropic_events.c, anthropic_answer.c ---- */
 

@@ -19,6 +19,7 @@ enum open_kind {
 };
 
 #define ID_CAP 160
+#define SIGNATURE_LEN_MAX ((size_t)16 << 20) /* where the caller sets no limit */
 
 /* ---- what a stream and a whole answer have in common ---- */
 
@@ -189,12 +190,34 @@ block_close(struct codec_writer *writer, struct buf *out)
     writer->block++;
 }
 
+/* What was thought without a word comes before what it has led to: see signature_delta_write(). */
+static void
+redacted_write(struct codec_writer *writer, struct buf *out)
+{
+    struct jw jw;
+
+    if (writer->open.len == 0)
+        return;
+    event_start(&jw, out, "content_block_start");
+    jw_key_u64(&jw, "index", writer->block);
+    jw_key(&jw, "content_block");
+    jw_object(&jw);
+    jw_key_cstr(&jw, "type", "redacted_thinking");
+    signature_write(&jw, "data", writer->frame, buf_str(&writer->open));
+    jw_object_end(&jw);
+    event_end(&jw);
+    writer->open.len = 0;
+    writer->block_kind = OPEN_TEXT;
+    block_close(writer, out);
+}
+
 /* Up to what stands in the block. */
 static void
 block_open(struct codec_writer *writer, enum open_kind kind, const char *type, struct jw *jw,
            struct buf *out)
 {
     block_close(writer, out);
+    redacted_write(writer, out);
     writer->block_kind = (uint8_t)kind;
     event_start(jw, out, "content_block_start");
     jw_key_u64(jw, "index", writer->block);
@@ -256,7 +279,9 @@ reasoning_write(struct codec_writer *writer, struct str text, struct buf *out)
 }
 
 /* A client sends back only what belongs to a block of thinking, so that a call's own is such; where it
- * comes later than its call there is no place for it. */
+ * comes later than its call there is no place for it. One without words waits for what follows: an
+ * answer must not end in it (Claude Code takes the last block for the answer), and Gemini signs
+ * texts behind their end. */
 static void
 signature_delta_write(struct codec_writer *writer, const struct chat_delta *delta,
                       struct buf *out)
@@ -269,12 +294,15 @@ signature_delta_write(struct codec_writer *writer, const struct chat_delta *delt
         delta_start(writer, "signature_delta", &jw, out);
         signature_write(&jw, "signature", writer->frame, delta->text);
         block_opened(&jw);
-    } else {
-        block_open(writer, OPEN_TEXT, "redacted_thinking", &jw, out);
-        signature_write(&jw, "data", writer->frame, delta->text);
-        block_opened(&jw);
+        block_close(writer, out);
+        return;
     }
     block_close(writer, out);
+    redacted_write(writer, out);
+    if (writer->open.cap_max == 0)
+        buf_init(&writer->open, SIGNATURE_LEN_MAX);
+    buf_add_str(&writer->open, delta->text);
+    out->failed |= writer->open.failed;
 }
 
 static void
@@ -448,6 +476,17 @@ is_empty(const struct chat_part *p)
            (p->kind != CHAT_PART_REASONING || p->signature.raw.len == 0);
 }
 
+/* Thought without a word, and nothing came of it. */
+static bool
+is_idle(const struct chat_part *p)
+{
+    if (p->kind != CHAT_PART_REASONING || p->text.raw.len > 0)
+        return false;
+    while (p != NULL && p->kind != CHAT_PART_CALL && p->text.raw.len == 0)
+        p = p->next;
+    return p == NULL;
+}
+
 static void
 content_write(struct jw *jw, const struct chat_frame *frame, const struct chat_part *parts,
               bool *calls, bool *refused)
@@ -461,7 +500,7 @@ content_write(struct jw *jw, const struct chat_frame *frame, const struct chat_p
         bool is_text = p->kind == CHAT_PART_TEXT || p->kind == CHAT_PART_REFUSAL;
 
         if (p->kind != CHAT_PART_CALL &&
-            ((!is_text && p->kind != CHAT_PART_REASONING) || is_empty(p)))
+            ((!is_text && p->kind != CHAT_PART_REASONING) || is_empty(p) || is_idle(p)))
             continue;
         *refused |= p->kind == CHAT_PART_REFUSAL;
         if (p->kind == CHAT_PART_CALL)

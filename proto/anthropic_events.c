@@ -28,21 +28,35 @@ emit_text(struct codec_reader *reader, enum chat_delta_kind kind, struct js_valu
         codec_emit(reader, &delta);
 }
 
+/* A signature behind one of our marks. */
 static bool
-emit_redacted(struct codec_reader *reader, struct js_value data)
+emit_marked(struct codec_reader *reader, struct str mark, struct js_value signature, bool redacted)
 {
-    struct chat_delta delta = {.kind = CHAT_DELTA_SIGNATURE, .redacted = true};
+    struct chat_delta delta = {.kind = CHAT_DELTA_SIGNATURE, .redacted = redacted};
 
-    if (data.type != JS_STRING || data.raw.len == 0)
+    if (signature.type != JS_STRING || signature.raw.len == 0)
         return true;
     reader->scratch.len = 0;
-    buf_add_str(&reader->scratch, STR(ANTHROPIC_REDACTED));
-    buf_add_str(&reader->scratch, data.raw);
+    buf_add_str(&reader->scratch, mark);
+    buf_add_str(&reader->scratch, signature.raw);
     if (reader->scratch.failed)
         return false;
     delta.text = buf_str(&reader->scratch);
     codec_emit(reader, &delta);
     return true;
+}
+
+static void
+emit_thinking(struct codec_reader *reader, struct js_value text)
+{
+    reader->text_seen |= text.type == JS_STRING && text.raw.len > 0;
+    emit_text(reader, CHAT_DELTA_REASONING, text);
+}
+
+static bool
+emit_signature(struct codec_reader *reader, struct js_value signature)
+{
+    return emit_marked(reader, reader->text_seen ? STR("") : STR(ANTHROPIC_BARE), signature, false);
 }
 
 /* ---- calls ---- */
@@ -134,10 +148,10 @@ block_start(struct codec_reader *reader, struct js_value block)
         emit_text(reader, CHAT_DELTA_TEXT, field[TEXT]);
     } else if (js_str_eq(field[TYPE], STR("thinking"))) {
         reader->block_kind = OPEN_THINKING;
-        emit_text(reader, CHAT_DELTA_REASONING, field[THINKING]);
-        emit_text(reader, CHAT_DELTA_SIGNATURE, field[SIGNATURE]);
+        emit_thinking(reader, field[THINKING]);
+        return emit_signature(reader, field[SIGNATURE]);
     } else if (js_str_eq(field[TYPE], STR("redacted_thinking"))) {
-        return emit_redacted(reader, field[DATA]);
+        return emit_marked(reader, STR(ANTHROPIC_REDACTED), field[DATA], true);
     } else if (js_str_eq(field[TYPE], STR("tool_use"))) {
         return call_start(reader, field[ID], field[NAME], field[INPUT]);
     }
@@ -163,9 +177,9 @@ block_delta(struct codec_reader *reader, struct js_value delta)
     if (js_str_eq(field[D_TYPE], STR("text_delta"))) {
         emit_text(reader, CHAT_DELTA_TEXT, field[D_TEXT]);
     } else if (js_str_eq(field[D_TYPE], STR("thinking_delta"))) {
-        emit_text(reader, CHAT_DELTA_REASONING, field[D_THINKING]);
+        emit_thinking(reader, field[D_THINKING]);
     } else if (js_str_eq(field[D_TYPE], STR("signature_delta"))) {
-        emit_text(reader, CHAT_DELTA_SIGNATURE, field[D_SIGNATURE]);
+        return emit_signature(reader, field[D_SIGNATURE]);
     } else if (js_str_eq(field[D_TYPE], STR("input_json_delta"))) {
         if (reader->block_kind == OPEN_WHOLE_CALL)
             return true;

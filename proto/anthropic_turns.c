@@ -206,22 +206,43 @@ result_write(struct anthropic_writer *w, const struct chat_part *result)
     return true;
 }
 
+static struct str
+behind(struct str signature, struct str mark)
+{
+    return (struct str){signature.ptr + mark.len, signature.len - mark.len};
+}
+
 /* signature: without its tag. */
 static void
 thinking_write(struct anthropic_writer *w, struct js_value text, struct js_value signature)
 {
-    const struct str mark = STR(ANTHROPIC_REDACTED);
+    const struct str redacted = STR(ANTHROPIC_REDACTED), bare = STR(ANTHROPIC_BARE);
 
-    if (str_starts_with(signature.raw, mark)) {
+    if (str_starts_with(signature.raw, redacted)) {
         block_start(w, "redacted_thinking");
-        jw_key_quoted(&w->jw, "data", (struct str){signature.raw.ptr + mark.len,
-                                                   signature.raw.len - mark.len});
+        jw_key_quoted(&w->jw, "data", behind(signature.raw, redacted));
+    } else if (str_starts_with(signature.raw, bare)) {
+        block_start(w, "thinking");
+        jw_key_cstr(&w->jw, "thinking", "");
+        jw_key_quoted(&w->jw, "signature", behind(signature.raw, bare));
     } else {
         block_start(w, "thinking");
-        jw_key_quoted(&w->jw, "thinking", text.type == JS_STRING ? text.raw : STR_NONE);
+        jw_key_js(&w->jw, "thinking", text);
         jw_key_js(&w->jw, "signature", signature);
     }
     block_end(w, CHAT_CACHE_NONE);
+}
+
+/* Can the thought be sent back as it was? Its text is the part's, or, where a call is signed, that of
+ * the reasoning before it. */
+static bool
+is_proven(const struct chat_part *p, const char *tag, struct js_value text,
+          struct js_value *signature)
+{
+    return chat_signature(p->signature, tag, signature) &&
+           ((text.type == JS_STRING && text.raw.len > 0) ||
+            str_starts_with(signature->raw, STR(ANTHROPIC_REDACTED)) ||
+            str_starts_with(signature->raw, STR(ANTHROPIC_BARE)));
 }
 
 static bool
@@ -302,9 +323,10 @@ turn_for(struct anthropic_writer *w, enum chat_role role)
 static void
 reasoning_write(struct anthropic_writer *w, const struct chat_part *p)
 {
+    struct js_value text = p->kind == CHAT_PART_CALL ? w->unsigned_text : p->text;
     struct js_value signature;
 
-    if (!chat_signature(p->signature, w->target->tag, &signature)) {
+    if (!is_proven(p, w->target->tag, text, &signature)) {
         if (p->kind == CHAT_PART_REASONING)
             w->unsigned_text = p->text;
         return;
@@ -312,7 +334,7 @@ reasoning_write(struct anthropic_writer *w, const struct chat_part *p)
     if (p->kind == CHAT_PART_CALL && w->turn_signed)
         return;
     turn_for(w, CHAT_ASSISTANT);
-    thinking_write(w, p->kind == CHAT_PART_CALL ? w->unsigned_text : p->text, signature);
+    thinking_write(w, text, signature);
     w->turn_signed = true;
 }
 
@@ -479,20 +501,26 @@ bool
 anthropic_must_not_think(const struct chat_request *r, const char *tag)
 {
     const struct chat_message *last = NULL;
+    struct js_value text = {.type = JS_NONE}, ignored;
     bool calls = false, is_signed = false;
-    struct js_value ignored;
 
     /* Of the assistant's turn that is the last one; it may be several messages. */
     for (const struct chat_message *m = r->messages; m != NULL; m = m->next) {
         if (m->role == CHAT_SYSTEM || (m->role == CHAT_ASSISTANT && !says_something(m)))
             continue;
-        if (m->role == CHAT_ASSISTANT && (last == NULL || last->role != CHAT_ASSISTANT))
+        if (m->role == CHAT_ASSISTANT && (last == NULL || last->role != CHAT_ASSISTANT)) {
+            text = (struct js_value){.type = JS_NONE};
             calls = is_signed = false;
+        }
         last = m;
         for (const struct chat_part *p = m->parts; m->role == CHAT_ASSISTANT && p != NULL;
              p = p->next) {
+            if (p->kind == CHAT_PART_REASONING)
+                text = p->text;
+            if (p->kind != CHAT_PART_REASONING && p->kind != CHAT_PART_CALL)
+                continue;
             calls |= p->kind == CHAT_PART_CALL;
-            is_signed |= chat_signature(p->signature, tag, &ignored);
+            is_signed |= is_proven(p, tag, text, &ignored);
         }
     }
     if (last != NULL && last->role == CHAT_ASSISTANT)

@@ -905,9 +905,17 @@ def _message(a, content, reason, sequence, usage):
             "content": content, "stop_reason": reason, "stop_sequence": sequence, "usage": usage}
 
 
+def _message_parts(a):
+    """Thoughts without a word stand before what they led to, and not at the end."""
+    parts = a.parts()
+    while parts and parts[-1][0] == "thought" and not parts[-1][1]:
+        parts.pop()
+    return parts
+
+
 def whole_messages(a):
     content = []
-    for part in a.parts():
+    for part in _message_parts(a):
         if part[0] == "text":
             content.append({"type": "text", "text": "".join(part[1])})
         elif part[0] == "call":
@@ -933,7 +941,7 @@ def streamed_messages(a):
     event("message_start", message=_message(a, [], None, None, {
         "input_tokens": Whole(), "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
         "output_tokens": 0}))
-    for index, part in enumerate(a.parts()):
+    for index, part in enumerate(_message_parts(a)):
         start = {"text": {"type": "text", "text": ""},
                  "thought": {"type": "thinking", "thinking": "", "signature": ""},
                  "call": {"type": "tool_use", "id": a.call_id("messages", part[1]),

@@ -156,6 +156,7 @@ fuzz_answer(struct str text, bool whole)
     ASSERT(!ok || (h.ended == 1 && h.finished == 1));
     check_sent(buf_str(&h.out));
     buf_free(&h.out);
+    buf_free(&h.writer.open);
     buf_free(&reader.scratch);
 }
 

@@ -173,6 +173,13 @@ test_stream(void **state)
         STOP("2") WHY("end_turn") END,
         STARTED "ping reasoning(Add\\n) reasoning(ing.) signature(AAAA) redacted(r.DD==) "
         "text(H\\u00e9) text(llo) usage(64,40,16,0,33,12) finish(stop) end");
+    /* Thinking that is not told, from the start. */
+    check_stream(
+        START BLOCK("0", "{'type':'thinking','thinking':'','signature':''}")
+        DELTA("0", "{'type':'signature_delta','signature':'AAAA'}") STOP("0")
+        BLOCK("1", "{'type':'thinking','thinking':'','signature':'BBBB'}") STOP("1")
+        WHY("end_turn") END,
+        STARTED "signature(e.AAAA) signature(e.BBBB) usage(64,40,16,0,33,12) finish(stop) end");
 }
 
 static void
@@ -386,6 +393,7 @@ check_told(struct told *t, const char *want)
     assert_str(buf_str(&got), wanted);
     buf_free(&got);
     buf_free(&t->out);
+    buf_free(&t->writer.open);
     sse_free(&sse);
     free(wanted);
 }
@@ -493,6 +501,25 @@ test_told(void **state)
         PIECE("7", "{'type':'signature_delta','signature':'tp1.g.0.Z'}") CLOSED("7")
         OPENED("8", "{'type':'tool_use','id':'toolu_01ab_2','name':'h','input':{}}") CLOSED("8")
         DONE("tool_use", USAGE("64", "16", "40", "10", "6", "33", "12")));
+}
+
+/* Gemini signs a text behind its end: an answer must not end in a thought. */
+static void
+test_signed_behind(void **state)
+{
+    struct told t;
+
+    (void)state;
+    writer_init(&t);
+    tell(&t, BARE(CHAT_DELTA_START));
+    tell(&t, TEXT_DELTA(CHAT_DELTA_TEXT, "Hi"));
+    tell(&t, &(struct chat_delta){
+                 .kind = CHAT_DELTA_SIGNATURE, .text = STR("A"), .redacted = true});
+    tell(&t, &(struct chat_delta){.kind = CHAT_DELTA_FINISH, .finish = CHAT_FINISH_STOP});
+    tell(&t, BARE(CHAT_DELTA_END));
+    check_told(&t, MESSAGE("asked") OPENED("0", "{'type':'text','text':''}")
+                   PIECE("0", "{'type':'text_delta','text':'Hi'}") CLOSED("0")
+                   DONE("end_turn", NO_USAGE));
 }
 
 static void
@@ -674,6 +701,7 @@ main(void)
         cmocka_unit_test(test_whole_read),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_told),
+        cmocka_unit_test(test_signed_behind),
         cmocka_unit_test(test_reasons_told),
         cmocka_unit_test(test_odd_orders),
         cmocka_unit_test(test_whole_written),

@@ -490,10 +490,12 @@ static void
 test_thoughts_sent_back(void **state)
 {
     (void)state;
-    /* Ours without the tag, others not at all; none at the end of a turn. */
+    /* Ours without the tag, others not at all, nor ours whose text was lost on the way; none at the
+     * end of a turn. */
     check(HEAD "'messages':[{'role':'user','content':'Hi'}," ASSISTANT(THOUGHT("tp1.m.0.SIG") ","
                "{'type':'redacted_thinking','data':'tp1.m.0.r.DATA'},"
-               "{'type':'redacted_thinking','data':'tp1.m.0.OMITTED'},"
+               "{'type':'redacted_thinking','data':'tp1.m.0.e.OMITTED'},"
+               "{'type':'redacted_thinking','data':'tp1.m.0.LOST'},"
                THOUGHT("tp1.g.0.SIG") "," THOUGHT("SIG") ",{'type':'text','text':'A'},"
                THOUGHT("tp1.m.0.LAST")) ",{'role':'user','content':'B'}]}",
           UP "'messages':[" HI "," ASSISTANT(THOUGHT("SIG") ","
@@ -528,6 +530,9 @@ test_thought_missing_in_tool_loop(void **state)
           UP "'messages':[" HI "," ASSISTANT(CALL("a")) ","
              USER(RESULT("a") ",{'type':'text','text':'B'}") "]}",
           "thinking");
+    /* Its text was lost: it cannot be sent back, and so is missing. */
+    check(LOOP("{'type':'thinking','thinking':'','signature':'tp1.m.0.S'}," CALL("a")),
+          UP UPLOOP(CALL("a")) "}", "thinking");
     /* Nor after the beginning of an answer. */
     check(HEAD "'messages':[{'role':'user','content':'Hi'}," ASSISTANT(
               "{'type':'text','text':'A'}") "],'thinking':{'type':'enabled','budget_tokens':1024}}",
