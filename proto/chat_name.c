@@ -128,8 +128,6 @@ chat_plain_id(struct js_value id, char out[CHAT_ID_CAP])
 
 /* ---- signatures ---- */
 
-#define TAG_PREFIX "tp1."
-
 bool
 chat_signature(struct js_value tagged, const char *tag, struct js_value *out)
 {
@@ -150,5 +148,5 @@ codec_tag(enum proto_protocol protocol, struct str family, char out[CODEC_TAG_CA
     char hex[HASH_HEX + 1];
 
     hash_hex(family, STR("family"), hex);
-    snprintf(out, CODEC_TAG_CAP, TAG_PREFIX "%c.%s.", letters[protocol], hex);
+    snprintf(out, CODEC_TAG_CAP, CODEC_TAG_ANY "%c.%s.", letters[protocol], hex);
 }

@@ -102,6 +102,7 @@ const struct codec *codec_of(enum proto_endpoint endpoint);
 enum proto_endpoint codec_endpoint(enum proto_protocol protocol);
 
 #define CODEC_TAG_CAP 32
+#define CODEC_TAG_ANY "tp1." /* how all of them begin */
 /* Tag of the signatures of a family's models behind a protocol: "tp1.m.0123456789abcdef.". */
 void codec_tag(enum proto_protocol protocol, struct str family, char out[CODEC_TAG_CAP]);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "proto/foreign.h"
 #include "proto/gemini_embed.h"
 #include "proto/translate.h"
 #include "worker/call.h"
@@ -276,6 +277,31 @@ speak_target(const struct call *call, char *out, size_t out_cap, struct str *pat
     return true;
 }
 
+/* The caller's own bytes, but for what other providers have signed: one piece. */
+static bool
+pass_own(struct call *call, struct ask_pieces *out)
+{
+    struct speech *s = speech_of(call);
+    struct buf joined;
+    bool stripped;
+
+    if (s == NULL)
+        return false;
+    buf_init(&joined, out->total_len);
+    for (size_t i = 0; i < out->count; i++)
+        buf_add_str(&joined, out->list[i]);
+    s->written = false;
+    s->body.len = 0;
+    s->body.failed = joined.failed;
+    stripped = !joined.failed &&
+               foreign_strip((enum proto_endpoint)call->endpoint, buf_str(&joined), &s->body);
+    buf_free(&joined);
+    if (stripped)
+        *out = (struct ask_pieces){
+            .list = {buf_str(&s->body)}, .count = 1, .total_len = s->body.len};
+    return !s->body.failed;
+}
+
 bool
 speak_body(struct call *call, struct ask_pieces *out)
 {
@@ -285,7 +311,10 @@ speak_body(struct call *call, struct ask_pieces *out)
                                    .total_len = call->speech->body.len};
         return true;
     }
-    return ask_splices(&call->ask, candidate_of(call)->model_sent, &call->arena, out);
+    if (!ask_splices(&call->ask, candidate_of(call)->model_sent, &call->arena, out))
+        return false;
+    return !foreign_suspected((enum proto_endpoint)call->endpoint, call->ask.body) ||
+           pass_own(call, out);
 }
 
 /* ---- the answer ---- */

@@ -776,3 +776,34 @@ def test_from_a_native_upstream_to_another(start, sims, protocol, provider, stre
     answer = client.post(protocol, "both", Ask(stream=stream))
     assert answer.status == (529 if protocol == "messages" else 503), answer
     assert server.receipt(answer.id)["charge"] == "0"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider", [
+    ("messages", "gemini"), ("messages", "responses"), ("responses", "messages"),
+    ("responses", "gemini"), ("gemini", "messages"), ("gemini", "responses")])
+def test_and_back_to_the_native_one(start, sims, protocol, provider, stream):
+    """What the other one has signed is not shown to the native upstream, which would refuse it."""
+    first, second = sims
+    conf = MODELS
+    for name, sim in ((protocol, first), (provider, second)):
+        conf += upstream_section(name, sim.port, NAMES[name],
+                                 "" if name in ("messages", "gemini") else "/v1", translate=True)
+    conf += f'channel "both" {{ multiplier = 1  use = {{"{protocol}", "{provider}"}} }}\n'
+    server = start(conf)
+    client = Client(server.key(), first)
+    first.faults({"status": 503})
+    second.faults({"tools": 2, "reasoning": 3})
+    answer = client.post(protocol, "both", THINKS, "sim-think")
+    assert answer.status == 200 and answer["x-turnpike-upstream"] == provider, answer
+    turns = sent_back(protocol, answer)
+    assert "tp1." in json.dumps(turns)
+    first.reset()
+    second.faults({"status": 503})  # a conversation stays where its last turn was, else
+    ask = THINKS.but(stream=stream)
+    answer = client.post(protocol, "both", ask, "sim-think",
+                         with_turns(protocol, ask, "sim-think", turns))
+    assert answer.status == 200 and answer["x-turnpike-upstream"] == protocol, answer
+    heard = first.last_body().decode()
+    assert "tp1." not in heard and "sig-" not in heard and "enc-" not in heard, heard
+    assert "sunny" in heard
