@@ -214,6 +214,66 @@ settle_so_far(struct call *call)
     return (struct price_count){.n = {0}};
 }
 
+void
+settle_cap_input(struct price_count *count, uint64_t input_max)
+{
+    (void)count;
+    (void)input_max;
+}
+
+void
+settle_cap_output(struct price_count *count, uint64_t output_max)
+{
+    (void)count;
+    (void)output_max;
+}
+
+uint64_t
+settle_input(const struct usage *usage)
+{
+    (void)usage;
+    return 0;
+}
+
+uint64_t
+settle_input_bound(const struct call *call)
+{
+    (void)call;
+    return UINT64_MAX;
+}
+
+bool
+settle_hosts_tools(const struct call *call)
+{
+    (void)call;
+    return false;
+}
+
+int64_t
+settle_cost(const struct call *call, const struct price_count *count)
+{
+    (void)call;
+    (void)count;
+    return 0;
+}
+
+enum hold_result
+settle_extend(struct call *call, int64_t missing_ucr, bool announce)
+{
+    (void)call;
+    (void)missing_ucr;
+    (void)announce;
+    return HOLD_OK;
+}
+
+struct record_tally
+settle_tally(const struct call *call, const struct price_count *count)
+{
+    (void)call;
+    (void)count;
+    return (struct record_tally){.cost_ucr = 0};
+}
+
 struct usage
 settle_judge(const struct call *call, struct usage usage)
 {
