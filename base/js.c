@@ -317,9 +317,12 @@ unescape_unit(const char *p, const char *end, char decoded[4], struct str *unit)
     }
     code = js_hex4(p + 2);
     p += 6;
-    if (code >= 0xd800 && code <= 0xdbff && end - p >= 6) {
+    if (code >= 0xd800 && code <= 0xdbff && end - p >= 6 && p[0] == '\\' && p[1] == 'u' &&
+        (js_hex4(p + 2) & 0xfc00) == 0xdc00) {
         code = 0x10000 + ((code & 0x3ff) << 10 | (js_hex4(p + 2) & 0x3ff));
         p += 6;
+    } else if (code >= 0xd800 && code <= 0xdfff) {
+        code = 0xfffd; /* alone */
     }
     unit->len = utf8_encode(code, decoded);
     return p;

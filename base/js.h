@@ -46,13 +46,18 @@ extern const char js_too_deep[];
 /* Line and column (from 1, in bytes) of an offset in text: for messages. */
 void js_position(struct str text, size_t offset, unsigned *line, unsigned *column);
 
+struct js_members;
 /*
  * Checks the whole text as one JSON value with optional white space around it, and gives
  * that value. False with *err on any fault.
  */
 bool MUST_CHECK js_check(struct str text, struct js_value *out, struct js_error *err);
 
-struct js_members;
+/* The same for text of those who are not to be taught: lone surrogates pass, which models write now
+ * and then when a stream cuts a character in two. As text (js_unescape()) each is U+FFFD. */
+bool MUST_CHECK js_check_lenient(struct str text, struct js_value *out, struct js_members *members,
+                                 struct js_error *err);
+
 /*
  * The same, and when the value is an object also its members (none, when it is something else), at
  * next to no price: for those who need several of them. members may be NULL.

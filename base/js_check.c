@@ -25,6 +25,7 @@ struct checker {
     struct js_error err; /* what is set on the first fault */
     const char *err_at;
     bool escaped; /* the string read last has a backslash */
+    bool lenient; /* lone surrogates are let pass */
 };
 
 /* The functions below give the place behind what they read, or NULL at a fault. */
@@ -76,6 +77,8 @@ check_unicode_escape(struct checker *c, const char *p)
     code = js_hex4(p + 1);
     p += 5;
     if (code < 0xd800 || code > 0xdfff)
+        return p;
+    if (c->lenient)
         return p;
     if (code > 0xdbff)
         return fault(c, "lone surrogate", start);
@@ -478,10 +481,18 @@ check_indexed(struct checker *c, const char *p)
     return check_value(c, p, NULL, true);
 }
 
+/* How a text is to be checked. */
+struct wish {
+    struct js_members *members; /* or NULL */
+    struct js_index *index;     /* likewise */
+    bool lenient;
+};
+
 static bool
-check_text(struct str text, struct js_value *out, struct js_members *members,
-           struct js_index *index, struct js_error *err)
+check_text(struct str text, struct js_value *out, const struct wish *wish, struct js_error *err)
 {
+    struct js_members *members = wish->members;
+    struct js_index *index = wish->index;
     /* An empty text may have no address at all. */
     const char *start = text.ptr == NULL ? "" : text.ptr;
     struct checker c; /* its list of starts is set as it is used */
@@ -492,6 +503,7 @@ check_text(struct str text, struct js_value *out, struct js_members *members,
     c.err = (struct js_error){NULL, 0};
     c.err_at = start;
     c.escaped = false;
+    c.lenient = wish->lenient;
     value = js_skip_space(start, c.end);
 
     if (members != NULL) {
@@ -533,13 +545,20 @@ bool
 js_check_members(struct str text, struct js_value *out, struct js_members *members,
                  struct js_error *err)
 {
-    return check_text(text, out, members, NULL, err);
+    return check_text(text, out, &(struct wish){.members = members}, err);
+}
+
+bool
+js_check_lenient(struct str text, struct js_value *out, struct js_members *members,
+                 struct js_error *err)
+{
+    return check_text(text, out, &(struct wish){.members = members, .lenient = true}, err);
 }
 
 bool
 js_check(struct str text, struct js_value *out, struct js_error *err)
 {
-    return check_text(text, out, NULL, NULL, err);
+    return check_text(text, out, &(struct wish){.members = NULL}, err);
 }
 
 size_t
@@ -561,6 +580,6 @@ js_check_index(struct str text, struct js_value *out, struct js_index *index,
     index->text_len = text.len;
     index->used = 0;
     if (text.len >= INT32_MAX) /* beyond what offsets reach: an empty one */
-        return check_text(text, out, NULL, NULL, err);
-    return check_text(text, out, NULL, index, err);
+        return check_text(text, out, &(struct wish){.index = NULL}, err);
+    return check_text(text, out, &(struct wish){.index = index}, err);
 }

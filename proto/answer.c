@@ -243,7 +243,7 @@ answer_read(enum proto_endpoint endpoint, struct str body, struct answer *out)
     struct members m;
 
     *out = (struct answer){.kind = ANSWER_NOT_JSON, .endpoint = endpoint};
-    if (!js_check_members(body, &document, &all, &ignored))
+    if (!js_check_lenient(body, &document, &all, &ignored))
         return;
     memset(&m, 0, sizeof(m));
     for (size_t i = 0; i < all.count; i++)

@@ -343,7 +343,7 @@ anthropic_event_read(struct codec_reader *reader, const struct sse_event *event)
 
     if (event->comment_only || reader->ended)
         return true;
-    if (!js_check(event->data, &document, &fault) || document.type != JS_OBJECT)
+    if (!js_check_lenient(event->data, &document, NULL, &fault) || document.type != JS_OBJECT)
         return false;
     codec_members(document, names, EVENT_FIELD_COUNT, field);
     type = field[E_TYPE];

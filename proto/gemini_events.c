@@ -330,7 +330,7 @@ gemini_event_read(struct codec_reader *reader, const struct sse_event *event)
 
     if (event->data.ptr == NULL)
         return true;
-    return js_check(event->data, &document, &fault) &&
+    return js_check_lenient(event->data, &document, NULL, &fault) &&
            read_response(reader, document, &candidates);
 }
 

@@ -71,7 +71,7 @@ parse(struct str data, struct js_value *document)
 {
     struct js_error ignored;
 
-    return js_check(data, document, &ignored) && document->type == JS_OBJECT;
+    return js_check_lenient(data, document, NULL, &ignored) && document->type == JS_OBJECT;
 }
 
 /* What an event that nobody reads must at least be. */

@@ -489,7 +489,7 @@ openai_event_read(struct codec_reader *reader, const struct sse_event *event)
     }
     if (str_eq(str_trim(event->data), STR("[DONE]")))
         return take_done(reader);
-    if (!js_check_members(event->data, &document, &members, &fault) ||
+    if (!js_check_lenient(event->data, &document, &members, &fault) ||
         document.type != JS_OBJECT)
         return false;
     for (unsigned i = 0; i < TOP_COUNT; i++)

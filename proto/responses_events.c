@@ -654,7 +654,7 @@ responses_event_read(struct codec_reader *reader, const struct sse_event *event)
         return true;
     if (kind == NULL && event->name.len > 0 && !str_eq(event->name, STR("message")))
         return true;
-    if (!js_check(event->data, &document, &fault) || document.type != JS_OBJECT)
+    if (!js_check_lenient(event->data, &document, NULL, &fault) || document.type != JS_OBJECT)
         return false;
     codec_members(document, event_names, EVENT_MEMBER_COUNT, read.v);
     if (kind == NULL && read.v[EVENT_TYPE].type == JS_STRING)

@@ -296,7 +296,7 @@ error_from_upstream(const struct upstream_answer *answer, struct error_secrets s
     struct js_error ignored;
     struct said said = {.message = {.type = JS_NONE}};
 
-    if (js_check(answer->body, &document, &ignored))
+    if (js_check_lenient(answer->body, &document, NULL, &ignored))
         said = said_by(document);
     enum error_kind kind = kind_of_status(answer->status, &said);
     set_message(out, kind);
@@ -369,7 +369,7 @@ error_from_object(struct str data, struct error_secrets secrets, struct proto_er
     struct js_error ignored;
     struct said said = {.message = {.type = JS_NONE}};
 
-    if (js_check(data, &document, &ignored))
+    if (js_check_lenient(data, &document, NULL, &ignored))
         said = said_by(document);
     enum error_kind kind = kind_of_words(&said);
     set_message(out, kind);

@@ -474,10 +474,10 @@ speak_whole(struct call *call, struct str body, struct buf *out)
 
     ASSERT(call->speaks);
     if (call->endpoint == ENDPOINT_EMBEDDINGS)
-        return js_check(body, &document, &ignored) &&
+        return js_check_lenient(body, &document, NULL, &ignored) &&
                gemini_embed_answer(document, candidate_of(call)->model_sent,
                                    call->speech->base64, out);
-    if (body.ptr != NULL && (!js_check(body, &document, &ignored) ||
+    if (body.ptr != NULL && (!js_check_lenient(body, &document, NULL, &ignored) ||
                              !translate_document(t, document, out)))
         return false;
     return call->ask.stream ? !out->failed : translate_whole(t, out);

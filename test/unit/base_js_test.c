@@ -680,6 +680,43 @@ test_index(void **state)
                                 &(struct js_error){0}));
 }
 
+/* ---- texts of those who are not to be taught ------------------------------------------------- */
+
+static void
+test_lone_surrogates(void **state)
+{
+    static const struct {
+        const char *text, *plain;
+    } cases[] = {
+        {"\"\\ud83d\"", "\xef\xbf\xbd"},
+        {"\"a\\ude00b\"", "a\xef\xbf\xbd" "b"},
+        {"\"\\ud83d\\n\"", "\xef\xbf\xbd\n"},
+        {"\"\\ud83d\\ud83d\\ude00\"", "\xef\xbf\xbd\xf0\x9f\x98\x80"},
+        {"\"\\ud83dabcdefgh\"", "\xef\xbf\xbd" "abcdefgh"},
+        {"\"\\ud83d\\u0041\"", "\xef\xbf\xbd" "A"},
+        {"\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80"},
+    };
+    struct js_value value;
+    struct js_error err;
+    char out[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct page page = page_make(cases[i].text, strlen(cases[i].text));
+        bool strict = js_check(page.text, &value, &err);
+
+        assert_int_equal(strict, i == COUNT_OF(cases) - 1);
+        assert_true(js_check_lenient(page.text, &value, NULL, &err));
+        assert_str(js_unescape(value, out, sizeof(out)), cases[i].plain);
+        assert_true(js_str_eq(value, str_from(cases[i].plain)));
+        page_free(&page);
+    }
+    /* In all else it is as strict. */
+    assert_false(js_check_lenient(STR("\"\\ud8zz\""), &value, NULL, &err));
+    assert_false(js_check_lenient(STR("\"\xff\""), &value, NULL, &err));
+    assert_false(js_check_lenient(STR("[1,]"), &value, NULL, &err));
+}
+
 int
 main(void)
 {
@@ -700,6 +737,7 @@ main(void)
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_members_of_others),
         cmocka_unit_test(test_index),
+        cmocka_unit_test(test_lone_surrogates),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
