@@ -12,20 +12,9 @@
 #include "base/js.h"
 #include "base/str.h"
 #include "proto/ask.h"
+#include "proto/pick.h"
 
 #define MEDIUM_TOKENS 1000u /* an image or a sound comes to about so many */
-
-static struct js_value
-body_object(struct str body)
-{
-    size_t start = 0, end = body.len;
-
-    while (start < end && body.ptr[start] != '{')
-        start++;
-    while (end > start && body.ptr[end - 1] != '}')
-        end--;
-    return (struct js_value){.type = JS_OBJECT, .raw = {body.ptr + start, end - start}};
-}
 
 static void
 need(struct ask_needs *out, enum ask_need what)
@@ -249,7 +238,7 @@ ask_needs(const struct ask *ask, struct ask_needs *out)
     if (ask->endpoint == ENDPOINT_EMBEDDINGS || ask->endpoint == ENDPOINT_GEMINI_EMBED)
         need(out, ASK_NEED_EMBEDDINGS);
     else
-        for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);)
+        for (js_iter_init(&it, pick_document(ask->body)); js_next(&it, &key, &value);)
             member_look(key, value, out);
     out->input_tokens = (ask->body.len - out->media_bytes) / ASK_BYTES_PER_TOKEN + 1 +
                         (uint64_t)out->media_count * MEDIUM_TOKENS;

@@ -12,18 +12,7 @@
 #include "base/js.h"
 #include "base/str.h"
 #include "proto/ask.h"
-
-static struct js_value
-body_object(struct str body)
-{
-    size_t start = 0, end = body.len;
-
-    while (start < end && body.ptr[start] != '{')
-        start++;
-    while (end > start && body.ptr[end - 1] != '}')
-        end--;
-    return (struct js_value){.type = JS_OBJECT, .raw = {body.ptr + start, end - start}};
-}
+#include "proto/pick.h"
 
 /* Text that is there, and is not the thing itself. */
 static bool
@@ -136,7 +125,7 @@ gemini_open(const struct ask *ask, unsigned open)
     struct js_value key, value;
     struct js_iter it;
 
-    for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);) {
+    for (js_iter_init(&it, pick_document(ask->body)); js_next(&it, &key, &value);) {
         if (js_str_eq(key, STR("contents")))
             open |= contents_link(value) ? ASK_OPEN_LINKS : 0u;
         else if (js_str_eq(key, STR("tools")))
@@ -176,7 +165,7 @@ ask_open(const struct ask *ask)
         return open;
     if (proto_of(ask->endpoint) == PROTO_GEMINI)
         return gemini_open(ask, open);
-    for (js_iter_init(&it, body_object(ask->body)); js_next(&it, &key, &value);) {
+    for (js_iter_init(&it, pick_document(ask->body)); js_next(&it, &key, &value);) {
         if (js_str_eq(key, STR("messages")) || js_str_eq(key, STR("input")) ||
             js_str_eq(key, STR("system")))
             open |= messages_link(value) ? ASK_OPEN_LINKS : 0u;

@@ -33,6 +33,19 @@ pick_members(struct js_value object, const struct str *names, size_t count, stru
     }
 }
 
+/* The object that a checked body is, white space around it or not. */
+static inline struct js_value
+pick_document(struct str body)
+{
+    size_t start = 0, end = body.len;
+
+    while (start < end && body.ptr[start] != '{')
+        start++;
+    while (end > start && body.ptr[end - 1] != '}')
+        end--;
+    return (struct js_value){.type = JS_OBJECT, .raw = {body.ptr + start, end - start}};
+}
+
 #define PICK_NAME(literal)                                                                         \
     {                                                                                              \
         (literal), sizeof(literal) - 1                                                             \

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/str.h"
+#include "proto/pick.h"
 
 /* Messages that are looked through for the first of the user; instructions stand before it. */
 #define MESSAGES_MAX 8u
@@ -79,16 +80,11 @@ struct members {
 static void
 members_find(struct str body, struct members *out)
 {
-    size_t start = 0, end = body.len;
     struct js_value key, value;
     struct js_iter it;
 
     *out = (struct members){0};
-    while (start < end && body.ptr[start] != '{')
-        start++;
-    while (end > start && body.ptr[end - 1] != '}')
-        end--;
-    js_iter_init(&it, (struct js_value){.type = JS_OBJECT, .raw = {body.ptr + start, end - start}});
+    js_iter_init(&it, pick_document(body));
     while (js_next(&it, &key, &value)) {
         if (js_str_eq(key, STR("messages")) || js_str_eq(key, STR("input")) ||
             js_str_eq(key, STR("contents")))
