@@ -21,6 +21,17 @@ check_json(struct str json)
         ASSERT(strstr(fault.what, "deep") != NULL);
 }
 
+/* The lone surrogates of an upstream are its client's too. */
+static void
+check_answer(struct str json)
+{
+    struct js_value document;
+    struct js_error fault;
+
+    if (!js_check_lenient(json, &document, NULL, &fault))
+        ASSERT(strstr(fault.what, "deep") != NULL);
+}
+
 static void
 fuzz_request(enum proto_endpoint endpoint, uint8_t how, struct str body)
 {
@@ -97,7 +108,7 @@ check_client(struct str stream)
     sse_feed(&sse, stream);
     while (sse_next(&sse, &event) == 1)
         if (!event.comment_only && !str_eq(event.data, STR("[DONE]")))
-            check_json(event.data);
+            check_answer(event.data);
     ASSERT(!sse_last(&sse, &event));
     sse_free(&sse);
 }
@@ -143,7 +154,8 @@ fuzz_answer(struct pipe *pipe, struct str body)
     struct js_value document;
     struct js_error fault;
 
-    if (js_check(body, &document, &fault) && openai_codec.answer_read(&pipe->reader, document))
+    if (js_check_lenient(body, &document, NULL, &fault) &&
+        openai_codec.answer_read(&pipe->reader, document))
         ASSERT(pipe->ended && pipe->reader.finished);
     check_client(buf_str(&pipe->out));
 }

@@ -24,6 +24,16 @@ check_json(struct str text)
     ASSERT(js_check(text, &document, &fault));
 }
 
+/* The lone surrogates of an upstream are its client's too. */
+static void
+check_answer(struct str text)
+{
+    struct js_value document;
+    struct js_error fault;
+
+    ASSERT(js_check_lenient(text, &document, NULL, &fault));
+}
+
 static void
 run_request(struct str body, bool thinks)
 {
@@ -81,7 +91,7 @@ check_stream(const struct run *run)
     while (sse_next(&sse, &event) == 1) {
         if (event.comment_only)
             continue;
-        check_json(event.data);
+        check_answer(event.data);
         number++;
     }
     ASSERT(number == run->writer.sequence);
@@ -103,7 +113,7 @@ run_answer(struct str text, bool stream)
     buf_init(&run.reader.scratch, OUT_MAX);
     buf_init(&run.out, OUT_MAX);
     if (!stream) {
-        if (js_check(text, &document, &fault) &&
+        if (js_check_lenient(text, &document, NULL, &fault) &&
             responses_codec.answer_read(&run.reader, document))
             ASSERT(run.ends == 1);
     } else {
