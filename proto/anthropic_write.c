@@ -19,20 +19,6 @@
 
 /* ---- thinking and max_tokens ---- */
 
-/* As the client's protocol calls it. */
-static struct str
-thinking_name(const struct chat_request *r)
-{
-    switch (proto_of(r->endpoint)) {
-    case PROTO_OPENAI: return STR("reasoning_effort");
-    case PROTO_RESPONSES: return STR("reasoning");
-    case PROTO_ANTHROPIC: return STR("thinking");
-    case PROTO_GEMINI: return STR("generationConfig.thinkingConfig");
-    case PROTO_PROTOCOL_COUNT: break;
-    }
-    return STR("thinking");
-}
-
 static struct str
 format_name(const struct chat_request *r)
 {
@@ -92,7 +78,7 @@ plan_thinking(struct anthropic_writer *w)
         w->think = !forced && !anthropic_must_not_think(r, w->target->tag) && plan_budget(w);
     }
     if (!w->think)
-        chat_drop(w->drops, thinking_name(r));
+        chat_drop(w->drops, codec_thinking_name(r));
 }
 
 static void

@@ -39,6 +39,8 @@ bool codec_above_one(struct js_value number);
 /* Effort by name, and of a budget of tokens. */
 enum chat_effort codec_effort(struct js_value name); /* UNSET when unknown */
 enum chat_effort codec_effort_of(uint32_t budget);
+/* The client's own name for what asks for thinking in r: for drops. */
+struct str codec_thinking_name(const struct chat_request *r);
 
 /* Names of knobs that an encoder did not take (bits of taken) go to drops. */
 void codec_drop_knobs(const struct chat_request *r, unsigned taken, struct chat_drops *drops);

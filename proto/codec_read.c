@@ -170,6 +170,22 @@ codec_effort_of(uint32_t budget)
     return budget <= 2048 ? CHAT_EFFORT_LOW : budget <= 8192 ? CHAT_EFFORT_MEDIUM : CHAT_EFFORT_HIGH;
 }
 
+struct str
+codec_thinking_name(const struct chat_request *r)
+{
+    switch (proto_of(r->endpoint)) {
+    case PROTO_RESPONSES: return STR("reasoning");
+    case PROTO_ANTHROPIC:
+        if (r->thinking == CHAT_THINKING_UNSET && !r->thinking_shown)
+            return STR("output_config.effort");
+        return STR("thinking");
+    case PROTO_GEMINI: return STR("generationConfig.thinkingConfig");
+    case PROTO_OPENAI:
+    case PROTO_PROTOCOL_COUNT: break;
+    }
+    return STR("reasoning_effort");
+}
+
 void
 codec_drop_knobs(const struct chat_request *r, unsigned taken, struct chat_drops *drops)
 {

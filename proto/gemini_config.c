@@ -89,23 +89,6 @@ write_format(const struct config *w)
         jw_key_js(w->jw, "responseJsonSchema", w->r->schema);
 }
 
-/* What asks for thinking, as the client calls it. */
-static struct str
-thinking_name(const struct chat_request *r)
-{
-    switch (proto_of(r->endpoint)) {
-    case PROTO_RESPONSES: return STR("reasoning");
-    case PROTO_ANTHROPIC:
-        if (r->thinking == CHAT_THINKING_UNSET && !r->thinking_shown)
-            return STR("output_config.effort");
-        return STR("thinking");
-    case PROTO_GEMINI: return STR("generationConfig.thinkingConfig");
-    case PROTO_OPENAI:
-    case PROTO_PROTOCOL_COUNT: break;
-    }
-    return STR("reasoning_effort");
-}
-
 static void
 write_level(const struct config *w)
 {
@@ -152,7 +135,7 @@ write_thinking(const struct config *w)
 
     if (!w->target->can_think) {
         if (asked && !off)
-            chat_drop(w->drops, thinking_name(r));
+            chat_drop(w->drops, codec_thinking_name(r));
         return;
     }
     /* Where levels are spoken, the model thinks as it sees fit without one. */

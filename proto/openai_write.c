@@ -162,20 +162,6 @@ write_format(struct openai_writer *w)
     jw_object_end(jw);
 }
 
-/* What asks for thinking is called so by the client. */
-static struct str
-thinking_name(const struct chat_request *r)
-{
-    switch (proto_of(r->endpoint)) {
-    case PROTO_OPENAI: return STR("reasoning_effort");
-    case PROTO_RESPONSES: return STR("reasoning");
-    case PROTO_ANTHROPIC: return STR("thinking");
-    case PROTO_GEMINI: return STR("generationConfig.thinkingConfig");
-    case PROTO_PROTOCOL_COUNT: break;
-    }
-    return STR("thinking");
-}
-
 static void
 write_thinking(struct openai_writer *w, struct chat_drops *drops)
 {
@@ -184,7 +170,7 @@ write_thinking(struct openai_writer *w, struct chat_drops *drops)
 
     if (!w->target->can_think) {
         if (r->thinking == CHAT_THINKING_ON)
-            chat_drop(drops, thinking_name(r));
+            chat_drop(drops, codec_thinking_name(r));
         return;
     }
     if (r->thinking == CHAT_THINKING_OFF) {

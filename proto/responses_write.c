@@ -467,19 +467,6 @@ write_tools(struct request_writer *w)
 
 /* ---- the rest ---- */
 
-static const char *
-thinking_name(enum proto_endpoint endpoint)
-{
-    switch (proto_of(endpoint)) {
-    case PROTO_OPENAI: return "reasoning_effort";
-    case PROTO_RESPONSES: return "reasoning";
-    case PROTO_ANTHROPIC: return "thinking";
-    case PROTO_GEMINI: return "generationConfig.thinkingConfig";
-    case PROTO_PROTOCOL_COUNT: break;
-    }
-    return "";
-}
-
 static void
 write_thinking(struct request_writer *w)
 {
@@ -489,7 +476,7 @@ write_thinking(struct request_writer *w)
 
     if (!w->target->can_think) {
         if (on)
-            chat_drop(w->drops, str_from(thinking_name(r->endpoint)));
+            chat_drop(w->drops, codec_thinking_name(r));
         return;
     }
     if (effort == CHAT_EFFORT_UNSET && r->thinking_budget > 0)
