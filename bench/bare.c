@@ -271,7 +271,7 @@ settle_tally(const struct call *call, const struct price_count *count)
 {
     (void)call;
     (void)count;
-    return (struct record_tally){.cost_ucr = 0};
+    return (struct record_tally){.model = 0};
 }
 
 struct usage

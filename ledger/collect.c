@@ -106,6 +106,21 @@ record_tally_take(struct block_record *r)
         rec->channel = tally->channel;
 }
 
+/* What is there of it: the fields, tallies that came to something, attempts that were made. */
+static void
+record_copy(struct record *to, const struct record *from)
+{
+    const size_t off = offsetof(struct record, tally_cost_ucr);
+    unsigned attempts = MIN(from->attempt_count, RECORD_ATTEMPTS_MAX);
+
+    memcpy((char *)to + off, (const char *)from + off,
+           offsetof(struct record, attempt) + attempts * sizeof(from->attempt[0]) - off);
+    to->attempt_count = (uint8_t)attempts;
+    for (unsigned i = 0; i < COUNT_OF(to->tally); i++)
+        if (i == to->tally_idx || to->tally_cost_ucr[i] != 0)
+            to->tally[i] = from->tally[i];
+}
+
 const char *
 ledger_slot_copy(struct ledger *ledger, const struct hold_view *view, uint32_t slot,
                  struct batch_item *item)
@@ -124,7 +139,7 @@ ledger_slot_copy(struct ledger *ledger, const struct hold_view *view, uint32_t s
     r->charge_ucr = hot->charge_ucr;
     if (r->amount_ucr < 0 || r->amount_ucr > ACCOUNT_UCR_MAX)
         return "the amount is out of range";
-    memcpy(&r->rec, &view->records[slot], sizeof(r->rec));
+    record_copy(&r->rec, &view->records[slot]);
     if (r->rec.tenant_id != 0 && r->rec.tenant_id != r->tenant_id)
         return "the record's tenant is not the account's";
     for (int kind = 0; kind < BUDGET_KIND_COUNT; kind++) {

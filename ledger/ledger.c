@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "ledger/command.h"
 #include "ledger/control.h"
+#include "ledger/pace.h"
 #include "ledger/core.h"
 #include "ledger/reload.h"
 #include "ledger/store.h"
@@ -32,7 +33,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PACE_MS 30
 #define IDLE_TURNS 3         /* without work, before it sleeps */
 #define SLEEP_MS 1000
 #define ENDING_MS 20
@@ -55,6 +55,7 @@ struct process {
     bool master_gone, ending;
     bool warned_full;
     unsigned idle_turns;
+    struct pace pace;
     uint64_t tables_us, scan_us, audit_us; /* when next */
 };
 
@@ -322,7 +323,7 @@ pause_between_turns(struct process *process, bool busy)
     process->idle_turns = busy ? 0 : process->idle_turns + 1;
     if (process->inherit->durability == LEDGER_RELAXED && process->idle_turns < IDLE_TURNS) {
         sleep = false;
-        wait_ms = PACE_MS;
+        wait_ms = pace_wait_ms(&process->pace, process->ledger->tail.record_count, clock_mono_us());
     }
     if (sleep) {
         /* seq_cst, before the rings are looked at: see ring_bell() in shm/hold.c. */

@@ -34,6 +34,9 @@
 #include <string.h>
 
 #define PICK_TRIES 8
+/* What a new hold's record has zeroed. */
+#define RECORD_FIELDS_OFF offsetof(struct record, tally_cost_ucr)
+#define RECORD_FIELDS_END offsetof(struct record, attempt)
 
 const char *const hold_result_name[] = {
     [HOLD_OK] = "ok",     [HOLD_NO_CREDIT] = "no-credit", [HOLD_NO_BUDGET] = "no-budget",
@@ -163,6 +166,21 @@ slot_keep(struct hold_table *table, uint32_t slot)
     table->held_count++;
 }
 
+/* The slot of the next hold, most likely: by then its lines are here. */
+static void
+slot_foresee(const struct hold_table *table)
+{
+    uint32_t slot = table->queue_count > 0 ? table->queue[table->queue_head] : table->fresh;
+    const char *record;
+
+    if (slot >= table->slot_max)
+        return;
+    record = (const char *)&table->records[slot];
+    __builtin_prefetch(&table->slots[slot], 1);
+    for (size_t off = RECORD_WARM_OFF; off < RECORD_WARM_END; off += CACHE_LINE)
+        __builtin_prefetch(record + off, 1);
+}
+
 /* ---- take ---- */
 
 /* Everything that a recount must know when it finds the CLAIM. */
@@ -276,8 +294,10 @@ hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot_out)
         SHM_STEP("hold_take: refused");
         return result;
     }
-    memset(&table->records[idx], 0, sizeof(struct record));
+    memset((char *)&table->records[idx] + RECORD_FIELDS_OFF, 0,
+           RECORD_FIELDS_END - RECORD_FIELDS_OFF);
     slot_keep(table, idx);
+    slot_foresee(table);
     /* Release: amount and windows are whole for who sees HELD. */
     atomic_store_explicit(&slot->state, hold_word(HOLD_HELD, generation), memory_order_release);
     SHM_STEP("hold_take: held");
@@ -327,18 +347,12 @@ hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr)
 static void
 tally_write(struct record *record, const struct record_tally *tally, int64_t cost_ucr)
 {
-    struct record_tally *to;
+    unsigned idx = record->tally_idx ^ 1u;
 
     ASSERT(record->tally_idx < COUNT_OF(record->tally));
-    to = &record->tally[record->tally_idx ^ 1];
-    memcpy(to->count, tally->count, sizeof(to->count));
-    to->model = tally->model;
-    to->channel = tally->channel;
-    to->tier = tally->tier;
-    to->service = tally->service;
-    to->discount = tally->discount;
+    record->tally[idx] = *tally;
     SHM_STEP("tally: counts written");
-    to->cost_ucr = cost_ucr;
+    record->tally_cost_ucr[idx] = cost_ucr;
     SHM_STEP("tally: written");
 }
 

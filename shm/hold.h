@@ -118,7 +118,7 @@ struct record *hold_record(const struct hold_table *table, uint32_t slot);
 int64_t hold_amount_ucr(const struct hold_table *table, uint32_t slot);
 /* Raises progress; lower values are ignored, higher than the amount are cut to it. */
 void hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr);
-/* The same, with what it was computed from (its cost_ucr does not matter). */
+/* The same, with what it was computed from . */
 void hold_progress_of(struct hold_table *table, uint32_t slot, int64_t progress_ucr,
                       const struct record_tally *tally);
 /* What the charge is computed from, before hold_settle(). */

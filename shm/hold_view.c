@@ -7,6 +7,7 @@
 #include "shm/layout.h"
 #include "shm/shm.h"
 
+#define FORESEEN 4 /* slots ahead of the one that is collected */
 #define WALL_US_MAX INT64_C(253402300800000000) /* the year 10000 */
 
 bool
@@ -39,6 +40,19 @@ hold_view_waiting(const struct hold_view *view)
     return atomic_load_explicit(&view->ring->written_seq, memory_order_seq_cst) - read;
 }
 
+/* Calls for the lines of a slot that is to be collected soon. */
+static void
+bell_foresee(const struct hold_view *view, uint64_t at_seq, uint64_t written_seq)
+{
+    uint32_t slot = view->ring_entries[at_seq & (view->slot_max - 1)];
+
+    if (at_seq >= written_seq || slot >= view->slot_max)
+        return;
+    __builtin_prefetch(&view->slots[slot]);
+    for (size_t off = RECORD_WARM_OFF; off < RECORD_WARM_END; off += CACHE_LINE)
+        __builtin_prefetch((const char *)&view->records[slot] + off);
+}
+
 bool
 hold_view_next(struct hold_view *view, uint32_t *slot)
 {
@@ -61,6 +75,7 @@ hold_view_next(struct hold_view *view, uint32_t *slot)
         atomic_store_explicit(&ring->read_seq, read, memory_order_release);
         return false;
     }
+    bell_foresee(view, read + FORESEEN, written);
     /* Release: the entry was read before the worker writes there again. */
     atomic_store_explicit(&ring->read_seq, read + 1, memory_order_release);
     return true;
@@ -225,11 +240,12 @@ record_fault(const struct hold_view *view, const struct record *record)
     if (record->model > name_max || record->channel > name_max || record->upstream > name_max ||
         record->family > name_max || record->asked > name_max || record->rule > name_max)
         return "the record names nothing";
-    for (unsigned i = 0; i < COUNT_OF(record->tally); i++)
-        if (record->tally[i].model > name_max || record->tally[i].channel > name_max)
-            return "a tally names nothing";
     if (record->basis >= BASIS_COUNT || record->tally_idx >= COUNT_OF(record->tally))
         return "no such basis of a charge";
+    for (unsigned i = 0; i < COUNT_OF(record->tally); i++)
+        if ((i == record->tally_idx || record->tally_cost_ucr[i] != 0) &&
+            (record->tally[i].model > name_max || record->tally[i].channel > name_max))
+            return "a tally names nothing";
     if (record->key_idx >
         atomic_load_explicit(&view->region->header->key_count, memory_order_acquire))
         return "no such key";

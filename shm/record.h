@@ -8,6 +8,7 @@
 #define SHM_RECORD_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "base/base.h"
 
@@ -125,21 +126,27 @@ struct record_attempt {
 };
 
 /*
- * Counts and the rates that they are priced at, and what came out: a slot's progress or charge can
- * be computed again from it. A record has two, used in turn. Before it raises the slot's progress
- * the worker writes the one that does not stand for the present progress, cost_ucr last; so that
- * after a death the one whose cost_ucr equals the slot's progress is whole, whenever it came.
- * Progress 0 needs none. What is settled says by itself which one counts (record.tally_idx).
+ * Counts and the rates that they are priced at: a slot's progress or charge can be computed again from
+ * it. A record has two, used in turn. Before it raises the slot's progress the worker writes the one
+ * that does not stand for the present progress, and last what it comes to (tally_cost_ucr), so that
+ * after a death the one whose cost equals the slot's progress is whole, whenever it came. Progress 0
+ * needs none. What is settled says by itself which one counts (record.tally_idx).
  */
 struct record_tally {
-    int64_t cost_ucr; /* of this slot alone: never falls from one tally to the next */
     uint32_t count[RECORD_CLASS_COUNT]; /* enum record_class */
     uint16_t model, channel;            /* name ids: whose prices */
     uint8_t tier, service, discount;    /* number in the model's list from 1; 0 none */
-    uint8_t pad[5];
+    uint8_t pad;
 };
 
+/*
+ * Each call touches another slot's record, whose lines have long left the caches. So what most calls use
+ * lies together, in five lines: the tally that is used first, the fields, the first attempt. Of a new
+ * hold only the fields are zero; tallies and attempts are there when a cost and the count say so.
+ */
 struct record {
+    struct record_tally tally[2]; /* the second is used first */
+    int64_t tally_cost_ucr[2];    /* of this slot alone: never falls from one tally to the next */
     uint8_t call_id[16];
     uint32_t tenant_id, key_id, member_id, project_id;
     uint32_t key_idx, key_generation;          /* slot in the region, for inflight */
@@ -173,12 +180,18 @@ struct record {
     /* Of the call's cost, what its earlier slots cover: this one's charge is the next amount_ucr of
      * it. 0 in the first. */
     int64_t before_ucr;
-    struct record_tally tally[2];
-    struct record_attempt attempt[RECORD_ATTEMPTS_MAX];
     char model_reported[RECORD_MODEL_BYTES]; /* NUL-padded */
+    struct record_attempt attempt[RECORD_ATTEMPTS_MAX];
+    uint8_t pad_lines[32];
 };
-_Static_assert(sizeof(struct record) % 8 == 0, "no hidden tail");
-_Static_assert(sizeof(struct record_tally) == 80, "no hidden tail");
+_Static_assert(sizeof(struct record) == 8 * CACHE_LINE, "whole lines, no hidden tail");
+_Static_assert(sizeof(struct record_tally) == 68, "no hidden tail");
+/* Where what most calls use begins and ends. */
+#define RECORD_WARM_OFF CACHE_LINE
+#define RECORD_WARM_END ((size_t)6 * CACHE_LINE)
+_Static_assert(offsetof(struct record, tally[1]) >= RECORD_WARM_OFF &&
+                   offsetof(struct record, attempt[1]) <= RECORD_WARM_END,
+               "five lines");
 
 /* The tokens that came out, of all kinds. */
 static inline uint64_t
@@ -193,7 +206,7 @@ static inline const struct record_tally *
 record_tally_of(const struct record *record, int64_t progress_ucr)
 {
     for (unsigned i = 0; progress_ucr > 0 && i < COUNT_OF(record->tally); i++)
-        if (record->tally[i].cost_ucr == progress_ucr)
+        if (record->tally_cost_ucr[i] == progress_ucr)
             return &record->tally[i];
     return NULL;
 }

@@ -237,7 +237,7 @@ settle_extend(struct call *call, int64_t missing_ucr, bool announce)
     r->flags |= RECORD_EXTENSION;
     r->flags &= ~(uint32_t)(RECORD_INFLIGHT | RECORD_EXTENDED);
     r->total_charge_ucr = 0; /* the first slot has the input's cost */
-    memset(r->tally, 0, sizeof r->tally);
+    memset(r->tally_cost_ucr, 0, sizeof r->tally_cost_ucr);
     r->before_ucr = call->held_ucr;
     atomic_store_explicit(&r->announced, 0, memory_order_relaxed); /* that was the first slot's */
     hold_record(holds, call->slot)->flags |= RECORD_EXTENDED;

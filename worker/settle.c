@@ -34,7 +34,7 @@ note_input_cost(struct call *call, struct record *r)
 
     r->total_charge_ucr = MIN(settle_cost(call, &count), call->held_ucr);
     r->tally[0] = settle_tally(call, &count);
-    r->tally[0].cost_ucr = r->total_charge_ucr;
+    r->tally_cost_ucr[0] = r->total_charge_ucr;
 }
 
 void

@@ -254,7 +254,7 @@ unresolved_replay(void **state)
         r->model = act.tally.model;
         r->channel = act.tally.channel;
         r->tally[0] = act.tally;
-        r->tally[0].cost_ucr = r->total_charge_ucr = cost_ucr;
+        r->tally_cost_ucr[0] = r->total_charge_ucr = cost_ucr;
         (void)!hold_announce(&w.table[0], slot);
         ledger_collect(w.ledger, false);
         assert_int_equal(ledger_announce(w.ledger), 0);

@@ -354,6 +354,7 @@ static void
 test_record_is_zeroed(void **state)
 {
     static const struct record zero;
+    const struct record *record;
     uint32_t slot = take(1);
 
     (void)state;
@@ -362,7 +363,14 @@ test_record_is_zeroed(void **state)
     (void)!hold_settle(&table, slot, 1);
     hold_view_free(&view, slot);
     assert_int_equal(take(1), slot);
-    assert_memory_equal(hold_record(&table, slot), &zero, sizeof(zero));
+    record = hold_record(&table, slot);
+    assert_memory_equal(record->tally_cost_ucr, zero.tally_cost_ucr,
+                        offsetof(struct record, attempt) -
+                            offsetof(struct record, tally_cost_ucr));
+    /* Tallies and attempts are what they were, and count for nothing. */
+    assert_int_equal(record->attempt_count, 0);
+    assert_null(record_tally_of(record, -1));
+    assert_null(record_tally_of(record, 1));
 }
 
 static void
@@ -753,7 +761,10 @@ test_record_faults(void **state)
     RECORD_FAULTY(attempt[0].channel, 129);
     RECORD_FAULTY(attempt[0].model, 129);
     RECORD_FAULTY(tally[0].model, 129);
-    RECORD_FAULTY(tally[1].channel, 129);
+    record->tally[1].channel = 129; /* comes to nothing, and is not what the charge is from */
+    assert_null(hold_slot_fault(&view, slot));
+    RECORD_FAULTY(tally_cost_ucr[1], 1);
+    RECORD_FAULTY(tally_idx, 1);
     RECORD_FAULTY(basis, BASIS_COUNT);
     RECORD_FAULTY(tally_idx, 2);
 }

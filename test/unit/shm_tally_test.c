@@ -22,7 +22,6 @@ static struct record_tally
 tally_of(int64_t progress_ucr)
 {
     struct record_tally tally = {
-        .cost_ucr = 999, /* not to be looked at */
         .model = (uint16_t)(progress_ucr % 97),
         .channel = (uint16_t)(progress_ucr % 89),
         .tier = (uint8_t)(progress_ucr % 7),
@@ -41,7 +40,7 @@ look(const char *where)
     const struct record *record = hold_record(&table, watched);
     int64_t progress_ucr = hold_progress_ucr(&table, watched);
     const struct record_tally *found = record_tally_of(record, progress_ucr);
-    struct record_tally want = tally_of(progress_ucr);
+    const struct record_tally want = tally_of(progress_ucr);
 
     looks++;
     if (progress_ucr == 0) {
@@ -50,7 +49,6 @@ look(const char *where)
     }
     if (found == NULL)
         fail_msg("%s: progress %lld has no tally", where, (long long)progress_ucr);
-    want.cost_ucr = progress_ucr;
     assert_memory_equal(found, &want, sizeof(want));
 }
 
@@ -77,9 +75,12 @@ static void
 test_at_every_step(void **state)
 {
     uint64_t rng = test_seed();
+    int64_t last_ucr = 1;
+    struct hold_view view;
     uint32_t account;
 
     (void)state;
+    assert_true(hold_view_open(t.region, 0, &view));
     test_account(t.region, 1000000000, &account);
     for (int round = 0; round < 500; round++) {
         struct hold_ask ask = {.account_idx = account, .amount_ucr = 5000};
@@ -89,7 +90,9 @@ test_at_every_step(void **state)
         ask.account_generation = account_at(t.region, account)->generation;
         shm_step_hook = NULL;
         if (hold_take(&table, &ask, &watched) != HOLD_OK)
-            break; /* nobody gives slots back here */
+            fail_msg("round %d: no slot", round);
+        /* Another call had it before, whose tallies are nobody's now. */
+        assert_null(record_tally_of(hold_record(&table, watched), last_ucr));
         shm_step_hook = look;
         for (uint64_t steps = rng_next(&rng) % 12; steps > 0; steps--) {
             progress_ucr += (int64_t)(rng_next(&rng) % 900); /* also 0, also beyond the amount */
@@ -99,12 +102,17 @@ test_at_every_step(void **state)
         }
         tally = tally_of(charge_ucr);
         hold_tally(&table, watched, charge_ucr, &tally);
-        tally.cost_ucr = charge_ucr;
+        assert_int_equal(hold_record(&table, watched)
+                             ->tally_cost_ucr[hold_record(&table, watched)->tally_idx],
+                         charge_ucr);
         assert_memory_equal(
             &hold_record(&table, watched)->tally[hold_record(&table, watched)->tally_idx], &tally,
             sizeof(tally));
         shm_step_hook = NULL;
         (void)!hold_settle(&table, watched, charge_ucr);
+        hold_view_free(&view, watched);
+        assert_true(account_change(account_at(t.region, account), 5000));
+        last_ucr = charge_ucr;
     }
     assert_true(looks > 500);
 }
