@@ -59,6 +59,20 @@ def stop_listening(listener, thread):
     listener.close()
 
 
+def freeze(pid):
+    """Stops a process; kill() alone returns while its threads may still be running."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped():
+        states = []
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat") as f:
+                states.append(f.read().rsplit(")", 1)[1].split()[0])
+        return set(states) == {"T"}
+
+    wait_for(stopped, what=f"process {pid} to stop")
+
+
 def scratch_folder():
     return tempfile.mkdtemp(prefix="turnpike-e2e-", dir=SCRATCH)
 
@@ -374,8 +388,9 @@ class Turnpike:
             log, re.M | re.I)
         assert not bad, f"{bad.group(0)}\n--- log\n{log[-6000:]}"
         if not self.crash_expected:
-            died = re.search(r"^.*(worker|ledger)\.(ended|died).*(signal=[1-9]|status=[1-9]).*$", log,
-                             re.M)
+            # SIGTERM ends a worker that has not yet begun to serve.
+            died = re.search(
+                r"^.*(worker|ledger)\.(ended|died).*(signal=(?!15\b)[1-9]|status=[1-9]).*$", log, re.M)
             assert not died, f"{died.group(0)}\n--- log\n{log[-6000:]}"
 
     # -- command line

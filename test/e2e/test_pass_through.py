@@ -321,7 +321,7 @@ def test_receipt_while_the_ledger_does_not_answer(start, upstream):
     answer = key.chat()
     server.settled_audit()
     ledger = server.status()["ledger"]["pid"]
-    os.kill(ledger, signal.SIGSTOP)
+    rig.freeze(ledger)
     try:
         refused = key.get(f"/v1/receipts/{answer.id}")
     finally:

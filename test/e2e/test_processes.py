@@ -474,7 +474,7 @@ def test_ledger_gone_for_a_while(start, upstream):
     server = start(base_conf(upstream.port), workers=1)
     key = server.key()
     pid = server.status()["ledger"]["pid"]
-    os.kill(pid, signal.SIGSTOP)
+    rig.freeze(pid)
     try:
         answers = [key.chat() for _ in range(50)]
     finally:

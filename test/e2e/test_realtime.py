@@ -683,7 +683,7 @@ def test_what_is_not_held_for_waits(gateway):
     server, key = gateway(script, "--durability", "reserve", credit="1.2")
     client = dial(server, key)  # the credit is not enough to hold for all that it might be
     ledger = server.status()["ledger"]["pid"]
-    os.kill(ledger, signal.SIGSTOP)
+    rig.freeze(ledger)
     try:
         go.append(True)
         client.sock.settimeout(1)

@@ -470,7 +470,7 @@ def slow_start(server):
     """Stops the master while new workers are being started, by a debugger's means: none. Instead the
     ledger process is held, in whose answer the reload waits."""
     pid = server.status()["ledger"]["pid"]
-    os.kill(pid, signal.SIGSTOP)
+    rig.freeze(pid)
     return pid
 
 

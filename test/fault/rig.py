@@ -137,9 +137,17 @@ def comm(pid):
 def kill(pid, number=signal.SIGKILL):
     try:
         os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            wait_for(f"process {pid} to stop", 5, lambda: states_of(pid) <= {"T"}, 0.001)
         return True
     except ProcessLookupError:
         return False
+
+
+def states_of(pid):
+    """Of a process's threads. They go on running for a moment after a signal was sent."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {thread.read_text().rsplit(")", 1)[1].split()[0] for thread in threads}
 
 
 # Watches the two first pages of LMDB's file, where a commit ends: the kill comes while that write is
