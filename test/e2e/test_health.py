@@ -339,7 +339,7 @@ def test_a_dead_workers_trial_is_anothers(world):
 
 
 def test_times_and_calls_under_way(world):
-    world.bad.faults({"delay": 150, "gap": 20, "words": 30})
+    world.bad.faults({"delay": 150, "gap": 20, "words": 100})
     connections = [world.key.open("/v1/chat/completions", rig.chat_body(stream=True))
                    for _ in range(4)]
     assert upstream(world.server)["in_flight"] == 4
