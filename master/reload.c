@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "master/notify.h"
+#include "master/spawn.h"
 #include "master/state.h"
 #include "master/supervise.h"
 
@@ -291,7 +292,7 @@ begin(struct master *m)
 static bool
 has_room(const struct master *m)
 {
-    return supervise_tables_free(m) >= m->options->worker_count;
+    return spawn_tables_free(m) >= m->options->worker_count;
 }
 
 static void
@@ -304,7 +305,7 @@ start_workers(struct master *m)
         const struct child *child = &m->worker[WORKERS_NEXT + i];
 
         if (child->state == CHILD_NONE && now_us >= child->start_us)
-            supervise_fork(m, WORKERS_NEXT + i, i, &m->reload.next);
+            spawn_worker(m, WORKERS_NEXT + i, i, &m->reload.next);
         serving += child->state == CHILD_SERVING;
     }
     if (serving == m->options->worker_count)

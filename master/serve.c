@@ -26,6 +26,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "master/notify.h"
+#include "master/spawn.h"
 #include "master/state.h"
 #include "master/supervise.h"
 #include "net/listen.h"
@@ -222,7 +223,7 @@ make_eventfds(struct master *m)
 {
     for (unsigned i = 0; i < COUNT_OF(m->worker_wake_fd); i++)
         m->worker_wake_fd[i] = -1;
-    for (unsigned i = 0; i < supervise_tables_max(m); i++) {
+    for (unsigned i = 0; i < spawn_tables_max(m); i++) {
         m->worker_wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (m->worker_wake_fd[i] < 0)
             return -1;
@@ -306,7 +307,7 @@ mark_header(struct master *m)
     atomic_store_explicit(&header->started_wall_us, clock_wall_us(), memory_order_relaxed);
     atomic_store_explicit(&header->draining, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&header->master_seq, 1, memory_order_relaxed);
-    m->generation_last = supervise_generation_last(m) + 1;
+    m->generation_last = spawn_generation_last(m) + 1;
     m->now.number = m->generation_last;
     atomic_store_explicit(&header->generation, m->now.number, memory_order_relaxed);
 }
