@@ -380,6 +380,22 @@ class Turnpike:
         except FileNotFoundError:
             return ""
 
+    def metrics(self):
+        """The text for Prometheus; it was started with --metrics-listen."""
+        with Http(self.metrics_port) as c:
+            answer = c.send("GET", "/metrics").read("GET")
+        assert answer.status == 200, answer
+        return answer.body.decode()
+
+    def metric(self, name, **labels):
+        """One figure of that text, the labels in its order."""
+        text = self.metrics()
+        shown = ",".join(f'{k}="{v}"' for k, v in labels.items())
+        found = re.findall(rf"^{re.escape(f'{name}{{{shown}}}' if labels else name)} (\d+)(\.\d+)?$",
+                           text, re.M)
+        assert len(found) == 1, (name, labels, text)
+        return float("".join(found[0])) if found[0][1] else int(found[0][0])
+
     def check_log(self):
         """Nothing that only a bug writes."""
         log = self.log()

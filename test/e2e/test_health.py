@@ -42,15 +42,6 @@ def seconds_until(moment):
     return (then - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
 
 
-def metric(server, name, **labels):
-    with rig.Http(server.metrics_port) as c:
-        text = c.send("GET", "/metrics").read("GET").body.decode()
-    found = re.findall(r"^%s\{%s\} (\S+)$" % (
-        name, ",".join(f'{k}="{v}"' for k, v in labels.items())), text, re.M)
-    assert len(found) == 1, (name, labels, text)
-    return float(found[0])
-
-
 def overlap(calls):
     """Most calls that the upstream had at a time."""
     edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
@@ -119,11 +110,11 @@ def test_circuit_opens_for_all_workers(world, sim, why, needed):
     assert shown["attempts"] == needed and shown["error_ppm"] > 0
     assert shown["in_flight"] == 0
     assert upstream(world.server, "u1")["state"] == "closed"
-    assert metric(world.server, "turnpike_upstream_up", upstream="u0") == 0
-    assert metric(world.server, "turnpike_upstream_circuit", upstream="u0") == 1
-    assert metric(world.server, "turnpike_upstream_failed_total", upstream="u0",
+    assert world.server.metric("turnpike_upstream_up", upstream="u0") == 0
+    assert world.server.metric("turnpike_upstream_circuit", upstream="u0") == 1
+    assert world.server.metric("turnpike_upstream_failed_total", upstream="u0",
                   **{"class": why}) == needed
-    assert metric(world.server, "turnpike_upstream_up", upstream="u1") == 1
+    assert world.server.metric("turnpike_upstream_up", upstream="u1") == 1
     assert "u0" in world.server.run("upstreams").stdout
 
 
@@ -211,8 +202,8 @@ def test_refused_credential_is_set_aside(world, sim):
     assert 50 < seconds_until(shown["until"]) <= 60
     log = world.server.log()
     assert len(re.findall(r"^.*error.*upstream\.refuses-credential.*upstream=u0.*$", log, re.M)) == 1
-    assert metric(world.server, "turnpike_upstream_credential_refused", upstream="u0") == 1
-    assert metric(world.server, "turnpike_upstream_credential_refused", upstream="u1") == 0
+    assert world.server.metric("turnpike_upstream_credential_refused", upstream="u0") == 1
+    assert world.server.metric("turnpike_upstream_credential_refused", upstream="u1") == 0
 
 
 def test_what_the_request_is_at_fault_for_opens_nothing(world):
@@ -343,7 +334,7 @@ def test_times_and_calls_under_way(world):
     connections = [world.key.open("/v1/chat/completions", rig.chat_body(stream=True))
                    for _ in range(4)]
     assert upstream(world.server)["in_flight"] == 4
-    assert metric(world.server, "turnpike_upstream_in_flight", upstream="u0") == 4
+    assert world.server.metric("turnpike_upstream_in_flight", upstream="u0") == 4
     for connection, answer in connections:
         answer.read()
         connection.close()
@@ -352,7 +343,7 @@ def test_times_and_calls_under_way(world):
     assert 150_000 <= shown["first_byte_us"] < 400_000, shown
     assert 15_000 <= shown["token_us"] < 40_000, shown
     assert (shown["attempts"], shown["failed"], shown["error_ppm"]) == (4, 0, 0)
-    assert metric(world.server, "turnpike_upstream_first_byte_seconds", upstream="u0") == \
+    assert world.server.metric("turnpike_upstream_first_byte_seconds", upstream="u0") == \
         shown["first_byte_us"] / 1e6
 
 

@@ -2,7 +2,6 @@
 a time of each over all workers, and the queue in which calls wait when all are full."""
 
 import os
-import re
 import signal
 import statistics
 import threading
@@ -63,9 +62,7 @@ def overlap(calls):
 def waiting(turnpike, least, most=None):
     """Until so many calls wait: exactly, or in a range where they do not stay for long."""
     def seen():
-        with rig.Http(turnpike.metrics_port) as c:
-            text = c.send("GET", "/metrics").read("GET").body.decode()
-        count = int(re.search(r"^turnpike_calls_waiting (\d+)$", text, re.M).group(1))
+        count = turnpike.metric("turnpike_calls_waiting")
         return least <= count <= (least if most is None else most)
     rig.wait_for(seen, what=f"{least} calls to wait")
 
