@@ -85,7 +85,7 @@ check_main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     conf = conf_load(options.conf_path, &faults);
-    rc = conf ? EXIT_OK : EXIT_CONFIG;
+    rc = conf ? CLI_DONE : CLI_BAD_CONF;
     if (options.json)
         print_faults_json(&faults, conf != NULL);
     else
@@ -107,7 +107,7 @@ load_conf(const char *path, struct conf **out)
     if (*out == NULL) {
         print_faults(&faults);
         conf_faults_free(&faults);
-        return EXIT_CONFIG;
+        return CLI_BAD_CONF;
     }
     for (size_t i = 0; i < faults.count; i++)
         log_warn("conf.warning", "at=%s:%u message=%s", faults.at[i].file, faults.at[i].line,
@@ -167,7 +167,7 @@ bind_one(struct master *m, unsigned worker, unsigned k)
         options_complain("serve", err,
                          fd == -EACCES ? "ports below 1024 need root"
                                        : "another ADDR:PORT can be named with -l");
-        return fd == -EACCES ? EXIT_DENIED : EXIT_FAILED;
+        return fd == -EACCES ? CLI_NOT_ALLOWED : CLI_FAILED;
     }
     m->listen_fd[worker][k] = fd;
     return 0;
@@ -293,7 +293,7 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     name_listeners(m);
     if (make_eventfds(m) < 0 || take_signals_over(m) < 0) {
         options_complain("serve", strerror(errno), NULL);
-        return EXIT_FAILED;
+        return CLI_FAILED;
     }
     return 0;
 }
@@ -379,7 +379,7 @@ serve_main(int argc, char **argv)
     rc = start_ledger(m, region_path, sizeof region_path);
     if (rc != 0) {
         options_complain("ledger process", "does not start", "see the log above");
-        return start_failed(m, region_path, rc == EXIT_BUSY ? rc : EXIT_FAILED);
+        return start_failed(m, region_path, rc == CLI_BUSY ? rc : CLI_FAILED);
     }
     rc = supervise_start_workers(m);
     if (rc == 0 && !m->stopping) {
@@ -391,7 +391,7 @@ serve_main(int argc, char **argv)
         raise(SIGTERM);
     stopped = supervise_run(m);
     unlink(control_path);
-    if (stopped == EXIT_OK && region_is_empty(m->region))
+    if (stopped == CLI_DONE && region_is_empty(m->region))
         (void)region_remove(region_path);
     rc |= stopped;
     log_info("serve.stopped", "status=%d", rc);

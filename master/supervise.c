@@ -317,13 +317,13 @@ supervise_start_ledger(struct master *m)
         if (waitpid(m->ledger.pid, &status, WNOHANG) == m->ledger.pid) {
             child_ended(&m->ledger);
             return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
-                                                                 : EXIT_FAILED;
+                                                                 : CLI_FAILED;
         }
         if (fds[1].revents)
             take_signals(m);
     }
     m->ledger_served = m->ledger.state == CHILD_SERVING;
-    return m->ledger_served ? 0 : EXIT_FAILED;
+    return m->ledger_served ? 0 : CLI_FAILED;
 }
 
 static unsigned
@@ -366,7 +366,7 @@ supervise_start_workers(struct master *m)
     while (serving_count(m) < m->options->worker_count && !m->stopping) {
         if (clock_mono_us() > give_up_us) {
             options_complain("worker processes", "do not start", "see the log above");
-            return EXIT_FAILED;
+            return CLI_FAILED;
         }
         start_due(m);
         wait_for_news(m, 20);
@@ -470,7 +470,7 @@ stop_ledger(struct master *m)
         if (m->ledger.failures > 5) {
             log_error("stop.uncommitted", "hint=%s",
                       "\"the memory file is kept; the next start commits it\"");
-            return EXIT_FAILED;
+            return CLI_FAILED;
         }
         start_due(m); /* it may have died: what is settled must still be committed */
         m->hung_up = true;
@@ -480,7 +480,7 @@ stop_ledger(struct master *m)
         wait_for_news(m, 100);
         look_at_children(m); /* of workers there are none: also for the watchdog */
     }
-    return EXIT_OK;
+    return CLI_DONE;
 }
 
 int

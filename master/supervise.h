@@ -23,9 +23,9 @@ void supervise_drain(struct master *master, unsigned place);
 unsigned supervise_draining(const struct master *master);
 unsigned supervise_accepting(const struct master *master); /* of them: that have not begun to */
 
-/* Forks the ledger process and waits until it serves. 0; or its exit status, or EXIT_FAILED. */
+/* Forks the ledger process and waits until it serves. 0; or its exit status, or CLI_FAILED. */
 int supervise_start_ledger(struct master *master) MUST_CHECK;
-/* Forks all workers and waits until they serve. 0 or EXIT_FAILED. */
+/* Forks all workers and waits until they serve. 0 or CLI_FAILED. */
 int supervise_start_workers(struct master *master) MUST_CHECK;
 /* Until everything has stopped. Returns the exit status of serve. */
 int supervise_run(struct master *master) MUST_CHECK;
