@@ -73,6 +73,22 @@ def freeze(pid):
     wait_for(stopped, what=f"process {pid} to stop")
 
 
+def read_request(connection):
+    """The bytes of a request that comes with its length; fewer when the client has closed."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        part = connection.recv(65536)
+        if not part:
+            return got
+        got += part
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
+                  if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
 def scratch_folder():
     return tempfile.mkdtemp(prefix="turnpike-e2e-", dir=SCRATCH)
 
@@ -258,6 +274,16 @@ def events(stream):
 
 
 # ---- the simulated upstream ----
+
+
+def overlap(calls):
+    """Most calls that the upstream had at a time."""
+    edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most
 
 
 class Sim:

@@ -42,16 +42,6 @@ def seconds_until(moment):
     return (then - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
 
 
-def overlap(calls):
-    """Most calls that the upstream had at a time."""
-    edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return most
-
-
 class World:
     def __init__(self, start, sims, **more):
         self.bad, self.good = sims
@@ -145,7 +135,7 @@ def test_one_trial_at_a_time_on_the_machine(world):
     trials = world.bad.calls()[opened:]
     # Open for 1, 2, 4 s, each time with a trial of 0.4 s after it.
     assert 2 <= len(trials) <= 4, trials
-    assert overlap(trials) == 1
+    assert rig.overlap(trials) == 1
     assert served > 200
     shown = upstream(world.server)
     assert shown["state"] in ("open", "half-open") and shown["failed"] == 5 + len(trials)
@@ -494,5 +484,5 @@ def test_one_of_three_fails_and_nobody_notices(start, start_sim, sims, how):
     assert failed == [] and set(served) == {"u0", "u1"}
     assert abs(served.count("u0") - served.count("u1")) < len(served) / 2, \
         "the others share its calls"
-    assert overlap(bad.calls()[known:]) <= 1
+    assert rig.overlap(bad.calls()[known:]) <= 1
     assert key.spent() > 0
