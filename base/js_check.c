@@ -5,7 +5,7 @@
  * costs next to nothing here, and a second walk nearly as much as the check.
  *
  * Where the time goes: a short string is one look at 16 bytes, a long one a look at 64 at a time
- * (js_check_string()); between strings there are a few bytes of punctuation, each of which is
+ * (check_string()); between strings there are a few bytes of punctuation, each of which is
  * one jump that repeats. So the main loop is one function that holds its place in registers,
  * and calls others only for what is rare or long.
  */

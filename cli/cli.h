@@ -10,7 +10,8 @@
 #include "base/base.h"
 #include "base/buf.h"
 
-/* Exit statuses of every command. */
+/* Exit statuses of every command, serve and check among them. Users' scripts rely on them; <sysexits.h> has
+ * the same numbers. */
 enum cli_exit {
     CLI_DONE = 0,
     CLI_FAILED = 1,

@@ -4,42 +4,18 @@
  * as they see it and a fresh look at what all of them know of upstreams; nothing is sent.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "ledger/core.h"
+#include "ledger/explain.h"
 #include "ledger/query.h"
 #include "route/key.h"
 #include "route/look.h"
 #include "shm/call_id.h"
 #include "shm/names.h"
-
-#define PART_BYTES_MAX (8u << 20)
-
-/* A list of the answer that grows while the choice is made. */
-struct part {
-    struct buf buf;
-    struct jw jw;
-};
-
-struct explain {
-    struct command *command;
-    const struct conf *conf;
-    struct region *region;
-    uint64_t mono_us;
-    int64_t wall_us;
-    struct route_ask ask;
-    struct route_key key;
-    struct route_names names;
-    struct route_health *health; /* by credentials' numbers */
-    struct health **lines;
-    bool *told; /* by upstream: it is in the plan, or why not was said */
-    struct route_plan plan;
-    struct part rules, models, out;
-};
 
 /* The key as it is at a moment: what its extra is may be another's once workers have passed it. */
 struct key_now {
@@ -112,239 +88,6 @@ read_seed(struct command *command, uint64_t *seed)
     return true;
 }
 
-/* ---- what is told ---- */
-
-static void
-part_begin(struct part *part)
-{
-    buf_init(&part->buf, PART_BYTES_MAX);
-    jw_init(&part->jw, &part->buf);
-    jw_array(&part->jw);
-}
-
-/* Into the answer, which takes over the text. */
-static void
-part_end(struct part *part, struct jw *jw, const char *name)
-{
-    jw_array_end(&part->jw);
-    jw_key(jw, name);
-    jw_raw(jw, buf_str(&part->buf));
-    buf_free(&part->buf);
-}
-
-static void
-cans_text(unsigned can, char *out, size_t cap)
-{
-    size_t len = 0;
-
-    out[0] = '\0';
-    for (unsigned i = 0; i < CONF_CAN_COUNT && len < cap; i++)
-        if (can >> i & 1)
-            len += (size_t)snprintf(out + len, cap - len, "%s%s", len > 0 ? ", " : "",
-                                    conf_can_name[i]);
-}
-
-static void
-write_why(const struct explain *e, struct jw *jw, const struct route_event *event)
-{
-    const struct conf_model *model =
-        event->model_idx == CONF_NONE ? NULL : &e->conf->models[event->model_idx];
-    char text[160] = "", cans[96];
-
-    jw_key_cstr(jw, "reason", route_out_name[event->out]);
-    switch (event->out) {
-    case ROUTE_IN: break;
-    case ROUTE_OUT_CONDITION:
-        snprintf(text, sizeof(text), "its condition %s does not hold", event->condition);
-        break;
-    case ROUTE_OUT_NOT_ALLOWED:
-        snprintf(text, sizeof(text), "the key may not use it");
-        break;
-    case ROUTE_OUT_NEEDS:
-        cans_text(event->missing, cans, sizeof(cans));
-        snprintf(text, sizeof(text), "it lacks %s", cans);
-        break;
-    case ROUTE_OUT_CONTEXT:
-        snprintf(text, sizeof(text), "its context of %llu is too small",
-                 (unsigned long long)model->context_tokens);
-        break;
-    case ROUTE_OUT_OUTPUT:
-        snprintf(text, sizeof(text), "it gives %llu tokens at most",
-                 (unsigned long long)model->output_tokens_max);
-        break;
-    case ROUTE_OUT_EMBEDDINGS:
-        snprintf(text, sizeof(text), "it makes embeddings");
-        break;
-    case ROUTE_OUT_NOT_SERVED:
-        snprintf(text, sizeof(text), "it does not serve the model");
-        if (event->upstream_idx == CONF_NONE)
-            snprintf(text, sizeof(text), "no channel of the key serves it");
-        break;
-    case ROUTE_OUT_SCORE: break;
-    case ROUTE_OUT_DEARER:
-        snprintf(text, sizeof(text), "the channel is dearer than the key's first");
-        break;
-    case ROUTE_OUT_SIBLING:
-        snprintf(text, sizeof(text), "the key allows no sibling");
-        break;
-    case ROUTE_OUT_FAMILY:
-        snprintf(text, sizeof(text), "it is of another family");
-        break;
-    case ROUTE_OUT_DISABLED:
-        snprintf(text, sizeof(text), "its secret cannot be read");
-        break;
-    case ROUTE_OUT_PROTOCOL:
-        snprintf(text, sizeof(text), "it does not speak %s",
-                 conf_protocol_name[e->ask.protocol]);
-        break;
-    case ROUTE_OUT_REPEATED:
-        snprintf(text, sizeof(text), "it is tried in an earlier channel");
-        break;
-    case ROUTE_OUT_TOO_MANY:
-        snprintf(text, sizeof(text), "enough others come first");
-        break;
-    case ROUTE_OUT_COUNT: break;
-    }
-    jw_key_cstr(jw, "why", text[0] != '\0' ? text : NULL);
-}
-
-static void
-write_named(struct jw *jw, const char *key, int idx, struct str name)
-{
-    jw_key(jw, key);
-    if (idx == CONF_NONE)
-        jw_null(jw);
-    else
-        jw_str(jw, name);
-}
-
-/* Credits of 10^-12 as a decimal. */
-static void
-write_price(struct jw *jw, const char *key, uint64_t per_million_u)
-{
-    jw_key_ucr(jw, key, (int64_t)MIN(per_million_u, (uint64_t)INT64_MAX));
-}
-
-static void
-tell_model(const struct explain *e, struct jw *jw, const struct route_event *event)
-{
-    jw_key_str(jw, "model", e->conf->models[event->model_idx].name);
-    jw_key_bool(jw, "in", event->out == ROUTE_IN);
-    write_named(jw, "rule", event->rule_idx,
-                event->rule_idx == CONF_NONE ? STR_NONE : e->conf->rules[event->rule_idx].name);
-    write_why(e, jw, event);
-    if (event->out != ROUTE_IN || event->rule_idx != CONF_NONE)
-        return;
-    /* Parts are millionths of a millionth; to be read, millionths do. */
-    jw_key_ucr(jw, "score", (int64_t)(event->score / CONF_MICRO));
-    jw_key_ucr(jw, "latency", (int64_t)(event->latency_part / CONF_MICRO));
-    jw_key_ucr(jw, "cost", (int64_t)(event->cost_part / CONF_MICRO));
-    jw_key_ucr(jw, "quality", (int64_t)(event->quality_part / CONF_MICRO));
-    write_price(jw, "price", event->price / 4);
-    jw_key_u64(jw, "time_us", event->time_us);
-}
-
-static void
-on_event(void *arg, const struct route_event *event)
-{
-    struct explain *e = arg;
-    struct part *part = event->step == ROUTE_STEP_RULE    ? &e->rules
-                        : event->step == ROUTE_STEP_MODEL ? &e->models
-                                                          : &e->out;
-    struct jw *jw = &part->jw;
-
-    jw_object(jw);
-    if (event->step == ROUTE_STEP_RULE) {
-        jw_key_str(jw, "rule", e->conf->rules[event->rule_idx].name);
-        jw_key_bool(jw, "decides", event->out == ROUTE_IN);
-        write_why(e, jw, event);
-    } else if (event->step == ROUTE_STEP_MODEL) {
-        tell_model(e, jw, event);
-    } else {
-        jw_key_str(jw, "model", e->conf->models[event->model_idx].name);
-        jw_key_str(jw, "channel", e->conf->channels[event->channel_idx].name);
-        write_named(jw, "upstream", event->upstream_idx,
-                    event->upstream_idx == CONF_NONE
-                        ? STR_NONE
-                        : e->conf->upstreams[event->upstream_idx].name);
-        write_why(e, jw, event);
-    }
-    jw_object_end(jw);
-    if (event->upstream_idx != CONF_NONE)
-        e->told[event->upstream_idx] = true;
-}
-
-/* Those that serve the model, but in no channel that this call may go to. */
-static void
-tell_elsewhere(struct explain *e, bool made)
-{
-    struct jw *jw = &e->out.jw;
-
-    for (size_t i = 0; made && i < e->plan.candidate_count; i++)
-        e->told[e->plan.candidates[i].upstream_idx] = true;
-    for (size_t i = 0; i < e->conf->upstream_count; i++) {
-        if (e->told[i] ||
-            !conf_upstream_serves(&e->conf->upstreams[i], &e->conf->models[e->plan.model_idx]))
-            continue;
-        jw_object(jw);
-        jw_key_str(jw, "model", e->conf->models[e->plan.model_idx].name);
-        jw_key(jw, "channel");
-        jw_null(jw);
-        jw_key_str(jw, "upstream", e->conf->upstreams[i].name);
-        jw_key_cstr(jw, "reason", "no-channel");
-        jw_key_cstr(jw, "why", "it is in no channel that this call may go to");
-        jw_object_end(jw);
-    }
-}
-
-/* Why an upstream serves none of what the call could be for: of several models what is nearest to
- * serving it. Already told: ROUTE_IN. */
-static enum route_out
-nearest_out(const struct explain *e, size_t upstream_idx, size_t *model_idx)
-{
-    enum route_out nearest = ROUTE_IN;
-
-    for (size_t i = 0; i < e->conf->model_count; i++) {
-        enum route_out out;
-
-        if (e->plan.auto_idx != CONF_NONE
-                ? !route_auto_has(e->conf, (size_t)e->plan.auto_idx, i)
-                : i != e->plan.model_idx)
-            continue;
-        out = route_upstream_out(e->conf, upstream_idx, i, e->ask.protocol, e->ask.service);
-        if (out == ROUTE_IN || (nearest != ROUTE_IN && out == ROUTE_OUT_NOT_SERVED))
-            continue;
-        nearest = out;
-        *model_idx = i;
-    }
-    return nearest;
-}
-
-/* Where nothing serves the call: all upstreams of the channels that it may go to. */
-static void
-tell_channels(struct explain *e, const struct route_table *table)
-{
-    uint16_t channels[CONF_CHANNEL_COUNT_MAX];
-    size_t count = route_channels(table, &e->ask, channels);
-
-    for (size_t i = 0; i < count; i++) {
-        const struct conf_channel *channel = &e->conf->channels[channels[i]];
-
-        for (size_t k = 0; k < channel->use_count; k++) {
-            size_t model_idx = 0;
-            struct route_event event = {.step = ROUTE_STEP_UPSTREAM,
-                                        .rule_idx = CONF_NONE,
-                                        .channel_idx = channels[i],
-                                        .upstream_idx = channel->uses[k].upstream_idx};
-
-            event.out = nearest_out(e, channel->uses[k].upstream_idx, &model_idx);
-            event.model_idx = (int)model_idx;
-            if (event.out != ROUTE_IN)
-                on_event(e, &event);
-        }
-    }
-}
-
 /* ---- candidates ---- */
 
 static void
@@ -361,7 +104,7 @@ write_prices(struct jw *jw, const struct price *price)
                               (uint64_t)price->multiplier_u;
 
         u = (u + CONF_MICRO - 1) / CONF_MICRO;
-        write_price(jw, parts[i].name, u > INT64_MAX ? INT64_MAX : (uint64_t)u);
+        explain_price(jw, parts[i].name, u > INT64_MAX ? INT64_MAX : (uint64_t)u);
     }
 }
 
@@ -485,11 +228,11 @@ write_answer(struct explain *e, const struct route_table *table, enum route_resu
 
     write_question(e, jw);
     jw_key_cstr(jw, "result", route_result_name[result]);
-    write_named(jw, "model", made ? plan->model_idx : CONF_NONE,
+    explain_named(jw, "model", made ? plan->model_idx : CONF_NONE,
                 made ? e->conf->models[plan->model_idx].name : STR_NONE);
-    write_named(jw, "auto", plan->auto_idx,
+    explain_named(jw, "auto", plan->auto_idx,
                 plan->auto_idx == CONF_NONE ? STR_NONE : e->conf->autos[plan->auto_idx].name);
-    write_named(jw, "rule", plan->rule_idx,
+    explain_named(jw, "rule", plan->rule_idx,
                 plan->rule_idx == CONF_NONE ? STR_NONE : e->conf->rules[plan->rule_idx].name);
     write_weights(e, jw);
     write_near(e, table, jw, result);
@@ -501,9 +244,9 @@ write_answer(struct explain *e, const struct route_table *table, enum route_resu
         write_candidate(e, jw, i);
     jw_array_end(jw);
     if (!made && result == ROUTE_NO_UPSTREAM)
-        tell_channels(e, table);
+        explain_channels(e, table);
     if (made || (result == ROUTE_NO_UPSTREAM && plan->auto_idx == CONF_NONE))
-        tell_elsewhere(e, made);
+        explain_elsewhere(e, made);
     part_end(&e->out, jw, "out");
 }
 
@@ -527,7 +270,7 @@ look_at_all(struct explain *e)
 static int
 explain(struct explain *e, const struct key_now *key)
 {
-    const struct route_trace trace = {on_event, e};
+    const struct route_trace trace = {explain_event, e};
     struct route_table *table = route_table_make(e->conf);
     enum route_result result = ROUTE_CHANNEL_NOT_ALLOWED;
 

@@ -77,7 +77,7 @@ static int
 refuse(const char *what, const char *why, const char *hint)
 {
     options_complain(what, why, hint);
-    return EXIT_USAGE;
+    return CLI_USAGE;
 }
 
 static void
@@ -188,7 +188,7 @@ set_user(struct options *o, const char *name)
     }
     if (geteuid() != 0 && geteuid() != pw->pw_uid) {
         options_complain("--user", strerror(EPERM), "only root can become another user");
-        return EXIT_DENIED;
+        return CLI_NOT_ALLOWED;
     }
     o->user = geteuid() == pw->pw_uid ? NULL : name;
     o->uid = pw->pw_uid;
@@ -209,7 +209,7 @@ static int
 say_version(void)
 {
     printf("turnpike %s\n", TURNPIKE_VERSION);
-    return EXIT_OK;
+    return CLI_DONE;
 }
 
 /* What getopt did not like: ':' when a value is missing, else '?'. */
@@ -273,7 +273,7 @@ serve_option(struct options *o, int opt)
         return -1;
     case 'h':
         fputs(serve_usage, stdout);
-        return EXIT_OK;
+        return CLI_DONE;
     default: return say_version();
     }
 }
@@ -375,7 +375,7 @@ options_check(int argc, char **argv, struct options *out)
             return say_version();
         } else if (opt == 'h') {
             fputs(check_usage, stdout);
-            return EXIT_OK;
+            return CLI_DONE;
         }
     }
     if (optind < argc)

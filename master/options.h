@@ -5,23 +5,13 @@
 #include <sys/types.h>
 
 #include "base/base.h"
+#include "cli/cli.h"
 #include "ledger/ledger.h"
 #include "worker/worker.h"
 
 #define OPTIONS_LISTEN_MAX 16
 #define OPTIONS_CERT_MAX 16
 #define OPTIONS_WORKERS_MAX 32
-
-/* Exit statuses that users' scripts rely on (sysexits.h has the same numbers). */
-enum exit_status {
-    EXIT_OK = 0,
-    EXIT_FAILED = 1,
-    EXIT_USAGE = 2,
-    EXIT_NO_SERVER = 69,
-    EXIT_BUSY = 75,
-    EXIT_DENIED = 77,
-    EXIT_CONFIG = 78,
-};
 
 struct options_listen {
     const char *address; /* as written */

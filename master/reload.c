@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "master/notify.h"
+#include "master/spawn.h"
 #include "master/state.h"
 #include "master/supervise.h"
 
@@ -29,7 +30,7 @@
 
 /* How it ended. */
 struct outcome {
-    enum exit_status status;
+    enum cli_exit status;
     const char *why, *hint; /* NULL when it is done */
     uint32_t generation;
     unsigned started, draining;
@@ -96,7 +97,7 @@ answer(struct master *m, const struct outcome *out, const struct conf_faults *fa
     buf_init(&text, ANSWER_BYTES_MAX);
     jw_init(&jw, &text);
     jw_object(&jw);
-    jw_key_bool(&jw, "ok", out->status == EXIT_OK);
+    jw_key_bool(&jw, "ok", out->status == CLI_DONE);
     jw_key_u64(&jw, "exit", (uint64_t)out->status);
     jw_key_cstr(&jw, "why", out->why);
     jw_key_cstr(&jw, "hint", out->hint);
@@ -127,7 +128,7 @@ answer_busy(struct master *m, const char *why, const char *hint)
     static const struct conf_faults none;
 
     answer(m,
-           &(struct outcome){.status = EXIT_BUSY, .why = why, .hint = hint,
+           &(struct outcome){.status = CLI_BUSY, .why = why, .hint = hint,
                              .generation = generation_now(m),
                              .draining = supervise_draining(m)},
            &none);
@@ -164,7 +165,7 @@ over(struct master *m, const struct outcome *out)
     if (reload->asked)
         answer(m, out, &reload->faults);
     if (!m->stopping)
-        notify_send(out->status == EXIT_OK ? "READY=1\nSTATUS=serving"
+        notify_send(out->status == CLI_DONE ? "READY=1\nSTATUS=serving"
                                            : "READY=1\nSTATUS=serving; the last reload failed");
     conf_faults_free(&reload->faults);
     reload->state = RELOAD_NONE;
@@ -174,7 +175,7 @@ over(struct master *m, const struct outcome *out)
 }
 
 static void PRINTF_LIKE(4, 5)
-    fail(struct master *m, enum exit_status status, const char *hint, const char *fmt, ...)
+    fail(struct master *m, enum cli_exit status, const char *hint, const char *fmt, ...)
 {
     struct reload *reload = &m->reload;
     char why[WHY_BYTES];
@@ -257,14 +258,14 @@ read_all(struct master *m)
 
     reload->next.conf = conf_reload(m->options->conf_path, m->now.conf, &reload->faults);
     if (reload->next.conf == NULL) {
-        fail(m, EXIT_CONFIG, "the old configuration stays in force", "%s has %zu fault%s",
+        fail(m, CLI_BAD_CONF, "the old configuration stays in force", "%s has %zu fault%s",
              m->options->conf_path, reload->faults.fault_count,
              reload->faults.fault_count == 1 ? "" : "s");
         return false;
     }
     if (!state_certificates(m->options, reload->next.certificates, &fault)) {
-        fail(m, EXIT_CONFIG,
-             fault.status == EXIT_DENIED ? "the server's user must be able to read it, or restart it"
+        fail(m, CLI_BAD_CONF,
+             fault.status == CLI_NOT_ALLOWED ? "the server's user must be able to read it, or restart it"
                                          : "the old certificates stay in use",
              "%s: %s", fault.file, fault.why);
         return false;
@@ -291,7 +292,7 @@ begin(struct master *m)
 static bool
 has_room(const struct master *m)
 {
-    return supervise_tables_free(m) >= m->options->worker_count;
+    return spawn_tables_free(m) >= m->options->worker_count;
 }
 
 static void
@@ -304,13 +305,13 @@ start_workers(struct master *m)
         const struct child *child = &m->worker[WORKERS_NEXT + i];
 
         if (child->state == CHILD_NONE && now_us >= child->start_us)
-            supervise_fork(m, WORKERS_NEXT + i, i, &m->reload.next);
+            spawn_worker(m, WORKERS_NEXT + i, i, &m->reload.next);
         serving += child->state == CHILD_SERVING;
     }
     if (serving == m->options->worker_count)
         change_over(m);
     else if (now_us >= m->reload.give_up_us)
-        fail(m, EXIT_FAILED, "see the server's log", "%u of %u new workers do not serve after %u s",
+        fail(m, CLI_FAILED, "see the server's log", "%u of %u new workers do not serve after %u s",
              m->options->worker_count - serving, m->options->worker_count,
              (unsigned)(WORKERS_US / 1000000));
 }
@@ -333,9 +334,9 @@ reload_turn(struct master *m)
     if (reload->state == RELOAD_LEDGER && !reload->told)
         reload->told = say(m, LEDGER_KEEP, -1);
     if (reload->state == RELOAD_LEDGER && clock_mono_us() >= reload->give_up_us)
-        fail(m, EXIT_FAILED, "see the server's log", "the ledger process does not answer");
+        fail(m, CLI_FAILED, "see the server's log", "the ledger process does not answer");
     if (reload->state == RELOAD_WORKERS && reload->died[0] != '\0')
-        fail(m, EXIT_FAILED, "see the server's log", "a new worker died: %s", reload->died);
+        fail(m, CLI_FAILED, "see the server's log", "a new worker died: %s", reload->died);
     if (reload->state == RELOAD_WORKERS)
         start_workers(m);
     if (reload->state == RELOAD_HANDOVER)
@@ -387,7 +388,7 @@ reload_ledger_said(struct master *m, const struct ledger_word *word)
         reload->state = RELOAD_WORKERS;
         reload->give_up_us = clock_mono_us() + WORKERS_US;
     } else if (word->kind == LEDGER_NOT_KEPT && about_this) {
-        fail(m, EXIT_BUSY, "try again", "%s was changed while it was read", m->options->conf_path);
+        fail(m, CLI_BUSY, "try again", "%s was changed while it was read", m->options->conf_path);
     }
 }
 
@@ -415,7 +416,7 @@ reload_stop(struct master *m)
         m->reload.give_up_us = 0;
         hand_over(m);
     } else if (m->reload.state != RELOAD_NONE) {
-        fail(m, EXIT_BUSY, NULL, "the server is stopping");
+        fail(m, CLI_BUSY, NULL, "the server is stopping");
     } else if (m->reload.asked) {
         answer_busy(m, "the server is stopping", NULL);
     }

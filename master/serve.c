@@ -26,6 +26,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "master/notify.h"
+#include "master/spawn.h"
 #include "master/state.h"
 #include "master/supervise.h"
 #include "net/listen.h"
@@ -84,7 +85,7 @@ check_main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     conf = conf_load(options.conf_path, &faults);
-    rc = conf ? EXIT_OK : EXIT_CONFIG;
+    rc = conf ? CLI_DONE : CLI_BAD_CONF;
     if (options.json)
         print_faults_json(&faults, conf != NULL);
     else
@@ -106,7 +107,7 @@ load_conf(const char *path, struct conf **out)
     if (*out == NULL) {
         print_faults(&faults);
         conf_faults_free(&faults);
-        return EXIT_CONFIG;
+        return CLI_BAD_CONF;
     }
     for (size_t i = 0; i < faults.count; i++)
         log_warn("conf.warning", "at=%s:%u message=%s", faults.at[i].file, faults.at[i].line,
@@ -166,7 +167,7 @@ bind_one(struct master *m, unsigned worker, unsigned k)
         options_complain("serve", err,
                          fd == -EACCES ? "ports below 1024 need root"
                                        : "another ADDR:PORT can be named with -l");
-        return fd == -EACCES ? EXIT_DENIED : EXIT_FAILED;
+        return fd == -EACCES ? CLI_NOT_ALLOWED : CLI_FAILED;
     }
     m->listen_fd[worker][k] = fd;
     return 0;
@@ -222,7 +223,7 @@ make_eventfds(struct master *m)
 {
     for (unsigned i = 0; i < COUNT_OF(m->worker_wake_fd); i++)
         m->worker_wake_fd[i] = -1;
-    for (unsigned i = 0; i < supervise_tables_max(m); i++) {
+    for (unsigned i = 0; i < spawn_tables_max(m); i++) {
         m->worker_wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (m->worker_wake_fd[i] < 0)
             return -1;
@@ -292,7 +293,7 @@ prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *con
     name_listeners(m);
     if (make_eventfds(m) < 0 || take_signals_over(m) < 0) {
         options_complain("serve", strerror(errno), NULL);
-        return EXIT_FAILED;
+        return CLI_FAILED;
     }
     return 0;
 }
@@ -306,7 +307,7 @@ mark_header(struct master *m)
     atomic_store_explicit(&header->started_wall_us, clock_wall_us(), memory_order_relaxed);
     atomic_store_explicit(&header->draining, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&header->master_seq, 1, memory_order_relaxed);
-    m->generation_last = supervise_generation_last(m) + 1;
+    m->generation_last = spawn_generation_last(m) + 1;
     m->now.number = m->generation_last;
     atomic_store_explicit(&header->generation, m->now.number, memory_order_relaxed);
 }
@@ -378,7 +379,7 @@ serve_main(int argc, char **argv)
     rc = start_ledger(m, region_path, sizeof region_path);
     if (rc != 0) {
         options_complain("ledger process", "does not start", "see the log above");
-        return start_failed(m, region_path, rc == EXIT_BUSY ? rc : EXIT_FAILED);
+        return start_failed(m, region_path, rc == CLI_BUSY ? rc : CLI_FAILED);
     }
     rc = supervise_start_workers(m);
     if (rc == 0 && !m->stopping) {
@@ -390,7 +391,7 @@ serve_main(int argc, char **argv)
         raise(SIGTERM);
     stopped = supervise_run(m);
     unlink(control_path);
-    if (stopped == EXIT_OK && region_is_empty(m->region))
+    if (stopped == CLI_DONE && region_is_empty(m->region))
         (void)region_remove(region_path);
     rc |= stopped;
     log_info("serve.stopped", "status=%d", rc);

@@ -22,7 +22,7 @@ static int
 failed(const char *what, int error, const char *hint)
 {
     options_complain(what, strerror(error), hint);
-    return error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+    return error == EACCES || error == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED;
 }
 
 static int
@@ -30,7 +30,7 @@ no_runtime_dir(const char *path, int rc, const char *why)
 {
     options_complain(path[0] != '\0' ? path : "RUNTIME_DIRECTORY", why ? why : strerror(-rc),
                      "set RUNTIME_DIRECTORY to a private directory on a tmpfs");
-    return EXIT_FAILED;
+    return CLI_FAILED;
 }
 
 /* Like mkdir -p, but only the last part gets 0700. */
@@ -69,7 +69,7 @@ take_lock(int fd)
     else
         snprintf(why, sizeof why, "in use");
     options_complain("state directory", why, "stop that one first, or name another with -s");
-    return EXIT_BUSY;
+    return CLI_BUSY;
 }
 
 /*
@@ -123,11 +123,11 @@ check_owner(int fd, const struct options *o)
     if (st.st_uid != o->uid && st.st_uid != geteuid()) {
         options_complain(o->state_dir, "it belongs to another user",
                          "run as its owner (--user), or name another directory with -s");
-        return EXIT_DENIED;
+        return CLI_NOT_ALLOWED;
     }
     if (st.st_mode & 0022) {
         options_complain(o->state_dir, "others may write to it", "chmod 0700 it");
-        return EXIT_DENIED;
+        return CLI_NOT_ALLOWED;
     }
     if (st.st_mode & 0007)
         log_warn("state.open-to-others", "dir=%s mode=%04o", o->state_dir, st.st_mode & 07777u);
@@ -301,7 +301,7 @@ certificate_read(const struct options *o, unsigned i, struct worker_certificate 
     }
     if (error != 0) {
         fault->why = strerror(error);
-        fault->status = error == EACCES || error == EPERM ? EXIT_DENIED : EXIT_FAILED;
+        fault->status = error == EACCES || error == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED;
         return false;
     }
     identity = (struct tls_identity){out->chain_pem, out->key_pem};
@@ -310,7 +310,7 @@ certificate_read(const struct options *o, unsigned i, struct worker_certificate 
     fault->file = o->cert_path[i];
     fault->why = fault->text;
     fault->hint = "--tls-cert and --tls-key must match";
-    fault->status = EXIT_FAILED;
+    fault->status = CLI_FAILED;
     return false;
 }
 
@@ -345,7 +345,7 @@ state_drop_root(const struct options *o)
         return failed("--user", errno, NULL);
     if (o->uid != 0 && setuid(0) == 0) {
         options_complain("--user", "root could be regained", NULL);
-        return EXIT_FAILED;
+        return CLI_FAILED;
     }
     return 0;
 }

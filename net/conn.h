@@ -13,9 +13,9 @@
  * owner, but for conn_accept(). After conn_close() nothing but on_closed comes.
  *
  * Short output is gathered and sent when the turn of the loop ends (net/turn.h), long output at
- * once; only what the kernel did not take is kept after that. There is no hard limit on what is kept: the owner stops its source when
- * conn_is_full() and goes on in on_drain. Input is never kept: bytes of on_data are in the
- * worker's shared buffer and are gone when the callback returns.
+ * once; only what the kernel did not take is kept after that. There is no hard limit on what is
+ * kept: the owner stops its source when conn_is_full() and goes on in on_drain. Input is never
+ * kept: bytes of on_data are in the worker's shared buffer and are gone when the callback returns.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -85,7 +85,7 @@ enum conn_state {
     CONN_STATE_COUNT
 };
 
-/* Fields are net/'s own but for those marked; zero it before use. 280 bytes. */
+/* Fields are net/'s own but for those marked; zero it before use. */
 struct conn {
     uv_poll_t poll;
     struct net *net;                  /* may be read */

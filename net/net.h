@@ -9,8 +9,8 @@
  * of one wake-up is bounded. Nothing is opened before the fork: net_init() is called in the child.
  *
  * Reading order: net.h (the loop), wheel.h (timers), conn.h (a connection), listen.h, dial.h
- * (and dns.h below it), tls.h (and crew.h below it); the HTTP/1 parsers stand beside and use
- * none of these.
+ * (and dns.h below it), tls.h (and crew.h below it); the parsers of HTTP/1 (h1_req.h, h1_res.h) and
+ * of WebSockets (ws.h, ws_shake.h) stand beside and use none of these.
  */
 #ifndef NET_NET_H
 #define NET_NET_H

@@ -33,8 +33,16 @@ const char *const stat_name[] = {
     [STAT_CALLS_WAITED] = "calls_waited",
     [STAT_OPERATOR_UCR] = "operator_ucr",
     [STAT_UNPRICED] = "unpriced",
+    [STAT_REALTIME_SESSIONS] = "realtime_sessions",
 };
 _Static_assert(COUNT_OF(stat_name) == STAT_COUNT, "a new counter needs a name");
+
+bool
+stat_is_gauge(enum stat_counter stat)
+{
+    return stat == STAT_CONNECTIONS || stat == STAT_CALLS_OPEN || stat == STAT_CALLS_WAITING ||
+           stat == STAT_REALTIME_SESSIONS;
+}
 
 _Atomic uint64_t *
 stat_at(const struct region *region, uint32_t table_idx)

@@ -41,9 +41,13 @@ enum stat_counter {
     STAT_CALLS_WAITED,   /* that had to wait for room in providers' limits */
     STAT_OPERATOR_UCR,   /* what failed tries may have cost the operator, at list price times cost */
     STAT_UNPRICED,       /* answers with units that the model states no price for */
+    STAT_REALTIME_SESSIONS, /* gauge: tunnels open on both sides */
     STAT_COUNT
 };
 extern const char *const stat_name[]; /* "calls", … */
+
+/* Of what is now, and ends with its worker; all others only grow. */
+bool stat_is_gauge(enum stat_counter stat);
 
 /* [STAT_COUNT]; NULL when the table was never allocated. */
 _Atomic uint64_t *stat_at(const struct region *region, uint32_t table_idx);

@@ -54,8 +54,12 @@ static const unsigned call_may_become[CALL_STATE_COUNT] = {
 void
 call_set_state(struct call *call, enum call_state next)
 {
+    bool was_session = tunnel_is_open(call);
+
     ASSERT(call_may_become[call->state] & TO(next));
     call->state = (uint8_t)next;
+    if (tunnel_is_open(call) != was_session)
+        stat_add(call->worker->stats, STAT_REALTIME_SESSIONS, was_session ? (uint64_t)-1 : 1);
     if (next == CALL_COMMIT_WAIT)
         feed_over(call); /* the upstream is done with it */
 }

@@ -8,12 +8,6 @@
 #include "shm/names.h"
 #include "worker/client.h"
 
-static bool
-is_gauge(enum stat_counter stat)
-{
-    return stat == STAT_CONNECTIONS || stat == STAT_CALLS_OPEN || stat == STAT_CALLS_WAITING;
-}
-
 /* Over all tables that were ever used: a worker's counters outlive it, so the sums never fall. */
 static uint64_t
 sum(const struct region *region, enum stat_counter stat)
@@ -25,7 +19,7 @@ sum(const struct region *region, enum stat_counter stat)
         bool live = atomic_load_explicit(&region->header->table[i].state, memory_order_relaxed) ==
                     TABLE_LIVE;
 
-        if ((ready >> i & 1) && (live || !is_gauge(stat)))
+        if ((ready >> i & 1) && (live || !stat_is_gauge(stat)))
             total += atomic_load_explicit(&stat_at(region, i)[stat], memory_order_relaxed);
     }
     return total;
@@ -35,7 +29,7 @@ static void
 write_stats(struct buf *out, const struct region *region)
 {
     for (unsigned i = 0; i < STAT_COUNT; i++) {
-        bool gauge = is_gauge((enum stat_counter)i);
+        bool gauge = stat_is_gauge((enum stat_counter)i);
         const char *suffix = gauge ? "" : "_total";
         char name[96];
         size_t n = 0;

@@ -1,6 +1,6 @@
 /*
- * The answer on its way: read whole, priced and then sent; or a stream, passed on event by event as
- * it comes, metered as it flows.
+ * The answer on its way: read whole, priced and then sent (worker/whole.h); or a stream, passed on event
+ * by event as it comes, metered as it flows (worker/stream.h).
  *
  * Nothing of an answer reaches the client before it was understood; until then any failure is the
  * next candidate's chance. Afterwards a failure ends the stream with the protocol's error event and
@@ -18,6 +18,13 @@ void relay_sent(struct call *call);
 void relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len);
 void relay_eof(struct uconn *uc);
 void relay_conn_error(struct uconn *uc, const struct conn_error *error);
+
+/* The upstream is at fault, in a way that text tells: the next candidate's chance, or the end of a stream
+ * that was begun. */
+void relay_failed(struct call *call, enum record_reason reason, enum error_kind kind,
+                  const char *text);
+/* What no error of the upstream's may tell the client; uses list. */
+struct error_secrets relay_secrets(const struct call *call, struct str list[2]);
 
 /* The call's timer: of the attempt, or (over) of the whole call. May end the call. */
 void relay_timed_out(struct call *call, bool over);

@@ -17,6 +17,7 @@
 #include "worker/stream_wait.h"
 #include "worker/tunnel.h"
 #include "worker/uconn.h"
+#include "worker/whole.h"
 
 void
 stream_begin(struct call *call)
@@ -139,7 +140,7 @@ relay_committed(struct call *call)
         char model[METER_MODEL_CAP];
 
         str_copy(str_from(call->meter.model), model, sizeof model);
-        relay_whole_committed(call, call->progress_ucr, str_from(model));
+        whole_committed(call, call->progress_ucr, str_from(model));
         return;
     }
     client = call_detach_client(call);
@@ -162,7 +163,7 @@ stream_complete(struct call *call, struct gather *g, struct str last, struct str
         return;
     }
     if (speak_collects(call)) {
-        relay_collected(call);
+        whole_collected(call);
         return;
     }
     if (!call->head_sent && !commit_at_end(call, g))

@@ -41,12 +41,4 @@ void stream_used(struct call *call, struct settle_end *end);
 /* Mode strict: settled, and what the client may only see once that is durable is kept. */
 void stream_wait_commit(struct call *call, struct str last, int64_t charge_ucr, struct str model);
 
-/* In relay.c: for the stream's failures, and for a whole answer's end in mode strict. */
-void relay_failed(struct call *call, enum record_reason reason, enum error_kind kind,
-                  const char *text);
-/* A stream that was collected for a client that wants a whole answer came to its end. */
-void relay_collected(struct call *call);
-void relay_whole_committed(struct call *call, int64_t charge_ucr, struct str model);
-struct error_secrets relay_secrets(const struct call *call, struct str list[2]);
-
 #endif

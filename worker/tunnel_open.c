@@ -10,8 +10,8 @@
 #include "worker/client.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
+#include "worker/relay.h"
 #include "worker/settle.h"
-#include "worker/stream.h"
 #include "worker/uconn.h"
 
 /* ---- the client's request ---- */

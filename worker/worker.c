@@ -423,9 +423,9 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     slab_init(&w->uconns_slab, sizeof(struct uconn), UINT32_MAX);
     slab_init(&w->calls_slab, sizeof(struct call), options.accepted_max + 64u);
     make_limits(w);
-    atomic_store_explicit(&w->stats[STAT_CONNECTIONS], 0, memory_order_relaxed);
-    atomic_store_explicit(&w->stats[STAT_CALLS_OPEN], 0, memory_order_relaxed);
-    atomic_store_explicit(&w->stats[STAT_CALLS_WAITING], 0, memory_order_relaxed);
+    for (unsigned i = 0; i < STAT_COUNT; i++)
+        if (stat_is_gauge((enum stat_counter)i))
+            atomic_store_explicit(&w->stats[i], 0, memory_order_relaxed);
     rc = region_lock_table(w->region, inherit->table_idx);
     if (rc == 0)
     {

@@ -73,6 +73,22 @@ def freeze(pid):
     wait_for(stopped, what=f"process {pid} to stop")
 
 
+def read_request(connection):
+    """The bytes of a request that comes with its length; fewer when the client has closed."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        part = connection.recv(65536)
+        if not part:
+            return got
+        got += part
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
+                  if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
 def scratch_folder():
     return tempfile.mkdtemp(prefix="turnpike-e2e-", dir=SCRATCH)
 
@@ -260,6 +276,16 @@ def events(stream):
 # ---- the simulated upstream ----
 
 
+def overlap(calls):
+    """Most calls that the upstream had at a time."""
+    edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most
+
+
 class Sim:
     def __init__(self, *args):
         self.process = subprocess.Popen([SIM, *args], stdout=subprocess.PIPE, text=True)
@@ -379,6 +405,22 @@ class Turnpike:
                 return f.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+    def metrics(self):
+        """The text for Prometheus; it was started with --metrics-listen."""
+        with Http(self.metrics_port) as c:
+            answer = c.send("GET", "/metrics").read("GET")
+        assert answer.status == 200, answer
+        return answer.body.decode()
+
+    def metric(self, name, **labels):
+        """One figure of that text, the labels in its order."""
+        text = self.metrics()
+        shown = ",".join(f'{k}="{v}"' for k, v in labels.items())
+        found = re.findall(rf"^{re.escape(f'{name}{{{shown}}}' if labels else name)} (\d+)(\.\d+)?$",
+                           text, re.M)
+        assert len(found) == 1, (name, labels, text)
+        return float("".join(found[0])) if found[0][1] else int(found[0][0])
 
     def check_log(self):
         """Nothing that only a bug writes."""

@@ -5,8 +5,6 @@ the agent's own shell; that it was carried out shows in what the upstream hears 
 They are large (most of a gigabyte, in the build's folder). TEST_AGENTS=0 leaves them out.
 """
 
-import fcntl
-import filecmp
 import json
 import os
 import re
@@ -15,6 +13,7 @@ import subprocess
 
 import pytest
 
+import npm
 import rig
 import translation
 from conftest import UPSTREAM_KEY
@@ -25,30 +24,10 @@ TARGET = os.path.join(rig.ROOT, "build", "e2e-agents")
 SAID = "turnpike-was-here"
 
 
-def install():
-    """None, or why it cannot be done."""
-    npm = shutil.which("npm")
-    if not npm or not shutil.which("node"):
-        return "node or npm is missing"
-    lock = os.path.join(SOURCE, "package-lock.json")
-    done = os.path.join(TARGET, "installed.json")
-    if os.path.exists(done) and filecmp.cmp(lock, done, shallow=False):
-        return None
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(os.path.join(SOURCE, name), TARGET)
-    try:
-        made = subprocess.run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=TARGET,
-            capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        return "npm ci took more than 400 s"
-    if made.returncode != 0:
-        return f"npm ci failed: {' '.join((made.stderr or made.stdout).split())[-300:]}"
-    # The one script of them that is needed: it puts the program for this machine in its place.
+def put_in_place():
+    """The one script of the packages that is needed: it puts the program for this machine in its place."""
     subprocess.run(["node", "install.cjs"], check=True, capture_output=True, timeout=60,
                    cwd=os.path.join(TARGET, "node_modules", "@anthropic-ai", "claude-code"))
-    shutil.copy(lock, done)
-    return None
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +35,7 @@ def agents():
     """The folder of their commands."""
     if os.environ.get("TEST_AGENTS") == "0":
         pytest.skip("TEST_AGENTS=0")
-    os.makedirs(TARGET, exist_ok=True)
-    with open(os.path.join(TARGET, "lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes share the folder
-        why_not = install()
-    if why_not:
-        pytest.skip(why_not)
+    npm.install(SOURCE, TARGET, seconds=400, finish=put_in_place)
     return os.path.join(TARGET, "node_modules", ".bin")
 
 

@@ -206,7 +206,7 @@ def test_another_model_is_no_answer(start, sims, kind, stream):
     receipt = server.receipt(answer.id)
     assert reasons(receipt) == ["model-mismatch"] * 2 and receipt["charge"] == "0"
     assert receipt["flags"] == (["stream"] if stream else [])
-    assert metric(server, "turnpike_model_mismatch_total") == 2
+    assert server.metric("turnpike_model_mismatch_total") == 2
     assert key.spent() == 0
 
 
@@ -219,7 +219,7 @@ def test_a_change_on_the_way_is_flagged(start, sims):
     assert answer.status == 200 and answer["x-turnpike-model"] == "sim-chat"
     receipt = server.receipt(answer.id)
     assert "model-mismatch" in receipt["flags"] and receipt["model_reported"] == "another-model"
-    assert metric(server, "turnpike_model_mismatch_total") == 1
+    assert server.metric("turnpike_model_mismatch_total") == 1
 
 
 @pytest.mark.parametrize("how", ["off", "alias", "name"])
@@ -336,12 +336,6 @@ def test_errors_inside_a_200(start, sims, error, again, stream):
 # ---- what failed tries cost ----
 
 
-def metric(server, name):
-    with rig.Http(server.metrics_port) as connection:
-        body = connection.send("GET", "/metrics").read("GET").body.decode()
-    return int(next(line for line in body.splitlines() if line.startswith(name + " ")).split(" ")[1])
-
-
 @pytest.mark.parametrize("fault,output", [
     ({"delay": 30000}, 0), ({"stall": 1}, None), ({"error-mid": 1}, None), ({"cut": 1}, None),
     ({"other-model": 0}, None), ({"hangup": 1}, 0)],
@@ -366,7 +360,7 @@ def test_the_operator_pays_for_failed_tries(start, sims, fault, output):
     least = rig.cost({"input": guess}, PRICES)
     # Events that came in one piece with what broke it are counted; a role is an event of output, too.
     assert least <= cost <= rig.cost({"input": guess, "output": 0 if output == 0 else 8}, PRICES)
-    assert metric(server, "turnpike_operator_ucr_total") == cost
+    assert server.metric("turnpike_operator_ucr_total") == cost
 
 
 def test_what_the_operator_pays_there(start, sims):

@@ -271,12 +271,12 @@ def test_connection_killed_while_it_waits(start):
 
     def serve(listener):
         first, _ = listener.accept()
-        heard.append(read_request(first))
+        heard.append(rig.read_request(first))
         first.sendall(whole_answer(b"one"))
-        heard.append(read_request(first))
+        heard.append(rig.read_request(first))
         first.close()  # at the moment of the second request
         second, _ = listener.accept()
-        heard.append(read_request(second))
+        heard.append(rig.read_request(second))
         second.sendall(whole_answer(b"two"))
         second.recv(1)
         second.close()
@@ -294,21 +294,6 @@ def test_connection_killed_while_it_waits(start):
         assert server.stop() == 0
         thread.join(10)
     assert len(heard) == 3 and heard[1].split(b"\r\n\r\n")[1] == heard[2].split(b"\r\n\r\n")[1]
-
-
-def read_request(connection):
-    got = b""
-    while b"\r\n\r\n" not in got:
-        part = connection.recv(65536)
-        if not part:
-            return got
-        got += part
-    head, _, body = got.partition(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
-                  if line.lower().startswith(b"content-length:"))
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
 
 
 def whole_answer(word, extra=b"", head=b""):
@@ -339,7 +324,7 @@ class Scripted:
             except OSError:
                 return
             self.open.append(connection)
-            self.requests.append(read_request(connection))
+            self.requests.append(rig.read_request(connection))
             try:
                 connection.sendall(answer)
                 if b"content-length" not in answer.lower() and b"chunked" not in answer.lower():

@@ -42,25 +42,6 @@ def seconds_until(moment):
     return (then - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
 
 
-def metric(server, name, **labels):
-    with rig.Http(server.metrics_port) as c:
-        text = c.send("GET", "/metrics").read("GET").body.decode()
-    found = re.findall(r"^%s\{%s\} (\S+)$" % (
-        name, ",".join(f'{k}="{v}"' for k, v in labels.items())), text, re.M)
-    assert len(found) == 1, (name, labels, text)
-    return float(found[0])
-
-
-def overlap(calls):
-    """Most calls that the upstream had at a time."""
-    edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return most
-
-
 class World:
     def __init__(self, start, sims, **more):
         self.bad, self.good = sims
@@ -119,11 +100,11 @@ def test_circuit_opens_for_all_workers(world, sim, why, needed):
     assert shown["attempts"] == needed and shown["error_ppm"] > 0
     assert shown["in_flight"] == 0
     assert upstream(world.server, "u1")["state"] == "closed"
-    assert metric(world.server, "turnpike_upstream_up", upstream="u0") == 0
-    assert metric(world.server, "turnpike_upstream_circuit", upstream="u0") == 1
-    assert metric(world.server, "turnpike_upstream_failed_total", upstream="u0",
+    assert world.server.metric("turnpike_upstream_up", upstream="u0") == 0
+    assert world.server.metric("turnpike_upstream_circuit", upstream="u0") == 1
+    assert world.server.metric("turnpike_upstream_failed_total", upstream="u0",
                   **{"class": why}) == needed
-    assert metric(world.server, "turnpike_upstream_up", upstream="u1") == 1
+    assert world.server.metric("turnpike_upstream_up", upstream="u1") == 1
     assert "u0" in world.server.run("upstreams").stdout
 
 
@@ -154,7 +135,7 @@ def test_one_trial_at_a_time_on_the_machine(world):
     trials = world.bad.calls()[opened:]
     # Open for 1, 2, 4 s, each time with a trial of 0.4 s after it.
     assert 2 <= len(trials) <= 4, trials
-    assert overlap(trials) == 1
+    assert rig.overlap(trials) == 1
     assert served > 200
     shown = upstream(world.server)
     assert shown["state"] in ("open", "half-open") and shown["failed"] == 5 + len(trials)
@@ -211,8 +192,8 @@ def test_refused_credential_is_set_aside(world, sim):
     assert 50 < seconds_until(shown["until"]) <= 60
     log = world.server.log()
     assert len(re.findall(r"^.*error.*upstream\.refuses-credential.*upstream=u0.*$", log, re.M)) == 1
-    assert metric(world.server, "turnpike_upstream_credential_refused", upstream="u0") == 1
-    assert metric(world.server, "turnpike_upstream_credential_refused", upstream="u1") == 0
+    assert world.server.metric("turnpike_upstream_credential_refused", upstream="u0") == 1
+    assert world.server.metric("turnpike_upstream_credential_refused", upstream="u1") == 0
 
 
 def test_what_the_request_is_at_fault_for_opens_nothing(world):
@@ -343,7 +324,7 @@ def test_times_and_calls_under_way(world):
     connections = [world.key.open("/v1/chat/completions", rig.chat_body(stream=True))
                    for _ in range(4)]
     assert upstream(world.server)["in_flight"] == 4
-    assert metric(world.server, "turnpike_upstream_in_flight", upstream="u0") == 4
+    assert world.server.metric("turnpike_upstream_in_flight", upstream="u0") == 4
     for connection, answer in connections:
         answer.read()
         connection.close()
@@ -352,7 +333,7 @@ def test_times_and_calls_under_way(world):
     assert 150_000 <= shown["first_byte_us"] < 400_000, shown
     assert 15_000 <= shown["token_us"] < 40_000, shown
     assert (shown["attempts"], shown["failed"], shown["error_ppm"]) == (4, 0, 0)
-    assert metric(world.server, "turnpike_upstream_first_byte_seconds", upstream="u0") == \
+    assert world.server.metric("turnpike_upstream_first_byte_seconds", upstream="u0") == \
         shown["first_byte_us"] / 1e6
 
 
@@ -503,5 +484,5 @@ def test_one_of_three_fails_and_nobody_notices(start, start_sim, sims, how):
     assert failed == [] and set(served) == {"u0", "u1"}
     assert abs(served.count("u0") - served.count("u1")) < len(served) / 2, \
         "the others share its calls"
-    assert overlap(bad.calls()[known:]) <= 1
+    assert rig.overlap(bad.calls()[known:]) <= 1
     assert key.spent() > 0

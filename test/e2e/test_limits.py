@@ -2,7 +2,6 @@
 a time of each over all workers, and the queue in which calls wait when all are full."""
 
 import os
-import re
 import signal
 import statistics
 import threading
@@ -50,22 +49,10 @@ def together(count, one):
         return list(pool.map(lambda _: one(), range(count)))
 
 
-def overlap(calls):
-    """Most calls that the upstream had at a time."""
-    edges = sorted([(c["begin_us"], 1) for c in calls] + [(c["end_us"], -1) for c in calls])
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return most
-
-
 def waiting(turnpike, least, most=None):
     """Until so many calls wait: exactly, or in a range where they do not stay for long."""
     def seen():
-        with rig.Http(turnpike.metrics_port) as c:
-            text = c.send("GET", "/metrics").read("GET").body.decode()
-        count = int(re.search(r"^turnpike_calls_waiting (\d+)$", text, re.M).group(1))
+        count = turnpike.metric("turnpike_calls_waiting")
         return least <= count <= (least if most is None else most)
     rig.wait_for(seen, what=f"{least} calls to wait")
 
@@ -161,7 +148,7 @@ def test_calls_at_a_time_over_all_workers(server, sim):
     key = turnpike.key()
     answers = together(12, lambda: key.chat({"delay": 60}))
     assert [a.status for a in answers] == [200] * 12
-    assert overlap(sim.calls()) == 1 and len(sim.calls()) == 12
+    assert rig.overlap(sim.calls()) == 1 and len(sim.calls()) == 12
 
 
 def test_calls_at_a_time_of_a_pool(server, sim):
@@ -171,8 +158,8 @@ def test_calls_at_a_time_of_a_pool(server, sim):
     answers = together(12, lambda: key.chat({"delay": 50}))
     assert [a.status for a in answers] == [200] * 12
     calls = sim.calls()
-    assert overlap([c for c in calls if c["key"] == 1]) == 2
-    assert overlap([c for c in calls if c["key"] == 2]) == 1
+    assert rig.overlap([c for c in calls if c["key"] == 1]) == 2
+    assert rig.overlap([c for c in calls if c["key"] == 2]) == 1
 
 
 def test_streams_count_until_they_end(server, sim):
@@ -186,7 +173,7 @@ def test_streams_count_until_they_end(server, sim):
     assert answer.status == 200 and time.monotonic() - begun > 0.15
     assert response.read().endswith(b"data: [DONE]\n\n")
     connection.close()
-    assert overlap(sim.calls()) == 1
+    assert rig.overlap(sim.calls()) == 1
 
 
 def test_tokens_a_minute_are_those_that_were_used(server, sim):
@@ -445,7 +432,7 @@ def test_a_place_is_left_for_who_has_few(server, sim):
     # The first waits like anybody; then there is a place.
     assert all(wait < 100 for wait in waits[2:]), waits
     assert {c.result().status for c in crowd} == {200}
-    assert overlap(sim.calls()) == 8
+    assert rig.overlap(sim.calls()) == 8
 
 
 def test_a_full_queue_still_takes_who_has_little_in_it(server, sim):
@@ -471,7 +458,7 @@ def test_workers_take_turns(server, sim):
     key = turnpike.key()
     answers = together(40, lambda: key.chat({"delay": 20}))
     assert [a.status for a in answers] == [200] * 40
-    assert overlap(sim.calls()) == 1
+    assert rig.overlap(sim.calls()) == 1
 
 
 class Background:

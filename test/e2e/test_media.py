@@ -12,7 +12,7 @@ import pytest
 
 import conftest
 import rig
-from test_review_relay import Scripted
+from scripted import scripted  # noqa: F401, a fixture
 from test_sdk import cases_of, run, sdks  # noqa: F401
 
 MULTIPLIER = "0.6"
@@ -488,19 +488,6 @@ def test_durable(start, upstream, mode):
 
 
 # ---- events that the simulated upstream does not have ----
-
-
-@pytest.fixture
-def scripted():
-    made = []
-
-    def begin(*scripts):
-        made.append(Scripted(*scripts))
-        return made[-1]
-
-    yield begin
-    for upstream in made:
-        upstream.stop()
 
 
 def says(*events, kind="text/event-stream", end=True):

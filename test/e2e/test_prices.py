@@ -4,7 +4,6 @@ receipts and the replay."""
 import json
 import datetime
 import math
-import re
 import zoneinfo
 from fractions import Fraction
 
@@ -280,9 +279,7 @@ def test_units_without_a_price(server, upstream, caller, kind, unit, stream):
 
 
 def unpriced(server):
-    with rig.Http(server.metrics_port) as c:
-        text = c.send("GET", "/metrics").read("GET").body.decode()
-    return sum(float(n) for n in re.findall(r"^turnpike_unpriced_total(?:\{[^}]*\})? (\S+)$", text, re.M))
+    return server.metric("turnpike_unpriced_total")
 
 
 # ---- receipts, versions, replay ----

@@ -1075,6 +1075,24 @@ def test_a_reload_lets_sessions_go_on(gateway):
     assert key.spent() == price(**sum_of(*REPORTS))
 
 
+def test_the_metrics_count_open_sessions(gateway):
+    """From the client's 101 to the end, over all workers."""
+    server, key = gateway(serve, "--metrics-listen", "127.0.0.1:0", workers=2)
+
+    def open_now():
+        return server.metric("turnpike_realtime_sessions")
+
+    assert "# TYPE turnpike_realtime_sessions gauge" in server.metrics().splitlines()
+    assert key.get("/v1/models").status == 200 and open_now() == 0
+    client, other = dial(server, key), dial(server, key)
+    assert open_now() == 2
+    other.shut()
+    wait_for(lambda: open_now() == 1, what="the second session to end with its connection")
+    client.close(1000)
+    wait_for(lambda: open_now() == 0, what="the first session to end with its close frame")
+    key.settled()
+
+
 def test_a_killed_worker_leaves_the_estimate(gateway):
     def script(session):
         session.accept()
@@ -1084,10 +1102,11 @@ def test_a_killed_worker_leaves_the_estimate(gateway):
             session.send(delta("x"))
         serve_on(session)
 
-    server, key = gateway(script, workers=2)
+    server, key = gateway(script, "--metrics-listen", "127.0.0.1:0", workers=2)
     client = dial(server, key)
     for _ in range(7):
         client.event()
+    assert server.metric("turnpike_realtime_sessions") == 1
     server.crash_expected = True
     for pid in server.worker_pids():
         os.kill(pid, signal.SIGKILL)
@@ -1095,6 +1114,7 @@ def test_a_killed_worker_leaves_the_estimate(gateway):
     tokens["output"] += 5
     tokens["cache_read"] += 1300
     assert key.spent() == price(**tokens)
+    assert server.metric("turnpike_realtime_sessions") == 0
     server.settled_audit()
 
 

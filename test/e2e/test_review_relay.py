@@ -1,7 +1,6 @@
 """Upstreams that break at the worst moment, and what the caller pays then."""
 
 import json
-import socket
 import threading
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 import rig
 from conftest import MODELS, PRICES, upstream_section
+from scripted import scripted  # noqa: F401, a fixture
 
 IDLE = "timeout-connect = 1s  timeout-first-byte = 5s  timeout-idle = 1s"
 STREAM_HEAD = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -36,71 +36,6 @@ def whole_body(usage):
         "id": "x", "object": "chat.completion", "model": "sim-chat",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"},
                      "finish_reason": "stop"}], "usage": usage}).encode()
-
-
-class Scripted:
-    """An upstream whose connections are given to a function each, in their order; the last one takes
-    all that come later."""
-
-    def __init__(self, *scripts):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.scripts = scripts
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self):
-        n = 0
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            script = self.scripts[min(n, len(self.scripts) - 1)]
-            n += 1
-            threading.Thread(target=self._one, args=(connection, script), daemon=True).start()
-
-    @staticmethod
-    def _one(connection, script):
-        connection.settimeout(20)
-        with connection:
-            try:
-                read_request(connection)
-                script(connection)
-                while connection.recv(65536):
-                    pass
-            except OSError:
-                pass
-
-    def stop(self):
-        rig.stop_listening(self.listener, self.thread)
-
-
-def read_request(connection):
-    got = b""
-    while b"\r\n\r\n" not in got:
-        part = connection.recv(65536)
-        if not part:
-            raise OSError("closed")
-        got += part
-    head, _, body = got.partition(b"\r\n\r\n")
-    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
-                  if line.lower().startswith(b"content-length:"))
-    while len(body) < length:
-        body += connection.recv(65536)
-
-
-@pytest.fixture
-def scripted():
-    made = []
-
-    def begin(*scripts):
-        made.append(Scripted(*scripts))
-        return made[-1]
-
-    yield begin
-    for upstream in made:
-        upstream.stop()
 
 
 def conf_of(*upstreams, protocols="openai", base="/v1"):

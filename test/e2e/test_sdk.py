@@ -1,7 +1,5 @@
 """The makers' own SDKs from npm, pinned in sdk/package-lock.json."""
 
-import fcntl
-import filecmp
 import os
 import re
 import shutil
@@ -9,6 +7,7 @@ import subprocess
 
 import pytest
 
+import npm
 import rig
 import translation
 from conftest import UPSTREAM_KEY
@@ -24,40 +23,9 @@ def cases_of(script):
         return re.findall(r"^  async (\w+)\(\) \{", f.read(), re.M)
 
 
-def install():
-    """None, or why it cannot be done."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        return "node or npm is missing"
-    lock = os.path.join(SOURCE, "package-lock.json")
-    done = os.path.join(TARGET, "installed.json")
-    if not os.path.exists(done) or not filecmp.cmp(lock, done, shallow=False):
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(os.path.join(SOURCE, name), TARGET)
-        try:
-            made = subprocess.run(
-                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=TARGET,
-                capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            return "npm ci took more than 240 s"
-        if made.returncode != 0:
-            lines = (made.stderr or made.stdout).strip().splitlines()
-            return f"npm ci failed: {' '.join(lines[-3:])[:300]}"
-        shutil.copy(lock, done)
-    for name in os.listdir(SOURCE):
-        if name.endswith(".mjs"):
-            shutil.copy(os.path.join(SOURCE, name), TARGET)
-    return None
-
-
 @pytest.fixture(scope="session")
 def sdks():
-    os.makedirs(TARGET, exist_ok=True)
-    with open(os.path.join(TARGET, "lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes share the folder
-        why_not = install()
-    if why_not:
-        pytest.skip(why_not)
+    npm.install(SOURCE, TARGET, seconds=240)
     return TARGET
 
 

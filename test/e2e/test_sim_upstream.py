@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+from rig import events
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TURNPIKE_BUILD", os.path.join(ROOT, "build"))
 PROGRAM = os.path.join(BUILD, "bin", "sim-upstream")
@@ -91,27 +93,6 @@ def shared():
 def sim(shared):
     shared.post("/sim/reset", "")
     return shared
-
-
-def events(stream):
-    """(name, data) of each event, by the rules of the SSE standard."""
-    text = stream.decode()
-    if text.startswith("\ufeff"):
-        text = text[1:]
-    name, data, found = None, [], []
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if line == "":
-            if data:
-                found.append((name, "\n".join(data)))
-            name, data = None, []
-        elif not line.startswith(":"):
-            field, _, value = line.partition(":")
-            value = value[1:] if value.startswith(" ") else value
-            if field == "event":
-                name = value
-            elif field == "data":
-                data.append(value)
-    return found
 
 
 def chat_text(stream):

@@ -8,50 +8,7 @@
 
 #include "net/dns.h"
 #include "net/tls.h"
-
-#include <stdatomic.h>
-
-void *__real_malloc(size_t len);
-void *__real_calloc(size_t count, size_t len);
-void *__real_realloc(void *ptr, size_t len);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t len);
-void *__wrap_calloc(size_t count, size_t len);
-void *__wrap_realloc(void *ptr, size_t len);
-char *__wrap_strdup(const char *text);
-
-/* Counts down to the one that fails; 0 and below: none. The pool's threads allocate, too. */
-static atomic_int fail_in;
-
-static bool
-fails_now(void)
-{
-    return atomic_fetch_sub(&fail_in, 1) == 1;
-}
-
-void *
-__wrap_malloc(size_t len)
-{
-    return fails_now() ? NULL : __real_malloc(len);
-}
-
-void *
-__wrap_calloc(size_t count, size_t len)
-{
-    return fails_now() ? NULL : __real_calloc(count, len);
-}
-
-void *
-__wrap_realloc(void *ptr, size_t len)
-{
-    return fails_now() ? NULL : __real_realloc(ptr, len);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-    return fails_now() ? NULL : __real_strdup(text);
-}
+#include "test/unit/failing_memory.h"
 
 static void
 lookup(const char *name, struct dns_answer *answer)

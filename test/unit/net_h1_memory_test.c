@@ -2,9 +2,10 @@
  * Out of memory: the n-th allocation fails, for n = 1, 2, … until a run needs no more. Each time
  * the reader says so, keeps nothing, and what was asked of it before stays as it was.
  */
-/* link: -Wl,--wrap=realloc,--wrap=malloc */
+/* link: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup */
 #include "net/h1_req.h"
 #include "net/h1_res.h"
+#include "test/unit/failing_memory.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,30 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-/* Compilers make malloc() of a realloc() that starts from nothing. */
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_realloc(void *ptr, size_t size);
-void *__wrap_realloc(void *ptr, size_t size);
-
-static unsigned left_until_failure; /* 0: none fails */
-
-void *
-__wrap_malloc(size_t size)
-{
-    if (left_until_failure > 0 && --left_until_failure == 0)
-        return NULL;
-    return __real_malloc(size);
-}
-
-void *
-__wrap_realloc(void *ptr, size_t size)
-{
-    if (left_until_failure > 0 && --left_until_failure == 0)
-        return NULL;
-    return __real_realloc(ptr, size);
-}
 
 #define LENGTH "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n"
 #define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -78,15 +55,15 @@ test_requests(void **state)
 {
     (void)state;
     for (int whole_head = 0; whole_head <= 1; whole_head++) {
-        unsigned n = 1;
-        for (left_until_failure = n; !request_survives(LENGTH, 3000, whole_head);)
-            left_until_failure = ++n;
+        int n = 1;
+        for (atomic_store(&fail_in, n); !request_survives(LENGTH, 3000, whole_head);)
+            atomic_store(&fail_in, ++n);
         assert_true(n > 1);
         n = 1;
-        for (left_until_failure = n; !request_survives(CHUNKED, 6005, whole_head);)
-            left_until_failure = ++n;
+        for (atomic_store(&fail_in, n); !request_survives(CHUNKED, 6005, whole_head);)
+            atomic_store(&fail_in, ++n);
         assert_true(n > 1);
-        left_until_failure = 0;
+        atomic_store(&fail_in, 0);
     }
 }
 
@@ -102,16 +79,16 @@ test_keep_and_stash(void **state)
     h1_req_init(&req, &h1_limits_default, &scratch);
     assert_int_equal(h1_req_feed(&req, (uint8_t *)wire, len, &used), H1_REQ_HEAD);
     assert_int_equal(h1_req_feed(&req, (uint8_t *)wire + used, len - used, &used), H1_REQ_DONE);
-    left_until_failure = 1;
+    atomic_store(&fail_in, 1);
     assert_int_equal(h1_req_keep(&req), -ENOMEM);
     assert_true(req.borrowed);
     assert_memory_equal(req.body.ptr, "hi", 2);
-    left_until_failure = 1;
+    atomic_store(&fail_in, 1);
     assert_int_equal(h1_req_stash(&req, (uint8_t *)wire, len), -ENOMEM);
     assert_false(h1_req_has_stash(&req));
     assert_int_equal(h1_req_stash(&req, (uint8_t *)wire, len), 0);
     h1_req_next(&req);
-    left_until_failure = 1; /* the stash is left at once */
+    atomic_store(&fail_in, 1); /* the stash is left at once */
     assert_int_equal(h1_req_feed(&req, NULL, 0, &used), H1_REQ_ERROR);
     assert_int_equal(req.error.status, 503);
     h1_req_end(&req);
@@ -127,7 +104,7 @@ test_answers(void **state)
 
     (void)state;
     h1_res_init(&res, &h1_limits_default, &scratch);
-    left_until_failure = 1;
+    atomic_store(&fail_in, 1);
     assert_int_equal(h1_res_feed(&res, (const uint8_t *)wire, 9, &out), H1_RES_ERROR);
     assert_int_equal(res.error, H1_RES_NO_MEMORY);
     assert_int_equal(h1_res_feed(&res, (const uint8_t *)wire, 9, &out), H1_RES_ERROR);

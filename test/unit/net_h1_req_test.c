@@ -2,13 +2,9 @@
  * Requests, good and hostile, each fed whole, byte by byte and cut at each position, by a
  * caller that serves at once and by one that stashes: the verdict is exact and always the same.
  */
-#include "test/unit/h1_run.h"
+#include "test/unit/h1_same.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
 
 #define RAW(literal)                                                                               \
     {                                                                                              \
@@ -244,15 +240,6 @@ transcript(struct str bytes, run_cut_fn cut, const void *arg, enum run_style sty
     run_requests(&out, &h1_limits_default, bytes, cut, arg, style);
     assert_false(out.failed);
     return out;
-}
-
-static void
-assert_same(const char *name, const struct buf *want, struct buf *got, size_t cut)
-{
-    if (want->len != got->len || memcmp(want->ptr, got->ptr, got->len) != 0)
-        fail_msg("%s: cut at %zu:\n%.*s\ninstead of\n%.*s", name, cut, (int)MIN(got->len, 4000u),
-                 got->ptr, (int)MIN(want->len, 4000u), want->ptr);
-    buf_free(got);
 }
 
 /* Every slicing gives the transcript of the whole, which is returned. step: of the cuts tried. */

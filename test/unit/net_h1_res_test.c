@@ -2,12 +2,7 @@
  * Answers of upstreams, good and broken, each fed whole, byte by byte and cut at each position:
  * the same head, the same body, the same end.
  */
-#include "test/unit/h1_run.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
+#include "test/unit/h1_same.h"
 
 #define RAW(literal)                                                                               \
     {                                                                                              \
@@ -160,15 +155,6 @@ transcript(struct str bytes, run_cut_fn cut, const void *arg)
     run_answer(&out, &h1_limits_default, bytes, cut, arg);
     assert_false(out.failed);
     return out;
-}
-
-static void
-assert_same(const char *name, const struct buf *want, struct buf *got, size_t cut)
-{
-    if (want->len != got->len || memcmp(want->ptr, got->ptr, got->len) != 0)
-        fail_msg("%s: cut at %zu:\n%.*s\ninstead of\n%.*s", name, cut, (int)MIN(got->len, 4000u),
-                 got->ptr, (int)MIN(want->len, 4000u), want->ptr);
-    buf_free(got);
 }
 
 static void

@@ -1,5 +1,5 @@
 /* Where a conversation was served last comes first, unless it cannot serve or another costs less. */
-#include "test/unit/testing.h"
+#include "test/unit/route_world.h"
 
 #include "base/str.h"
 #include "route/route.h"
@@ -15,29 +15,12 @@ static const char conf_text[] =
     " public = true }\n"
     "auto \"auto\" { models = {\"*\"} latency = 0 cost = 0 quality = 1 }\n";
 
-static struct conf *conf;
-static struct route_table *table;
 
 static int
 setup(void **state)
 {
-    struct conf_faults faults;
-
     (void)state;
-    conf = conf_load_text(str_from(conf_text), "test", &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        print_message("%u: %s\n", faults.at[i].line, faults.at[i].message);
-    conf_faults_free(&faults);
-    table = conf != NULL ? route_table_make(conf) : NULL;
-    return table != NULL ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    route_table_free(&table);
-    conf_free(&conf);
+    route_open_world(str_from(conf_text));
     return 0;
 }
 
@@ -204,13 +187,10 @@ test_over_channels(void **state)
         {"cached", {.upstream_idx = 2, .model_idx = 0, .context_tokens = 9000}, 0, false,
          {[0] = {.down = true, .failed_at_ms = 1}}, 2, 1},
     };
-    struct conf_faults faults;
-    struct conf *over_conf = conf_load_text(str_from(over_channels), "test", &faults);
+    struct conf *over_conf = conf_good(str_from(over_channels));
     struct route_table *over_table;
 
     (void)state;
-    conf_faults_free(&faults);
-    assert_non_null(over_conf);
     over_table = route_table_make(over_conf);
     assert_non_null(over_table);
     assert_true(route_has_choice(over_table));
@@ -231,7 +211,6 @@ test_choice_of_channels(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        struct conf_faults faults;
         struct conf *one;
         struct route_table *made;
         char text[1024];
@@ -241,8 +220,7 @@ test_choice_of_channels(void **state)
                  "upstream \"b\" { protocol = {openai} url = \"http://127.0.0.1:2/v1\" local = true }\n"
                  "model \"m\" { input = 1 output = 1 }\n%s",
                  texts[i]);
-        one = conf_load_text(str_from(text), "test", &faults);
-        conf_faults_free(&faults);
+        one = conf_good(str_from(text));
         made = route_table_make(one);
         assert_int_equal(route_has_choice(made), choice[i]);
         route_table_free(&made);
@@ -250,7 +228,7 @@ test_choice_of_channels(void **state)
     }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, route_teardown)
 
 int
 main(void)

@@ -4,48 +4,8 @@
 #include "base/str.h"
 #include "conf/conf.h"
 #include "route/route.h"
+#include "test/unit/failing_memory.h"
 #include "test/unit/testing.h"
-
-void *__real_malloc(size_t len);
-void *__real_calloc(size_t count, size_t len);
-void *__real_realloc(void *ptr, size_t len);
-char *__real_strdup(const char *text);
-void *__wrap_malloc(size_t len);
-void *__wrap_calloc(size_t count, size_t len);
-void *__wrap_realloc(void *ptr, size_t len);
-char *__wrap_strdup(const char *text);
-
-static size_t allocations, failing; /* 0: none fails */
-
-static bool
-fails(void)
-{
-    return failing != 0 && ++allocations == failing;
-}
-
-void *
-__wrap_malloc(size_t len)
-{
-    return fails() ? NULL : __real_malloc(len);
-}
-
-void *
-__wrap_calloc(size_t count, size_t len)
-{
-    return fails() ? NULL : __real_calloc(count, len);
-}
-
-void *
-__wrap_realloc(void *ptr, size_t len)
-{
-    return fails() ? NULL : __real_realloc(ptr, len);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
 
 #define SECTIONS                                                                                   \
     "upstream \"u\" { protocol = {openai} url = \"https://u.example/v1\" rename = {\"m=n\"} }\n"   \
@@ -58,16 +18,15 @@ check(const char *text, bool good)
 {
     bool done = false;
 
-    for (size_t n = 1; !done; n++) {
+    for (int n = 1; !done; n++) {
         struct conf_faults faults;
         struct conf *conf;
 
         assert_true(n < 10000);
-        allocations = 0;
-        failing = n;
+        atomic_store(&fail_in, n);
         conf = conf_load_text(str_from(text), "t", &faults);
-        done = allocations < n;
-        failing = 0;
+        done = atomic_load(&fail_in) > 0;
+        atomic_store(&fail_in, 0);
         assert_true((conf == NULL) == (faults.fault_count > 0));
         if (done)
             assert_true((conf != NULL) == good);
@@ -100,13 +59,12 @@ test_table(void **state)
 
     (void)state;
     assert_non_null(conf);
-    for (size_t n = 1; table == NULL; n++) {
+    for (int n = 1; table == NULL; n++) {
         assert_true(n < 100);
-        allocations = 0;
-        failing = n;
+        atomic_store(&fail_in, n);
         table = route_table_make(conf);
-        assert_true((table == NULL) == (allocations >= n));
-        failing = 0;
+        assert_true((table == NULL) == (atomic_load(&fail_in) <= 0));
+        atomic_store(&fail_in, 0);
     }
     route_table_free(&table);
     conf_free(&conf);

@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "test/unit/testing.h"
+#include "test/unit/route_world.h"
 
 static const char text[] =
     "upstream \"u1\" { protocol = {openai, anthropic} url = \"https://1.example\" }\n"
@@ -30,29 +30,18 @@ enum { U1, U2, U3, U4, UPSTREAMS };
 enum { SONNET, HAIKU, OPUS, MINI, ODD, EMB };
 enum { VALUE, SMART, STABLE, OWN };
 
-static struct conf *conf;
-static struct route_table *table;
 static uint64_t rng;
 static struct route_plan plan;
 
 static void
 load(const char *rules)
 {
-    struct conf_faults faults;
     struct buf all;
 
-    route_table_free(&table);
-    conf_free(&conf);
     buf_init(&all, 1 << 20);
     buf_add_fmt(&all, "%s%s", text, rules);
-    conf = conf_load_text((struct str){all.ptr, all.len}, "t", &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        print_error("%u: %s\n", faults.at[i].line, faults.at[i].message);
-    conf_faults_free(&faults);
+    route_open_world(buf_str(&all));
     buf_free(&all);
-    assert_non_null(conf);
-    table = route_table_make(conf);
-    assert_non_null(table);
     rng = 1;
 }
 
@@ -206,7 +195,6 @@ test_room(void **state)
 {
     static const uint16_t channels[] = {0, 1, 2};
     struct route_ask ask = {.model = STR("m"), .channels = channels, .rng_state = &rng};
-    struct conf_faults faults;
     struct conf *many;
     struct route_table *many_table;
     struct buf buf;
@@ -219,8 +207,7 @@ test_room(void **state)
     for (int i = 0; i < 10; i++)
         buf_add_fmt(&buf, "%s\"u%d\"", i > 0 ? ", " : "", i);
     buf_add_fmt(&buf, "} }\nchannel \"b\" { use = {u10, u11} }\nchannel \"c\" { use = {u12, u13} }\n");
-    many = conf_load_text((struct str){buf.ptr, buf.len}, "t", &faults);
-    assert_non_null(many);
+    many = conf_good(buf_str(&buf));
     many_table = route_table_make(many);
     assert_non_null(many_table);
     for (ask.channel_count = 1; ask.channel_count <= 3; ask.channel_count++) {
@@ -239,7 +226,6 @@ test_room(void **state)
     }
     route_table_free(&many_table);
     conf_free(&many);
-    conf_faults_free(&faults);
     buf_free(&buf);
 }
 
@@ -703,24 +689,17 @@ test_close(void **state)
 static void
 test_close_five(void **state)
 {
-    struct conf_faults faults;
     struct buf buf;
 
     (void)state;
-    route_table_free(&table);
-    conf_free(&conf);
     buf_init(&buf, 1 << 20);
     buf_add_fmt(&buf, "upstream \"u\" { protocol = openai url = \"https://u.example\" }\n"
                       "channel \"c\" { use = u }\n");
     for (int i = 0; i < 9; i++)
         buf_add_fmt(&buf, "model \"gpt-%s%d\" { input = 1 output = 1 }\n", i % 2 ? "x" : "", i);
-    conf = conf_load_text((struct str){buf.ptr, buf.len}, "t", &faults);
-    assert_non_null(conf);
-    table = route_table_make(conf);
-    assert_non_null(table);
+    route_open_world(buf_str(&buf));
     close_are((struct route_ask){.model = STR("gpt-x")}, "gpt-0 gpt-x1 gpt-2 gpt-x3 gpt-4");
     close_are((struct route_ask){.model = STR("gpt-x1")}, "gpt-x1 gpt-x3 gpt-x5 gpt-x7 gpt-0");
-    conf_faults_free(&faults);
     buf_free(&buf);
 }
 
@@ -800,15 +779,6 @@ test_trace(void **state)
     assert_int_equal(told.count[ROUTE_STEP_MODEL][ROUTE_OUT_EMBEDDINGS], 1);
 }
 
-static int
-tear_down(void **state)
-{
-    (void)state;
-    route_table_free(&table);
-    conf_free(&conf);
-    return 0;
-}
-
 int
 main(void)
 {
@@ -824,5 +794,5 @@ main(void)
         cmocka_unit_test(test_trace),
     };
 
-    return cmocka_run_group_tests(tests, NULL, tear_down);
+    return cmocka_run_group_tests(tests, NULL, route_teardown);
 }

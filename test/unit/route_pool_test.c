@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "test/unit/testing.h"
+#include "test/unit/route_world.h"
 
 /* Numbers of credentials: a is 0 to 2, b is 3. */
 static const char text[] =
@@ -21,8 +21,6 @@ static const char text[] =
 
 enum { X, Y, Z, B, CREDENTIALS };
 
-static struct conf *conf;
-static struct route_table *table;
 static struct route_health health[CREDENTIALS];
 static struct route_plan plan;
 static uint64_t rng;
@@ -30,25 +28,10 @@ static uint64_t rng;
 static int
 setup(void **state)
 {
-    struct conf_faults faults;
-
     (void)state;
-    conf = conf_load_text(str_from(text), "t", &faults);
-    assert_int_equal(faults.fault_count, 0);
-    conf_faults_free(&faults);
-    table = route_table_make(conf);
-    assert_non_null(table);
+    route_open_world(str_from(text));
     memset(health, 0, sizeof(health));
     rng = 1;
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    route_table_free(&table);
-    conf_free(&conf);
     return 0;
 }
 
@@ -149,7 +132,6 @@ static void
 test_large_pool(void **state)
 {
     static struct route_health many[60];
-    struct conf_faults faults;
     struct buf buf;
     uint64_t seed = test_seed();
 
@@ -159,12 +141,8 @@ test_large_pool(void **state)
     for (int i = 0; i < 60; i++)
         buf_add_fmt(&buf, "credential \"c%d\" { key-env = K%d }\n", i, i);
     buf_add_fmt(&buf, "}\nmodel \"m\" { input = 1 output = 1 }\nchannel \"c\" { use = a }\n");
-    teardown(NULL);
-    conf = conf_load_text(buf_str(&buf), "t", &faults);
-    assert_non_null(conf);
-    conf_faults_free(&faults);
+    route_open_world(buf_str(&buf));
     buf_free(&buf);
-    table = route_table_make(conf);
     for (int round = 0; round < 2000; round++) {
         struct route_ask ask = {.model = STR("m"), .health = many, .rng_state = &rng};
         size_t room = rng_next(&seed) % 60;
@@ -184,11 +162,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_shares, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_all_are_candidates, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_out_for_itself, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_full_come_after_the_others, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_large_pool, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shares, setup, route_teardown),
+        cmocka_unit_test_setup_teardown(test_all_are_candidates, setup, route_teardown),
+        cmocka_unit_test_setup_teardown(test_out_for_itself, setup, route_teardown),
+        cmocka_unit_test_setup_teardown(test_full_come_after_the_others, setup, route_teardown),
+        cmocka_unit_test_setup_teardown(test_large_pool, setup, route_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,21 +3,14 @@
 
 #include "base/rng.h"
 #include "base/str.h"
-#include "test/unit/testing.h"
+#include "test/unit/conf_good.h"
 
 #define MICRO CONF_MICRO
 
 static struct conf *
 load(const char *text)
 {
-    struct conf_faults faults;
-    struct conf *conf = conf_load_text(str_from(text), "t", &faults);
-
-    for (size_t i = 0; i < faults.count && conf == NULL; i++)
-        print_error("%u: %s\n", faults.at[i].line, faults.at[i].message);
-    assert_non_null(conf);
-    conf_faults_free(&faults);
-    return conf;
+    return conf_good(str_from(text));
 }
 
 #define SONNET                                                                                     \

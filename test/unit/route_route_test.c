@@ -3,7 +3,7 @@
 #include "base/js.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "test/unit/testing.h"
+#include "test/unit/route_world.h"
 
 /* Upstreams 0 to 6; channels 0 to 3; models 0 to 5. */
 static const char text[] =
@@ -42,8 +42,6 @@ enum { A, B, C, D, E, F, G, UPSTREAMS };
 enum { VALUE, SMART, HIDDEN, NONE };
 enum { BIG, SMALL, CLAUDE, EMB, LONELY, IN_CNY };
 
-static struct conf *conf;
-static struct route_table *table;
 static uint64_t rng;
 
 static struct route_ask
@@ -237,7 +235,6 @@ test_many(void **state)
 {
     struct route_health health[40] = {{.down = false}};
     struct route_table *many_table;
-    struct conf_faults faults;
     struct route_plan plan;
     struct route_ask ask;
     struct conf *many;
@@ -252,8 +249,7 @@ test_many(void **state)
     buf_add_str(&buf, STR("model \"m\" { input = 0 output = 0 }\nchannel \"c\" { use = {"));
     for (int i = 0; i < 40; i++)
         buf_add_fmt(&buf, "u%d%s", i, i < 39 ? ", " : "} weights = {\"u7=1000000\"} }");
-    many = conf_load_text(buf_str(&buf), "t", &faults);
-    assert_non_null(many);
+    many = conf_good(buf_str(&buf));
     many_table = route_table_make(many);
     assert_non_null(many_table);
     assert_ptr_equal(route_table_conf(many_table), many);
@@ -280,7 +276,6 @@ test_many(void **state)
     route_table_free(&many_table);
     route_table_free(&many_table);
     conf_free(&many);
-    conf_faults_free(&faults);
     buf_free(&buf);
 }
 
@@ -419,8 +414,7 @@ test_disabled(void **state)
 static void
 test_empty(void **state)
 {
-    struct conf_faults faults;
-    struct conf *bare = conf_load_text(STR(""), "t", &faults);
+    struct conf *bare = conf_good(STR(""));
     struct route_table *bare_table = route_table_make(bare);
     struct route_ask ask = ask_for("m", CONF_OPENAI);
     struct route_plan plan;
@@ -431,7 +425,6 @@ test_empty(void **state)
     assert_int_equal(route_models(bare_table, &ask, NULL, 0), 0);
     route_table_free(&bare_table);
     conf_free(&bare);
-    conf_faults_free(&faults);
 }
 
 /* Whatever the key, the health and the draw: a plan keeps to them. */
@@ -487,25 +480,8 @@ test_random(void **state)
 static int
 set_up(void **state)
 {
-    struct conf_faults faults;
-
     (void)state;
-    conf = conf_load_text(STR(text), "t", &faults);
-    for (size_t i = 0; i < faults.count && conf == NULL; i++)
-        print_error("%u: %s\n", faults.at[i].line, faults.at[i].message);
-    conf_faults_free(&faults);
-    if (conf == NULL)
-        return -1;
-    table = route_table_make(conf);
-    return table == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    route_table_free(&table);
-    conf_free(&conf);
+    route_open_world(STR(text));
     return 0;
 }
 
@@ -521,5 +497,5 @@ main(void)
         cmocka_unit_test(test_random),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, route_teardown);
 }

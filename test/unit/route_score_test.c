@@ -1,5 +1,5 @@
 /* How good a candidate is, and what that does to the shares of a channel's upstreams. */
-#include "test/unit/testing.h"
+#include "test/unit/route_world.h"
 
 #include "base/buf.h"
 #include "base/rng.h"
@@ -7,8 +7,6 @@
 
 #define UPSTREAMS_MAX 50
 
-static struct conf *conf;
-static struct route_table *table;
 static struct route_health health[UPSTREAMS_MAX];
 static uint64_t rng;
 
@@ -160,7 +158,6 @@ test_orders(void **state)
 static void
 world_make(unsigned upstreams, const uint32_t *weights)
 {
-    struct conf_faults faults;
     struct buf text, uses;
 
     buf_init(&text, 1u << 20);
@@ -175,24 +172,11 @@ world_make(unsigned upstreams, const uint32_t *weights)
     for (unsigned i = 0; i < upstreams; i++)
         buf_add_fmt(&text, "%s\"u%u=%u\"", i > 0 ? ", " : "", i, weights[i]);
     buf_add_fmt(&text, "} }\n");
-    conf = conf_load_text((struct str){text.ptr, text.len}, "test", &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        print_message("%u: %s\n", faults.at[i].line, faults.at[i].message);
-    assert_non_null(conf);
-    conf_faults_free(&faults);
-    table = route_table_make(conf);
-    assert_non_null(table);
+    route_open_world(buf_str(&text));
     buf_free(&text);
     buf_free(&uses);
     memset(health, 0, sizeof(health));
     rng = test_seed();
-}
-
-static void
-world_free(void)
-{
-    route_table_free(&table);
-    conf_free(&conf);
 }
 
 static struct route_plan
@@ -250,7 +234,7 @@ test_weights_decide(void **state)
         assert_share(count[2], 400000);
         assert_int_equal(count[3], 0);
     }
-    world_free();
+    route_close_world();
 }
 
 static void
@@ -272,7 +256,7 @@ test_long_list(void **state)
     shares(count);
     assert_share(count[1], 200000);
     assert_share(count[4], 800000);
-    world_free();
+    route_close_world();
 }
 
 /* The slow one is the first only when nobody compared. */
@@ -293,7 +277,7 @@ test_slow_one(void **state)
     shares(count);
     assert_share(count[1], 1000000 / 2 / 32);
     assert_int_equal(count[2], 0);
-    world_free();
+    route_close_world();
 }
 
 static void
@@ -329,7 +313,7 @@ test_each_once(void **state)
                 assert_true(c->down);
         }
     }
-    world_free();
+    route_close_world();
 }
 
 int

@@ -1,25 +1,7 @@
 /* An account's word: packing, changes, the freeze bit, limits. */
-#include "test/unit/shm_testing.h"
+#include "test/unit/shm_small.h"
 
 #include <errno.h>
-
-static struct shm_test t;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    t = shm_test_open(&small_geometry);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    shm_test_close(&t);
-    return 0;
-}
 
 static void
 test_word(void **state)

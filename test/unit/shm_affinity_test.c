@@ -1,26 +1,8 @@
 /* Where conversations were served: found again, forgotten in time, crowded out by later ones. */
-#include "test/unit/shm_testing.h"
+#include "test/unit/shm_small.h"
 
 #include "base/rng.h"
 #include "shm/affinity.h"
-
-static struct shm_test t;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    t = shm_test_open(&small_geometry);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    shm_test_close(&t);
-    return 0;
-}
 
 /* The n-th hash of one line. */
 static uint64_t

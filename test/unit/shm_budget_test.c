@@ -1,5 +1,5 @@
 /* Budgets: windows of time, entering and leaving, a clock that jumps, the freeze bit. */
-#include "test/unit/shm_testing.h"
+#include "test/unit/shm_small.h"
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -7,24 +7,6 @@
 #include <errno.h>
 
 #define DAY INT64_C(86400000000)
-
-static struct shm_test t;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    t = shm_test_open(&small_geometry);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    shm_test_close(&t);
-    return 0;
-}
 
 static int64_t
 at(const char *text)

@@ -17,41 +17,16 @@
 #include "shm/region.c"
 #include "shm/idem.c"
 
+#include "test/unit/shm_steps.h"
 #include "test/unit/shm_testing.h"
 
-#include "base/poison.h"
 #include "base/rng.h"
 
-#include <ucontext.h>
-
-/* The address sanitizer keeps a second stack for each coroutine and must be told of every switch.
- */
-#ifdef POISON_ON
-#include <sanitizer/common_interface_defs.h>
-#define SWITCH_BEGINS(save, bottom, bytes) __sanitizer_start_switch_fiber((save), (bottom), (bytes))
-#define SWITCH_ENDED(save, bottom, bytes) __sanitizer_finish_switch_fiber((save), (bottom), (bytes))
-#else
-#define SWITCH_BEGINS(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
-#define SWITCH_ENDED(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
-#endif
-
-#define PARTIES 4
-#define STACK_BYTES (256 * 1024)
-#define PATH_STEPS_MAX 4096
 #define NOW_S 1000000
 #define WANTED 1 /* the key that is fought over; each party's other key is 10 and its number */
 
-/* ---- coroutines ---- */
-
-enum party_state { PARTY_NONE = 0, PARTY_READY, PARTY_DONE, PARTY_KILLED };
-
 struct party {
-    enum party_state state;
-    ucontext_t context;
-    bool started;
-    void *sanitizer_stack;
     uint32_t number;
-    void (*run)(struct party *party);
     struct idem_claim claim;
     enum idem_result result;
     bool sent, releases;
@@ -59,84 +34,23 @@ struct party {
 };
 
 static struct shm_test t;
-static struct party parties[PARTIES];
-static struct party *running;
-static ucontext_t scheduler;
-static char stacks[PARTIES][STACK_BYTES] __attribute__((aligned(64)));
-static const void *scheduler_bottom;
-static size_t scheduler_bytes;
-static void *scheduler_sanitizer_stack;
-
-static _Noreturn void
-party_leave(void)
-{
-    running = NULL;
-    SWITCH_BEGINS(NULL, scheduler_bottom, scheduler_bytes);
-    setcontext(&scheduler);
-    abort();
-}
-
-static void
-party_resume(struct party *party)
-{
-    running = party;
-    party->started = true;
-    SWITCH_BEGINS(&scheduler_sanitizer_stack, stacks[party->number], STACK_BYTES);
-    if (swapcontext(&scheduler, &party->context) != 0)
-        abort();
-    SWITCH_ENDED(scheduler_sanitizer_stack, NULL, NULL);
-    running = NULL;
-}
+static struct party parties[CO_PARTIES];
 
 static void
 on_step(const char *where)
 {
-    struct party *party = running;
-
-    if (party == NULL || (party->brief && strncmp(where, "test: ", 6) == 0))
+    if (co_running == NULL)
         return;
-    running = NULL;
-    SWITCH_BEGINS(&party->sanitizer_stack, scheduler_bottom, scheduler_bytes);
-    if (swapcontext(&party->context, &scheduler) != 0)
-        abort();
-    SWITCH_ENDED(party->sanitizer_stack, NULL, NULL);
-    if (party->state == PARTY_KILLED)
-        party_leave();
+    if (parties[co_running - co].brief && strncmp(where, "test: ", 6) == 0)
+        return;
+    co_stop(CO_READY);
 }
 
 static void
-party_main(unsigned number)
+party_kill(uint32_t number)
 {
-    SWITCH_ENDED(NULL, &scheduler_bottom, &scheduler_bytes);
-    parties[number].run(&parties[number]);
-    parties[number].state = PARTY_DONE;
-    party_leave();
-}
-
-static void
-party_start(uint32_t number, void (*run)(struct party *party))
-{
-    struct party *party = &parties[number];
-
-    party->run = run;
-    party->started = false;
-    getcontext(&party->context);
-    party->context.uc_stack.ss_sp = stacks[number];
-    party->context.uc_stack.ss_size = STACK_BYTES;
-    party->context.uc_link = NULL;
-    makecontext(&party->context, (void (*)(void))party_main, 1, number);
-    party->state = PARTY_READY;
-}
-
-static void
-party_kill(struct party *party)
-{
-    bool on_stack = party->started && party->state == PARTY_READY;
-
-    party->state = PARTY_KILLED;
-    if (on_stack)
-        party_resume(party);
-    atomic_store(&t.region->header->table[party->number].state, TABLE_DEAD);
+    co_kill(number);
+    atomic_store(&t.region->header->table[number].state, TABLE_DEAD);
 }
 
 /* ---- what they do ---- */
@@ -159,8 +73,10 @@ take(struct party *party, uint64_t key)
 }
 
 static void
-run_wanted(struct party *party)
+run_wanted(uint32_t number)
 {
+    struct party *party = &parties[number];
+
     take(party, WANTED);
     if (party->result != IDEM_TAKEN)
         return;
@@ -178,10 +94,10 @@ run_wanted(struct party *party)
 
 /* Has a key already, and gives it back. */
 static void
-run_leave(struct party *party)
+run_leave(uint32_t number)
 {
     SHM_STEP("test: before release");
-    idem_release(&party->claim);
+    idem_release(&parties[number].claim);
 }
 
 /* ---- the world ---- */
@@ -193,11 +109,11 @@ world_reset(void)
 
     memset(entries, 0, IDEM_SET * sizeof(*entries));
     memset(parties, 0, sizeof(parties));
-    for (uint32_t i = 0; i < PARTIES; i++) {
+    co_reset();
+    for (uint32_t i = 0; i < CO_PARTIES; i++) {
         parties[i].number = i;
         atomic_store(&t.region->header->table[i].state, TABLE_LIVE);
     }
-    running = NULL;
 }
 
 static int
@@ -226,7 +142,7 @@ sent_count(void)
 {
     unsigned count = 0;
 
-    for (uint32_t i = 0; i < PARTIES; i++)
+    for (uint32_t i = 0; i < CO_PARTIES; i++)
         count += parties[i].sent;
     return count;
 }
@@ -234,8 +150,8 @@ sent_count(void)
 static bool
 any_killed(void)
 {
-    for (uint32_t i = 0; i < PARTIES; i++)
-        if (parties[i].state == PARTY_KILLED)
+    for (uint32_t i = 0; i < CO_PARTIES; i++)
+        if (co[i].state == CO_KILLED)
             return true;
     return false;
 }
@@ -251,7 +167,7 @@ world_fault(void)
         return "two sent";
     if (sent == 0 && !any_killed())
         return "nobody sent";
-    running = NULL;
+    co_running = NULL;
     take(&parties[3], WANTED);
     if (sent == 1 && parties[3].result != IDEM_DONE)
         return "a finished call is forgotten";
@@ -262,47 +178,6 @@ world_fault(void)
 
 /* ---- every schedule ---- */
 
-struct choice {
-    uint8_t taken, count;
-};
-
-struct search {
-    void (*setup)(void);
-    unsigned kills_max;
-    struct choice path[PATH_STEPS_MAX];
-    unsigned path_len, depth;
-    uint64_t runs;
-};
-
-static unsigned
-search_choose(struct search *search, unsigned count)
-{
-    struct choice *choice = &search->path[search->depth];
-
-    if (search->depth >= PATH_STEPS_MAX)
-        abort();
-    if (search->depth++ == search->path_len) {
-        *choice = (struct choice){.taken = 0, .count = (uint8_t)count};
-        search->path_len++;
-    }
-    if (choice->count != count)
-        abort(); /* not the same run again */
-    return choice->taken;
-}
-
-static bool
-search_next(struct search *search)
-{
-    while (search->path_len > 0) {
-        struct choice *last = &search->path[search->path_len - 1];
-
-        if (++last->taken < last->count)
-            return true;
-        search->path_len--;
-    }
-    return false;
-}
-
 static void
 search_run_once(struct search *search)
 {
@@ -311,17 +186,17 @@ search_run_once(struct search *search)
     search->setup();
     search->depth = 0;
     while (true) {
-        struct party *ready[PARTIES];
+        uint32_t ready[CO_PARTIES];
         unsigned count = 0, chosen;
 
-        for (uint32_t i = 0; i < PARTIES; i++)
-            if (parties[i].state == PARTY_READY)
-                ready[count++] = &parties[i];
+        for (uint32_t i = 0; i < CO_PARTIES; i++)
+            if (co[i].state == CO_READY)
+                ready[count++] = i;
         if (count == 0)
             return;
         chosen = search_choose(search, kills < search->kills_max ? 2 * count : count);
         if (chosen < count) {
-            party_resume(ready[chosen]);
+            co_resume(ready[chosen]);
         } else {
             party_kill(ready[chosen - count]);
             kills++;
@@ -345,9 +220,8 @@ search_all(const char *name, void (*setup)(void), unsigned kills_max)
         fault = world_fault();
         if (fault == NULL)
             continue;
-        for (unsigned i = 0; i < search.path_len; i++)
-            print_error("%u/%u ", search.path[i].taken, search.path[i].count);
-        fail_msg("\n%s: %s after schedule %llu", name, fault, (unsigned long long)search.runs);
+        search_print(&search);
+        fail_msg("%s: %s after schedule %llu", name, fault, (unsigned long long)search.runs);
     } while (search_next(&search));
     print_message("%s: %llu schedules\n", name, (unsigned long long)search.runs);
 }
@@ -356,8 +230,8 @@ static void
 setup_two(void)
 {
     world_reset();
-    party_start(0, run_wanted);
-    party_start(1, run_wanted);
+    co_start(0, run_wanted);
+    co_start(1, run_wanted);
 }
 
 /* The first is in place 0 until it goes: the others may find different places. */
@@ -366,9 +240,9 @@ setup_two_and_one_leaves(void)
 {
     world_reset();
     take(&parties[2], 12);
-    party_start(0, run_wanted);
-    party_start(1, run_wanted);
-    party_start(2, run_leave);
+    co_start(0, run_wanted);
+    co_start(1, run_wanted);
+    co_start(2, run_leave);
     parties[0].brief = parties[1].brief = parties[2].brief = true;
 }
 
@@ -377,8 +251,8 @@ setup_one_and_one_leaves(void)
 {
     world_reset();
     take(&parties[2], 12);
-    party_start(0, run_wanted);
-    party_start(2, run_leave);
+    co_start(0, run_wanted);
+    co_start(2, run_leave);
 }
 
 /* The key is there already, of long ago, after a place that is free. */
@@ -396,8 +270,8 @@ setup_two_and_an_expired(void)
         abort();
     idem_finish(&claim);
     idem_release(&parties[2].claim);
-    party_start(0, run_wanted);
-    party_start(1, run_wanted);
+    co_start(0, run_wanted);
+    co_start(1, run_wanted);
 }
 
 /* What a dead worker left, half done, in both places. */
@@ -413,8 +287,8 @@ setup_two_after_a_death(void)
     atomic_store(&entries[1].word, word_with(entries[1].word, IDEM_PENDING));
     atomic_fetch_add(&t.region->header->table[2].incarnation, 1);
     atomic_fetch_add(&t.region->header->table[3].incarnation, 1);
-    party_start(0, run_wanted);
-    party_start(1, run_wanted);
+    co_start(0, run_wanted);
+    co_start(1, run_wanted);
 }
 
 static void
@@ -440,22 +314,22 @@ chance_run(uint64_t seed, bool kills)
     take(&parties[3], 13);
     for (uint32_t i = 0; i < 3; i++) {
         parties[i].releases = !kills && rng_next(&rng) % 4 == 0;
-        party_start(i, run_wanted);
+        co_start(i, run_wanted);
     }
-    party_start(3, run_leave);
+    co_start(3, run_leave);
     while (true) {
-        uint32_t number = (uint32_t)(rng_next(&rng) % PARTIES), ready = 0;
+        uint32_t number = (uint32_t)(rng_next(&rng) % CO_PARTIES), ready = 0;
 
-        for (uint32_t i = 0; i < PARTIES; i++)
-            ready += parties[i].state == PARTY_READY;
+        for (uint32_t i = 0; i < CO_PARTIES; i++)
+            ready += co[i].state == CO_READY;
         if (ready == 0)
             break;
-        if (parties[number].state != PARTY_READY)
+        if (co[number].state != CO_READY)
             continue;
         if (kills && rng_next(&rng) % 32 == 0)
-            party_kill(&parties[number]);
+            party_kill(number);
         else
-            party_resume(&parties[number]);
+            co_resume(number);
         if (sent_count() > 1)
             return "two sent";
     }
@@ -463,7 +337,7 @@ chance_run(uint64_t seed, bool kills)
      * others' tries: then nobody sent, and the key is free. */
     if (sent_count() == 0) {
         atomic_store(&t.region->header->table[3].state, TABLE_LIVE);
-        running = NULL;
+        co_running = NULL;
         take(&parties[3], WANTED);
         return parties[3].result == IDEM_TAKEN ? NULL : "the key is lost";
     }

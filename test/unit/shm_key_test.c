@@ -1,28 +1,10 @@
 /* Keys: finding them, the index as it grows and is worn by tombstones, using slots again only when
  * no worker can look at them, what a ledger process leaves that dies half-way, restrictions. */
-#include "test/unit/shm_testing.h"
+#include "test/unit/shm_small.h"
 
 #include "base/str.h"
 
 #include <errno.h>
-
-static struct shm_test t;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    t = shm_test_open(&small_geometry);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    shm_test_close(&t);
-    return 0;
-}
 
 /* The hash of the n-th key. */
 static void

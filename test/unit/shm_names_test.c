@@ -1,25 +1,7 @@
 /* Interned names: same name same id, a full table, entries that their writer never finished. */
-#include "test/unit/shm_testing.h"
+#include "test/unit/shm_small.h"
 
 #include "shm/names.h"
-
-static struct shm_test t;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    t = shm_test_open(&small_geometry);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    shm_test_close(&t);
-    return 0;
-}
 
 static struct name_entry *
 entries(void)

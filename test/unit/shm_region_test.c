@@ -1,5 +1,5 @@
 /* The memory file: making, adopting, refusing, growing, locks, its directory. */
-#include "test/unit/shm_testing.h"
+#include "test/unit/shm_small.h"
 
 #include "base/hash.h"
 
@@ -7,24 +7,6 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-
-static struct shm_test t;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    t = shm_test_open(&small_geometry);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    shm_test_close(&t);
-    return 0;
-}
 
 static void
 file_path(char *out, size_t cap)

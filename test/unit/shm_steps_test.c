@@ -23,40 +23,14 @@
 #include "shm/hold_view.c"
 
 #include "test/unit/shm_ledger.h"
+#include "test/unit/shm_steps.h"
 
-#include "base/poison.h"
 #include "base/rng.h"
 
-#include <ucontext.h>
-
-/* The address sanitizer keeps a second stack for each coroutine and must be told of every switch.
- */
-#ifdef POISON_ON
-#include <sanitizer/common_interface_defs.h>
-#define SWITCH_BEGINS(save, bottom, bytes) __sanitizer_start_switch_fiber((save), (bottom), (bytes))
-#define SWITCH_ENDED(save, bottom, bytes) __sanitizer_finish_switch_fiber((save), (bottom), (bytes))
-#else
-#define SWITCH_BEGINS(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
-#define SWITCH_ENDED(save, bottom, bytes) ((void)(save), (void)(bottom), (void)(bytes))
-#endif
-
-#define PARTIES_MAX 4 /* three workers and the ledger process */
-#define LEDGER 3
-#define STACK_BYTES (256 * 1024)
-#define PATH_MAX_STEPS 4096
+#define LEDGER 3 /* behind three workers */
 #define DEPOSIT_UCR 100
 
-/* ---- coroutines ---- */
-
-enum party_state { PARTY_NONE = 0, PARTY_READY, PARTY_WAITING, PARTY_DONE, PARTY_KILLED };
-
 struct party {
-    enum party_state state;
-    ucontext_t context;
-    bool started;
-    void *sanitizer_stack;
-    void (*run)(struct party *party);
-    uint32_t number;
     /* A worker's: what it does, and what it did. */
     struct hold_table holds;
     int64_t amount_ucr;
@@ -69,61 +43,19 @@ struct party {
 static struct shm_test t;
 static struct db db;
 static struct ledger ledger;
-static struct party parties[PARTIES_MAX];
-static struct party *running;
-static ucontext_t scheduler;
-static char stacks[PARTIES_MAX][STACK_BYTES] __attribute__((aligned(64)));
+static struct party parties[CO_PARTIES];
 static uint64_t steps_done;
-
-static const void *scheduler_bottom;
-static size_t scheduler_bytes;
-static void *scheduler_sanitizer_stack;
-
-/* For good. */
-static _Noreturn void
-party_leave(void)
-{
-    running = NULL;
-    SWITCH_BEGINS(NULL, scheduler_bottom, scheduler_bytes);
-    setcontext(&scheduler);
-    abort();
-}
-
-static void
-party_resume(struct party *party)
-{
-    running = party;
-    party->started = true;
-    SWITCH_BEGINS(&scheduler_sanitizer_stack, stacks[party->number], STACK_BYTES);
-    if (swapcontext(&scheduler, &party->context) != 0)
-        abort();
-    SWITCH_ENDED(scheduler_sanitizer_stack, NULL, NULL);
-    running = NULL;
-}
-
-static void
-party_stop(enum party_state state)
-{
-    struct party *party = running;
-
-    party->state = state;
-    running = NULL;
-    SWITCH_BEGINS(&party->sanitizer_stack, scheduler_bottom, scheduler_bytes);
-    if (swapcontext(&party->context, &scheduler) != 0)
-        abort();
-    SWITCH_ENDED(party->sanitizer_stack, NULL, NULL);
-    if (party->state == PARTY_KILLED)
-        party_leave();
-}
 
 static void
 on_step(const char *where)
 {
-    if (running == NULL)
+    const char *only;
+
+    if (co_running == NULL)
         return;
-    if (running->only != NULL && strncmp(where, running->only, strlen(running->only)) != 0)
-        return;
-    party_stop(PARTY_READY);
+    only = parties[co_running - co].only;
+    if (only == NULL || strncmp(where, only, strlen(only)) == 0)
+        co_stop(CO_READY);
 }
 
 /* The ledger process waits for a CLAIM to go: it is of no use to run it before another has moved.
@@ -132,32 +64,7 @@ static void
 on_wait(void *arg)
 {
     (void)arg;
-    party_stop(PARTY_WAITING);
-}
-
-static void
-party_main(unsigned number)
-{
-    SWITCH_ENDED(NULL, &scheduler_bottom, &scheduler_bytes);
-    parties[number].run(&parties[number]);
-    parties[number].state = PARTY_DONE;
-    party_leave();
-}
-
-static void
-party_start(uint32_t number, void (*run)(struct party *party))
-{
-    struct party *party = &parties[number];
-
-    party->run = run;
-    party->number = number;
-    party->started = false;
-    getcontext(&party->context);
-    party->context.uc_stack.ss_sp = stacks[number];
-    party->context.uc_stack.ss_size = STACK_BYTES;
-    party->context.uc_link = NULL;
-    makecontext(&party->context, (void (*)(void))party_main, 1, number);
-    party->state = PARTY_READY;
+    co_stop(CO_WAITING);
 }
 
 /* ---- what must be true after every step ---- */
@@ -219,35 +126,33 @@ observe(void)
         }
 }
 
+/* Whoever waits may have waited for what happened now. */
 static void
-party_step(struct party *party)
+wake_waiting(void)
 {
-    for (uint32_t i = 0; i < PARTIES_MAX; i++)
-        if (parties[i].state == PARTY_WAITING)
-            parties[i].state = PARTY_READY;
-    party_resume(party);
+    for (uint32_t i = 0; i < CO_PARTIES; i++)
+        if (co[i].state == CO_WAITING)
+            co[i].state = CO_READY;
+}
+
+static void
+party_step(uint32_t number)
+{
+    wake_waiting();
+    co_resume(number);
     steps_done++;
     observe();
     check_promise();
 }
 
-/* Nothing of it runs any more: it is resumed only to leave its stack. */
 static void
-party_kill(struct party *party)
+party_kill(uint32_t number)
 {
-    bool on_stack =
-        party->started && (party->state == PARTY_READY || party->state == PARTY_WAITING);
-
-    party->state = PARTY_KILLED;
-    if (on_stack)
-        party_resume(party);
-    if (party->number != LEDGER)
-        atomic_store_explicit(&t.region->header->table[party->number].state, TABLE_DEAD,
+    co_kill(number);
+    if (number != LEDGER)
+        atomic_store_explicit(&t.region->header->table[number].state, TABLE_DEAD,
                               memory_order_release);
-    /* Whoever waits may have waited for that. */
-    for (uint32_t i = 0; i < PARTIES_MAX; i++)
-        if (parties[i].state == PARTY_WAITING)
-            parties[i].state = PARTY_READY;
+    wake_waiting();
 }
 
 /* ---- the parties ---- */
@@ -288,30 +193,32 @@ worker_call(struct party *party, int64_t amount_ucr)
 }
 
 static void
-worker_run(struct party *party)
+worker_run(uint32_t number)
 {
+    struct party *party = &parties[number];
+
     for (unsigned i = 0; i < party->calls; i++)
         worker_call(party, party->amount_ucr);
 }
 
 static void
-ledger_recounts(struct party *party)
+ledger_recounts(uint32_t number)
 {
-    (void)party;
+    (void)number;
     ledger_recount(&ledger);
 }
 
 static void
-ledger_commits(struct party *party)
+ledger_commits(uint32_t number)
 {
-    (void)party;
+    (void)number;
     (void)!ledger_batch(&ledger);
 }
 
 static void
-ledger_starts_and_commits(struct party *party)
+ledger_starts_and_commits(uint32_t number)
 {
-    (void)party;
+    (void)number;
     ledger_recount(&ledger);
     while (ledger_batch(&ledger))
         ;
@@ -376,11 +283,12 @@ table_reset(uint32_t table)
 static void
 world_reset(int64_t deposits_ucr, bool budgets)
 {
-    for (uint32_t i = 0; i < PARTIES_MAX; i++) {
+    for (uint32_t i = 0; i < CO_PARTIES; i++) {
         struct hold_table holds = parties[i].holds;
 
         parties[i] = (struct party){.holds = holds};
     }
+    co_reset();
     for (uint32_t table = 0; table < LEDGER; table++)
         table_reset(table);
     db = (struct db){.deposits_ucr = deposits_ucr};
@@ -395,13 +303,12 @@ world_reset(int64_t deposits_ucr, bool budgets)
     memset(seen_generation, 0, sizeof(seen_generation));
     settled_ucr = 0;
     settled_count = 0;
-    running = NULL;
 }
 
 static bool
 was_killed(uint32_t number)
 {
-    return parties[number].state == PARTY_KILLED;
+    return co[number].state == CO_KILLED;
 }
 
 /* After a schedule: the books. When somebody was killed, the next ledger process first: until it
@@ -411,8 +318,8 @@ world_settles(void)
 {
     bool killed = false;
 
-    running = NULL;
-    for (uint32_t i = 0; i < PARTIES_MAX; i++)
+    co_running = NULL;
+    for (uint32_t i = 0; i < CO_PARTIES; i++)
         killed = killed || was_killed(i);
     if (killed)
         ledger_recount(&ledger);
@@ -428,50 +335,6 @@ world_settles(void)
 
 /* ---- every schedule ---- */
 
-/* One choice of a schedule: a party goes on, or is killed. */
-struct choice {
-    uint8_t taken, count;
-};
-
-struct search {
-    void (*setup)(void);
-    unsigned kills_max;
-    struct choice path[PATH_MAX_STEPS];
-    unsigned path_len, depth;
-    uint64_t runs;
-};
-
-/* Which of count; the same again as long as the path is followed, then the first. */
-static unsigned
-search_choose(struct search *search, unsigned count)
-{
-    struct choice *choice = &search->path[search->depth];
-
-    if (search->depth >= PATH_MAX_STEPS)
-        abort();
-    if (search->depth++ == search->path_len) {
-        *choice = (struct choice){.taken = 0, .count = (uint8_t)count};
-        search->path_len++;
-    }
-    if (choice->count != count)
-        abort(); /* not the same run again */
-    return choice->taken;
-}
-
-/* The next path in order; false when there is none. */
-static bool
-search_next(struct search *search)
-{
-    while (search->path_len > 0) {
-        struct choice *last = &search->path[search->path_len - 1];
-
-        if (++last->taken < last->count)
-            return true;
-        search->path_len--;
-    }
-    return false;
-}
-
 static void
 search_run_once(struct search *search)
 {
@@ -480,14 +343,14 @@ search_run_once(struct search *search)
     search->setup();
     search->depth = 0;
     while (true) {
-        struct party *ready[PARTIES_MAX], *living[PARTIES_MAX];
+        uint32_t ready[CO_PARTIES], living[CO_PARTIES];
         unsigned ready_count = 0, living_count = 0, chosen;
 
-        for (uint32_t i = 0; i < PARTIES_MAX; i++) {
-            if (parties[i].state == PARTY_READY)
-                ready[ready_count++] = &parties[i];
-            if (parties[i].state == PARTY_READY || parties[i].state == PARTY_WAITING)
-                living[living_count++] = &parties[i];
+        for (uint32_t i = 0; i < CO_PARTIES; i++) {
+            if (co[i].state == CO_READY)
+                ready[ready_count++] = i;
+            if (co[i].state == CO_READY || co[i].state == CO_WAITING)
+                living[living_count++] = i;
         }
         if (living_count == 0)
             return;
@@ -503,14 +366,6 @@ search_run_once(struct search *search)
             kills++;
         }
     }
-}
-
-static void
-search_print(const struct search *search)
-{
-    for (unsigned i = 0; i < search->path_len; i++)
-        print_error("%u/%u ", search->path[i].taken, search->path[i].count);
-    print_error("\n");
 }
 
 static void
@@ -540,7 +395,7 @@ worker_setup(uint32_t number, int64_t amount_ucr, bool settles, bool budgets)
     party->calls = 1;
     party->settles = settles;
     party->budgets = budgets;
-    party_start(number, worker_run);
+    co_start(number, worker_run);
 }
 
 /* Two holds, of which there is credit for one. What follows a hold touches only lines of its own.
@@ -578,7 +433,7 @@ setup_hold_and_recount(void)
 {
     world_reset(DEPOSIT_UCR, false);
     worker_setup(0, 60, true, false);
-    party_start(LEDGER, ledger_recounts);
+    co_start(LEDGER, ledger_recounts);
 }
 
 static void
@@ -595,7 +450,7 @@ setup_budget_and_recount(void)
     world_reset(DEPOSIT_UCR, true);
     one_budget();
     worker_setup(0, 60, false, true);
-    party_start(LEDGER, ledger_recounts);
+    co_start(LEDGER, ledger_recounts);
 }
 
 /* The account refuses, so that the budget is left again. */
@@ -605,7 +460,7 @@ setup_refusal_and_recount(void)
     world_reset(DEPOSIT_UCR, true);
     one_budget();
     worker_setup(0, 101, false, true);
-    party_start(LEDGER, ledger_recounts);
+    co_start(LEDGER, ledger_recounts);
 }
 
 static void
@@ -636,7 +491,7 @@ setup_hold_and_commit(void)
     world_reset(DEPOSIT_UCR, false);
     settled_before(80, false);
     worker_setup(0, 40, false, false);
-    party_start(LEDGER, ledger_commits);
+    co_start(LEDGER, ledger_commits);
 }
 
 static void
@@ -646,7 +501,7 @@ setup_settle_and_commit(void)
     settled_before(40, false);
     worker_setup(0, 40, true, false);
     parties[0].only = "hold_settle";
-    party_start(LEDGER, ledger_commits);
+    co_start(LEDGER, ledger_commits);
 }
 
 /* Every death of a ledger process in a commit, and of the next in its recount. */
@@ -656,7 +511,7 @@ setup_commit_alone(void)
     world_reset(DEPOSIT_UCR, true);
     settled_before(40, true);
     settled_before(20, true);
-    party_start(LEDGER, ledger_commits);
+    co_start(LEDGER, ledger_commits);
 }
 
 static void
@@ -689,15 +544,15 @@ test_ledgers_die_one_after_the_other(void **state)
 
                 setup_commit_alone();
                 for (int life = 0; life < 3; life++) {
-                    party_start(LEDGER, life == 0 ? ledger_commits : ledger_starts_and_commits);
+                    co_start(LEDGER, life == 0 ? ledger_commits : ledger_starts_and_commits);
                     for (unsigned s = 0;
-                         s < dies_after[life] && parties[LEDGER].state == PARTY_READY; s++)
-                        party_step(&parties[LEDGER]);
+                         s < dies_after[life] && co[LEDGER].state == CO_READY; s++)
+                        party_step(LEDGER);
                     for (int i = life; i < 3; i++)
-                        *more[i] = parties[LEDGER].state == PARTY_READY;
+                        *more[i] = co[LEDGER].state == CO_READY;
                     if (!*more[life])
                         break;
-                    party_kill(&parties[LEDGER]);
+                    party_kill(LEDGER);
                 }
                 runs++;
                 if (!world_settles() || db.record_count != 2 || db.spent_ucr != 30)
@@ -748,8 +603,9 @@ test_extension(void **state)
 /* ---- by chance ---- */
 
 static void
-chance_worker(struct party *party)
+chance_worker(uint32_t number)
 {
+    struct party *party = &parties[number];
     unsigned calls = 1 + (unsigned)(rng_next(&party->rng) % 6);
 
     for (unsigned i = 0; i < calls; i++) {
@@ -761,8 +617,10 @@ chance_worker(struct party *party)
 }
 
 static void
-chance_ledger(struct party *party)
+chance_ledger(uint32_t number)
 {
+    struct party *party = &parties[number];
+
     ledger_recount(&ledger);
     for (int i = 0; i < 20; i++) {
         uint64_t what = rng_next(&party->rng) % 8;
@@ -796,7 +654,7 @@ worker_again(uint32_t number, uint64_t *rng)
         abort();
     atomic_store_explicit(&t.region->header->table[number].state, TABLE_LIVE, memory_order_relaxed);
     party->rng = rng_next(rng);
-    party_start(number, chance_worker);
+    co_start(number, chance_worker);
 }
 
 static void
@@ -804,11 +662,10 @@ chance_kill(uint64_t *rng)
 {
     uint64_t what = rng_next(rng) % 40;
 
-    for (uint32_t i = 0; i < PARTIES_MAX; i++)
+    for (uint32_t i = 0; i < CO_PARTIES; i++)
         if ((what == i || what == 30) &&
-            (parties[i].state == PARTY_READY || parties[i].state == PARTY_WAITING ||
-             parties[i].state == PARTY_DONE))
-            party_kill(&parties[i]);
+            (co[i].state == CO_READY || co[i].state == CO_WAITING || co[i].state == CO_DONE))
+            party_kill(i);
 }
 
 /* One run of some hundred steps. A worker that has done its calls ends, holding perhaps, which is
@@ -819,33 +676,32 @@ chance_run(uint64_t seed)
     uint64_t rng = seed;
 
     world_reset(DEPOSIT_UCR, true);
-    for (uint32_t i = 0; i < PARTIES_MAX; i++) {
+    for (uint32_t i = 0; i < CO_PARTIES; i++) {
         parties[i].rng = rng_next(&rng);
-        party_start(i, i == LEDGER ? chance_ledger : chance_worker);
+        co_start(i, i == LEDGER ? chance_ledger : chance_worker);
     }
     for (int step = 0; step < 400; step++) {
-        uint32_t number = (uint32_t)(rng_next(&rng) % PARTIES_MAX);
-        struct party *party = &parties[number];
+        uint32_t number = (uint32_t)(rng_next(&rng) % CO_PARTIES);
 
         if (rng_next(&rng) % 16 == 0)
             chance_kill(&rng);
-        switch (party->state) {
-        case PARTY_READY: party_step(party); break;
-        case PARTY_DONE:
-        case PARTY_KILLED:
+        switch (co[number].state) {
+        case CO_READY: party_step(number); break;
+        case CO_DONE:
+        case CO_KILLED:
             if (number == LEDGER)
-                party_start(LEDGER, chance_ledger);
-            else if (party->state == PARTY_DONE)
-                party_kill(party);
+                co_start(LEDGER, chance_ledger);
+            else if (co[number].state == CO_DONE)
+                party_kill(number);
             else
                 worker_again(number, &rng);
             break;
-        case PARTY_WAITING:
-        case PARTY_NONE: break;
+        case CO_WAITING:
+        case CO_NONE: break;
         }
     }
-    for (uint32_t i = 0; i < PARTIES_MAX; i++)
-        party_kill(&parties[i]);
+    for (uint32_t i = 0; i < CO_PARTIES; i++)
+        party_kill(i);
     if (!world_settles())
         fail_msg("TEST_SEED=%llu: the books do not balance", (unsigned long long)seed);
     /* All are dead and swept: nothing is held any more, everything that is not spent is there. */

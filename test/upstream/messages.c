@@ -159,99 +159,144 @@ messages_tool(struct call *call)
     return true;
 }
 
+/* ---- each phase: moves on, and says whether there was an event ---- */
+
+/* Words, and behind them the signature. */
+static bool
+thinking_next(struct call *call)
+{
+    if (call->at < call->reasoning) {
+        block_delta_open(call, "thinking_delta", "thinking");
+        text_word(&event, call->at++, 0);
+        add(&event, "\"}}");
+        call->used.output++;
+        call->used.reasoning++;
+        return true;
+    }
+    phase_go(call, PHASE_REASONING_CLOSE);
+    block_delta_open(call, "signature_delta", "signature");
+    buf_add_fmt(&event, "sig-anthropic-%016llx\"}}", (unsigned long long)reasoning_mark(call));
+    return true;
+}
+
+static bool
+redacted_next(struct call *call)
+{
+    if (!fault_on(&call->faults, F_REDACTED) || call->at == 2) {
+        phase_go(call, PHASE_TEXT_OPEN);
+        return false;
+    }
+    if (call->at++ == 1) {
+        block_stop(call);
+        return true;
+    }
+    block_start_open(call);
+    redacted_write(call, &event);
+    add(&event, "}");
+    return true;
+}
+
+static bool
+text_open(struct call *call)
+{
+    if (call->words == 0 && call->tools > 0) {
+        phase_go(call, PHASE_TOOLS);
+        return false;
+    }
+    phase_go(call, PHASE_TEXT);
+    block_start(call, "{\"type\":\"text\",\"text\":\"\"}");
+    return true;
+}
+
+static bool
+text_next(struct call *call)
+{
+    if (call->at == call->words) {
+        phase_go(call, PHASE_TEXT_CLOSE);
+        return false;
+    }
+    block_delta_open(call, "text_delta", "text");
+    answer_piece(call, &event, call->at);
+    add(&event, "\"}}");
+    call->at++;
+    call->used.output++;
+    return true;
+}
+
+static bool
+tools_next(struct call *call)
+{
+    if (messages_tool(call))
+        return true;
+    phase_go(call, PHASE_FINISH);
+    return false;
+}
+
+static bool
+finish(struct call *call)
+{
+    phase_go(call, PHASE_MARK);
+    event_name = "message_delta";
+    buf_add_fmt(&event,
+                "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\","
+                "\"stop_sequence\":",
+                stop_reason(call));
+    stop_sequence_write(call, &event);
+    add(&event, "}");
+    usage_write(&event, call);
+    add(&event, "}");
+    return true;
+}
+
+static bool
+mark(struct call *call)
+{
+    phase_go(call, PHASE_END);
+    if (fault_on(&call->faults, F_NO_DONE))
+        return false;
+    event_name = "message_stop";
+    add(&event, "{\"type\":\"message_stop\"}");
+    return true;
+}
+
+static bool
+phase_next(struct call *call)
+{
+    switch ((enum phase)call->phase) {
+    case PHASE_START:
+        phase_go(call, reasoning_shown(call) > 0 ? PHASE_REASONING_OPEN : PHASE_REDACTED);
+        messages_start(call);
+        return true;
+    case PHASE_REASONING_OPEN:
+        phase_go(call, PHASE_REASONING);
+        block_start(call, "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}");
+        return true;
+    case PHASE_REASONING: return thinking_next(call);
+    case PHASE_REASONING_CLOSE:
+        phase_go(call, PHASE_REDACTED);
+        block_stop(call);
+        return true;
+    case PHASE_REDACTED: return redacted_next(call);
+    case PHASE_TEXT_OPEN: return text_open(call);
+    case PHASE_TEXT: return text_next(call);
+    case PHASE_TEXT_CLOSE:
+        phase_go(call, PHASE_TOOLS);
+        block_stop(call);
+        return true;
+    case PHASE_TOOLS: return tools_next(call);
+    case PHASE_FINISH: return finish(call);
+    case PHASE_MARK: return mark(call);
+    case PHASE_USAGE: ASSERT(!"a phase of messages"); return false;
+    case PHASE_END: return false;
+    }
+    return false;
+}
+
 bool
 messages_next(struct call *call)
 {
-    for (;;) {
-        switch ((enum phase)call->phase) {
-        case PHASE_START:
-            phase_go(call, reasoning_shown(call) > 0 ? PHASE_REASONING_OPEN : PHASE_REDACTED);
-            messages_start(call);
+    while (call->phase != PHASE_END)
+        if (phase_next(call))
             return true;
-        case PHASE_REASONING_OPEN:
-            phase_go(call, PHASE_REASONING);
-            block_start(call, "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}");
-            return true;
-        case PHASE_REASONING:
-            if (call->at < call->reasoning) {
-                block_delta_open(call, "thinking_delta", "thinking");
-                text_word(&event, call->at++, 0);
-                add(&event, "\"}}");
-                call->used.output++;
-                call->used.reasoning++;
-                return true;
-            }
-            phase_go(call, PHASE_REASONING_CLOSE);
-            block_delta_open(call, "signature_delta", "signature");
-            buf_add_fmt(&event, "sig-anthropic-%016llx\"}}",
-                        (unsigned long long)reasoning_mark(call));
-            return true;
-        case PHASE_REASONING_CLOSE:
-            phase_go(call, PHASE_REDACTED);
-            block_stop(call);
-            return true;
-        case PHASE_REDACTED:
-            if (!fault_on(&call->faults, F_REDACTED) || call->at == 2) {
-                phase_go(call, PHASE_TEXT_OPEN);
-                continue;
-            }
-            if (call->at++ == 1) {
-                block_stop(call);
-                return true;
-            }
-            block_start_open(call);
-            redacted_write(call, &event);
-            add(&event, "}");
-            return true;
-        case PHASE_TEXT_OPEN:
-            if (call->words == 0 && call->tools > 0) {
-                phase_go(call, PHASE_TOOLS);
-                continue;
-            }
-            phase_go(call, PHASE_TEXT);
-            block_start(call, "{\"type\":\"text\",\"text\":\"\"}");
-            return true;
-        case PHASE_TEXT:
-            if (call->at == call->words) {
-                phase_go(call, PHASE_TEXT_CLOSE);
-                continue;
-            }
-            block_delta_open(call, "text_delta", "text");
-            answer_piece(call, &event, call->at);
-            add(&event, "\"}}");
-            call->at++;
-            call->used.output++;
-            return true;
-        case PHASE_TEXT_CLOSE:
-            phase_go(call, PHASE_TOOLS);
-            block_stop(call);
-            return true;
-        case PHASE_TOOLS:
-            if (messages_tool(call))
-                return true;
-            phase_go(call, PHASE_FINISH);
-            continue;
-        case PHASE_FINISH:
-            phase_go(call, PHASE_MARK);
-            event_name = "message_delta";
-            buf_add_fmt(&event,
-                        "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"%s\","
-                        "\"stop_sequence\":",
-                        stop_reason(call));
-            stop_sequence_write(call, &event);
-            add(&event, "}");
-            usage_write(&event, call);
-            add(&event, "}");
-            return true;
-        case PHASE_MARK:
-            phase_go(call, PHASE_END);
-            if (fault_on(&call->faults, F_NO_DONE))
-                continue;
-            event_name = "message_stop";
-            add(&event, "{\"type\":\"message_stop\"}");
-            return true;
-        case PHASE_USAGE: ASSERT(!"a phase of messages"); return false;
-        case PHASE_END: return false;
-        }
-    }
+    return false;
 }
