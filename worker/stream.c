@@ -263,11 +263,11 @@ error_event(struct call *call, const struct sse_event *event, struct gather *g)
              STR_ARGS(call_upstream(call)->name));
     if (!stream_flush(call, g))
         return;
-    if (!call->head_sent) {
+    /* What waits for its hold is the answer, sent or not. */
+    if (call->head_sent || call->state == CALL_EXTEND_WAIT)
+        stream_broken(call, REASON_ERROR_EVENT, &error);
+    else
         forward_failed(call, REASON_ERROR_EVENT, &error, error_may_fail_over(&error));
-        return;
-    }
-    stream_broken(call, REASON_ERROR_EVENT, &error);
 }
 
 static void

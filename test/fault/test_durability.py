@@ -200,21 +200,24 @@ def test_stream_waits_for_the_hold_that_pays_for_it(make_server):
     assert server.cli("credit", "show", "acme")["calls"] == 1
 
 
-@pytest.mark.parametrize("fault", [{}, {"cut": 301}, {"cut_clean": 301}, {"error_mid": 301}], ids=str)
-def test_stream_that_ends_while_it_waits(make_server, fault):
-    """What came before the end is relayed once it is paid for; then the end."""
+@pytest.mark.parametrize("words, batch", [(400, 90), (60, 500)], ids=["in-pieces", "at-once"])
+@pytest.mark.parametrize("fault", [None, "cut", "cut_clean", "error_mid"], ids=str)
+def test_stream_that_ends_while_it_waits(make_server, fault, words, batch):
+    """What came before the end is relayed once it is paid for; then the end. Also where all of it came at
+    once, before anything could be sent on."""
     server = make_server(workers=1, durability="reserve")
     ((_, _, key), _) = owners_of(server)
+    told = words if fault is None else words * 3 // 4
+    faults = {} if fault is None else {fault: told + 1}  # before them comes one with the role
     for _ in range(5):
-        answer = call_now(server, open_stream(400, 3, batch=90, **fault), key)
+        answer = call_now(server, open_stream(words, 3, batch=batch, **faults), key)
         assert answer.status == 200 and bool(answer.error) == bool(fault), answer
-        assert answer.complete == (not fault), answer
-        assert len(answer.events()) == (301 if fault else 401), answer
-        if fault:
+        assert answer.complete == (fault is None), answer
+        assert len(answer.events()) == told + 1, answer
+        if fault is not None:
             assert b'"error"' in answer.body
     books = server.quiet_audit()
-    words = 300 if fault else 400
-    least = 5 * rig.price_of("sim-open", {"output": words})
+    least = 5 * rig.price_of("sim-open", {"output": told})
     assert least <= ucr(books["spent"]) <= 2 * least
 
 
