@@ -284,6 +284,27 @@ write_escaped(struct buf *out, struct str json, bool in_string)
 }
 
 void
+chat_write_compact(struct buf *out, struct str json)
+{
+    const char *p = json.ptr, *end = p + json.len, *run = p;
+    bool in_string = false;
+
+    for (; p < end; p++) {
+        if (*p == '"') {
+            in_string = !in_string;
+        } else if (in_string) {
+            p += *p == '\\' && p + 1 < end;
+        } else if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
+            if (p > run)
+                buf_add(out, run, (size_t)(p - run));
+            run = p + 1;
+        }
+    }
+    if (end > run)
+        buf_add(out, run, (size_t)(end - run));
+}
+
+void
 chat_write_json_as_text(struct buf *out, struct str json)
 {
     write_escaped(out, json, false);

@@ -297,6 +297,8 @@ void chat_write_data_url(struct buf *out, const struct chat_part *part);
 struct js_value chat_arguments(struct arena *arena, const struct chat_part *call) MUST_CHECK;
 /* Appends the JSON string that holds the arguments as text: compact, numbers and order as they are. */
 void chat_write_arguments(struct buf *out, const struct chat_part *call);
+/* Appends checked JSON without the white space between its tokens. */
+void chat_write_compact(struct buf *out, struct str json);
 /* Appends what a JSON string that holds this JSON has between its quotes: compact. */
 void chat_write_json_as_text(struct buf *out, struct str json);
 
@@ -398,6 +400,9 @@ struct chat_frame {
     uint64_t input_estimate; /* tokens */
     bool include_usage, include_encrypted;
     bool json_array;         /* Gemini without alt=sse: one list, not events */
+    /* Members of the answer that repeat the request, as JSON (codec's echo_write()); empty: as if
+     * it had said nothing. */
+    struct str echo;
     char tag[32];            /* that signatures get; see chat_signature() */
 };
 

@@ -19,6 +19,7 @@
 
 #define CODEC_CALLS_MAX 256   /* calls of tools in one answer */
 #define CODEC_CHOICES_MAX 128 /* its choices */
+#define CODEC_ECHO_BYTES_MAX ((size_t)1 << 20) /* of a request, that its answers repeat */
 
 /* A call of an answer as an OpenAI upstream tells it apart from others. */
 struct codec_call {
@@ -92,6 +93,11 @@ struct codec {
                         struct buf *out);
     void (*answer_write)(const struct chat_answer *answer, const struct chat_frame *frame,
                          struct buf *out);
+    /* Appends the members of an answer that repeat the client's request: a part of an object, without
+     * its braces, at most CODEC_ECHO_BYTES_MAX; what that leaves no room for, and what is absent, null
+     * or of a wrong type, is as the provider's defaults. document need not be a good request. NULL:
+     * answers of the protocol repeat nothing. */
+    void (*echo_write)(struct js_value document, struct buf *out);
 };
 
 /* NULL: the endpoint is no conversation. The legacy completions have only what a client needs of it

@@ -68,7 +68,7 @@ write_args(struct jw *jw, struct str escaped)
         jw_raw(jw, STR("{}"));
     } else if (js_check(text, &object, &fault) && object.type == JS_OBJECT) {
         jw_raw(jw, STR("{"));
-        gemini_write_compact(jw->buf, (struct str){object.raw.ptr + 1, object.raw.len - 1});
+        chat_write_compact(jw->buf, (struct str){object.raw.ptr + 1, object.raw.len - 1});
     } else {
         jw_object(jw);
         jw_key_quoted(jw, "_raw", escaped);

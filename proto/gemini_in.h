@@ -29,8 +29,6 @@ void gemini_members(struct js_value object, const struct str *names, size_t coun
 
 /* The buffer's bytes moved to the arena; ptr NULL without room. Frees the buffer. */
 struct str gemini_kept(struct arena *arena, struct buf *buf) MUST_CHECK;
-/* Appends checked JSON without the white space between its tokens. */
-void gemini_write_compact(struct buf *out, struct str json);
 
 /* A schema in OpenAPI's subset as plain JSON schema; JS_NONE without room. */
 struct js_value gemini_schema(struct arena *arena, struct js_value subset) MUST_CHECK;

@@ -131,27 +131,6 @@ gemini_kept(struct arena *arena, struct buf *buf)
     return text;
 }
 
-void
-gemini_write_compact(struct buf *out, struct str json)
-{
-    const char *p = json.ptr, *end = p + json.len, *run = p;
-    bool in_string = false;
-
-    for (; p < end; p++) {
-        if (*p == '"') {
-            in_string = !in_string;
-        } else if (in_string) {
-            p += *p == '\\' && p + 1 < end;
-        } else if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
-            if (p > run)
-                buf_add(out, run, (size_t)(p - run));
-            run = p + 1;
-        }
-    }
-    if (end > run)
-        buf_add(out, run, (size_t)(end - run));
-}
-
 /* ---- copying ---- */
 
 static void
@@ -164,7 +143,7 @@ put_value(struct buf *out, struct js_value value)
         buf_add_char(out, '"');
         return;
     }
-    gemini_write_compact(out, value.raw);
+    chat_write_compact(out, value.raw);
 }
 
 static void

@@ -215,23 +215,17 @@ write_null(struct jw *jw, const char *name)
     jw_null(jw);
 }
 
-/* Members that repeat the request: clients ask for their presence, not for what is in them. */
+/* Members that repeat the request. */
 static void
-write_echo(struct jw *jw)
+write_echo(struct jw *jw, struct str echo)
 {
-    jw_key_bool(jw, "parallel_tool_calls", true);
-    write_null(jw, "previous_response_id");
-    jw_key(jw, "reasoning");
-    jw_raw(jw, STR("{\"effort\":null,\"summary\":null}"));
-    jw_key_bool(jw, "store", false);
-    jw_key_u64(jw, "temperature", 1);
-    jw_key(jw, "text");
-    jw_raw(jw, STR("{\"format\":{\"type\":\"text\"}}"));
-    jw_key_cstr(jw, "tool_choice", "auto");
-    jw_key(jw, "tools");
-    jw_raw(jw, STR("[]"));
-    jw_key_u64(jw, "top_p", 1);
-    jw_key_cstr(jw, "truncation", "disabled");
+    const struct js_value nothing = {.type = JS_NONE};
+
+    buf_add_char(jw->buf, ',');
+    if (echo.len > 0)
+        buf_add_str(jw->buf, echo);
+    else
+        responses_echo_write(nothing, jw->buf);
 }
 
 void
@@ -255,18 +249,14 @@ responses_write_response(struct jw *jw, const struct responses_shape *shape)
     } else {
         jw_null(jw);
     }
-    write_null(jw, "instructions");
-    write_null(jw, "max_output_tokens");
     jw_key_quoted(jw, "model", shape->model);
     jw_key(jw, "output");
     jw_array(jw);
     if (shape->items.len > 0)
         jw_raw(jw, shape->items);
     jw_array_end(jw);
-    write_echo(jw);
+    write_echo(jw, shape->frame->echo);
     write_usage(jw, shape->usage);
-    jw_key(jw, "metadata");
-    jw_raw(jw, STR("{}"));
     jw_object_end(jw);
 }
 

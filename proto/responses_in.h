@@ -62,6 +62,8 @@ struct responses_shape {
     const struct usage *usage;   /* NULL, ABSENT, BAD: null is written */
 };
 void responses_write_response(struct jw *jw, const struct responses_shape *shape);
+/* See codec.h. JS_NONE: of a request that says nothing. */
+void responses_echo_write(struct js_value document, struct buf *out);
 /* NULL: it is complete. */
 const char *responses_reason(enum chat_finish finish);
 

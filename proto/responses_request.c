@@ -370,4 +370,5 @@ const struct codec responses_codec = {
     .answer_read = responses_answer_read,
     .delta_write = responses_delta_write,
     .answer_write = responses_answer_write,
+    .echo_write = responses_echo_write,
 };

@@ -28,6 +28,7 @@ translate_init(struct translate *t, enum proto_endpoint client, size_t text_byte
     t->pieces_end = &t->pieces;
     arena_init(&t->arena, TREE_BYTES_MAX);
     arena_init(&t->kept, NAMES_BYTES_MAX);
+    buf_init(&t->echo, CODEC_ECHO_BYTES_MAX);
     buf_init(&t->reader.scratch, text_bytes_max);
 }
 
@@ -51,9 +52,30 @@ translate_free(struct translate *t)
     answer_clear(t);
     arena_end(&t->arena);
     arena_end(&t->kept);
+    buf_free(&t->echo);
 }
 
 /* ---- the request ---- */
+
+static void
+keep_echo(struct translate *t, struct js_value document)
+{
+    if (t->from->echo_write == NULL || t->echo.len > 0)
+        return;
+    t->from->echo_write(document, &t->echo);
+    if (t->echo.failed) /* no memory: half of it is no JSON */
+        t->echo.len = 0;
+}
+
+void
+translate_keep_echo(struct translate *t, struct str body)
+{
+    struct js_value document;
+    struct js_error ignored;
+
+    if (t->from->echo_write != NULL && js_check(body, &document, &ignored))
+        keep_echo(t, document);
+}
 
 bool
 translate_decode(struct translate *t, struct str body, bool stream, struct proto_error *error)
@@ -79,6 +101,8 @@ translate_decode(struct translate *t, struct str body, bool stream, struct proto
     }
     js_index_use(&t->index);
     t->decoded = t->from->request_read(r, error) && chat_link(r, error);
+    if (t->decoded)
+        keep_echo(t, r->document);
     js_index_use(NULL);
     if (!t->decoded)
         return false;
@@ -153,6 +177,7 @@ translate_answer(struct translate *t, enum proto_endpoint upstream, const struct
     t->whole = whole;
     t->failed = false;
     t->frame = *frame;
+    t->frame.echo = buf_str(&t->echo);
     if (t->decoded) {
         t->frame.include_usage = t->request.include_usage;
         t->frame.include_encrypted = t->request.include_encrypted;

@@ -26,6 +26,7 @@ struct translate {
     bool decoded;
     struct arena arena; /* the request's tree; gone after translate_forget_request() */
     struct arena kept;  /* names, for as long as the answer */
+    struct buf echo;    /* what answers repeat of the request; see codec.h */
     struct chat_request request;
     struct js_index index; /* of its body; slots in the arena */
     struct chat_drops drops; /* of the try under way */
@@ -58,6 +59,9 @@ void translate_free(struct translate *t);
  * whose body does not say it. False with *error. */
 bool MUST_CHECK translate_decode(struct translate *t, struct str body, bool stream,
                                  struct proto_error *error);
+/* Of a request that need not be read, for the upstream's protocol is the client's: keeps what its
+ * answers repeat, where one has to be made anew. */
+void translate_keep_echo(struct translate *t, struct str body);
 /* Appends the body for an upstream of a request that was read. False with *error, of kind bad request
  * when it cannot be said in that protocol. */
 bool MUST_CHECK translate_encode(struct translate *t, enum proto_endpoint upstream,

@@ -71,7 +71,8 @@ class Client:
 
     def post(self, protocol, channel, ask, model="sim-talk", body=None, headers=()):
         path, made, more = translation.said(protocol, ask, model)
-        return self.key.post(path, made if body is None else body,
+        self.asked = made if body is None else body
+        return self.key.post(path, self.asked,
                              [("x-turnpike-channel", channel), *more, *headers])
 
     def heard(self):
@@ -265,7 +266,7 @@ def test_answers(client, gateway, upstream, protocol, provider, name, stream):
     answer = client.post(protocol, provider, ask, model_of(name))
     assert answer.status == 200, answer
     expected = answer_of(name, provider, stream)
-    expected.tokens = upstream.call(answer.id)
+    expected.tokens, expected.asked = upstream.call(answer.id), client.asked
     if stream:
         assert answer["content-type"].startswith("text/event-stream")
         assert translation.got(answer) == translation.STREAMED[protocol](expected)
@@ -274,6 +275,54 @@ def test_answers(client, gateway, upstream, protocol, provider, name, stream):
         assert answer.json == translation.WHOLE[protocol](expected)
         assert rig.ucr(answer["x-turnpike-cost"]) == rig.cost(expected.told, PRICES)
     receipt_of(gateway, answer, expected.told, provider)
+
+
+# Of each field that a response repeats something that the provider's default is not, and in a form that
+# no library writes: the bytes between the tokens are not the gateway's to keep, the values are.
+ECHOED = {"instructions": "Be\n \"brief\". \u2028 😀", "max_output_tokens": 400, "max_tool_calls": 3,
+          "parallel_tool_calls": False, "prompt_cache_key": "k", "prompt_cache_retention": "24h",
+          "reasoning": {"summary": "auto", "effort": "low", "context": "auto"}, "service_tier": "flex",
+          "safety_identifier": "s", "store": True, "temperature": 0.50, "top_p": 0.9, "top_logprobs": 0,
+          "text": {"verbosity": "low", "format": {"type": "json_schema", "name": "n", "schema": CITY,
+                                                  "strict": True}},
+          "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [
+              {"type": "function", "name": "f"}]},
+          "tools": [{"type": "function", "name": "f", "parameters": CITY, "strict": None},
+                    {"type": "web_search", "external_web_access": False}],
+          "truncation": "auto", "user": "u", "metadata": {"a b": "c\td"}, "background": False,
+          "previous_response_id": None}
+
+
+@pytest.mark.parametrize("form", [{}, {"indent": 3}, {"indent": "\t", "ensure_ascii": False}], ids=str)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("provider", ["chat", "messages", "gemini"])
+def test_responses_repeat_their_request(client, gateway, upstream, provider, stream, form):
+    body = {"model": "sim-think", "input": "hi", "stream": stream, **ECHOED}
+    answer = client.key.post("/v1/responses", json.dumps(body, **form).encode(),
+                             [("x-turnpike-channel", provider)])
+    assert answer.status == 200, answer
+    wanted = {**translation.REPEATED, **ECHOED}
+    if stream:
+        events = dict(translation.got(answer))
+        found = [events[f"response.{name}"]["response"]
+                 for name in ("created", "in_progress", "completed")]
+    else:
+        found = [answer.json]
+    for response in found:
+        assert {name: response[name] for name in wanted} == wanted
+
+
+def test_responses_repeat_what_there_is_room_for(client, gateway, upstream):
+    """A megabyte; the small fields of a request that has more are there all the same."""
+    body = {"model": "sim-talk", "input": "hi", "stream": True, "instructions": "x" * (1 << 20),
+            "user": "u", "tools": ECHOED["tools"]}
+    answer = client.key.post("/v1/responses", body, [("x-turnpike-channel", "chat")])
+    assert answer.status == 200, answer
+    for name, data in translation.got(answer):
+        if "response" in data:
+            assert data["response"]["instructions"] is None
+            assert data["response"]["user"] == "u"
+            assert data["response"]["tools"] == ECHOED["tools"]
 
 
 # ---- the next turn ----
@@ -454,6 +503,7 @@ def test_streams_that_break(client, gateway, upstream, protocol, provider, how):
     error_event(protocol, answer)
     whole = translation.Answer(provider, words=40, streams=True)
     whole.tokens = {**dict.fromkeys(rig.CLASSES, 0), "reasoning": 0}
+    whole.asked = client.asked
     intact = translation.STREAMED[protocol](whole)
     if protocol == "chat":
         intact = translation.streamed_chat(whole, usage=False)
@@ -496,7 +546,7 @@ def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol
         answer = client.post(protocol, provider, ask, model_of(name))
         assert answer.status == 200, answer
         expected = answer_of(name, provider, not stream)
-        expected.tokens = upstream.call(answer.id)
+        expected.tokens, expected.asked = upstream.call(answer.id), client.asked
         expected.own, expected.joined = protocol == provider, stream
         if stream:
             assert translation.got(answer) == translation.STREAMED[protocol](expected)
@@ -764,7 +814,7 @@ def test_from_a_native_upstream_to_another(start, sims, protocol, provider, stre
     assert answer.status == 200 and answer["x-turnpike-upstream"] == provider, answer
     assert [c["status"] for c in first.calls()] == [503]
     expected = translation.Answer(provider, words=5, streams=stream)
-    expected.tokens = second.call(answer.id)
+    expected.tokens, expected.asked = second.call(answer.id), client.asked
     if stream:
         assert translation.got(answer) == translation.STREAMED[protocol](expected)
     else:

@@ -651,6 +651,7 @@ class Answer:
     streams: bool = False
     joined: bool = False  # it is told in one piece each
     own: bool = False  # the client speaks the upstream's protocol
+    asked: dict = dataclasses.field(default_factory=dict)  # the request's body, which Responses repeats
     tokens: dict = None  # by class, as the upstream's books have them
 
     @property
@@ -810,16 +811,29 @@ def streamed_chat(a, usage=True):
 # ---- to Responses clients ----
 
 
+# What a response has of its request, as it is when the request is silent.
+REPEATED = {"background": False, "instructions": None, "max_output_tokens": None, "max_tool_calls": None,
+            "metadata": {}, "parallel_tool_calls": True, "previous_response_id": None,
+            "prompt_cache_key": None, "prompt_cache_retention": None,
+            "reasoning": {"effort": None, "summary": None}, "safety_identifier": None,
+            "service_tier": "auto", "store": False, "temperature": 1,
+            "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [],
+            "top_logprobs": 0, "top_p": 1, "truncation": "disabled", "user": None}
+
+
+def repeated(asked):
+    found = {name: asked.get(name, silent) for name, silent in REPEATED.items()}
+    for name in ("reasoning", "text"):
+        found[name] = {**REPEATED[name], **found[name]}
+    return found
+
+
 def _response(a, output, done=True):
     reason = {"length": "max_output_tokens", "filter": "content_filter"}.get(a.finish) if done else None
     status = "in_progress" if not done else "incomplete" if reason else "completed"
     return {"id": Like("resp_.+"), "object": "response", "created_at": Whole(), "status": status,
             "error": None, "incomplete_details": {"reason": reason} if reason else None,
-            "instructions": None, "max_output_tokens": None, "model": a.model, "output": output,
-            "parallel_tool_calls": True, "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None}, "store": False, "temperature": 1,
-            "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": 1,
-            "truncation": "disabled", "metadata": {},
+            "model": a.model, "output": output, **repeated(a.asked),
             "usage": responses_usage(a.told) if done else None}
 
 

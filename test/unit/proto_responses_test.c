@@ -1087,13 +1087,25 @@ check_deltas(const struct chat_frame *with, const struct chat_delta *deltas, siz
 }
 #define CHECK_DELTAS(with, deltas, want) check_deltas((with), (deltas), COUNT_OF(deltas), (want))
 
+/* What a response repeats of a request that says nothing, and of others. */
+#define ECHO(background, output_max, calls_max, parallel, cache_key, retention, reasoning, safety, \
+             tier, store, temperature, text, choice, top_logprobs, top_p, truncation, user,        \
+             metadata, tools, instructions)                                                        \
+    "'background':" background ",'max_output_tokens':" output_max ",'max_tool_calls':" calls_max   \
+    ",'parallel_tool_calls':" parallel ",'previous_response_id':null,'prompt_cache_key':" cache_key\
+    ",'prompt_cache_retention':" retention ",'reasoning':" reasoning ",'safety_identifier':"       \
+    safety ",'service_tier':" tier ",'store':" store ",'temperature':" temperature ",'text':" text \
+    ",'tool_choice':" choice ",'top_logprobs':" top_logprobs ",'top_p':" top_p ",'truncation':"    \
+    truncation ",'user':" user ",'metadata':" metadata ",'tools':" tools ",'instructions':"        \
+    instructions
+#define ECHO_NOTHING                                                                               \
+    ECHO("false", "null", "null", "true", "null", "null", "{'effort':null,'summary':null}",        \
+         "null", "'auto'", "false", "1", "{'format':{'type':'text'}}", "'auto'", "0", "1",         \
+         "'disabled'", "null", "{}", "[]", "null")
 #define RESPONSE(status, reason, model, output, usage)                                             \
     "{'id':'resp_q7','object':'response','created_at':1760000000,'status':'" status "',"           \
-    "'error':null,'incomplete_details':" reason ",'instructions':null,'max_output_tokens':null,"   \
-    "'model':'" model "','output':[" output "],'parallel_tool_calls':true,"                        \
-    "'previous_response_id':null,'reasoning':{'effort':null,'summary':null},'store':false,"        \
-    "'temperature':1,'text':{'format':{'type':'text'}},'tool_choice':'auto','tools':[],'top_p':1," \
-    "'truncation':'disabled','usage':" usage ",'metadata':{}}"
+    "'error':null,'incomplete_details':" reason ",'model':'" model "','output':[" output "],"      \
+    ECHO_NOTHING ",'usage':" usage "}"
 #define EVENT(type, n, rest) "{'type':'response." type "','sequence_number':" n "," rest "}\n"
 #define BEGUN(model)                                                                               \
     EVENT("created", "0", "'response':" RESPONSE("in_progress", "null", model, "", "null"))        \
@@ -1471,6 +1483,119 @@ test_whole_written(void **state)
     buf_free(&out);
 }
 
+/* ---- what answers repeat of the request ---- */
+
+static void
+check_echo(const char *body, const char *want)
+{
+    char *text = json(body);
+    struct js_value document;
+    struct js_error fault;
+    struct buf out;
+
+    if (!js_check(str_from(text), &document, &fault))
+        fail_msg("%s: %s", body, fault.what);
+    buf_init(&out, CODEC_ECHO_BYTES_MAX);
+    responses_codec.echo_write(document, &out);
+    assert_false(out.failed);
+    assert_json(buf_str(&out), want);
+    buf_free(&out);
+    free(text);
+}
+
+static void
+test_echo(void **state)
+{
+    (void)state;
+    check_echo("{}", ECHO_NOTHING);
+    check_echo("{'model':'m','input':'hi','instructions':null,'tools':null,'text':{},"
+               "'reasoning':{},'temperature':null,'metadata':null,'stream':true}",
+               ECHO_NOTHING);
+    /* All that there is, as it stands: but for white space, where a line would end an event. */
+    check_echo("{'background':false,'max_output_tokens':100,'max_tool_calls':3,"
+               "'parallel_tool_calls':false,'previous_response_id':null,'prompt_cache_key':'k\\u00e9',"
+               "'prompt_cache_retention':'24h','reasoning':{'summary':'auto','effort':'low'},"
+               "'safety_identifier':'s','service_tier':'flex','store':true,'temperature':0.50,"
+               "'text':{'verbosity':'low','format':{'type':'json_schema','name':'n',\n"
+               "  'schema':{'type': 'object'}, 'strict':true}},"
+               "'tool_choice':{'type':'function', 'name':'f'},'top_logprobs':2,'top_p':1e-1,"
+               "'truncation':'auto','user':'u','metadata':{'a b':'c\\td'},"
+               "'tools':[{'type':'function',\r\n\t'name':'f','parameters':{'a': [1, 2]}}],"
+               "'instructions':'Be\\n \\'brief\\'.'}",
+               ECHO("false", "100", "3", "false", "'k\\u00e9'", "'24h'",
+                    "{'effort':'low','summary':'auto'}", "'s'", "'flex'", "true", "0.50",
+                    "{'format':{'type':'json_schema','name':'n','schema':{'type':'object'},"
+                    "'strict':true},'verbosity':'low'}",
+                    "{'type':'function','name':'f'}", "2", "1e-1", "'auto'", "'u'",
+                    "{'a b':'c\\td'}",
+                    "[{'type':'function','name':'f','parameters':{'a':[1,2]}}]",
+                    "'Be\\n \\'brief\\'.'"));
+    /* Of several of one name the last one, as everywhere; a wrong type says nothing. */
+    check_echo("{'temperature':1,'temperature':2,'top_p':'x','tools':{},'metadata':[],'user':7,"
+               "'text':{'format':7,'verbosity':'low','verbosity':'high'},"
+               "'reasoning':{'effort':1,'mode':'pro','context':'auto','generate_summary':'auto'}}",
+               ECHO("false", "null", "null", "true", "null", "null",
+                    "{'effort':null,'summary':null,'generate_summary':'auto','context':'auto',"
+                    "'mode':'pro'}",
+                    "null", "'auto'", "false", "2",
+                    "{'format':{'type':'text'},'verbosity':'high'}", "'auto'", "0", "1",
+                    "'disabled'", "null", "{}", "[]", "null"));
+}
+
+/* What there is no room for is told as if nothing had been said of it; the small ones come first. */
+static void
+test_echo_too_large(void **state)
+{
+    size_t len = CODEC_ECHO_BYTES_MAX;
+    struct js_value document;
+    struct js_error fault;
+    struct buf body, out;
+
+    (void)state;
+    buf_init(&body, 2 * len);
+    buf_add_str(&body, STR("{\"instructions\":\""));
+    for (size_t i = 0; i < len; i++)
+        buf_add_char(&body, 'x');
+    buf_add_str(&body, STR("\",\"tools\":[],\"user\":\"u\"}"));
+    assert_true(js_check(buf_str(&body), &document, &fault));
+    buf_init(&out, CODEC_ECHO_BYTES_MAX);
+    responses_codec.echo_write(document, &out);
+    assert_false(out.failed);
+    assert_json(buf_str(&out),
+                ECHO("false", "null", "null", "true", "null", "null",
+                     "{'effort':null,'summary':null}", "null", "'auto'", "false", "1",
+                     "{'format':{'type':'text'}}", "'auto'", "0", "1", "'disabled'", "'u'", "{}",
+                     "[]", "null"));
+    buf_free(&out);
+    buf_free(&body);
+}
+
+/* It is in every response of a stream, and in a whole one. */
+static void
+test_echo_told(void **state)
+{
+    const struct chat_delta deltas[] = {D_START, D_FINISH(CHAT_FINISH_STOP), D_END};
+    struct chat_answer_choice choice = {.finish = CHAT_FINISH_STOP};
+    struct chat_answer answer = {.model = chat_literal("m"), .choices = &choice};
+    struct chat_frame with = frame;
+    struct buf out;
+
+    (void)state;
+    with.echo = STR("\"user\":\"u\",\"tools\":[1]");
+#define ECHOED(status)                                                                             \
+    "{'id':'resp_q7','object':'response','created_at':1760000000,'status':'" status "',"           \
+    "'error':null,'incomplete_details':null,'model':'m','output':[],'user':'u','tools':[1],"       \
+    "'usage':null}"
+    CHECK_DELTAS(&with, deltas,
+                 EVENT("created", "0", "'response':" ECHOED("in_progress"))
+                 EVENT("in_progress", "1", "'response':" ECHOED("in_progress"))
+                 EVENT("completed", "2", "'response':" ECHOED("completed")));
+    buf_init(&out, 1 << 20);
+    responses_codec.answer_write(&answer, &with, &out);
+    assert_json(buf_str(&out), ECHOED("completed"));
+    buf_free(&out);
+}
+
 int
 main(void)
 {
@@ -1495,6 +1620,9 @@ main(void)
         cmocka_unit_test(test_stream_others),
         cmocka_unit_test(test_stream_too_large),
         cmocka_unit_test(test_whole_written),
+        cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_echo_too_large),
+        cmocka_unit_test(test_echo_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
