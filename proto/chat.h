@@ -208,6 +208,7 @@ struct chat_request {
     struct js_value choice_space; /* its namespace, or JS_NONE */
     struct js_value choice_at;
     bool no_parallel; /* at most one call an answer */
+    bool older_calls; /* chat: functions instead of tools, which cannot say more than one */
 
     bool stream;
     bool include_usage;     /* chat, completions: the client wants the chunk with the usage */
@@ -399,6 +400,7 @@ struct chat_frame {
     int64_t created_s;       /* Unix time */
     uint64_t input_estimate; /* tokens */
     bool include_usage, include_encrypted;
+    bool older_calls;        /* chat: as in the request */
     bool json_array;         /* Gemini without alt=sse: one list, not events */
     /* Members of the answer that repeat the request, as JSON (codec's echo_write()); empty: as if
      * it had said nothing. */

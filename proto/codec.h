@@ -98,6 +98,9 @@ struct codec {
      * or of a wrong type, is as the provider's defaults. document need not be a good request. NULL:
      * answers of the protocol repeat nothing. */
     void (*echo_write)(struct js_value document, struct buf *out);
+    /* Does the client's request, which need not be a good one, have its tools in the older of the two
+     * forms that the protocol has for them? Its answers then call in that form. NULL: there is one. */
+    bool (*has_older_calls)(struct js_value document);
 };
 
 /* NULL: the endpoint is no conversation. The legacy completions have only what a client needs of it

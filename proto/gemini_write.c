@@ -414,7 +414,7 @@ write_choice(struct writing *w)
     struct chat_request *r = w->r;
     struct str name;
 
-    if (r->no_parallel)
+    if (r->no_parallel && !r->older_calls)
         chat_drop(w->drops, r->endpoint == ENDPOINT_MESSAGES
                                 ? STR("tool_choice.disable_parallel_tool_use")
                                 : STR("parallel_tool_calls"));

@@ -5,6 +5,10 @@
  * and model; a call has its name once, for some clients put the pieces of it together; there is no
  * chunk without choices but that of the usage, and that only when it was asked for. Signatures have
  * no place in this protocol and are left out.
+ *
+ * Clients of the older form (functions instead of tools) have a place for one call, which has no id.
+ * Upstreams are asked for one at most; where they call several all the same, the first one is told:
+ * the others never happened, as the next turn will have it.
  */
 #include <string.h>
 
@@ -202,12 +206,22 @@ write_id(struct jw *jw, const struct chat_frame *frame, struct str id, uint32_t 
     buf_add_char(jw->buf, '"');
 }
 
-/* Opens the one element of "tool_calls". */
+static const char *
+finish_name(const struct chat_frame *frame, enum chat_finish finish, bool refused)
+{
+    if (frame->older_calls && finish == CHAT_FINISH_CALLS)
+        return "function_call";
+    return openai_finish_name(finish, refused);
+}
+
+/* Opens the one element of "tool_calls", or what is called in the older form. */
 static void
 call_start(struct jw *jw, const struct codec_writer *writer, const struct chat_delta *delta,
            struct buf *out)
 {
     chunk_start(jw, writer, delta->choice, out);
+    if (writer->frame->older_calls)
+        return;
     jw_key(jw, "tool_calls");
     jw_array(jw);
     jw_object(jw);
@@ -218,9 +232,19 @@ static void
 call_end(struct jw *jw, const struct codec_writer *writer)
 {
     jw_object_end(jw);
-    jw_object_end(jw);
-    jw_array_end(jw);
+    if (!writer->frame->older_calls) {
+        jw_object_end(jw);
+        jw_array_end(jw);
+    }
     chunk_end(jw, writer, no_list, NULL);
+}
+
+/* The key of the object that has name and arguments. */
+static void
+key_called(struct jw *jw, const struct codec_writer *writer, bool custom)
+{
+    jw_key(jw, writer->frame->older_calls ? "function_call" : custom ? "custom" : "function");
+    jw_object(jw);
 }
 
 static void
@@ -232,10 +256,11 @@ write_call(struct codec_writer *writer, const struct chat_delta *delta, struct b
     openai_set_bit(writer->custom_open, delta->choice, custom);
     openai_set_bit(writer->call_empty, delta->choice, true);
     call_start(&jw, writer, delta, out);
-    write_id(&jw, writer->frame, delta->id, writer->call_count++);
-    jw_key_cstr(&jw, "type", custom ? "custom" : "function");
-    jw_key(&jw, custom ? "custom" : "function");
-    jw_object(&jw);
+    if (!writer->frame->older_calls) {
+        write_id(&jw, writer->frame, delta->id, writer->call_count++);
+        jw_key_cstr(&jw, "type", custom ? "custom" : "function");
+    }
+    key_called(&jw, writer, custom);
     jw_key_quoted(&jw, "name", delta->name);
     jw_key_cstr(&jw, custom ? "input" : "arguments", "");
     call_end(&jw, writer);
@@ -252,8 +277,7 @@ write_arguments(struct codec_writer *writer, const struct chat_delta *delta, str
         return;
     openai_set_bit(writer->call_empty, delta->choice, false);
     call_start(&jw, writer, delta, out);
-    jw_key(&jw, custom ? "custom" : "function");
-    jw_object(&jw);
+    key_called(&jw, writer, custom);
     jw_key_quoted(&jw, custom ? "input" : "arguments", text);
     call_end(&jw, writer);
 }
@@ -275,15 +299,26 @@ write_finish(const struct codec_writer *writer, const struct chat_delta *delta, 
     struct jw jw;
 
     chunk_start(&jw, writer, delta->choice, out);
-    chunk_end(&jw, writer, no_list, openai_finish_name(delta->finish, refused));
+    chunk_end(&jw, writer, no_list, finish_name(writer->frame, delta->finish, refused));
+}
+
+/* Of what the client cannot be told: a choice that none may ask for, a call beyond the one that the
+ * older form has. An upstream's doing. */
+static bool
+is_beyond(const struct codec_writer *writer, const struct chat_delta *delta)
+{
+    bool of_call = delta->kind == CHAT_DELTA_CALL || delta->kind == CHAT_DELTA_ARGUMENTS ||
+                   delta->kind == CHAT_DELTA_CALL_END;
+
+    return delta->choice >= CODEC_CHOICES_MAX ||
+           (writer->frame->older_calls && of_call && delta->call > 0);
 }
 
 /* Deltas that are a choice's. */
 static void
 write_choice(struct codec_writer *writer, const struct chat_delta *delta, struct buf *out)
 {
-    /* More than any client may ask for: an upstream's doing. */
-    if (delta->choice >= CODEC_CHOICES_MAX)
+    if (is_beyond(writer, delta))
         return;
     write_role(writer, delta->choice, out);
     switch (delta->kind) {
@@ -362,17 +397,12 @@ write_null(struct jw *jw, const char *member)
     jw_null(jw);
 }
 
+/* Name and arguments. */
 static void
-write_answer_call(struct jw *jw, const struct chat_part *call, const struct chat_frame *frame,
-                  uint32_t number)
+write_called(struct jw *jw, const struct chat_part *call, bool custom)
 {
-    bool custom = call->tool == CHAT_TOOL_CUSTOM;
     bool given = call->arguments.type == JS_STRING && call->arguments.raw.len > 0;
 
-    jw_object(jw);
-    write_id(jw, frame, call->id.type == JS_STRING ? call->id.raw : STR_NONE, number);
-    jw_key_cstr(jw, "type", custom ? "custom" : "function");
-    jw_key(jw, custom ? "custom" : "function");
     jw_object(jw);
     jw_key_js(jw, "name", call->tool_name);
     jw_key_quoted(jw, custom ? "input" : "arguments",
@@ -380,15 +410,51 @@ write_answer_call(struct jw *jw, const struct chat_part *call, const struct chat
                   : custom ? STR("")
                            : STR("{}"));
     jw_object_end(jw);
+}
+
+static void
+write_answer_call(struct jw *jw, const struct chat_part *call, const struct chat_frame *frame,
+                  uint32_t number)
+{
+    bool custom = call->tool == CHAT_TOOL_CUSTOM;
+
+    jw_object(jw);
+    write_id(jw, frame, call->id.type == JS_STRING ? call->id.raw : STR_NONE, number);
+    jw_key_cstr(jw, "type", custom ? "custom" : "function");
+    jw_key(jw, custom ? "custom" : "function");
+    write_called(jw, call, custom);
     jw_object_end(jw);
+}
+
+static void
+write_calls(struct jw *jw, const struct chat_part *parts, const struct chat_frame *frame,
+            uint32_t *call_number)
+{
+    bool any = false;
+
+    for (const struct chat_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind != CHAT_PART_CALL)
+            continue;
+        if (frame->older_calls) {
+            jw_key(jw, "function_call");
+            write_called(jw, p, false);
+            return;
+        }
+        if (!any) {
+            jw_key(jw, "tool_calls");
+            jw_array(jw);
+        }
+        any = true;
+        write_answer_call(jw, p, frame, (*call_number)++);
+    }
+    if (any)
+        jw_array_end(jw);
 }
 
 static void
 write_message(struct jw *jw, const struct chat_answer_choice *choice,
               const struct chat_frame *frame, bool *refused, uint32_t *call_number)
 {
-    bool calls = false;
-
     jw_object(jw);
     jw_key_cstr(jw, "role", "assistant");
     if (!write_joined(jw, "content", choice->parts, CHAT_PART_TEXT))
@@ -397,18 +463,7 @@ write_message(struct jw *jw, const struct chat_answer_choice *choice,
     if (!*refused)
         write_null(jw, "refusal");
     (void)write_joined(jw, "reasoning_content", choice->parts, CHAT_PART_REASONING);
-    for (const struct chat_part *p = choice->parts; p != NULL; p = p->next) {
-        if (p->kind != CHAT_PART_CALL)
-            continue;
-        if (!calls) {
-            jw_key(jw, "tool_calls");
-            jw_array(jw);
-        }
-        calls = true;
-        write_answer_call(jw, p, frame, (*call_number)++);
-    }
-    if (calls)
-        jw_array_end(jw);
+    write_calls(jw, choice->parts, frame, call_number);
     jw_key(jw, "annotations");
     jw_array(jw);
     jw_array_end(jw);
@@ -444,7 +499,7 @@ openai_answer_write(const struct chat_answer *answer, const struct chat_frame *f
         } else {
             jw_null(&jw);
         }
-        jw_key_cstr(&jw, "finish_reason", openai_finish_name(c->finish, refused));
+        jw_key_cstr(&jw, "finish_reason", finish_name(frame, c->finish, refused));
         jw_object_end(&jw);
     }
     jw_array_end(&jw);

@@ -65,6 +65,8 @@ bool MUST_CHECK openai_read_messages(struct chat_request *r, struct js_value mes
 bool MUST_CHECK openai_read_tools(struct chat_request *r,
                                   const struct js_value values[OPENAI_FIELD_COUNT],
                                   struct proto_error *error);
+/* See codec.h. */
+bool openai_has_older_calls(struct js_value document);
 
 /* ---- requests to upstreams ---- */
 

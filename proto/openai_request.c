@@ -310,4 +310,5 @@ const struct codec openai_codec = {
     .answer_read = openai_answer_read,
     .delta_write = openai_delta_write,
     .answer_write = openai_answer_write,
+    .has_older_calls = openai_has_older_calls,
 };

@@ -251,6 +251,17 @@ read_older_choice(struct chat_request *r, struct js_value choice, struct proto_e
     return true;
 }
 
+/* Who has both means today's. */
+bool
+openai_has_older_calls(struct js_value document)
+{
+    static const struct str names[] = {PICK_NAME("functions"), PICK_NAME("tools")};
+    struct js_value values[2];
+
+    codec_members(document, names, 2, values);
+    return values[0].type == JS_ARRAY && values[1].type == JS_NONE;
+}
+
 bool
 openai_read_tools(struct chat_request *r, const struct js_value values[OPENAI_FIELD_COUNT],
                   struct proto_error *error)
@@ -264,7 +275,9 @@ openai_read_tools(struct chat_request *r, const struct js_value values[OPENAI_FI
         !read_older_choice(r, values[OPENAI_FUNCTION_CALL], error) ||
         !codec_want_bool(r, values[OPENAI_PARALLEL_TOOL_CALLS], &parallel, error))
         return false;
-    r->no_parallel = values[OPENAI_PARALLEL_TOOL_CALLS].type == JS_FALSE;
+    r->older_calls = openai_has_older_calls(r->document);
+    r->no_parallel =
+        r->older_calls || values[OPENAI_PARALLEL_TOOL_CALLS].type == JS_FALSE;
     if (r->tools != NULL)
         return true;
     if (r->choice == CHAT_CHOICE_ANY)

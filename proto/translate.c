@@ -57,9 +57,12 @@ translate_free(struct translate *t)
 
 /* ---- the request ---- */
 
+/* What answers need of it. */
 static void
-keep_echo(struct translate *t, struct js_value document)
+look_at(struct translate *t, struct js_value document)
 {
+    if (t->from->has_older_calls != NULL)
+        t->older_calls = t->from->has_older_calls(document);
     if (t->from->echo_write == NULL || t->echo.len > 0)
         return;
     t->from->echo_write(document, &t->echo);
@@ -68,13 +71,14 @@ keep_echo(struct translate *t, struct js_value document)
 }
 
 void
-translate_keep_echo(struct translate *t, struct str body)
+translate_look(struct translate *t, struct str body)
 {
+    bool any = t->from->has_older_calls != NULL || t->from->echo_write != NULL;
     struct js_value document;
     struct js_error ignored;
 
-    if (t->from->echo_write != NULL && js_check(body, &document, &ignored))
-        keep_echo(t, document);
+    if (any && js_check(body, &document, &ignored))
+        look_at(t, document);
 }
 
 bool
@@ -102,7 +106,7 @@ translate_decode(struct translate *t, struct str body, bool stream, struct proto
     js_index_use(&t->index);
     t->decoded = t->from->request_read(r, error) && chat_link(r, error);
     if (t->decoded)
-        keep_echo(t, r->document);
+        look_at(t, r->document);
     js_index_use(NULL);
     if (!t->decoded)
         return false;
@@ -178,6 +182,7 @@ translate_answer(struct translate *t, enum proto_endpoint upstream, const struct
     t->failed = false;
     t->frame = *frame;
     t->frame.echo = buf_str(&t->echo);
+    t->frame.older_calls = t->older_calls;
     if (t->decoded) {
         t->frame.include_usage = t->request.include_usage;
         t->frame.include_encrypted = t->request.include_encrypted;

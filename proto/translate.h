@@ -27,6 +27,7 @@ struct translate {
     struct arena arena; /* the request's tree; gone after translate_forget_request() */
     struct arena kept;  /* names, for as long as the answer */
     struct buf echo;    /* what answers repeat of the request; see codec.h */
+    bool older_calls;   /* and how they call tools */
     struct chat_request request;
     struct js_index index; /* of its body; slots in the arena */
     struct chat_drops drops; /* of the try under way */
@@ -59,9 +60,9 @@ void translate_free(struct translate *t);
  * whose body does not say it. False with *error. */
 bool MUST_CHECK translate_decode(struct translate *t, struct str body, bool stream,
                                  struct proto_error *error);
-/* Of a request that need not be read, for the upstream's protocol is the client's: keeps what its
- * answers repeat, where one has to be made anew. */
-void translate_keep_echo(struct translate *t, struct str body);
+/* Of a request that need not be read, for the upstream's protocol is the client's, but whose answer
+ * has to be made anew: keeps what that takes of it. */
+void translate_look(struct translate *t, struct str body);
 /* Appends the body for an upstream of a request that was read. False with *error, of kind bad request
  * when it cannot be said in that protocol. */
 bool MUST_CHECK translate_encode(struct translate *t, enum proto_endpoint upstream,

@@ -369,7 +369,7 @@ speak_adapt(struct call *call, bool upstream_streams)
         return false;
     if (!s->translates) {
         frame = frame_of(call);
-        translate_keep_echo(&s->t, call->ask.body);
+        translate_look(&s->t, call->ask.body);
         translate_answer(&s->t, upstream, &frame, !call->ask.stream);
         s->translates = call->speaks = true;
     }

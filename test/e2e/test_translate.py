@@ -555,6 +555,141 @@ def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol
         receipt_of(gateway, answer, expected.told, provider)
 
 
+# ---- functions, as chat had them before tools ----
+
+OLDER = {"functions": [{"name": "weather", "description": "d", "parameters": CITY}, {"name": "now"}]}
+# In the upstreams' words.
+OLDER_HEARD = {
+    "responses": {"tools": [
+        {"type": "function", "name": "weather", "description": "d", "parameters": CITY, "strict": False},
+        {"type": "function", "name": "now", "parameters": None, "strict": False}],
+        "parallel_tool_calls": False},
+    "messages": {"tools": [{"name": "weather", "description": "d", "input_schema": CITY},
+                           {"name": "now", "input_schema": {"type": "object", "properties": {}}}],
+                 "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    "gemini": {"tools": [{"functionDeclarations": [
+        {"name": "weather", "description": "d", "parametersJsonSchema": CITY}, {"name": "now"}]}]}}
+
+
+def older_answer(answer, stream):
+    """(message, finish_reason), a stream put together."""
+    if not stream:
+        choice = answer.json["choices"][0]
+        return choice["message"], choice["finish_reason"]
+    message, call, finish = {}, {}, None
+    for _, chunk in translation.got(answer):
+        if chunk == "[DONE]":
+            break
+        choice = chunk["choices"][0]
+        assert finish is None
+        finish = choice["finish_reason"]
+        delta = choice["delta"]
+        if "function_call" in delta:
+            assert "name" not in delta["function_call"] or not call  # once, and no other one
+            for name, piece in delta["function_call"].items():
+                call[name] = call.get(name, "") + piece
+        for name in set(delta) - {"function_call"}:
+            message[name] = message.get(name, "") + delta[name]
+    return {**message, "function_call": call}, finish
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("provider", ["responses", "messages", "gemini"])
+def test_older_functions(client, gateway, upstream, provider, stream, calls):
+    """They call as they are: one call, in the older form, also where the upstream calls several."""
+    upstream.faults({"tools": calls})
+    body = {"model": "sim-talk", "messages": [{"role": "user", "content": "hi"}], "stream": stream,
+            "max_tokens": 500, **OLDER}
+    answer = client.key.post("/v1/chat/completions", body, [("x-turnpike-channel", provider)])
+    assert answer.status == 200, answer
+    assert answer["x-turnpike-dropped"] is None
+    heard = client.heard()[1]
+    assert {k: heard.get(k) for k in ("tools", "tool_choice", "parallel_tool_calls") if k in heard} == \
+        OLDER_HEARD[provider]
+    message, finish = older_answer(answer, stream)
+    assert finish == "function_call"
+    assert set(message) <= {"role", "content", "refusal", "annotations", "function_call"}, message
+    assert message["role"] == "assistant" and not message["content"]
+    assert message["function_call"]["name"] == "weather"
+    assert json.loads(message["function_call"]["arguments"]) == {"city": "Zürich", "days": 3}
+    receipt = gateway.receipt(answer.id)  # what was generated is paid, whatever can be told of it
+    assert receipt["tokens"]["output"] == upstream.call(answer.id)["output"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_older_functions_of_an_upstream_that_streams_otherwise(client, upstream, stream):
+    """Also where the upstream speaks chat, and only its answer has to be made anew."""
+    upstream.faults({"tools": 2, "whole" if stream else "streamed": 1})
+    body = {"model": "sim-talk", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **OLDER}
+    answer = client.key.post("/v1/chat/completions", body, [("x-turnpike-channel", "chat")])
+    assert answer.status == 200, answer
+    message, finish = older_answer(answer, stream)
+    # The simulated upstream knows only tools, and calls one by a name of its own.
+    assert finish == "function_call" and message["function_call"]["name"] == "tool"
+
+
+OLDER_TURNS = [{"role": "user", "content": "How is it?"},
+               {"role": "assistant", "content": None,
+                "function_call": {"name": "weather", "arguments": '{"city":"Bern"}'}},
+               {"role": "function", "name": "weather", "content": "sunny"},
+               {"role": "assistant", "content": "I look again.",
+                "function_call": {"name": "weather", "arguments": ""}},
+               {"role": "function", "name": "weather", "content": None}]
+OLDER_TOLD = {
+    "responses": ("input", [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "How is it?"}]},
+        {"type": "function_call", "call_id": "call_1_0", "name": "weather", "arguments": '{"city":"Bern"}'},
+        {"type": "function_call_output", "call_id": "call_1_0", "output": "sunny"},
+        {"type": "message", "role": "assistant", "content": [
+            {"type": "output_text", "text": "I look again.", "annotations": [], "logprobs": []}]},
+        {"type": "function_call", "call_id": "call_3_0", "name": "weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_3_0", "output": ""}]),
+    "messages": ("messages", [
+        {"role": "user", "content": [{"type": "text", "text": "How is it?"}]},
+        {"role": "assistant", "content": [
+            {"type": "tool_use", "id": "call_1_0", "name": "weather", "input": {"city": "Bern"}}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "call_1_0", "content": [{"type": "text", "text": "sunny"}]}]},
+        {"role": "assistant", "content": [
+            {"type": "text", "text": "I look again."},
+            {"type": "tool_use", "id": "call_3_0", "name": "weather", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_3_0"}]}]),
+    "gemini": ("contents", [
+        {"role": "user", "parts": [{"text": "How is it?"}]},
+        {"role": "model", "parts": [
+            {"functionCall": {"name": "weather", "args": {"city": "Bern"}},
+             "thoughtSignature": translation.SKIP_SIGNATURE}]},
+        {"role": "user", "parts": [{"functionResponse": {
+            "name": "weather", "response": {"output": "sunny"}}}]},
+        {"role": "model", "parts": [
+            {"text": "I look again."},
+            {"functionCall": {"name": "weather", "args": {}},
+             "thoughtSignature": translation.SKIP_SIGNATURE}]},
+        {"role": "user", "parts": [{"functionResponse": {
+            "name": "weather", "response": {"output": ""}}}]}])}
+
+
+@pytest.mark.parametrize("choice,named", [("none", None), ({"name": "now"}, "now")], ids=str)
+@pytest.mark.parametrize("provider", ["responses", "messages", "gemini"])
+def test_older_functions_in_the_history(client, provider, choice, named):
+    body = {"model": "sim-talk", "messages": OLDER_TURNS, "max_tokens": 500, **OLDER,
+            "function_call": choice}
+    answer = client.key.post("/v1/chat/completions", body, [("x-turnpike-channel", provider)])
+    assert answer.status == 200, answer
+    heard = client.heard()[1]
+    field, turns = OLDER_TOLD[provider]
+    assert heard[field] == turns
+    chosen = {"responses": lambda: heard["tool_choice"], "messages": lambda: heard["tool_choice"],
+              "gemini": lambda: heard["toolConfig"]["functionCallingConfig"]}[provider]()
+    assert chosen == {
+        "responses": {"type": "function", "name": named} if named else "none",
+        "messages": ({"type": "tool", "name": named, "disable_parallel_tool_use": True} if named
+                     else {"type": "none"}),
+        "gemini": ({"mode": "ANY", "allowedFunctionNames": [named]} if named
+                   else {"mode": "NONE"})}[provider]
+
+
 # ---- other doors ----
 
 

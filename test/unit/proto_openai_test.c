@@ -239,7 +239,22 @@ test_calls(void **state)
                 "call_1_0", "r") "],"
             "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
             "\"parameters\":{\"type\":\"object\"}}}],"
+            "\"parallel_tool_calls\":false,"
             "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"));
+    /* One call after the other of the same function; none of today's form is meant. */
+    chat(CHAT("\"messages\":[{\"role\":\"user\",\"content\":\"u\"},"
+              "{\"role\":\"assistant\",\"content\":\"a\",\"function_call\":{\"name\":\"f\","
+              "\"arguments\":\"{}\"}},{\"role\":\"function\",\"name\":\"f\",\"content\":\"r\"},"
+              "{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\",\"arguments\":\"\"}},"
+              "{\"role\":\"function\",\"name\":\"f\",\"content\":null}],"
+              "\"functions\":[{\"name\":\"f\"}]"),
+         UP("\"messages\":[{\"role\":\"user\",\"content\":\"u\"},"
+            "{\"role\":\"assistant\",\"content\":\"a\",\"tool_calls\":["
+            CALL("call_1_0", "\"{}\"") "]}," RESULT("call_1_0", "r") ","
+            "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":["
+            CALL("call_3_0", "\"{}\"") "]}," RESULT("call_3_0", "") "],"
+            "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
+            "\"parallel_tool_calls\":false"));
 }
 
 #define TOOL(name) "{\"type\":\"function\",\"function\":{\"name\":\"" name "\"}}"
@@ -1306,6 +1321,90 @@ test_client_others(void **state)
     log_end(&log);
 }
 
+/* Which form of tools a request has: today's, where it has both. */
+static void
+test_older_asked(void **state)
+{
+    static const struct {
+        const char *body;
+        bool older;
+    } cases[] = {
+        {"{}", false},
+        {"[]", false},
+        {"{\"functions\":[{\"name\":\"f\"}]}", true},
+        {"{\"functions\":[{\"name\":\"f\"}],\"tools\":null}", true},
+        {"{\"functions\":[{\"name\":\"f\"}],\"tools\":[]}", false},
+        {"{\"functions\":null}", false},
+        {"{\"functions\":{}}", false},
+        {"{\"functions\":[],\"functions\":null}", false},
+        {"{\"tools\":[{\"name\":\"f\"}]}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct js_value document;
+        struct js_error fault;
+
+        assert_true(js_check(str_from(cases[i].body), &document, &fault));
+        if (openai_codec.has_older_calls(document) != cases[i].older)
+            fail_msg("%s", cases[i].body);
+    }
+}
+
+/* To a client that has functions instead of tools: one call, the first one, without an id. */
+static void
+test_client_older(void **state)
+{
+    static const struct chat_delta deltas[] = {
+        {.kind = CHAT_DELTA_START, .name = {"up", 2}},
+        {.kind = CHAT_DELTA_TEXT, .text = {"t", 1}},
+        {.kind = CHAT_DELTA_CALL, .id = {"a", 1}, .name = {"f", 1}},
+        {.kind = CHAT_DELTA_ARGUMENTS, .text = {"{\\\"a\\\"", 6}},
+        {.kind = CHAT_DELTA_ARGUMENTS, .text = {":1}", 3}},
+        {.kind = CHAT_DELTA_CALL_END},
+        {.kind = CHAT_DELTA_CALL, .call = 1, .id = {"b", 1}, .name = {"g", 1}},
+        {.kind = CHAT_DELTA_ARGUMENTS, .call = 1, .text = {"{}", 2}},
+        {.kind = CHAT_DELTA_CALL_END, .call = 1},
+        {.kind = CHAT_DELTA_CALL, .choice = 1, .id = {"c", 1}, .name = {"h", 1}},
+        {.kind = CHAT_DELTA_CALL_END, .choice = 1},
+        {.kind = CHAT_DELTA_FINISH, .finish = CHAT_FINISH_CALLS},
+        {.kind = CHAT_DELTA_FINISH, .choice = 1, .finish = CHAT_FINISH_LENGTH},
+    };
+    struct chat_part calls[3] = {
+        {.kind = CHAT_PART_TEXT, .next = &calls[1], .text = chat_literal("t")},
+        {.kind = CHAT_PART_CALL, .next = &calls[2], .id = chat_literal("x"),
+         .tool_name = chat_literal("f"), .arguments = chat_literal("")},
+        {.kind = CHAT_PART_CALL, .tool_name = chat_literal("g"), .arguments = chat_literal("{}")},
+    };
+    struct chat_answer_choice choice = {.parts = calls, .finish = CHAT_FINISH_CALLS};
+    struct chat_answer answer = {.model = chat_literal("up"), .choices = &choice};
+    struct log log;
+
+    (void)state;
+    log_start(&log, &openai_codec);
+    log.frame.older_calls = true;
+    for (size_t i = 0; i < COUNT_OF(deltas); i++)
+        openai_codec.delta_write(&log.writer, &deltas[i], &log.client);
+    assert_str(buf_str(&log.client),
+               TO_ROLE TO_DELTA("\"content\":\"t\"")
+               TO_DELTA("\"function_call\":{\"name\":\"f\",\"arguments\":\"\"}")
+               TO_DELTA("\"function_call\":{\"arguments\":\"{\\\"a\\\"\"}")
+               TO_DELTA("\"function_call\":{\"arguments\":\":1}\"}")
+               TO("1", "\"role\":\"assistant\",\"content\":\"\"", "null", "null")
+               TO("1", "\"function_call\":{\"name\":\"h\",\"arguments\":\"\"}", "null", "null")
+               TO("1", "\"function_call\":{\"arguments\":\"{}\"}", "null", "null")
+               TO("0", "", "null", "\"function_call\"") TO("1", "", "null", "\"length\""));
+    log.client.len = 0;
+    openai_codec.answer_write(&answer, &log.frame, &log.client);
+    assert_str(buf_str(&log.client),
+               "{\"id\":\"chatcmpl-7\",\"object\":\"chat.completion\",\"created\":9,"
+               "\"model\":\"up\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+               "\"content\":\"t\",\"refusal\":null,\"function_call\":{\"name\":\"f\","
+               "\"arguments\":\"{}\"},\"annotations\":[]},\"logprobs\":null,"
+               "\"finish_reason\":\"function_call\"}]}");
+    log_end(&log);
+}
+
 #define OLD(rest)                                                                                  \
     "data: {\"id\":\"cmpl-7\",\"object\":\"text_completion\",\"created\":9,\"model\":\"up\","      \
     "\"choices\":[" rest "}\n\n"
@@ -1408,6 +1507,8 @@ main(void)
         cmocka_unit_test(test_client_stream),
         cmocka_unit_test(test_client_usage),
         cmocka_unit_test(test_client_others),
+        cmocka_unit_test(test_older_asked),
+        cmocka_unit_test(test_client_older),
         cmocka_unit_test(test_client_completions),
         cmocka_unit_test(test_client_whole),
     };
