@@ -389,6 +389,8 @@ anthropic_request_write(struct chat_request *r, const struct chat_target *target
     jw_object_end(&w.jw);
     if (r->format == CHAT_FORMAT_JSON)
         chat_drop(drops, format_name(r));
+    if (marks_over(r) > 0)
+        chat_drop(drops, codec_marks_name(r));
     codec_drop_knobs(r, taken, drops);
     return out->failed ? chat_no_room(error) : true;
 }

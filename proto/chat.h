@@ -174,6 +174,7 @@ enum chat_knob {
     CHAT_LOGIT_BIAS,        /* object */
     CHAT_END_USER,          /* string: user, safety_identifier, metadata.user_id */
     CHAT_CACHE_KEY,         /* string: prompt_cache_key */
+    CHAT_CACHE_RETENTION,   /* string: how long, in OpenAI's words */
     CHAT_SERVICE_TIER,      /* string, in the client's own words */
     CHAT_VERBOSITY,         /* string: low, medium, high */
     CHAT_KNOB_COUNT

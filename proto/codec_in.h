@@ -42,6 +42,11 @@ enum chat_effort codec_effort_of(uint32_t budget);
 /* The client's own name for what asks for thinking in r: for drops. */
 struct str codec_thinking_name(const struct chat_request *r);
 
+/* How the client calls its marks of what to cache. */
+struct str codec_marks_name(const struct chat_request *r);
+/* For encoders that have no such marks: their name goes to drops where there are some. */
+void codec_drop_marks(const struct chat_request *r, struct chat_drops *drops);
+
 /* Names of knobs that an encoder did not take (bits of taken) go to drops. */
 void codec_drop_knobs(const struct chat_request *r, unsigned taken, struct chat_drops *drops);
 

@@ -186,6 +186,39 @@ codec_thinking_name(const struct chat_request *r)
     return STR("reasoning_effort");
 }
 
+/* ---- what is left out ---- */
+
+struct str
+codec_marks_name(const struct chat_request *r)
+{
+    return proto_of(r->endpoint) == PROTO_ANTHROPIC ? STR("cache_control")
+                                                    : STR("prompt_cache_breakpoint");
+}
+
+static bool
+has_marks(const struct chat_request *r)
+{
+    for (const struct chat_tool *t = r->tools; t != NULL; t = t->next)
+        if (t->cache != CHAT_CACHE_NONE)
+            return true;
+    for (const struct chat_message *m = r->messages; m != NULL; m = m->next)
+        for (const struct chat_part *p = m->parts; p != NULL; p = p->next) {
+            if (p->cache != CHAT_CACHE_NONE)
+                return true;
+            for (const struct chat_part *q = p->content; q != NULL; q = q->next)
+                if (q->cache != CHAT_CACHE_NONE)
+                    return true;
+        }
+    return false;
+}
+
+void
+codec_drop_marks(const struct chat_request *r, struct chat_drops *drops)
+{
+    if (has_marks(r))
+        chat_drop(drops, codec_marks_name(r));
+}
+
 void
 codec_drop_knobs(const struct chat_request *r, unsigned taken, struct chat_drops *drops)
 {

@@ -462,5 +462,6 @@ gemini_request_write(struct chat_request *r, const struct chat_target *target,
         (tools && !write_choice(&w)) || !gemini_write_config(r, target, drops, &w.jw, error))
         return false;
     jw_object_end(&w.jw);
+    codec_drop_marks(r, drops);
     return out->failed ? chat_no_room(error) : true;
 }

@@ -3,7 +3,7 @@
  * are read in openai_messages.c, the tools in openai_tools.c.
  *
  * What is not read here is dropped by its name: it either says nothing about the answer (metadata),
- * or only what it costs and how fast it comes (prediction, prompt_cache_retention), or is unknown.
+ * or only what it costs and how fast it comes (prediction, prompt_cache_options), or is unknown.
  * Only sound as an answer is refused, since nobody else could give it.
  */
 #include "base/str.h"
@@ -38,6 +38,7 @@ static const struct {
     [OPENAI_PRESENCE_PENALTY] = FIELD("presence_penalty", BOTH),
     [OPENAI_PROMPT] = FIELD("prompt", COMPLETIONS),
     [OPENAI_PROMPT_CACHE_KEY] = FIELD("prompt_cache_key", CHAT),
+    [OPENAI_PROMPT_CACHE_RETENTION] = FIELD("prompt_cache_retention", CHAT),
     [OPENAI_REASONING_EFFORT] = FIELD("reasoning_effort", CHAT),
     [OPENAI_RESPONSE_FORMAT] = FIELD("response_format", CHAT),
     [OPENAI_SAFETY_IDENTIFIER] = FIELD("safety_identifier", CHAT),
@@ -116,6 +117,7 @@ static const struct {
     {OPENAI_USER, CHAT_END_USER, JS_STRING},
     {OPENAI_SAFETY_IDENTIFIER, CHAT_END_USER, JS_STRING}, /* the newer name of user: it wins */
     {OPENAI_PROMPT_CACHE_KEY, CHAT_CACHE_KEY, JS_STRING},
+    {OPENAI_PROMPT_CACHE_RETENTION, CHAT_CACHE_RETENTION, JS_STRING},
     {OPENAI_SERVICE_TIER, CHAT_SERVICE_TIER, JS_STRING},
     {OPENAI_VERBOSITY, CHAT_VERBOSITY, JS_STRING},
 };

@@ -199,6 +199,7 @@ knob_fits(const struct openai_writer *w, enum chat_knob knob, struct js_value va
     case CHAT_LOGIT_BIAS: return true;
     case CHAT_END_USER: return value.raw.len <= ID_LEN_MAX;
     case CHAT_CACHE_KEY: return !w->target->max_tokens_old && value.raw.len <= ID_LEN_MAX;
+    case CHAT_CACHE_RETENTION:
     case CHAT_VERBOSITY: return !w->target->max_tokens_old;
     case CHAT_SERVICE_TIER: /* each maker has words of his own */
         return !w->target->max_tokens_old &&
@@ -221,6 +222,7 @@ write_knobs(struct openai_writer *w, struct chat_drops *drops)
         [CHAT_LOGIT_BIAS] = "logit_bias",
         [CHAT_END_USER] = "user",
         [CHAT_CACHE_KEY] = "prompt_cache_key",
+        [CHAT_CACHE_RETENTION] = "prompt_cache_retention",
         [CHAT_SERVICE_TIER] = "service_tier",
         [CHAT_VERBOSITY] = "verbosity",
     };
@@ -289,24 +291,7 @@ write_stream(struct openai_writer *w)
     jw_object_end(&w->jw);
 }
 
-/* ---- marks of what to cache ---- */
-
-static bool
-has_marks(const struct chat_request *r)
-{
-    for (const struct chat_tool *t = r->tools; t != NULL; t = t->next)
-        if (t->cache != CHAT_CACHE_NONE)
-            return true;
-    for (const struct chat_message *m = r->messages; m != NULL; m = m->next)
-        for (const struct chat_part *p = m->parts; p != NULL; p = p->next) {
-            if (p->cache != CHAT_CACHE_NONE)
-                return true;
-            for (const struct chat_part *q = p->content; q != NULL; q = q->next)
-                if (q->cache != CHAT_CACHE_NONE)
-                    return true;
-        }
-    return false;
-}
+/* ---- the request ---- */
 
 bool
 openai_request_write(struct chat_request *r, const struct chat_target *target,
@@ -328,10 +313,7 @@ openai_request_write(struct chat_request *r, const struct chat_target *target,
     write_limits(&w);
     write_stream(&w);
     jw_object_end(&w.jw);
-    if (has_marks(r))
-        chat_drop(drops, proto_of(r->endpoint) == PROTO_ANTHROPIC
-                             ? STR("cache_control")
-                             : STR("prompt_cache_breakpoint"));
+    codec_drop_marks(r, drops);
     for (const struct chat_tool *t = r->tools; t != NULL; t = t->next)
         if (t->kind == CHAT_TOOL_CUSTOM && t->format.type != JS_NONE && !t->unlisted)
             chat_drop(drops, STR("format"));

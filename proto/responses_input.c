@@ -107,6 +107,7 @@ enum {
     PART_FILE_URL,
     PART_FILENAME,
     PART_INPUT_AUDIO,
+    PART_BREAKPOINT,
     PART_MEMBER_COUNT
 };
 
@@ -121,6 +122,7 @@ static const struct str part_names[PART_MEMBER_COUNT] = {
     [PART_FILE_URL] = PICK_NAME("file_url"),
     [PART_FILENAME] = PICK_NAME("filename"),
     [PART_INPUT_AUDIO] = PICK_NAME("input_audio"),
+    [PART_BREAKPOINT] = PICK_NAME("prompt_cache_breakpoint"),
 };
 
 struct content {
@@ -139,6 +141,8 @@ add_part(struct content *c, enum chat_part_kind kind)
 
     if (part == NULL)
         (void)chat_no_room(c->error);
+    else if (c->v[PART_BREAKPOINT].type == JS_OBJECT)
+        part->cache = CHAT_CACHE_SHORT;
     return part;
 }
 
@@ -300,7 +304,8 @@ read_part(struct content *c)
     if (c->at.type != JS_OBJECT)
         return chat_refuse(c->r, c->at, c->error, "must be an object");
     codec_members(c->at, part_names, PART_MEMBER_COUNT, c->v);
-    if (!responses_need(c->r, c->at, c->v[PART_TYPE], "type", c->error))
+    if (!responses_need(c->r, c->at, c->v[PART_TYPE], "type", c->error) ||
+        !codec_want(c->r, c->v[PART_BREAKPOINT], JS_OBJECT, c->error))
         return false;
     for (size_t i = 0; i < COUNT_OF(part_kinds); i++)
         if (js_str_eq(c->v[PART_TYPE], part_kinds[i].type))

@@ -28,6 +28,7 @@ enum {
     FIELD_METADATA,
     FIELD_TRUNCATION,
     FIELD_CACHE_KEY,
+    FIELD_CACHE_RETENTION,
     FIELD_SAFETY_IDENTIFIER,
     FIELD_USER,
     FIELD_SERVICE_TIER,
@@ -59,6 +60,7 @@ static const struct str field_names[FIELD_COUNT] = {
     [FIELD_METADATA] = PICK_NAME("metadata"),
     [FIELD_TRUNCATION] = PICK_NAME("truncation"),
     [FIELD_CACHE_KEY] = PICK_NAME("prompt_cache_key"),
+    [FIELD_CACHE_RETENTION] = PICK_NAME("prompt_cache_retention"),
     [FIELD_SAFETY_IDENTIFIER] = PICK_NAME("safety_identifier"),
     [FIELD_USER] = PICK_NAME("user"),
     [FIELD_SERVICE_TIER] = PICK_NAME("service_tier"),
@@ -168,6 +170,7 @@ read_knobs(struct chat_request *r, const struct js_value *fields, struct proto_e
         {FIELD_TEMPERATURE, CHAT_TEMPERATURE, JS_NUMBER},
         {FIELD_TOP_P, CHAT_TOP_P, JS_NUMBER},
         {FIELD_CACHE_KEY, CHAT_CACHE_KEY, JS_STRING},
+        {FIELD_CACHE_RETENTION, CHAT_CACHE_RETENTION, JS_STRING},
         {FIELD_USER, CHAT_END_USER, JS_STRING},
         {FIELD_SAFETY_IDENTIFIER, CHAT_END_USER, JS_STRING}, /* rather than the older one */
         {FIELD_SERVICE_TIER, CHAT_SERVICE_TIER, JS_STRING},

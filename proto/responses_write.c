@@ -569,6 +569,7 @@ write_knobs(struct request_writer *w)
         write_knob(w, CHAT_TOP_P, "top_p", &taken);
     }
     write_knob(w, CHAT_CACHE_KEY, "prompt_cache_key", &taken);
+    write_knob(w, CHAT_CACHE_RETENTION, "prompt_cache_retention", &taken);
     /* The others' tiers have other names. */
     if (proto_of(w->r->endpoint) == PROTO_OPENAI || proto_of(w->r->endpoint) == PROTO_RESPONSES)
         write_knob(w, CHAT_SERVICE_TIER, "service_tier", &taken);
@@ -577,6 +578,7 @@ write_knobs(struct request_writer *w)
                    str_eq(str_from(user->name), STR("safety_identifier")) ? "safety_identifier"
                                                                           : "user",
                    &taken);
+    codec_drop_marks(w->r, w->drops);
     codec_drop_knobs(w->r, taken, w->drops);
 }
 

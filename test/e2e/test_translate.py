@@ -555,6 +555,87 @@ def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol
         receipt_of(gateway, answer, expected.told, provider)
 
 
+# ---- marks of what to cache ----
+
+
+def marked(protocol, count):
+    """A request whose only turn has as many texts, all of them marked; path and headers."""
+    path, body, headers = translation.said(protocol, Ask(), "sim-talk")
+    name, mark = (("cache_control", {"type": "ephemeral"}) if protocol == "messages"
+                  else ("prompt_cache_breakpoint", {"mode": "explicit"}))
+    kind = "input_text" if protocol == "responses" else "text"
+    parts = [{"type": kind, "text": str(i), name: mark} for i in range(count)]
+    body["input" if protocol == "responses" else "messages"] = [{"role": "user", "content": parts}]
+    return path, body, headers
+
+
+def marks_in(value):
+    if isinstance(value, list):
+        return [m for one in value for m in marks_in(one)]
+    if not isinstance(value, dict):
+        return []
+    own = [value] if {"cache_control", "prompt_cache_breakpoint"} & set(value) else []
+    return own + [m for one in value.values() for m in marks_in(one)]
+
+
+@pytest.mark.parametrize("count", [1, 4, 6])
+@pytest.mark.parametrize("protocol,provider", [(c, p) for c, p in CROSS if c != "gemini"])
+def test_marks_of_caches(client, protocol, provider, count):
+    """To Messages they go as its own, the last four; the other providers cache by themselves."""
+    path, body, headers = marked(protocol, count)
+    answer = client.key.post(path, body, [("x-turnpike-channel", provider), *headers])
+    assert answer.status == 200, answer
+    name = "cache_control" if protocol == "messages" else "prompt_cache_breakpoint"
+    found = marks_in(client.heard()[1])
+    if provider == "messages":
+        assert found == [{"type": "text", "text": str(i), "cache_control": {"type": "ephemeral"}}
+                         for i in range(max(count - 4, 0), count)]
+        assert answer["x-turnpike-dropped"] == (name if count > 4 else None)
+    else:
+        assert found == []
+        assert answer["x-turnpike-dropped"] == name
+
+
+@pytest.mark.parametrize("protocol", ["chat", "responses"])
+def test_a_mark_that_is_none(client, protocol):
+    path, body, headers = marked(protocol, 1)
+    (turn,) = body["input" if protocol == "responses" else "messages"]
+    turn["content"][0]["prompt_cache_breakpoint"] = "yes"
+    check_refused(client, protocol, "messages", Ask(), body, (
+        "input" if protocol == "responses" else "messages") + "[0].content[0].prompt_cache_breakpoint")
+
+
+CACHE_KEYS = {"prompt_cache_key": "k", "prompt_cache_retention": "24h",
+              "prompt_cache_options": {"mode": "implicit"}}
+
+
+@pytest.mark.parametrize("provider", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ["chat", "responses"])
+def test_keys_of_caches(client, protocol, provider):
+    """OpenAI's two protocols have the same, but for what has to do with marks; elsewhere there is none."""
+    if protocol == provider:
+        return
+    path, body, headers = translation.said(protocol, Ask(), "sim-talk")
+    answer = client.key.post(path, {**body, **CACHE_KEYS}, [("x-turnpike-channel", provider), *headers])
+    assert answer.status == 200, answer
+    known = {"prompt_cache_key", "prompt_cache_retention"} if provider in ("chat", "responses") else set()
+    heard = client.heard()[1]
+    assert {k: v for k, v in heard.items() if "cache" in k} == {k: CACHE_KEYS[k] for k in known}
+    assert set(answer["x-turnpike-dropped"].split(", ")) == set(CACHE_KEYS) - known
+
+
+def test_what_lies_in_a_cache(client):
+    """Gemini's own is nobody else's."""
+    for provider in ("chat", "responses", "messages"):
+        _, body, _ = translation.said("gemini", Ask(), "sim-talk")
+        check_refused(client, "gemini", provider, Ask(), {**body, "cachedContent": "cachedContents/1"},
+                      "cachedContent")
+    path, body, headers = translation.said("messages", Ask(), "sim-talk")
+    answer = client.key.post(path, {**body, "cache_control": {"type": "ephemeral"}},
+                             [("x-turnpike-channel", "gemini"), *headers])
+    assert answer.status == 200 and answer["x-turnpike-dropped"] == "cache_control", answer
+
+
 # ---- functions, as chat had them before tools ----
 
 OLDER = {"functions": [{"name": "weather", "description": "d", "parameters": CITY}, {"name": "now"}]}

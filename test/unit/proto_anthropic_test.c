@@ -358,7 +358,7 @@ test_marks(void **state)
     char body[2048], want[2048];
 
     (void)state;
-    /* Six marks, of which the last four stay; an empty text's is none. */
+    /* Six marks, of which the last four stay, as the drops say; an empty text's is none. */
     snprintf(body, sizeof body,
              SAID ",'tools':[{'name':'f','input_schema':{}%s}],"
                   "'system':[{'type':'text','text':'A'%s},{'type':'text','text':''%s},"
@@ -371,7 +371,7 @@ test_marks(void **state)
                 "{'type':'text','text':'B'%s},{'type':'text','text':'C'%s},"
                 "{'type':'text','text':'D'%s},{'type':'text','text':'E'%s}]," UPSAID "}",
              mark, mark, mark, mark);
-    check(body, want, "");
+    check(body, want, "cache_control");
 }
 
 static void

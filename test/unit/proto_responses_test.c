@@ -307,17 +307,17 @@ test_request_fields(void **state)
         const char *body, *want, *drops;
     } cases[] = {
         {ASK(",'store':true,'metadata':{'a':'b'},'truncation':'auto','max_tool_calls':3,"
-         "'prompt_cache_retention':'24h','moderation':null,'x':1"),
-         ASKED(""), "max_tool_calls, prompt_cache_retention, x, store, metadata, truncation"},
+         "'prompt_cache_options':{'mode':'explicit'},'moderation':null,'x':1"),
+         ASKED(""), "max_tool_calls, prompt_cache_options, x, store, metadata, truncation"},
         {ASK(",'store':false,'metadata':{},'truncation':'disabled','client_metadata':{'a':'b'},"
          "'stream_options':{'include_obfuscation':false},'background':false,"
              "'previous_response_id':null,'conversation':null,'prompt':null,'text':{},"
               "'reasoning':{},'include':null,'tools':null,'tool_choice':null"),
          ASKED(""), ""},
         {ASK(",'temperature':0.70,'top_p':1,'prompt_cache_key':'k','safety_identifier':'s',"
-         "'user':'u','service_tier':'flex','max_output_tokens':100"),
+         "'user':'u','service_tier':'flex','max_output_tokens':100,'prompt_cache_retention':'24h'"),
          ASKED(",'max_output_tokens':100,'temperature':0.70,'top_p':1,'prompt_cache_key':'k',"
-          "'service_tier':'flex','safety_identifier':'s'"), ""},
+          "'prompt_cache_retention':'24h','service_tier':'flex','safety_identifier':'s'"), ""},
         {ASK(",'user':'u','max_output_tokens':3"), ASKED(",'max_output_tokens':16,'user':'u'"), ""},
         {ASK(",'user':'01234567890123456789012345678901234567890123456789012345678901234'"),
          ASKED(""), "user"},
