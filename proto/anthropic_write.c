@@ -215,8 +215,6 @@ choice_write(struct anthropic_writer *w, bool any_tools)
     };
     const struct chat_request *r = w->r;
 
-    if (!any_tools && (r->choice == CHAT_CHOICE_ANY || r->choice == CHAT_CHOICE_ONE))
-        return chat_refuse(r, r->choice_at, w->error, "there is no tool that could be called");
     if (!any_tools || (r->choice == CHAT_CHOICE_UNSET && !r->no_parallel))
         return true;
     jw_key(&w->jw, "tool_choice");

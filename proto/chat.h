@@ -260,8 +260,8 @@ struct chat_target {
 /*
  * What holds of every conversation, whatever it came by, and the pairing of calls with results.
  * After it: the messages are not empty; each RESULT has its call (part->call), and an id and a name;
- * each CALL that is not in the last message has its result. Calls without an id have one now, the
- * same in every later request. Hosted tools are dropped, or refused where there is no other.
+ * each CALL has its result. Calls without an id have one now, the same in every later request; where
+ * a tool must be called there is one. Hosted tools are dropped, or refused where there is no other.
  */
 bool MUST_CHECK chat_link(struct chat_request *r, struct proto_error *error);
 

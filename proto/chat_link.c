@@ -3,8 +3,8 @@
  * call is answered before somebody else speaks, and there is something to answer at all.
  *
  * Between an assistant's message with calls and the next one that is neither a result nor of the
- * system, all of its calls must be answered, in any order. The last message may have calls that are
- * not answered only where it is the last of all. Results name their call by its id; where a protocol
+ * system, all of its calls must be answered, in any order; so must those of the last one, since no
+ * provider goes on from a call. Results name their call by its id; where a protocol
  * has no ids (Gemini) they are paired by name and order, and the calls get ids that are made of their
  * place in the conversation, which stays the same in every later request.
  */
@@ -171,6 +171,18 @@ drop_hosted(struct chat_request *r, struct proto_error *error)
     return true;
 }
 
+/* A tool must be called: is there one that may? */
+static bool
+can_choose(const struct chat_request *r, struct proto_error *error)
+{
+    if (r->choice != CHAT_CHOICE_ANY && r->choice != CHAT_CHOICE_ONE)
+        return true;
+    for (const struct chat_tool *t = r->tools; t != NULL; t = t->next)
+        if (!t->unlisted)
+            return true;
+    return chat_refuse(r, r->choice_at, error, "there is no tool to be called");
+}
+
 bool
 chat_link(struct chat_request *r, struct proto_error *error)
 {
@@ -183,14 +195,8 @@ chat_link(struct chat_request *r, struct proto_error *error)
             return false;
         spoken |= m->role != CHAT_SYSTEM || !m->leading;
     }
-    if (turn.message != NULL && turn.message->next != NULL) {
-        bool last = true;
-
-        for (struct chat_message *m = turn.message->next; m != NULL; m = m->next)
-            last &= m->role == CHAT_SYSTEM;
-        if (!last && !turn_over(r, &turn, error))
-            return false;
-    }
+    if (!turn_over(r, &turn, error))
+        return false;
     if (!spoken) {
         const char *field = r->endpoint == ENDPOINT_RESPONSES ? "input"
                             : proto_of(r->endpoint) == PROTO_GEMINI ? "contents"
@@ -199,5 +205,5 @@ chat_link(struct chat_request *r, struct proto_error *error)
         error_set(error, ERROR_BAD_REQUEST, field, "invalid_value", "%s: must not be empty", field);
         return false;
     }
-    return drop_hosted(r, error);
+    return drop_hosted(r, error) && can_choose(r, error);
 }

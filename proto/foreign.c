@@ -33,6 +33,16 @@ end_of(struct js_value v)
     return v.raw.ptr + v.raw.len + (v.type == JS_STRING);
 }
 
+/* Of several members of one name the last one counts, as with the providers. */
+static struct js_value
+member(struct js_value object, struct str name)
+{
+    struct js_value value;
+
+    codec_members(object, &name, 1, &value);
+    return value;
+}
+
 static bool
 is_tagged(struct js_value signature)
 {
@@ -58,7 +68,7 @@ leave_up_to(struct edit *e, struct leaving *l, const char *to, bool last)
 static bool
 is_thought(struct js_value block)
 {
-    struct js_value type = js_get(block, STR("type"));
+    struct js_value type = member(block, STR("type"));
 
     return js_str_eq(type, STR("thinking")) || js_str_eq(type, STR("redacted_thinking"));
 }
@@ -66,15 +76,15 @@ is_thought(struct js_value block)
 static bool
 is_foreign_thought(struct js_value block)
 {
-    return is_thought(block) && (is_tagged(js_get(block, STR("signature"))) ||
-                                 is_tagged(js_get(block, STR("data"))));
+    return is_thought(block) && (is_tagged(member(block, STR("signature"))) ||
+                                 is_tagged(member(block, STR("data"))));
 }
 
 static bool
 is_foreign_item(struct js_value item)
 {
-    return js_str_eq(js_get(item, STR("type")), STR("reasoning")) &&
-           is_tagged(js_get(item, STR("encrypted_content")));
+    return js_str_eq(member(item, STR("type")), STR("reasoning")) &&
+           is_tagged(member(item, STR("encrypted_content")));
 }
 
 /* Nothing but such thoughts. */
@@ -85,7 +95,7 @@ is_foreign_message(struct js_value message)
     struct js_iter it;
     bool any = false;
 
-    js_iter_init(&it, js_get(message, STR("content")));
+    js_iter_init(&it, member(message, STR("content")));
     if (it.is_object)
         return false;
     while (js_next(&it, &key, &block)) {
@@ -99,12 +109,13 @@ is_foreign_message(struct js_value message)
 static void
 strip_list(struct edit *e, struct js_value list, bool (*is_foreign)(struct js_value))
 {
-    struct leaving l = {.from = list.raw.ptr + 1};
+    struct leaving l = {.some = false};
     struct js_value key, one;
     struct js_iter it;
 
     if (list.type != JS_ARRAY)
         return;
+    l.from = list.raw.ptr + 1;
     for (js_iter_init(&it, list); js_next(&it, &key, &one);) {
         if (is_foreign(one)) {
             l.some = true;
@@ -114,7 +125,7 @@ strip_list(struct edit *e, struct js_value list, bool (*is_foreign)(struct js_va
         l.from = end_of(one);
         l.kept = true;
         if (is_foreign == is_foreign_message)
-            strip_list(e, js_get(one, STR("content")), is_foreign_thought);
+            strip_list(e, member(one, STR("content")), is_foreign_thought);
     }
     leave_up_to(e, &l, list.raw.ptr + list.raw.len - 1, true);
 }
@@ -131,14 +142,14 @@ loop_is_cut(struct js_value messages)
     if (messages.type != JS_ARRAY)
         return false;
     for (js_iter_init(&it, messages); js_next(&it, &key, &message);) {
-        bool assistant = js_str_eq(js_get(message, STR("role")), STR("assistant"));
+        bool assistant = js_str_eq(member(message, STR("role")), STR("assistant"));
 
         results = false;
         if (assistant)
             lost = own = false;
-        js_iter_init(&blocks, js_get(message, STR("content")));
+        js_iter_init(&blocks, member(message, STR("content")));
         while (!blocks.is_object && js_next(&blocks, &key, &block)) {
-            results |= js_str_eq(js_get(block, STR("type")), STR("tool_result"));
+            results |= js_str_eq(member(block, STR("type")), STR("tool_result"));
             lost |= assistant && is_foreign_thought(block);
             own |= assistant && is_thought(block) && !is_foreign_thought(block);
         }
@@ -149,17 +160,17 @@ loop_is_cut(struct js_value messages)
 static void
 strip_messages(struct edit *e, struct js_value document)
 {
-    bool stop = loop_is_cut(js_get(document, STR("messages")));
-    struct js_value key, value;
-    struct js_iter it;
+    struct js_value messages = member(document, STR("messages"));
+    struct js_value thinking = member(document, STR("thinking"));
+    bool off = loop_is_cut(messages) &&
+               js_str_eq(member(thinking, STR("type")), STR("enabled"));
+    bool first = off && thinking.raw.ptr < messages.raw.ptr; /* edits are made in order */
 
-    for (js_iter_init(&it, document); js_next(&it, &key, &value);) {
-        if (js_str_eq(key, STR("messages")))
-            strip_list(e, value, is_foreign_message);
-        else if (stop && js_str_eq(key, STR("thinking")) &&
-                 js_str_eq(js_get(value, STR("type")), STR("enabled")))
-            put(e, start_of(value), end_of(value), STR("{\"type\":\"disabled\"}"));
-    }
+    if (first)
+        put(e, start_of(thinking), end_of(thinking), STR("{\"type\":\"disabled\"}"));
+    strip_list(e, messages, is_foreign_message);
+    if (off && !first)
+        put(e, start_of(thinking), end_of(thinking), STR("{\"type\":\"disabled\"}"));
 }
 
 /* ---- Gemini ---- */
@@ -189,7 +200,7 @@ strip_contents(struct edit *e, struct js_value contents)
     if (contents.type != JS_ARRAY)
         return;
     for (js_iter_init(&it, contents); js_next(&it, &key, &content);) {
-        struct js_value list = js_get(content, STR("parts"));
+        struct js_value list = member(content, STR("parts"));
 
         if (list.type != JS_ARRAY)
             continue;
@@ -223,9 +234,9 @@ foreign_strip(enum proto_endpoint endpoint, struct str body, struct buf *out)
     if (!js_check(body, &document, &ignored) || document.type != JS_OBJECT)
         return false;
     if (endpoint == ENDPOINT_RESPONSES)
-        strip_list(&e, js_get(document, STR("input")), is_foreign_item);
+        strip_list(&e, member(document, STR("input")), is_foreign_item);
     else if (endpoint == ENDPOINT_GENERATE)
-        strip_contents(&e, js_get(document, STR("contents")));
+        strip_contents(&e, member(document, STR("contents")));
     else
         strip_messages(&e, document);
     if (!e.any) {

@@ -1,7 +1,7 @@
 /*
  * Writes a request of generateContent. Neighbouring messages of one role are one content, but the
- * results of a turn's calls are a content of their own, in the order of the calls, whatever order
- * they came in. Tools carry real JSON schemas; calls have no ids, which Gemini does without.
+ * results of a turn's calls are a content of their own, right behind the calls and in their order,
+ * whatever came between and in whatever order. Tools carry real JSON schemas; calls have no ids, which Gemini does without.
  *
  * From Gemini 3 on each turn's first call must be signed. What Gemini has signed itself comes back
  * with the call, or, by clients of other protocols, with the reasoning right before it; a call that
@@ -272,6 +272,8 @@ write_message(struct writing *w, const struct chat_message *message)
     switch (message->role) {
     case CHAT_SYSTEM:
     case CHAT_USER:
+        if (w->calls != NULL && !write_results(w))
+            return false;
         for (const struct chat_part *p = message->parts; p != NULL; p = p->next)
             if (!write_user_part(w, p))
                 return false;

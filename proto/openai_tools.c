@@ -278,10 +278,8 @@ openai_read_tools(struct chat_request *r, const struct js_value values[OPENAI_FI
     r->older_calls = openai_has_older_calls(r->document);
     r->no_parallel =
         r->older_calls || values[OPENAI_PARALLEL_TOOL_CALLS].type == JS_FALSE;
-    if (r->tools != NULL)
+    if (r->tools != NULL || r->choice == CHAT_CHOICE_ANY) /* none is chat_link()'s to refuse */
         return true;
-    if (r->choice == CHAT_CHOICE_ANY)
-        return chat_refuse(r, r->choice_at, error, "there are no tools to call");
     /* Without tools there is nothing to choose: what says so anyway is not handed on. */
     r->choice = CHAT_CHOICE_UNSET;
     r->no_parallel = false;

@@ -447,11 +447,8 @@ write_tools(struct request_writer *w)
 
     while (tool != NULL && tool->unlisted)
         tool = tool->next;
-    if (tool == NULL) {
-        if (w->r->choice == CHAT_CHOICE_ANY || w->r->choice == CHAT_CHOICE_ONE)
-            return chat_refuse(w->r, w->r->choice_at, w->error, "there is no tool to be called");
+    if (tool == NULL)
         return true;
-    }
     jw_key(&w->jw, "tools");
     jw_array(&w->jw);
     for (; tool != NULL; tool = tool->next)

@@ -925,6 +925,26 @@ WRONG = {
         "messages": "messages[1].content[0]", "gemini": "contents[1].parts[0]"}),
     "a result without its call": (NO_CALL, None, {
         "chat": "messages[2]", "responses": "input[2]", "messages": "messages[2].content[0]"}),
+    # There a result has the name of its call, which the model here does not know without one.
+    "a result without its call, by name": (Ask(), lambda b: b.replace(
+        b'"text": "hi"', b'"functionResponse": {"name": "now", "response": {}}'), {
+            "gemini": "contents[0].parts[0]"}),
+    "a result before its call": (Ask(turns=[("results", [result(1, "x")]), ("assistant", [CALL])]), None, {
+        "chat": "messages[0]", "responses": "input[0]", "messages": "messages[0].content[0]"}),
+    "a result that comes late": (Ask(turns=[ASKED, ("assistant", [CALL]), ("user", [("text", "So?")]),
+                                            ("results", [result(1, "x")])]), None, {
+        "chat": "messages[1].tool_calls[0]", "responses": "input[1]",
+        "messages": "messages[1].content[0]", "gemini": "contents[1].parts[0]"}),
+    "a result twice": (Ask(turns=[ASKED, ("assistant", [CALL]), ("results", [result(1, "x")]),
+                                  ("results", [result(1, "x")])]), None, {
+        "chat": "messages[3]", "responses": "input[3]", "messages": "messages[3].content[0]",
+        "gemini": "contents[3].parts[0]"}),
+    "a call at the end": (Ask(turns=[ASKED, ("assistant", [("text", "Well."), CALL])]), None, {
+        "chat": "messages[1].tool_calls[0]", "responses": "input[2]",
+        "messages": "messages[1].content[1]", "gemini": "contents[1].parts[1]"}),
+    "no message": (Ask(), lambda b: b.replace(b'[{"role": "user"', b'[null, {"role": "user"'), {
+        "chat": "messages[0]", "responses": "input[0]", "messages": "messages[0]",
+        "gemini": "contents[0]"}),
     "two calls of one id": (TWICE, None, {
         "chat": "messages[1].tool_calls[1]", "responses": "input[2]",
         "messages": "messages[1].content[1]", "gemini": "contents[1].parts[1]"}),
@@ -984,6 +1004,35 @@ def test_bodies_that_are_no_json(client, protocol, name):
 def test_bodies_that_are_wrong(client, protocol, name):
     ask, how, paths = WRONG[name]
     check_refused(client, protocol, ONTO[protocol], ask, spoilt(protocol, ask, how), paths[protocol])
+
+
+MUST_CALL = {"chat": {"tool_choice": "required"}, "responses": {"tool_choice": "required"},
+             "messages": {"tool_choice": {"type": "any"}},
+             "gemini": {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}}
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_nothing_to_choose_of(client, protocol, provider):
+    """A tool must be called, and there is none."""
+    _, body, _ = translation.said(protocol, Ask(), "sim-talk")
+    check_refused(client, protocol, provider, Ask(), {**body, **MUST_CALL[protocol]},
+                  "toolConfig.functionCallingConfig" if protocol == "gemini" else "tool_choice")
+
+
+BETWEEN = Ask(tools=TOOLS, turns=[ASKED, ("assistant", [CALL]), ("system", [("text", "Be quick.")]),
+                                  ("results", [result(1, "sunny")])])
+
+
+@pytest.mark.parametrize("protocol,provider", [(c, p) for c, p in CROSS if c != "gemini"])
+def test_system_between_call_and_result(client, protocol, provider):
+    """It may stand anywhere at some; where results must follow their calls it comes after them."""
+    answer = client.post(protocol, provider, BETWEEN)
+    assert answer.status == 200, answer
+    text = client.sim.last_body().decode()
+    assert text.index("toolu_1" if provider != "gemini" else "functionResponse") \
+        < text.index("sunny") and "Be quick." in text
+    if provider != "responses":
+        assert text.index("sunny") < text.index("Be quick.")
 
 
 @pytest.mark.parametrize("protocol,name", [(p, n) for n in UNSAYABLE for p in UNSAYABLE[n][2]],

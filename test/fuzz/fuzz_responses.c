@@ -34,6 +34,21 @@ check_answer(struct str text)
     ASSERT(js_check_lenient(text, &document, NULL, &fault));
 }
 
+/* What an answer repeats of a request, good or not: members of an object, all on one line. */
+static void
+run_echo(struct js_value document)
+{
+    struct buf out;
+
+    buf_init(&out, CODEC_ECHO_BYTES_MAX + 2);
+    buf_add_char(&out, '{');
+    responses_codec.echo_write(document, &out);
+    buf_add_char(&out, '}');
+    check_json(buf_str(&out));
+    ASSERT(memchr(out.ptr, '\n', out.len) == NULL && memchr(out.ptr, '\r', out.len) == NULL);
+    buf_free(&out);
+}
+
 static void
 run_request(struct str body, bool thinks)
 {
@@ -47,6 +62,7 @@ run_request(struct str body, bool thinks)
 
     if (!js_check(body, &r.document, &fault))
         return;
+    run_echo(r.document);
     arena_init(&arena, 1 << 20);
     r.arena = &arena;
     buf_init(&out, OUT_MAX);

@@ -36,6 +36,9 @@ static void
 test_messages(void **state)
 {
     (void)state;
+    check(ENDPOINT_MESSAGES,
+          "{\"messages\":[{\"content\":[],\"content\":[" THOUGHT(OTHER) ",1]}]}",
+          "{\"messages\":[{\"content\":[],\"content\":[1]}]}");
     check(ENDPOINT_MESSAGES, "{\"messages\":[" USER "]}", NULL);
     check(ENDPOINT_MESSAGES, "{\"messages\":[" USER "," ASSISTANT(THOUGHT("own") "," CALL) "]}", NULL);
     check(ENDPOINT_MESSAGES, "{\"messages\":\"" OTHER "\"}", NULL);
@@ -94,6 +97,9 @@ test_responses(void **state)
           "{\"input\":[" ITEM(OTHER) ",{\"role\":\"user\",\"content\":\"a\"}," ITEM(OTHER) ","
               ITEM("own") "],\"model\":\"m\"}",
           "{\"input\":[{\"role\":\"user\",\"content\":\"a\"}," ITEM("own") "],\"model\":\"m\"}");
+    /* Said twice: the provider reads the last one. */
+    check(ENDPOINT_RESPONSES, "{\"input\":[1],\"input\":[" ITEM(OTHER) ",2]}",
+          "{\"input\":[1],\"input\":[2]}");
 }
 
 static void
@@ -109,6 +115,16 @@ test_gemini(void **state)
           "{\"contents\":[{\"parts\":[" PART("skip_thought_signature_validator") "," PART("own") "]},"
           "{\"parts\":[{\"thought_signature\":\"skip_thought_signature_validator\",\"text\":\"\"}]}],"
           "\"x\":0}");
+}
+
+static void
+test_gemini_twice(void **state)
+{
+    (void)state;
+    check(ENDPOINT_GENERATE,
+          "{\"contents\":[],\"contents\":[{\"parts\":[],\"parts\":[" PART(OTHER) "]}]}",
+          "{\"contents\":[],\"contents\":[{\"parts\":[],\"parts\":["
+          PART("skip_thought_signature_validator") "]}]}");
 }
 
 static void
@@ -131,7 +147,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),  cmocka_unit_test(test_thinking_goes_off),
         cmocka_unit_test(test_responses), cmocka_unit_test(test_gemini),
-        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_gemini_twice), cmocka_unit_test(test_no_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -518,7 +518,7 @@ test_refusals_of_fields(void **state)
         {"\"functions\":[{}]", "functions[0]", "name is missing"},
         {"\"tool_choice\":1", "tool_choice", "a string or an object"},
         {"\"tool_choice\":\"x\"", "tool_choice", "none, auto or required"},
-        {"\"tool_choice\":\"required\"", "tool_choice", "no tools"},
+        {"\"tool_choice\":\"required\"", "tool_choice", "no tool to be called"},
         {"\"tool_choice\":{}", "tool_choice", "function or custom"},
         {"\"tool_choice\":{\"type\":\"function\"}", "tool_choice", "name is missing"},
         {"\"tool_choice\":" TOOL("f"), "tool_choice.function.name", "none of the tools"},
