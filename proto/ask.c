@@ -573,12 +573,7 @@ ask_read(enum proto_endpoint endpoint, struct str body, struct arena *arena, str
     memset(r.values, 0, sizeof(r.values)); /* not the members, which are many */
     *out = (struct ask){.endpoint = endpoint, .body = body, .choice_count = 1};
     if (!js_check_members(body, &r.object, &r.members, &fault)) {
-        unsigned line, column;
-
-        js_position(body, fault.offset, &line, &column);
-        error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
-                  "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
-        error->closes = fault.what == js_too_deep;
+        error_set_bad_json(error, body, &fault);
         return false;
     }
     if (r.object.type != JS_OBJECT) {

@@ -103,7 +103,6 @@ ask_read_gemini(const struct proto_what *what, struct str query, struct str body
 {
     struct js_value document;
     struct js_error fault;
-    unsigned line, column;
 
     *out = (struct ask){.endpoint = what->endpoint,
                         .body = body,
@@ -112,10 +111,7 @@ ask_read_gemini(const struct proto_what *what, struct str query, struct str body
                         .stream = proto_gemini_streams(what->action)};
     out->json_array = out->stream && !str_eq(proto_query_get(query, STR("alt")), STR("sse"));
     if (!js_check(body, &document, &fault)) {
-        js_position(body, fault.offset, &line, &column);
-        error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
-                  "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
-        error->closes = fault.what == js_too_deep;
+        error_set_bad_json(error, body, &fault);
         return false;
     }
     if (document.type != JS_OBJECT) {

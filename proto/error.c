@@ -117,6 +117,18 @@ error_set(struct proto_error *error, enum error_kind kind, const char *param, co
     va_end(args);
 }
 
+void
+error_set_bad_json(struct proto_error *error, struct str body, const struct js_error *fault)
+{
+    unsigned line, column;
+
+    js_position(body, fault->offset, &line, &column);
+    error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
+              "The body is not valid JSON: %s (line %u, column %u, byte %zu)", fault->what, line,
+              column, fault->offset);
+    error->closes = fault->what == js_too_deep;
+}
+
 unsigned
 error_status(enum error_kind kind, enum proto_protocol protocol)
 {

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/js.h"
 #include "proto/proto.h"
 
 enum error_kind {
@@ -58,6 +59,9 @@ struct proto_error {
 /* param and code may be NULL. The message is cut where it does not fit. */
 void error_set(struct proto_error *error, enum error_kind kind, const char *param, const char *code,
                const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* Of a body that js_check() found fault with: what, where, and how many bytes into it. */
+void error_set_bad_json(struct proto_error *error, struct str body, const struct js_error *fault);
 
 /* The HTTP status of a kind for clients of a protocol, and its reason phrase. */
 unsigned error_status(enum error_kind kind, enum proto_protocol protocol);

@@ -86,7 +86,6 @@ translate_decode(struct translate *t, struct str body, bool stream, struct proto
 {
     struct chat_request *r = &t->request;
     struct js_error fault;
-    unsigned line, column;
 
     *r = (struct chat_request){.body = body,
                                .arena = &t->arena,
@@ -98,9 +97,7 @@ translate_decode(struct translate *t, struct str body, bool stream, struct proto
     if (t->index.slots == NULL)
         return chat_no_room(error);
     if (!js_check_index(body, &r->document, &t->index, &fault)) {
-        js_position(body, fault.offset, &line, &column);
-        error_set(error, ERROR_BAD_REQUEST, NULL, "invalid_json",
-                  "The body is not valid JSON: %s (line %u, column %u)", fault.what, line, column);
+        error_set_bad_json(error, body, &fault);
         return false;
     }
     js_index_use(&t->index);

@@ -988,6 +988,23 @@ def check_refused(client, protocol, provider, ask, body, path):
     assert client.key.credit() == before
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("native", [False, True], ids=["translated", "passed"])
+@pytest.mark.parametrize("spoil,what", [
+    (b'"h\xff"', b"\xff"), (b'"h\xc0\xaf"', b"\xc0"), (b'"\xed\xa0\x80"', b"\xed"),
+    (b'"\xf5\x80\x80\x80"', b"\xf5"), (b'"\xe2\x82"', b"\xe2")], ids=repr)
+def test_the_byte_that_is_wrong(client, protocol, native, spoil, what):
+    """Whoever answers: what is no UTF-8 is told with its offset, and goes nowhere."""
+    body = spoilt(protocol, Ask(), lambda b: b"\n " + b.replace(b'"hi"', spoil))
+    provider = protocol if native else ONTO[protocol]
+    client.sim.reset()
+    answer = client.post(protocol, provider, Ask(), body=body)
+    assert answer.status == 400, answer
+    offset = body.index(what)
+    assert answer.json["error"]["message"].endswith(f"(line 2, column {offset}, byte {offset})"), answer
+    assert client.sim.calls() == []
+
+
 def spoilt(protocol, ask, how):
     body = json.dumps(translation.said(protocol, ask, "sim-talk")[1], ensure_ascii=False).encode()
     return how(body) if how else body

@@ -316,12 +316,12 @@ test_not_json(void **state)
 
     (void)state;
     check_refused(ENDPOINT_CHAT, "", "",
-                  "The body is not valid JSON: unexpected end (line 1, column 1)");
+                  "The body is not valid JSON: unexpected end (line 1, column 1, byte 0)");
     check_refused(ENDPOINT_CHAT, "{\"model\":\n \"m\" \"x\"}", "",
-                  "The body is not valid JSON: expected ',' or '}' (line 2, column 6)");
+                  "The body is not valid JSON: expected ',' or '}' (line 2, column 6, byte 15)");
     check_refused(ENDPOINT_CHAT, "[1]", "", "The body must be a JSON object (line 1, column 1)");
     check_refused(ENDPOINT_CHAT, "{\"model\":\"m\"," M "} x", "",
-                  "The body is not valid JSON: text after the value (line 1, column 29)");
+                  "The body is not valid JSON: text after the value (line 1, column 29, byte 28)");
     memset(deep, '[', sizeof(deep));
     memcpy(deep, "{\"a\":", 5);
     deep[sizeof(deep) - 1] = '\0';
