@@ -26,6 +26,12 @@ bool MUST_CHECK codec_want_number(const struct chat_request *r, struct js_value 
                                   struct proto_error *error);
 bool MUST_CHECK codec_want_count(const struct chat_request *r, struct js_value value, uint32_t min,
                                  uint32_t max, uint32_t *out, struct proto_error *error);
+/* Sound in requests of OpenAI's protocols: what a format is elsewhere, JS_NONE when it is neither wav
+ * nor mp3; and the part. False with *error when that cannot be said there. */
+struct js_value codec_sound_type(struct js_value format);
+struct jw;
+bool MUST_CHECK codec_write_sound(const struct chat_request *r, const struct chat_part *part,
+                                  struct jw *jw, struct proto_error *error);
 /* A knob of r, as it stands. */
 void codec_knob(struct chat_request *r, enum chat_knob knob, const char *name,
                 struct js_value value);

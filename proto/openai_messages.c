@@ -118,13 +118,9 @@ read_audio(const struct chat_request *r, struct chat_part *part, struct js_value
     part->kind = CHAT_PART_AUDIO;
     part->source = CHAT_SOURCE_DATA;
     part->data = values[0];
-    if (js_str_eq(values[1], STR("wav")))
-        part->media_type = chat_literal("audio/wav");
-    else if (js_str_eq(values[1], STR("mp3")))
-        part->media_type = chat_literal("audio/mpeg");
-    else
-        return chat_refuse(r, values[1], error, "must be wav or mp3");
-    return true;
+    part->media_type = codec_sound_type(values[1]);
+    return part->media_type.type == JS_STRING ||
+           chat_refuse(r, values[1], error, "must be wav or mp3");
 }
 
 static bool

@@ -169,45 +169,6 @@ write_file(struct openai_writer *w, const struct chat_part *part)
     return true;
 }
 
-static const char *
-audio_format(struct js_value media_type)
-{
-    static const struct {
-        struct str media_type;
-        const char *format;
-    } known[] = {
-        {{"audio/wav", 9}, "wav"},    {{"audio/x-wav", 11}, "wav"}, {{"audio/wave", 10}, "wav"},
-        {{"audio/mpeg", 10}, "mp3"},  {{"audio/mp3", 9}, "mp3"},
-    };
-
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (media_type.type == JS_STRING && str_eq_nocase(media_type.raw, known[i].media_type))
-            return known[i].format;
-    return NULL;
-}
-
-static bool
-write_audio(struct openai_writer *w, const struct chat_part *part)
-{
-    const char *format = audio_format(part->media_type);
-    struct jw *jw = &w->jw;
-
-    if (part->source != CHAT_SOURCE_DATA)
-        return chat_refuse(w->r, part->at, w->error,
-                           "the model's server fetches no audio: send the data");
-    if (format == NULL)
-        return chat_refuse(w->r, part->at, w->error, "the model takes audio only as wav or mp3");
-    jw_object(jw);
-    jw_key_cstr(jw, "type", "input_audio");
-    jw_key(jw, "input_audio");
-    jw_object(jw);
-    jw_key_js(jw, "data", part->data);
-    jw_key_cstr(jw, "format", format);
-    jw_object_end(jw);
-    jw_object_end(jw);
-    return true;
-}
-
 static bool
 write_user_part(struct openai_writer *w, const struct chat_part *part)
 {
@@ -223,7 +184,7 @@ write_user_part(struct openai_writer *w, const struct chat_part *part)
             write_text_part(w, text);
         return true;
     case CHAT_PART_IMAGE: write_image(w, part); return true;
-    case CHAT_PART_AUDIO: return write_audio(w, part);
+    case CHAT_PART_AUDIO: return codec_write_sound(w->r, part, &w->jw, w->error);
     case CHAT_PART_CALL:
     case CHAT_PART_RESULT:
     case CHAT_PART_REASONING:

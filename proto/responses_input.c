@@ -249,7 +249,6 @@ read_audio_part(struct content *c)
     static const struct str names[2] = {PICK_NAME("data"), PICK_NAME("format")};
     struct js_value audio = c->v[PART_INPUT_AUDIO], v[2];
     struct chat_part *part;
-    bool wav;
 
     if (audio.type == JS_NONE)
         return chat_refuse(c->r, c->at, c->error, "\"input_audio\" is missing");
@@ -259,16 +258,14 @@ read_audio_part(struct content *c)
     if (!responses_need(c->r, audio, v[0], "data", c->error) ||
         !responses_need(c->r, audio, v[1], "format", c->error))
         return false;
-    wav = js_str_eq(v[1], STR("wav"));
-    if (!wav && !js_str_eq(v[1], STR("mp3")))
-        return chat_refuse(c->r, v[1], c->error, "must be wav or mp3");
     part = add_part(c, CHAT_PART_AUDIO);
     if (part == NULL)
         return false;
     part->source = CHAT_SOURCE_DATA;
-    part->media_type = chat_literal(wav ? "audio/wav" : "audio/mp3");
+    part->media_type = codec_sound_type(v[1]);
     part->data = v[0];
-    return true;
+    return part->media_type.type == JS_STRING ||
+           chat_refuse(c->r, v[1], c->error, "must be wav or mp3");
 }
 
 #define AT(place) (1u << (place))

@@ -91,8 +91,7 @@ write_input_part(struct request_writer *w, const struct chat_part *part, struct 
     case CHAT_PART_TEXT: write_text(&w->jw, "input_text", prefix, part->text); return true;
     case CHAT_PART_IMAGE: write_image(&w->jw, part); return true;
     case CHAT_PART_DOCUMENT: write_document(&w->jw, part); return true;
-    case CHAT_PART_AUDIO:
-        return chat_refuse(w->r, part->at, w->error, "the model that serves this takes no sound");
+    case CHAT_PART_AUDIO: return codec_write_sound(w->r, part, &w->jw, w->error);
     case CHAT_PART_CALL:
     case CHAT_PART_RESULT:
     case CHAT_PART_REASONING:

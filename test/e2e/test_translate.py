@@ -555,6 +555,40 @@ def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol
         receipt_of(gateway, answer, expected.told, provider)
 
 
+# ---- sound ----
+
+SOUND = {"wav": "audio/wav", "mp3": "audio/mp3"}
+
+
+def with_sound(protocol, form):
+    part = ({"inlineData": {"mimeType": SOUND[form], "data": "UklGRg=="}} if protocol == "gemini" else
+            {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": form}})
+    body = translation.said(protocol, Ask(), "sim-talk")[1]
+    turn = {"role": "user", "parts" if protocol == "gemini" else "content": [part]}
+    return {**body, LISTS[protocol]: [turn]}, part
+
+
+@pytest.mark.parametrize("form", SOUND)
+@pytest.mark.parametrize("protocol,provider", [(c, p) for c, p in CROSS if c != "messages"])
+def test_sound(client, protocol, provider, form):
+    body, _ = with_sound(protocol, form)
+    path = LISTS[protocol] + ("[0].parts[0]" if protocol == "gemini" else "[0].content[0]")
+    if provider == "messages":
+        check_refused(client, protocol, provider, Ask(), body, path)
+        return
+    answer = client.post(protocol, provider, Ask(), body=body)
+    assert answer.status == 200, answer
+    (turn,) = client.heard()[1][LISTS[provider]]
+    assert turn["parts" if provider == "gemini" else "content"] == [with_sound(provider, form)[1]]
+
+
+def test_sound_that_responses_does_not_take(client):
+    body, part = with_sound("gemini", "wav")
+    part["inlineData"]["mimeType"] = "audio/flac"
+    for provider in ("chat", "responses", "messages"):
+        check_refused(client, "gemini", provider, Ask(), body, "contents[0].parts[0]")
+
+
 # ---- marks of what to cache ----
 
 
