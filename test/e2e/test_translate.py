@@ -325,6 +325,58 @@ def test_responses_repeat_what_there_is_room_for(client, gateway, upstream):
             assert data["response"]["tools"] == ECHOED["tools"]
 
 
+@pytest.mark.parametrize("fault", ["no-usage", "null-usage"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_usage_that_is_missing(client, gateway, upstream, protocol, provider, stream, fault):
+    """Chat and Gemini leave it out, Responses has null, Messages needs a number."""
+    upstream.faults({"words": 5, fault: 1})
+    answer = client.post(protocol, provider, Ask(stream=stream, usage=True))
+    assert answer.status == 200, answer
+    documents = [answer.json] if not stream else [d for _, d in translation.got(answer) if d != "[DONE]"]
+    if protocol == "messages":
+        (usage,) = [d["usage"] for d in documents if not stream or d["type"] == "message_delta"]
+        assert set(translation.messages_usage(dict.fromkeys((*rig.CLASSES, "reasoning"), 0))) == set(usage)
+        assert usage["input_tokens"] == usage["output_tokens"] == 0
+    elif protocol == "responses":
+        last = documents[-1]["response"] if stream else documents[-1]
+        assert last["usage"] is None
+    else:
+        assert not any(d.get("usage") or d.get("usageMetadata") for d in documents)
+        assert all(d["choices" if protocol == "chat" else "candidates"] for d in documents)
+    receipt = gateway.receipt(answer.id)
+    assert "usage-estimated" in receipt["flags"] and receipt["tokens"]["output"] > 0
+    assert rig.ucr(receipt["charge"]) == rig.cost(receipt["tokens"], PRICES)
+
+
+PING = {"chat": b": ping\n\n", "responses": b": ping\n\n", "gemini": b": ping\r\n\r\n",
+        "messages": b'event: ping\ndata: {"type":"ping"}\n\n'}
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_signs_of_life(client, upstream, protocol, provider):
+    """An upstream's comments, and Anthropic's events of that name, as each client has them."""
+    upstream.faults({"words": 9, "pings" if provider == "messages" else "comments": 1})
+    answer = client.post(protocol, provider, Ask(stream=True))
+    assert answer.status == 200 and answer.body.count(PING[protocol]) > 0, answer
+    assert "".join(translation.tokens(9)) in "".join(
+        str(p) for p in texts_of(protocol, translation.got(answer)))
+
+
+def texts_of(protocol, events):
+    for name, d in events:
+        if d == "[DONE]" or (protocol == "messages" and name != "content_block_delta"):
+            continue
+        if protocol == "chat":
+            yield from (c["delta"].get("content") or "" for c in d["choices"])
+        elif protocol == "responses":
+            yield d["delta"] if name == "response.output_text.delta" else ""
+        elif protocol == "messages":
+            yield d["delta"].get("text", "")
+        else:
+            yield from (p.get("text", "") for c in d["candidates"] for p in c["content"]["parts"])
+
+
 # ---- the next turn ----
 
 
@@ -432,14 +484,19 @@ def test_reasoning_goes_to_nobody_else(client, upstream, protocol):
 # ---- errors ----
 
 # What the upstream says: what clients get, 529 and 503 by who asks.
-STATUSES = {400: 400, 401: 502, 403: 502, 404: 404, 429: 429, 500: 502, 503: 503, 529: 503}
+STATUSES = {400: 400, 401: 502, 403: 502, 404: 404, 408: 504, 409: 409, 413: 413, 422: 422, 429: 429,
+            500: 502, 502: 502, 503: 503, 504: 504, 529: 503}
 OPENAI_ERRORS = {400: ("invalid_request_error", None), 404: ("invalid_request_error", "model_not_found"),
+                 409: ("conflict", "conflict"), 413: ("invalid_request_error", "request_too_large"),
+                 422: ("invalid_request_error", None),
                  429: ("requests", "rate_limit_exceeded"), 502: ("server_error", "upstream_error"),
-                 503: ("server_error", "overloaded")}
-MESSAGES_ERRORS = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error",
-                   502: "api_error", 529: "overloaded_error"}
-GEMINI_ERRORS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
-                 502: "INTERNAL", 503: "UNAVAILABLE"}
+                 503: ("server_error", "overloaded"), 504: ("server_error", "upstream_timeout")}
+MESSAGES_ERRORS = {400: "invalid_request_error", 404: "not_found_error", 409: "conflict_error",
+                   413: "request_too_large", 422: "invalid_request_error", 429: "rate_limit_error",
+                   502: "api_error", 504: "timeout_error", 529: "overloaded_error"}
+GEMINI_ERRORS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ABORTED", 413: "INVALID_ARGUMENT",
+                 422: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED", 502: "INTERNAL",
+                 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 ANY = translation.Like("(?s).+")
 
 
@@ -466,11 +523,26 @@ def test_errors(client, gateway, upstream, protocol, provider, stream, status):
     upstream.faults({"status": status, **({"retry-after": wait} if wait else {})})
     answer = client.post(protocol, provider, Ask(stream=stream))
     assert answer.status == expected, answer
-    message = f"sim: status {status} as asked" if status in (400, 404) else ANY
+    message = f"sim: status {status} as asked" if status in (400, 404, 413, 422) else ANY
     assert answer.json == error_body(protocol, expected, message, wait)
     assert answer["retry-after"] == (str(wait) if wait else None)
     assert UPSTREAM_KEY.encode() not in answer.body
     assert gateway.receipt(answer.id)["charge"] == "0"
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_an_upstream_that_wants_money(start, sims, protocol, provider):
+    """Not from the client, and not soon: no retry-after."""
+    server = start(conf_of({name: sims[0].port for name in PROTOCOLS}), env={"TEST_UPSTREAM_KEY": "k"})
+    client = Client(server.key(), sims[0])
+    sims[0].faults({"status": 402})
+    answer = client.post(protocol, provider, Ask())
+    assert answer.status == 429 and answer["retry-after"] is None, answer
+    expected = error_body(protocol, 429)
+    if protocol in ("chat", "responses"):
+        expected["error"].update(type="insufficient_quota", code="insufficient_quota")
+    assert answer.json == expected
+    assert server.receipt(answer.id)["charge"] == "0"
 
 
 def error_event(protocol, answer):
