@@ -91,8 +91,9 @@ read_system(struct gemini_reading *reading, struct js_value system)
         return read_system_part(reading, &end, system, system);
     if (system.type == JS_OBJECT)
         gemini_members(system, &parts_name, 1, &parts);
-    else if (!codec_want(reading->r, system, JS_ARRAY, reading->error))
-        return false;
+    else if (system.type != JS_ARRAY)
+        return chat_refuse(reading->r, system, reading->error,
+                           "must be an object with parts, or a text");
     if (!codec_want(reading->r, parts, JS_ARRAY, reading->error))
         return false;
     for (js_iter_init(&it, parts); js_next(&it, &key, &part);) {

@@ -627,6 +627,130 @@ def test_streams_where_the_upstream_does_not(client, gateway, upstream, protocol
         receipt_of(gateway, answer, expected.told, provider)
 
 
+# ---- what some have and others have not ----
+
+FUNCTION = {"chat": {"type": "function", "function": {"name": "now"}},
+            "responses": {"type": "function", "name": "now", "parameters": None},
+            "messages": {"name": "now", "input_schema": {"type": "object"}},
+            "gemini": {"functionDeclarations": [{"name": "now"}]}}
+HOSTED = {"chat": {"type": "web_search"}, "responses": {"type": "web_search", "external_web_access": False},
+          "messages": {"type": "web_search_20250305", "name": "web_search"}, "gemini": {"googleSearch": {}}}
+# By client: what is added to the body; by provider the members that it gets for it, and the names of
+# what is dropped. A path in place of both: refused.
+ROWS = {
+    "chat": {
+        "logit_bias": ({"logit_bias": {"5": 1}}, {
+            p: ({}, "logit_bias") for p in ("responses", "messages", "gemini")}),
+        "logprobs": ({"logprobs": True, "top_logprobs": 2}, {
+            "responses": ({"include": ["message.output_text.logprobs"], "top_logprobs": 2}, None),
+            "gemini": ({"generationConfig": {"maxOutputTokens": 500, "responseLogprobs": True,
+                                             "logprobs": 2}}, None),
+            "messages": "logprobs"}),
+        "tier": ({"service_tier": "flex"}, {
+            "responses": ({"service_tier": "flex"}, None),
+            "messages": ({}, "service_tier"), "gemini": ({}, "service_tier")}),
+        "keeping": ({"store": True, "metadata": {"a": "b"}}, {
+            p: ({}, "metadata, store") for p in ("responses", "messages", "gemini")}),
+        "verbosity": ({"verbosity": "low"}, {
+            "responses": ({"text": {"verbosity": "low"}}, None),
+            "messages": ({}, "verbosity"), "gemini": ({}, "verbosity")}),
+        "file": ({"messages": [{"role": "user", "content": [
+            {"type": "file", "file": {"file_id": "file-1"}}]}]}, {
+                p: "messages[0].content[0].file.file_id" for p in ("responses", "messages", "gemini")}),
+        "spoken": ({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, {
+            p: "modalities[1]" for p in ("responses", "messages", "gemini")}),
+    },
+    "responses": {
+        "logprobs": ({"include": ["message.output_text.logprobs"], "top_logprobs": 2}, {
+            "chat": ({"logprobs": True, "top_logprobs": 2}, None), "messages": "include[0]"}),
+        "tier": ({"service_tier": "flex"}, {
+            "chat": ({"service_tier": "flex"}, None),
+            "messages": ({}, "service_tier"), "gemini": ({}, "service_tier")}),
+        "keeping": ({"store": True, "metadata": {"a": "b"}}, {
+            p: ({}, "store, metadata") for p in ("chat", "messages", "gemini")}),
+        "earlier": ({"previous_response_id": "resp_1"}, {
+            p: "previous_response_id" for p in ("chat", "messages", "gemini")}),
+        "conversation": ({"conversation": "conv_1"}, {
+            p: "conversation" for p in ("chat", "messages", "gemini")}),
+        "background": ({"background": True}, {p: "background" for p in ("chat", "messages", "gemini")}),
+        "prompt": ({"prompt": {"id": "pmpt_1"}}, {p: "prompt" for p in ("chat", "messages", "gemini")}),
+        "file": ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]}, {
+            p: "input[0].content[0].file_id" for p in ("chat", "messages", "gemini")}),
+    },
+    "messages": {
+        "tier": ({"service_tier": "auto"}, {
+            p: ({}, "service_tier") for p in ("chat", "responses", "gemini")}),
+        "file": ({"messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "file", "file_id": "file_1"}}]}]}, {
+                p: "messages[0].content[0].source" for p in ("chat", "responses", "gemini")}),
+    },
+    "gemini": {
+        "logprobs": ({"generationConfig": {"responseLogprobs": True, "logprobs": 2}}, {
+            "chat": ({"logprobs": True, "top_logprobs": 2}, None),
+            "messages": "generationConfig.responseLogprobs"}),
+        "tier": ({"serviceTier": "FLEX"}, {
+            p: ({}, "serviceTier") for p in ("chat", "responses", "messages")}),
+        "labels": ({"labels": {"a": "b"}}, {p: ({}, "labels") for p in ("chat", "responses", "messages")}),
+        "file": ({"contents": [{"role": "user", "parts": [
+            {"fileData": {"mimeType": "image/png", "fileUri": "https://g.test/files/1"}}]}]}, {
+                p: "contents[0].parts[0].fileData" for p in ("chat", "responses", "messages")}),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "protocol,row,provider", [(c, r, p) for c in ROWS for r in ROWS[c] for p in ROWS[c][r][1]])
+def test_rows(client, protocol, row, provider):
+    more, expected = ROWS[protocol][row][0], ROWS[protocol][row][1][provider]
+    body = {**translation.said(protocol, Ask(), "sim-talk")[1], **more}
+    if isinstance(expected, str):
+        check_refused(client, protocol, provider, Ask(), body, expected)
+        return
+    answer = client.post(protocol, provider, Ask(), body=body)
+    assert answer.status == 200, answer
+    heard = client.heard()[1]
+    plain = translation.heard(provider, protocol, Ask(), "sim-talk")
+    if protocol == "gemini" and "generationConfig" in more:
+        plain = {k: v for k, v in plain.items() if "max_" not in k}
+    assert heard == {**plain, **expected[0]}
+    assert answer["x-turnpike-dropped"] == expected[1]
+
+
+@pytest.mark.parametrize("protocol,provider", CROSS)
+def test_tools_of_the_provider(client, protocol, provider):
+    """Left out where the client has some of its own, which are then all that is offered."""
+    body = translation.said(protocol, Ask(), "sim-talk")[1]
+    check_refused(client, protocol, provider, Ask(), {**body, "tools": [HOSTED[protocol]]}, {
+        "gemini": "tools[0].googleSearch"}.get(protocol, "tools[0]"))
+    answer = client.post(protocol, provider, Ask(),
+                         body={**body, "tools": [HOSTED[protocol], FUNCTION[protocol]]})
+    assert answer.status == 200 and answer["x-turnpike-dropped"] == "tools", answer
+    (tool,) = client.heard()[1]["tools"]
+    assert json.dumps(tool).count('"now"') == 1
+
+
+ALLOWED = {
+    "chat": {"tool_choice": {"type": "allowed_tools", "allowed_tools": {
+        "mode": "required", "tools": [{"type": "function", "function": {"name": "now"}}]}}},
+    "responses": {"tool_choice": {"type": "allowed_tools", "mode": "required",
+                                  "tools": [{"type": "function", "name": "now"}]}},
+    "gemini": {"toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["now"]}}}}
+
+
+@pytest.mark.parametrize("protocol,provider", [(c, p) for c, p in CROSS if c != "messages"])
+def test_tools_that_are_allowed(client, protocol, provider):
+    """Of two tools the one that may be called is all that the provider knows, and must be called. Gemini's
+    clients have said no more than that."""
+    body = {**translation.said(protocol, Ask(tools=TOOLS), "sim-talk")[1], **ALLOWED[protocol]}
+    answer = client.post(protocol, provider, Ask(), body=body)
+    assert answer.status == 200, answer
+    heard = client.heard()[1]
+    named = [n for n in ("weather", "now") if f'"name": "{n}"' in json.dumps(heard["tools"])]
+    forced = json.dumps(heard["toolConfig" if provider == "gemini" else "tool_choice"])
+    assert named == ["now"] or (protocol == "gemini" and '"now"' in forced), heard
+    assert any(w in forced for w in ("required", "any", "ANY", '"now"')), heard
+
+
 # ---- sound ----
 
 SOUND = {"wav": "audio/wav", "mp3": "audio/mp3"}
@@ -1167,9 +1291,9 @@ def test_what_the_provider_cannot_be_told(client, protocol, name):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_odd_bodies_that_are_right(client, protocol):
-    """NUL, U+2028, the last of two members, numbers as they are spelt, blanks, half a megabyte."""
+    """NUL, U+2028, the last of two members, numbers as they are spelt, blanks, a megabyte and more."""
     provider = ONTO[protocol]
-    long = "\\u0000\u2028" + "ä" * 300000
+    long = "\\u0000\u2028" + "ä" * 600000
     body = spoilt(protocol, Ask(), lambda b: b.replace(b'"hi"', f'"{long}"'.encode()))
     name = {"chat": b'"top_p"', "responses": b'"top_p"', "messages": b'"top_p"',
             "gemini": b'"topP"'}[protocol]

@@ -679,7 +679,7 @@ test_refusals(void **state)
         {"{\"contents\":[" MODEL(CALL_F "}") "," HI "]}",
          "contents[0].parts[0]: the result of this call of a tool is missing"},
         {"{" HI_CONTENTS ",\"systemInstruction\":7}",
-         "systemInstruction: must be a list"},
+         "systemInstruction: must be an object with parts, or a text"},
         {"{" HI_CONTENTS ",\"systemInstruction\":{\"parts\":7}}",
          "systemInstruction.parts: must be a list"},
         {"{" HI_CONTENTS ",\"systemInstruction\":{\"parts\":[{\"inlineData\":{}}]}}",
