@@ -485,6 +485,20 @@ speak_whole(struct call *call, struct str body, struct buf *out)
 }
 
 void
+speak_error_field(const struct call *call, struct proto_error *error)
+{
+    size_t len = strcspn(error->param, ".[");
+    struct js_value document;
+    struct js_error ignored;
+
+    if (call->endpoint == call->up_endpoint || len == 0)
+        return;
+    if (!js_check(call->ask.body, &document, &ignored) ||
+        js_get(document, (struct str){error->param, len}).type == JS_NONE)
+        error->param[0] = '\0';
+}
+
+void
 speak_error(const struct call *call, const struct proto_error *error, struct buf *out)
 {
     enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;

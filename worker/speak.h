@@ -46,6 +46,9 @@ bool speak_last(struct call *call, const struct sse_event *event, struct gather 
 /* A whole answer of the upstream, or what was collected of a stream (body STR_NONE), as the client
  * gets it: appended to out. */
 bool speak_whole(struct call *call, struct str body, struct buf *out) MUST_CHECK;
+/* What an upstream of another protocol finds fault with is told by its name there: that goes where the
+ * client's request has no such field. While the request is still there. */
+void speak_error_field(const struct call *call, struct proto_error *error);
 /* Appends the event that ends a stream which has begun and failed. */
 void speak_error(const struct call *call, const struct proto_error *error, struct buf *out);
 /* What ends a stream whose upstream left its own mark out; STR_NONE where there is none. */

@@ -45,6 +45,7 @@ upstream_said_no(struct call *call, struct str body)
     }
     call->wait_s = error_retry_after_s(answer.retry_after, answer.retry_after_ms);
     error_from_upstream(&answer, relay_secrets(call, list), &error);
+    speak_error_field(call, &error);
     log_info("upstream.refused", "call=%s upstream=%.*s status=%u", call->id_text,
              STR_ARGS(call_upstream(call)->name), call->upstream_status);
     forward_failed(call, REASON_STATUS, &error, error_may_fail_over(&error));

@@ -530,6 +530,24 @@ def test_errors(client, gateway, upstream, protocol, provider, stream, status):
     assert gateway.receipt(answer.id)["charge"] == "0"
 
 
+# What an OpenAI upstream finds fault with, as it calls the field: what an OpenAI client is told.
+# The simulated one has "messages" for a prompt that is too long, whatever is spoken.
+FOUND_AT = {("chat", "responses"): {"temperature": "temperature", "too-long": "messages"},
+            ("responses", "chat"): {"temperature": "temperature", "too-long": None}}
+
+
+@pytest.mark.parametrize("protocol,provider", FOUND_AT)
+def test_fields_that_the_upstream_names(client, upstream, protocol, provider):
+    """As far as the client's request has them: the prompt is called otherwise there."""
+    body = translation.said(protocol, Ask(), "sim-talk")[1]
+    for fault, param in FOUND_AT[protocol, provider].items():
+        upstream.faults({"too-long": 1} if fault == "too-long" else {})
+        answer = client.post(protocol, provider, Ask(),
+                             body={**body, "temperature": 3} if fault == "temperature" else body)
+        assert answer.status == 400, answer
+        assert answer.json["error"]["param"] == param, answer
+
+
 @pytest.mark.parametrize("protocol,provider", CROSS)
 def test_an_upstream_that_wants_money(start, sims, protocol, provider):
     """Not from the client, and not soon: no retry-after."""
