@@ -239,6 +239,7 @@ struct conf_model {
     unsigned can;               /* 1u << enum conf_can */
     enum conf_thinking thinking;
     bool sampling;              /* takes temperature and its like */
+    bool schemas;               /* takes a JSON schema for its answer */
     uint8_t quality;            /* 0..100 */
     struct conf_strs aliases;
     /* Where and when the list prices were read: an http(s) address and YYYY-MM-DD. STR_NONE: not

@@ -255,6 +255,9 @@ static const struct conf_key model_keys[] = {
     KEY_BOOL("sampling", MODEL, out.sampling, .def = "true",
              .doc = "Takes temperature, top_p and top_k. Where it does not they are left out when "
                     "a call is translated."),
+    KEY_BOOL("schemas", MODEL, out.schemas, .def = "true",
+             .doc = "Takes a JSON schema that its answer is to follow. Where an Anthropic model does "
+                    "not it is made to answer by a tool of that schema when a call is translated."),
     KEY_UINT("quality", MODEL, out.quality, .min = 0, .max = 100, .def = "50",
              .doc = "How good its answers are, for an auto name to choose by."),
     KEY_STRINGS("alias", MODEL, out.aliases, .empty_ok = true, .min = 1,

@@ -33,6 +33,8 @@ struct anthropic_writer {
     bool think, adaptive; /* adaptive: it is the model that decides how long */
     uint32_t budget;      /* tokens; where not adaptive */
     enum chat_effort effort;
+    bool answers_by_tool;   /* the schema of the answer is a tool's */
+    struct str answer_name; /* of that tool; STR_NONE until it is written */
     unsigned marks_over; /* marks for the cache that are too many: the first ones are left out */
 
     /* The turn that is open, and how to take back what must not stand at its end. */

@@ -60,11 +60,23 @@ plan_budget(struct anthropic_writer *w)
     return true;
 }
 
+static bool
+must_call(const struct chat_request *r)
+{
+    return r->choice == CHAT_CHOICE_ANY || r->choice == CHAT_CHOICE_ONE;
+}
+
+static bool
+has_schema(const struct chat_request *r)
+{
+    return r->format == CHAT_FORMAT_SCHEMA && r->schema.type == JS_OBJECT;
+}
+
 static void
 plan_thinking(struct anthropic_writer *w)
 {
     const struct chat_request *r = w->r;
-    bool forced = r->choice == CHAT_CHOICE_ANY || r->choice == CHAT_CHOICE_ONE;
+    bool forced = must_call(r) || w->answers_by_tool;
 
     if (r->thinking != CHAT_THINKING_ON)
         return;
@@ -100,7 +112,7 @@ static void
 output_config_write(struct anthropic_writer *w)
 {
     const struct chat_request *r = w->r;
-    bool schema = r->format == CHAT_FORMAT_SCHEMA && r->schema.type != JS_NONE;
+    bool schema = has_schema(r) && !w->target->no_schemas;
     enum chat_effort effort = MAX(w->effort, CHAT_EFFORT_LOW);
 
     if (w->effort == CHAT_EFFORT_UNSET && !schema)
@@ -185,6 +197,33 @@ is_offered(const struct chat_tool *tool)
     return !tool->unlisted && tool->kind != CHAT_TOOL_HOSTED;
 }
 
+/* What the model is to call with its answer. */
+static bool
+answer_tool_write(struct anthropic_writer *w)
+{
+    w->answer_name = chat_answer_name(w->r);
+    if (w->answer_name.ptr == NULL)
+        return chat_no_room(w->error);
+    jw_object(&w->jw);
+    jw_key_quoted(&w->jw, "name", w->answer_name);
+    if (w->r->schema_description.type == JS_STRING)
+        jw_key_js(&w->jw, "description", w->r->schema_description);
+    else
+        jw_key_cstr(&w->jw, "description", "Gives the answer.");
+    jw_key_js(&w->jw, "input_schema", w->r->schema);
+    jw_object_end(&w->jw);
+    return true;
+}
+
+static void
+tools_open(struct anthropic_writer *w, bool any)
+{
+    if (any)
+        return;
+    jw_key(&w->jw, "tools");
+    jw_array(&w->jw);
+}
+
 static bool
 tools_write(struct anthropic_writer *w, bool *any)
 {
@@ -192,17 +231,32 @@ tools_write(struct anthropic_writer *w, bool *any)
     for (const struct chat_tool *t = w->r->tools; t != NULL; t = t->next) {
         if (!is_offered(t))
             continue;
-        if (!*any) {
-            jw_key(&w->jw, "tools");
-            jw_array(&w->jw);
-        }
+        tools_open(w, *any);
         *any = true;
         if (!tool_write(w, t))
             return false;
     }
-    if (*any)
+    if (w->answers_by_tool) {
+        tools_open(w, *any);
+        if (!answer_tool_write(w))
+            return false;
+    }
+    if (*any || w->answers_by_tool)
         jw_array_end(&w->jw);
     return true;
+}
+
+/* Others: of which it may call one instead. */
+static void
+answer_choice_write(struct anthropic_writer *w, bool others)
+{
+    jw_key(&w->jw, "tool_choice");
+    jw_object(&w->jw);
+    jw_key_cstr(&w->jw, "type", others ? "any" : "tool");
+    if (!others)
+        jw_key_quoted(&w->jw, "name", w->answer_name);
+    jw_key_bool(&w->jw, "disable_parallel_tool_use", true);
+    jw_object_end(&w->jw);
 }
 
 /* The kind of the tool that must be called is known since tools_write() has named them all. */
@@ -215,6 +269,10 @@ choice_write(struct anthropic_writer *w, bool any_tools)
     };
     const struct chat_request *r = w->r;
 
+    if (w->answers_by_tool) {
+        answer_choice_write(w, any_tools && r->choice != CHAT_CHOICE_NONE);
+        return true;
+    }
     if (!any_tools || (r->choice == CHAT_CHOICE_UNSET && !r->no_parallel))
         return true;
     jw_key(&w->jw, "tool_choice");
@@ -371,6 +429,8 @@ anthropic_request_write(struct chat_request *r, const struct chat_target *target
         .error = error,
         .max_tokens = at_most(wanted, target->output_max),
         .marks_over = marks_over(r),
+        /* Where a tool of the client's must be called, what it is called with is all of the answer. */
+        .answers_by_tool = has_schema(r) && target->no_schemas && !must_call(r),
     };
     unsigned taken;
     bool any_tools;
@@ -385,7 +445,8 @@ anthropic_request_write(struct chat_request *r, const struct chat_target *target
         return false;
     taken = tail_write(&w);
     jw_object_end(&w.jw);
-    if (r->format == CHAT_FORMAT_JSON)
+    if (r->format == CHAT_FORMAT_JSON ||
+        (has_schema(r) && target->no_schemas && !w.answers_by_tool))
         chat_drop(drops, format_name(r));
     if (marks_over(r) > 0)
         chat_drop(drops, codec_marks_name(r));

@@ -72,6 +72,7 @@ enum chat_tool_kind {
     CHAT_TOOL_CUSTOM,      /* takes free text; elsewhere a function with one string, "input" */
     CHAT_TOOL_LOCAL_SHELL, /* of Responses; elsewhere a function called "local_shell" */
     CHAT_TOOL_HOSTED,      /* the provider's own: no other has it */
+    CHAT_TOOL_ANSWER,      /* no client's: called with what the answer is; chat_answer_name() */
 };
 
 /* Fields that a kind of part does not use are zero: JS_NONE, NULL. */
@@ -251,6 +252,7 @@ struct chat_target {
     bool can_think;          /* else what asks for thinking is dropped */
     bool think_by_effort;    /* thinking is asked for in words (adaptive, levels), not in tokens */
     bool no_sampling;        /* takes no temperature, top_p, top_k */
+    bool no_schemas;         /* Anthropic: a schema of the answer is asked for by a tool */
     bool max_tokens_old;     /* OpenAI chat: "max_tokens" instead of "max_completion_tokens" */
     bool takes_reasoning;    /* OpenAI chat: wants reasoning_content sent back */
     bool takes_system_later; /* Anthropic: messages of the role system among the others */
@@ -328,6 +330,10 @@ struct chat_name {
 struct str chat_sent_name(struct chat_request *r, const struct chat_name_rule *rule,
                           enum chat_tool_kind kind, struct js_value space, struct js_value name)
     MUST_CHECK;
+
+/* The name of a tool that is no client's, to be called with the answer: kept, too, so that the call is
+ * known for what it is. STR_NONE without room. */
+struct str chat_answer_name(struct chat_request *r) MUST_CHECK;
 
 /* The id of a call as Anthropic takes it ([A-Za-z0-9_-]+, at most 64): itself where it fits, else the
  * same one for the same id every time. out has room for 64 bytes and more. Plain. */

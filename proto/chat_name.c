@@ -108,6 +108,34 @@ chat_sent_name(struct chat_request *r, const struct chat_name_rule *rule, enum c
     return sent;
 }
 
+static bool
+is_tools_name(const struct chat_request *r, struct str name)
+{
+    for (const struct chat_tool *t = r->tools; t != NULL; t = t->next)
+        if (js_str_eq(t->name, name))
+            return true;
+    for (const struct chat_name *n = r->names; n != NULL; n = n->next)
+        if (str_eq(n->sent, name))
+            return true;
+    return false;
+}
+
+struct str
+chat_answer_name(struct chat_request *r)
+{
+    static const char text[] = "json_answer________________";
+    struct str name = {text, 11};
+    struct chat_name *kept = arena_zalloc(r->arena, sizeof *kept);
+
+    while (name.len < sizeof text - 1 && is_tools_name(r, name))
+        name.len++;
+    if (kept == NULL)
+        return STR_NONE;
+    *kept = (struct chat_name){.next = r->names, .sent = name, .kind = CHAT_TOOL_ANSWER};
+    r->names = kept;
+    return name;
+}
+
 struct str
 chat_plain_id(struct js_value id, char out[CHAT_ID_CAP])
 {

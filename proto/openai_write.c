@@ -52,7 +52,8 @@ write_parameters(struct jw *jw, const struct chat_tool *tool)
         jw_key(jw, "parameters");
         jw_raw(jw, str_from(shell_schema));
         return;
-    case CHAT_TOOL_HOSTED: break; /* chat_link() has dropped them */
+    case CHAT_TOOL_HOSTED: /* chat_link() has dropped them */
+    case CHAT_TOOL_ANSWER: break;
     }
 }
 

@@ -21,7 +21,8 @@ responses_call_prefix(enum chat_tool_kind tool)
     case CHAT_TOOL_CUSTOM: return "ctc";
     case CHAT_TOOL_LOCAL_SHELL: return "lsh";
     case CHAT_TOOL_FUNCTION:
-    case CHAT_TOOL_HOSTED: break;
+    case CHAT_TOOL_HOSTED:
+    case CHAT_TOOL_ANSWER: break;
     }
     return "fc";
 }

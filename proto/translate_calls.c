@@ -7,7 +7,8 @@
  * waiting, or when something else than a call comes. Then the next one that waits goes on.
  *
  * A custom tool takes text, and the upstream calls a function with an object around that: such a call
- * waits until it is complete.
+ * waits until it is complete. What the tool is called with that is none but the form of the answer
+ * (CHAT_TOOL_ANSWER) is the answer's text.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct translate_call {
     bool closed;   /* and that it is over */
     bool complete; /* its decoder said so, or its JSON did */
     bool wrapped;  /* a custom tool's, in an object: waits until it is complete */
+    bool answers;  /* no call, but the answer */
     /* How far into its arguments: of JSON, inside of the string that holds it. */
     uint32_t depth;
     uint8_t slashes; /* of a run of backslashes, its parity and more */
@@ -118,7 +120,8 @@ call_waiting_in(const struct translate *t, uint32_t choice)
 static void
 emit_piece(struct translate *t, const struct translate_call *call, struct str piece)
 {
-    const struct chat_delta delta = {.kind = CHAT_DELTA_ARGUMENTS,
+    const struct chat_delta delta = {.kind = call->answers ? CHAT_DELTA_TEXT
+                                                           : CHAT_DELTA_ARGUMENTS,
                                      .choice = call->choice,
                                      .call = call->number,
                                      .text = piece};
@@ -173,7 +176,8 @@ call_begin(struct translate *t, struct translate_call *call)
         return;
     }
     call->open = true;
-    translate_emit(t, &delta);
+    if (!call->answers)
+        translate_emit(t, &delta);
     if (call->wrapped)
         emit_unwrapped(t, call);
     else
@@ -188,7 +192,8 @@ call_close(struct translate *t, struct translate_call *call)
         .kind = CHAT_DELTA_CALL_END, .choice = call->choice, .call = call->number};
 
     call->closed = true;
-    translate_emit(t, &delta);
+    if (!call->answers)
+        translate_emit(t, &delta);
 }
 
 /* Closes what is complete and begins what waits; all: as if everything were complete. */
@@ -243,6 +248,7 @@ call_comes(struct translate *t, const struct chat_delta *delta)
     str_copy(delta->id, call->id, sizeof call->id);
     str_copy(delta->name, call->name, sizeof call->name);
     call->known = name_known(t, delta->name);
+    call->answers = call->known != NULL && call->known->kind == CHAT_TOOL_ANSWER;
     call->wrapped = call->known != NULL && call->known->kind == CHAT_TOOL_CUSTOM &&
                     delta->tool != CHAT_TOOL_CUSTOM;
     buf_init(&call->waiting, t->text_bytes_max);
@@ -287,11 +293,19 @@ static void
 finish_comes(struct translate *t, const struct chat_delta *delta)
 {
     struct chat_delta finish = *delta;
+    bool called = false, answered = false;
 
     calls_move_on(t, delta->choice, true);
-    for (const struct translate_call *call = t->calls; call != NULL; call = call->next)
-        if (call->choice == delta->choice && finish.finish == CHAT_FINISH_STOP)
-            finish.finish = CHAT_FINISH_CALLS; /* many say stop */
+    for (const struct translate_call *call = t->calls; call != NULL; call = call->next) {
+        if (call->choice != delta->choice)
+            continue;
+        called |= !call->answers;
+        answered |= call->answers;
+    }
+    if (called && finish.finish == CHAT_FINISH_STOP)
+        finish.finish = CHAT_FINISH_CALLS; /* many say stop */
+    else if (answered && !called && finish.finish == CHAT_FINISH_CALLS)
+        finish.finish = CHAT_FINISH_STOP;
     translate_emit(t, &finish);
 }
 

@@ -88,6 +88,7 @@ target_of(const struct call *call, const char *tag)
         .can_think = model->can >> CONF_CAN_THINKING & 1,
         .think_by_effort = model->thinking == CONF_THINKING_EFFORT,
         .no_sampling = !model->sampling,
+        .no_schemas = !model->schemas,
         .max_tokens_old = upstream->max_tokens_old,
         .takes_reasoning = upstream->takes_reasoning,
         .takes_system_later = upstream->system_later,

@@ -25,6 +25,11 @@ model "sim-think" {
     context = 2000000  max-output = 8000
     can = {tools, vision, json, thinking}
 }
+model "sim-old" {
+    input = 3.000001  output = 15.7  cache-read = 0.3  cache-write = 3.75  cache-write-1h = 6
+    context = 2000000  max-output = 8000  schemas = false
+    can = {tools, vision, json, thinking}
+}
 """
 
 
@@ -767,6 +772,72 @@ def test_tools_that_are_allowed(client, protocol, provider):
     forced = json.dumps(heard["toolConfig" if provider == "gemini" else "tool_choice"])
     assert named == ["now"] or (protocol == "gemini" and '"now"' in forced), heard
     assert any(w in forced for w in ("required", "any", "ANY", '"now"')), heard
+
+
+# ---- schemas, of a model that knows none ----
+
+WEATHER = '{"city":"Zürich","days":3}'
+ANSWERS_BY = {"name": "json_answer", "description": "Gives the answer.", "input_schema": CITY}
+
+
+def answer_text(protocol, answer, stream):
+    if stream:
+        return "".join(texts_of(protocol, translation.got(answer)))
+    if protocol == "chat":
+        return answer.json["choices"][0]["message"]["content"]
+    if protocol == "responses":
+        return "".join(p["text"] for i in answer.json["output"] for p in i["content"])
+    return "".join(p["text"] for p in answer.json["candidates"][0]["content"]["parts"])
+
+
+def finish_in(protocol, answer, stream):
+    last = [d for _, d in translation.got(answer) if d != "[DONE]"] if stream else [answer.json]
+    if protocol == "responses":
+        return (last[-1]["response"] if stream else last[-1])["status"]
+    key, name = {"chat": ("choices", "finish_reason"), "gemini": ("candidates", "finishReason")}[protocol]
+    return [c[name] for d in last for c in d[key] if c.get(name)][-1]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("protocol", ["chat", "responses", "gemini"])
+def test_schema_by_a_tool(client, gateway, upstream, protocol, stream):
+    """It is made to call a tool of that schema, and what it calls it with is its answer."""
+    upstream.faults({"tool": "json_answer", "args": WEATHER})
+    answer = client.post(protocol, "messages", Ask(schema=CITY, stream=stream), "sim-old")
+    assert answer.status == 200 and answer["x-turnpike-dropped"] is None, answer
+    heard = client.heard()[1]
+    assert heard["tools"] == [ANSWERS_BY] and "output_config" not in heard
+    assert heard["tool_choice"] == {"type": "tool", "name": "json_answer",
+                                    "disable_parallel_tool_use": True}
+    assert json.loads(answer_text(protocol, answer, stream)) == json.loads(WEATHER)
+    assert finish_in(protocol, answer, stream) == {
+        "chat": "stop", "responses": "completed", "gemini": "STOP"}[protocol]
+    assert b"json_answer" not in answer.body and b"_call" not in answer.body.replace(
+        b"parallel_tool_calls", b"").replace(b"max_tool_calls", b"").replace(answer.id.encode(), b"")
+    receipt = gateway.receipt(answer.id)
+    assert receipt["tokens"]["output"] == upstream.call(answer.id)["output"] > 0
+
+
+@pytest.mark.parametrize("protocol", ["chat", "responses", "gemini"])
+def test_schema_by_a_tool_beside_others(client, upstream, protocol):
+    """One of them must be called; a client's tool that is called is called as ever."""
+    own = [("json_answer", "Of the client's own.", None), *TOOLS]
+    upstream.faults({"tools": 1, "tool": "weather"})
+    answer = client.post(protocol, "messages", Ask(schema=CITY, tools=own, effort="low", cap=3000), "sim-old")
+    assert answer.status == 200, answer
+    thinks = {"chat": "reasoning_effort", "responses": "reasoning", "gemini": "generationConfig.thinkingConfig"}
+    assert answer["x-turnpike-dropped"] == thinks[protocol]
+    heard = client.heard()[1]
+    assert [t["name"] for t in heard["tools"]] == ["json_answer", "weather", "now", "json_answer_"]
+    assert heard["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
+    assert b"weather" in answer.body and b"json_answer_" not in answer.body
+    # A tool that must be called comes first.
+    answer = client.post(protocol, "messages", Ask(schema=CITY, tools=TOOLS, choice="=now"), "sim-old")
+    heard = client.heard()[1]
+    assert heard["tool_choice"] == {"type": "tool", "name": "now"}
+    assert answer["x-turnpike-dropped"] == {
+        "chat": "response_format", "responses": "text.format",
+        "gemini": "generationConfig.responseMimeType"}[protocol]
 
 
 # ---- sound ----

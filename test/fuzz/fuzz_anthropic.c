@@ -44,6 +44,7 @@ fuzz_request(struct str body, uint8_t abilities)
         .can_think = (abilities & 4) != 0,
         .think_by_effort = (abilities & 8) != 0,
         .no_sampling = (abilities & 16) != 0,
+        .no_schemas = (abilities & 8) != 0,
         .takes_system_later = (abilities & 32) != 0,
         .tag = "tp1.m.0.",
     };

@@ -403,6 +403,37 @@ test_format(void **state)
           UP UPSAID ",'output_config':{'format':" SCHEMA "}}", "");
 }
 
+/* Of a model that knows no schemas: what it calls a tool with is its answer. */
+static void
+test_format_by_a_tool(void **state)
+{
+    struct chat_target target = plain;
+
+#define ANSWERS(name) "{'name':'" name "','description':'Gives the answer.','input_schema':"        \
+    "{'type':'object'}}"
+#define WANTS ",'output_config':{'format':" SCHEMA "}"
+    (void)state;
+    target.no_schemas = true;
+    check_for(&target, SAID WANTS "}",
+              UP "'tools':[" ANSWERS("json_answer") "],'tool_choice':{'type':'tool','name':"
+              "'json_answer','disable_parallel_tool_use':true}," UPSAID "}", "");
+    check_for(&target, SAID WANTS ",'tools':[{'name':'f','input_schema':{}},{'name':'json_answer',"
+                       "'input_schema':{}}],'thinking':{'type':'adaptive'}}",
+              UP "'tools':[{'name':'f','input_schema':{}},{'name':'json_answer','input_schema':{}},"
+              ANSWERS("json_answer_") "],'tool_choice':{'type':'any','disable_parallel_tool_use':"
+              "true}," UPSAID "}", "thinking");
+    check_for(&target, SAID WANTS ",'tools':[{'name':'f','input_schema':{}}],"
+                       "'tool_choice':{'type':'none'}}",
+              UP "'tools':[{'name':'f','input_schema':{}}," ANSWERS("json_answer") "],"
+              "'tool_choice':{'type':'tool','name':'json_answer','disable_parallel_tool_use':true},"
+              UPSAID "}", "");
+    /* One of its own must be called: what that is called with is all of the answer. */
+    check_for(&target, SAID WANTS ",'tools':[{'name':'f','input_schema':{}}],"
+                       "'tool_choice':{'type':'any'}}",
+              UP "'tools':[{'name':'f','input_schema':{}}],'tool_choice':{'type':'any'}," UPSAID "}",
+              "output_config.format");
+}
+
 /* ---- thinking ---- */
 
 static void
@@ -1058,6 +1089,7 @@ main(void)
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_marks_in_messages),
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_format_by_a_tool),
         cmocka_unit_test(test_thinking_by_budget),
         cmocka_unit_test(test_thinking_by_effort),
         cmocka_unit_test(test_thoughts_sent_back),
