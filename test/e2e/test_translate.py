@@ -1149,7 +1149,7 @@ def test_counting_tokens(client, upstream, provider):
 
 def test_models_as_gemini_has_them(client):
     listed = client.key.get("/v1beta/models").json
-    assert [m["name"] for m in listed["models"]] == ["models/sim-talk", "models/sim-think"]
+    assert [m["name"] for m in listed["models"]] == ["models/sim-talk", "models/sim-think", "models/sim-old"]
     one = client.key.get("/v1beta/models/sim-think").json
     assert one == listed["models"][1]
     assert (one["inputTokenLimit"], one["outputTokenLimit"]) == (2000000, 8000)
