@@ -825,7 +825,8 @@ def test_schema_by_a_tool_beside_others(client, upstream, protocol):
     upstream.faults({"tools": 1, "tool": "weather"})
     answer = client.post(protocol, "messages", Ask(schema=CITY, tools=own, effort="low", cap=3000), "sim-old")
     assert answer.status == 200, answer
-    thinks = {"chat": "reasoning_effort", "responses": "reasoning", "gemini": "generationConfig.thinkingConfig"}
+    thinks = {"chat": "reasoning_effort", "responses": "reasoning",
+              "gemini": "generationConfig.thinkingConfig"}
     assert answer["x-turnpike-dropped"] == thinks[protocol]
     heard = client.heard()[1]
     assert [t["name"] for t in heard["tools"]] == ["json_answer", "weather", "now", "json_answer_"]
@@ -1050,7 +1051,8 @@ OLDER_TOLD = {
         {"role": "assistant", "content": [
             {"type": "tool_use", "id": "call_1_0", "name": "weather", "input": {"city": "Bern"}}]},
         {"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": "call_1_0", "content": [{"type": "text", "text": "sunny"}]}]},
+            {"type": "tool_result", "tool_use_id": "call_1_0",
+             "content": [{"type": "text", "text": "sunny"}]}]},
         {"role": "assistant", "content": [
             {"type": "text", "text": "I look again."},
             {"type": "tool_use", "id": "call_3_0", "name": "weather", "input": {}}]},
