@@ -1,7 +1,8 @@
 /*
  * A call, from an authenticated request to its settled hold.
  *
- *     call.c     admission: body, limits, route, hold; the states; the end
+ *     call.c     admission: limits, route, hold; the states; the end
+ *     body.c     what the request asks for
  *     take.c     the hold: how much, and taking it
  *     choose.c   what of routes.conf the call and its key ask for
  *     idem.c     what a request with an Idempotency-Key repeats

@@ -499,7 +499,9 @@ kept_answered(struct call *call, struct str body)
     case ENDPOINT_FILES:
     case ENDPOINT_BATCHES: kept_list_page(call, body); return;
     case ENDPOINT_FILE_DELETE:
-        if (kept_hold(call, body))
+        if (!js_bool(js_get(read_answer(body), STR("deleted")), false))
+            whole_kept(call, body); /* it is still there */
+        else if (kept_hold(call, body))
             drop_file(call);
         return;
     default: whole_kept(call, body); return;

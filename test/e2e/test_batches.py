@@ -154,6 +154,27 @@ def test_files_of_two_tenants(server, upstream, caller, other):
     assert heard(upstream) == before, "the record is gone, too"
 
 
+@pytest.mark.parametrize("said,gone", [
+    ({"deleted": True}, True), ({"deleted": False}, False), ({}, False),
+    ((500, {"error": {"message": "no"}}), False)])
+def test_delete_once_the_upstream_said_so(start, said, gone):
+    def answer(head, body):
+        if not head.startswith(b"DELETE"):
+            return {"id": "file-1", "object": "file"}
+        return said if isinstance(said, tuple) else {"id": "file-1", "object": "file", **said}
+
+    up = Answering(answer)
+    try:
+        server = start(conf(up.port))
+        caller = server.key()
+        file = uploaded(caller, b"x", purpose="user_data")
+        deleted = request(caller, "DELETE", f"/v1/files/{file}")
+        assert (deleted.status == 200) == (not isinstance(said, tuple)), deleted
+        assert caller.get(f"/v1/files/{file}").status == (404 if gone else 200)
+    finally:
+        up.stop()
+
+
 def ids(answer):
     assert answer.status == 200, answer
     listed = answer.json
@@ -853,6 +874,16 @@ def test_death_of_a_worker(start, upstream):
     assert caller.spent() == FILE_COST + batch_cost(9)
     server.settled_audit()
     up.stop()
+
+
+def test_price_is_shown(server):
+    models = {m["name"]: m for m in server.cli("models", "-c", server.conf)["models"]}
+    assert models["sim-chat"]["list"]["per_batched_request"] == "0.001234500001"
+    channels = {c["name"]: c["credits"] for c in models["sim-chat"]["channels"]}
+    assert channels["main"]["per_batched_request"] == "0.0007407000006"
+    assert channels["vip"]["per_batched_request"] == "0.002469000002"
+    assert "per_batched_request" not in models["sim-unpriced"]["list"]
+    assert all("per_batched_request" not in x for x in models["sim-chat"]["services"])
 
 
 @pytest.mark.parametrize("case", cases_of("openai-batches.mjs"))
