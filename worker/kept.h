@@ -93,7 +93,7 @@ bool kept_undone(struct call *call);
 bool kept_hold(struct call *call, struct str body) MUST_CHECK;
 /* Who asks, of what is at the upstream that the call is at: members of a question. */
 void kept_write_owner(struct call *call, struct jw *jw);
-/* The call waits for this answer; NULL as ledger_ask_send() says it. */
+/* The call waits for this answer. False: too many questions are under way. */
 bool kept_ask(struct call *call, struct jw *jw, ledger_answered_fn answered) MUST_CHECK;
 /* Nothing is lost: the client may ask again. Ends the call. */
 void kept_fail(struct call *call, const char *what);
