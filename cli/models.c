@@ -55,6 +55,20 @@ price_text(const struct view *view, enum conf_class class, char *out)
     return decimal_text(n * (ten / terms->den), places, out);
 }
 
+/* Of no tier, service or discount. */
+static bool
+is_plain(const struct view *view)
+{
+    return view->tier == 0 && view->service == 0 && view->discount == 0;
+}
+
+static const char *
+batched_text(struct view view, char *out)
+{
+    view.service = CONF_SERVICE_BATCHED;
+    return price_text(&view, CONF_REQUESTS, out);
+}
+
 /* Classes worth a line: those that every call has, and those that somebody states. */
 static uint32_t
 shown_classes(const struct conf_model *model)
@@ -145,6 +159,8 @@ prices_write(struct jw *jw, const struct view *view)
         if (shown & CONF_CLASS_BIT(class))
             jw_key_cstr(jw, json_name(conf_class_name[class], name),
                         price_text(view, (enum conf_class) class, text));
+    if (is_plain(view) && view->model->batched_u != CONF_PRICE_ABSENT)
+        jw_key_cstr(jw, json_name(CONF_KEY_BATCHED, name), batched_text(*view, text));
     jw_object_end(jw);
 }
 

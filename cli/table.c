@@ -101,6 +101,21 @@ show_projects(struct js_value result)
     print_table(js_get(result, STR("projects")), columns, "no projects");
 }
 
+static void
+show_kept(struct js_value result)
+{
+    static const struct print_column columns[] = {
+        {"kind", "KIND", false},         {"id", "ID", false},       {"upstream", "UPSTREAM", false},
+        {"purpose", "PURPOSE", false},   {"bytes", "BYTES", true},  {"model", "MODEL", false},
+        {"lines", "LINES", true},        {"key", "KEY", true},      {"created", "CREATED", false},
+        END,
+    };
+
+    print_table(js_get(result, STR("kept")), columns, "no files");
+    if (js_bool(js_get(result, STR("more")), false))
+        fprintf(stderr, "turnpike: there are more\n");
+}
+
 /* The secret alone on its line, for scripts: it is not shown again. */
 static void
 show_secret(struct js_value result)
@@ -586,6 +601,8 @@ const struct cli_command cli_commands[] = {
      "take credit back", show_moved},
     {"credit", "show", "credit.show", false, {TENANT}, NULL, "available, held, spent, by source",
      show_credit},
+    {"file", "list", "kept.list", false, {TENANT}, NULL,
+     "files and batches that upstreams keep for a tenant", show_kept},
     {"usage", NULL, "usage", false, {{0}}, usage_options, "calls, tokens and charges", show_usage},
     {"call", NULL, "call.show", false, {{"ID", "id"}}, call_options,
      "one call: receipt and routing trace", show_call},

@@ -227,6 +227,8 @@ struct conf_model {
     enum conf_currency currency;
     uint32_t stated; /* CONF_CLASS_BIT()s */
     struct conf_rates rates;
+    /* Of one request in a batch, in micro-units per million; CONF_PRICE_ABSENT: it cannot be batched. */
+    int64_t batched_u;
     const struct conf_tier *tiers; /* by the context they start at, lowest first */
     size_t tier_count;
     const struct conf_service *services;
@@ -246,6 +248,7 @@ struct conf_model {
      * stated. For people; no part of the price version. */
     struct str source;
     struct str date;
+    struct conf_terms batched_terms; /* of CONF_SERVICE_BATCHED */
 };
 
 struct conf_use {
@@ -427,7 +430,16 @@ bool conf_upstream_serves(const struct conf_upstream *upstream, const struct con
 struct str
 conf_upstream_model_name(const struct conf_upstream *upstream, const struct conf_model *model);
 
-/* Of a tier, service and discount by their numbers, each from 1 with 0 for none. */
+/*
+ * In the place of a service's number: the request is one of a batch. Its price is the model's
+ * per-batched-request and nothing else, whatever the tier and the hour. Stands in records.
+ */
+#define CONF_SERVICE_BATCHED 255u
+#define CONF_KEY_BATCHED "per-batched-request"
+_Static_assert(CONF_SERVICE_COUNT_MAX < CONF_SERVICE_BATCHED, "no service has its number");
+
+/* Of a tier, service and discount by their numbers, each from 1 with 0 for none; of a batch, those of
+ * a model that states its price. */
 const struct conf_terms *conf_terms_at(const struct conf_model *model, unsigned tier,
                                        unsigned service, unsigned discount);
 

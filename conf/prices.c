@@ -112,6 +112,8 @@ model_write(struct jw *jw, const struct conf_model *model)
     jw_key_str(jw, "name", model->name);
     jw_key_cstr(jw, "currency", conf_currency_name[model->currency]);
     rates_write(jw, &model->rates, model->stated);
+    if (model->batched_u != CONF_PRICE_ABSENT)
+        jw_key_i64(jw, CONF_KEY_BATCHED, model->batched_u);
     if (model->tier_count > 0)
         tiers_write(jw, model);
     if (model->service_count > 0)
@@ -184,18 +186,22 @@ number_read(struct js_value value, int64_t max, int64_t *out)
     return js_i64(value, out) && *out >= 0 && *out <= max;
 }
 
-/* As they were stated. */
+/* As it was stated, or CONF_PRICE_ABSENT. */
+static bool
+price_read(struct js_value object, const char *name, int64_t *out)
+{
+    struct js_value value = js_get(object, str_from(name));
+
+    *out = CONF_PRICE_ABSENT;
+    return value.type == JS_NONE || number_read(value, CONF_PRICE_MAX_U_PER_MUNIT, out);
+}
+
 static bool
 rates_read(struct js_value object, struct conf_rates *out)
 {
-    for (int class = 0; class < CONF_CLASS_COUNT; class ++) {
-        struct js_value value = js_get(object, str_from(conf_class_name[class]));
-
-        out->u_per_mtok[class] = CONF_PRICE_ABSENT;
-        if (value.type != JS_NONE &&
-            !number_read(value, CONF_PRICE_MAX_U_PER_MUNIT, &out->u_per_mtok[class]))
+    for (int class = 0; class < CONF_CLASS_COUNT; class ++)
+        if (!price_read(object, conf_class_name[class], &out->u_per_mtok[class]))
             return false;
-    }
     return true;
 }
 
@@ -280,7 +286,8 @@ model_read(struct load *load, struct js_value object, void *slot)
         js_str_eq(js_get(object, STR("currency")), str_from(conf_currency_name[CONF_CNY]))
             ? CONF_CNY
             : CONF_USD;
-    if (out->name.ptr == NULL || !rates_read(object, &out->rates))
+    if (out->name.ptr == NULL || !rates_read(object, &out->rates) ||
+        !price_read(object, CONF_KEY_BATCHED, &out->batched_u))
         return false;
     out->stated = rates_fill(&out->rates, NULL);
     out->tiers = list_read(load, js_get(object, STR("tiers")), sizeof(*out->tiers),

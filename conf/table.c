@@ -79,9 +79,10 @@ const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
 #define KEY_PRICE(key, draft, class, ...)                                                          \
     ROW(key, CONF_T_PRICE, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MTOK,   \
         __VA_ARGS__)
+#define KEY_ONE(key, draft, field, ...)                                                            \
+    ROW(key, CONF_T_EACH, draft, field, .max = CONF_PRICE_MAX_U_PER_MUNIT, __VA_ARGS__)
 #define KEY_EACH(key, draft, class, ...)                                                           \
-    ROW(key, CONF_T_EACH, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MUNIT,   \
-        __VA_ARGS__)
+    KEY_ONE(key, draft, out.rates.u_per_mtok[class], __VA_ARGS__)
 /* All prices, where they are other than a model's. */
 #define KEYS_PRICES(draft, text)                                                                   \
     KEY_PRICE("input", draft, CONF_INPUT, .doc = (text)),                                          \
@@ -242,6 +243,9 @@ static const struct conf_key model_keys[] = {
     KEY_EACH("per-request", MODEL, CONF_REQUESTS, .doc = "List price of one answer."),
     KEY_EACH("per-search", MODEL, CONF_SEARCHES,
              .doc = "List price of one search of the web by the provider's own tool."),
+    KEY_ONE(CONF_KEY_BATCHED, MODEL, out.batched_u,
+            .doc = "List price of one request of a batch, whatever it asks for; a model without it "
+                   "cannot be batched."),
     KEY_UINT("context", MODEL, out.context_tokens, .min = 1, .max = 1000000000,
              .doc = "The context window, in tokens."),
     KEY_UINT("max-output", MODEL, out.output_tokens_max, .min = 1, .max = 1000000000,

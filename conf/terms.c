@@ -98,6 +98,10 @@ conf_rate_of(const struct conf_model *model, unsigned tier, unsigned service, un
 {
     struct conf_rate rate = {.weight = CONF_WEIGHT_ONE};
 
+    if (service == CONF_SERVICE_BATCHED) {
+        rate.u_per_mtok = class == CONF_REQUESTS ? MAX(model->batched_u, 0) : 0;
+        return rate;
+    }
     ASSERT(service <= model->service_count && discount <= model->discount_count);
     class = class_stated(model, tier, service, discount, class);
     rate.u_per_mtok = tier_rates(model, tier)->u_per_mtok[class];
@@ -120,6 +124,8 @@ terms_index(const struct conf_model *model, unsigned tier, unsigned service, uns
 const struct conf_terms *
 conf_terms_at(const struct conf_model *model, unsigned tier, unsigned service, unsigned discount)
 {
+    if (service == CONF_SERVICE_BATCHED)
+        return &model->batched_terms;
     return &model->terms[terms_index(model, tier, service, discount)];
 }
 
@@ -170,6 +176,8 @@ terms_make(struct arena *arena, struct conf_model *model, const char **why)
     if (terms == NULL)
         return false;
     model->terms = terms;
+    model->batched_terms =
+        (struct conf_terms){.rate = {[CONF_REQUESTS] = MAX(model->batched_u, 0)}, .den = 1};
     for (unsigned tier = 0; tier <= model->tier_count; tier++)
         for (unsigned service = 0; service <= model->service_count; service++)
             for (unsigned discount = 0; discount <= model->discount_count; discount++)
@@ -201,7 +209,7 @@ terms_payable(const struct conf_model *model, int64_t multiplier_u)
             for (unsigned discount = 0; discount <= model->discount_count; discount++)
                 if (!payable(conf_terms_at(model, tier, service, discount), multiplier_u))
                     return false;
-    return true;
+    return payable(&model->batched_terms, multiplier_u);
 }
 
 bool

@@ -78,7 +78,7 @@ charge_price(struct charge_book *book, const struct block_record *record, struct
     if (model == CONF_NONE || channel == CONF_NONE)
         return -ENOENT;
     *out = price_of(&prices->models[model], &prices->channels[channel]);
-    if (record->service > out->model->service_count ||
+    if ((record->service > out->model->service_count && record->service != CONF_SERVICE_BATCHED) ||
         record->discount > out->model->discount_count)
         return -ENOENT;
     out->service = record->service;

@@ -27,6 +27,7 @@ static const struct command_def *const tables[] = {
     command_route_defs,
     command_audit_defs,
     command_reload_defs,
+    command_kept_defs,
 };
 
 static const struct command_def *

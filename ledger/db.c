@@ -41,6 +41,7 @@ static const char *const table_name[] = {
     [DB_PRICE] = "price",
     [DB_OPEN_HOLD] = "open-hold",
     [DB_FAULT] = "fault",
+    [DB_KEPT] = "kept",
 };
 _Static_assert(COUNT_OF(table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

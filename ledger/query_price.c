@@ -69,6 +69,14 @@ write_title(struct jw *jw, const char *key, struct str title)
         jw_null(jw);
 }
 
+static struct str
+service_title(const struct price *price)
+{
+    if (price->service == CONF_SERVICE_BATCHED)
+        return STR("batch");
+    return price->service > 0 ? price->model->services[price->service - 1].name : STR_NONE;
+}
+
 static void
 write_layers(struct jw *jw, const struct price *price, const struct price_count *count)
 {
@@ -78,8 +86,7 @@ write_layers(struct jw *jw, const struct price *price, const struct price_count 
     jw_key_cstr(jw, "currency", conf_currency_name[model->currency]);
     write_decimal(jw, "multiplier", (uint64_t)price->multiplier_u, 6);
     write_title(jw, "tier", tier > 0 ? model->tiers[tier - 1].title : STR_NONE);
-    write_title(jw, "service",
-                price->service > 0 ? model->services[price->service - 1].name : STR_NONE);
+    write_title(jw, "service", service_title(price));
     write_title(jw, "discount",
                 price->discount > 0 ? model->discounts[price->discount - 1].title : STR_NONE);
 }

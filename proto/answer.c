@@ -114,7 +114,11 @@ content_name(enum proto_endpoint endpoint)
     case ENDPOINT_FILES:
     case ENDPOINT_FILE:
     case ENDPOINT_FILE_CONTENT:
-    case ENDPOINT_FILE_DELETE: return STR("object");
+    case ENDPOINT_FILE_DELETE:
+    case ENDPOINT_BATCH_CREATE:
+    case ENDPOINT_BATCHES:
+    case ENDPOINT_BATCH:
+    case ENDPOINT_BATCH_CANCEL: return STR("object");
     case ENDPOINT_SPEECH: return STR("audio"); /* it has none as JSON: only errors come so */
     case ENDPOINT_GEMINI_MODELS:
     case ENDPOINT_GEMINI_MODEL:
@@ -213,7 +217,11 @@ usage_of(enum proto_endpoint endpoint, const struct members *m, struct js_value 
     case ENDPOINT_FILES:
     case ENDPOINT_FILE:
     case ENDPOINT_FILE_CONTENT:
-    case ENDPOINT_FILE_DELETE: return (struct usage){.state = USAGE_ABSENT};
+    case ENDPOINT_FILE_DELETE:
+    case ENDPOINT_BATCH_CREATE:
+    case ENDPOINT_BATCHES:
+    case ENDPOINT_BATCH:
+    case ENDPOINT_BATCH_CANCEL: return (struct usage){.state = USAGE_ABSENT};
     default: return usage_from_openai(marks_openai_usage(m->usage, m->content));
     }
 }

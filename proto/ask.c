@@ -37,19 +37,19 @@ enum field {
     FIELD_COUNT
 };
 
-#define AT(endpoint) (1u << ENDPOINT_##endpoint)
+#define AT(endpoint) (UINT64_C(1) << ENDPOINT_##endpoint)
 #define AT_PICTURES (AT(IMAGES) | AT(IMAGE_EDITS))
-_Static_assert(ENDPOINT_COUNT <= 32, "a bit an endpoint");
+_Static_assert(ENDPOINT_COUNT <= 64, "a bit an endpoint");
 
 static const struct {
     struct str name;
-    unsigned endpoints; /* where it matters */
+    uint64_t endpoints; /* where it matters */
 } fields[FIELD_COUNT] = {
 #define FIELD(literal, where)                                                                      \
     {                                                                                              \
         {(literal), sizeof(literal) - 1}, (where)                                                  \
     }
-    [FIELD_MODEL] = FIELD("model", ~0u),
+    [FIELD_MODEL] = FIELD("model", ~UINT64_C(0)),
     [FIELD_STREAM] = FIELD("stream", AT(CHAT) | AT(COMPLETIONS) | AT(RESPONSES) | AT(MESSAGES) |
                                                    AT_PICTURES),
     [FIELD_STREAM_OPTIONS] = FIELD("stream_options", AT(CHAT) | AT(COMPLETIONS)),
@@ -541,6 +541,10 @@ read_endpoint(struct reader *r)
     case ENDPOINT_FILE:
     case ENDPOINT_FILE_CONTENT:
     case ENDPOINT_FILE_DELETE:
+    case ENDPOINT_BATCH_CREATE:
+    case ENDPOINT_BATCHES:
+    case ENDPOINT_BATCH:
+    case ENDPOINT_BATCH_CANCEL:
     case ENDPOINT_MODELS_LIST:
     case ENDPOINT_MODEL_GET:
     case ENDPOINT_RECEIPT:

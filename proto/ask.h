@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "proto/batch.h"
 #include "proto/error.h"
 #include "proto/proto.h"
 
@@ -54,6 +55,18 @@ struct ask_media {
     bool bytes; /* the answer is asked for as bytes: speech; what was heard, as text */
 };
 
+/* What a call for files or batches names. */
+struct ask_file {
+    /* In the path; for a batch to be made the file it is made of; for a list the one that it begins
+     * behind. "" where there is none. */
+    struct str id;
+    struct str purpose; /* of an upload, as it stands in the form */
+    size_t bytes;       /* likewise, of the file */
+    /* Of an upload with that purpose: what can be batched of it, or count 0. Of a batch to be made:
+     * the endpoint alone. */
+    struct batch_lines lines;
+};
+
 struct ask {
     enum proto_endpoint endpoint;
     struct str body;
@@ -75,7 +88,7 @@ struct ask {
     bool form;         /* the body is one (multipart/form-data); model_range has no quotes then */
     bool model_added;  /* moderation: the caller named none; model_range is where it goes */
     struct ask_media media; /* where proto_is_media() */
-    struct str file_id; /* of a call for files; in the arena */
+    struct ask_file *file;  /* of a call for files or batches, else NULL; in the arena */
     struct str action; /* Gemini: "generateContent", …; static text */
     bool json_array;   /* Gemini: streams a list, not events */
 };
@@ -101,10 +114,15 @@ bool MUST_CHECK ask_read_gemini(const struct proto_what *what, struct str query,
 bool MUST_CHECK ask_read_form(enum proto_endpoint endpoint, struct str content_type,
                               struct str body, struct ask *out, struct proto_error *error);
 
-/* The same of a call for files, which stands for a model of that name: what is uploaded passes
- * unread. */
-bool MUST_CHECK ask_read_file(const struct proto_what *what, struct str body, struct arena *arena,
-                              struct ask *out, struct proto_error *error);
+/*
+ * The same of a call for files or batches, which stands for a model of that name. The form of an
+ * upload is read, and its lines when it is to be batched; a body that makes a batch likewise.
+ */
+struct ask_file_parts {
+    struct str content_type, body, query;
+};
+bool MUST_CHECK ask_read_file(const struct proto_what *what, const struct ask_file_parts *parts,
+                              struct arena *arena, struct ask *out, struct proto_error *error);
 
 /* What a request needs of the model that serves it. */
 enum ask_need {

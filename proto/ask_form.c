@@ -207,23 +207,3 @@ ask_read_form(enum proto_endpoint endpoint, struct str content_type, struct str 
         return false;
     return endpoint == ENDPOINT_IMAGE_EDITS ? read_pictures(&r) : read_sound(&r);
 }
-
-bool
-ask_read_file(const struct proto_what *what, struct str body, struct arena *arena, struct ask *out,
-              struct proto_error *error)
-{
-    char *copy = arena_alloc(arena, what->id.len + 1);
-
-    *out = (struct ask){
-        .endpoint = what->endpoint, .choice_count = 1, .model = STR(ASK_FILES_MODEL)};
-    if (copy == NULL) {
-        error_set(error, ERROR_UNAVAILABLE, NULL, NULL, "The gateway is out of memory.");
-        return false;
-    }
-    if (what->id.len > 0)
-        memcpy(copy, what->id.ptr, what->id.len);
-    out->file_id = (struct str){copy, what->id.len};
-    out->body = what->endpoint == ENDPOINT_FILE_UPLOAD ? body : STR("");
-    out->media.bytes = what->endpoint == ENDPOINT_FILE_CONTENT;
-    return true;
-}

@@ -64,12 +64,16 @@ static const struct endpoint_row rows[ENDPOINT_COUNT] = {
     [ENDPOINT_MODERATIONS] = {"POST", PATH("/v1/moderations"), false, PROTO_OPENAI,
                               PATH("/moderations")},
     [ENDPOINT_RERANK] = {"POST", PATH("/v1/rerank"), false, PROTO_OPENAI, PATH("/rerank")},
-    /* The paths of these are files_of()'s and proto_file_path()'s. */
+    /* The paths of these are files_of()'s, batches_of()'s and proto_file_path()'s. */
     [ENDPOINT_FILE_UPLOAD] = {"POST", PATH(""), false, PROTO_OPENAI, PATH("/files")},
     [ENDPOINT_FILES] = {"GET", PATH(""), false, PROTO_OPENAI, PATH("/files")},
     [ENDPOINT_FILE] = {"GET", PATH(""), true, PROTO_OPENAI, PATH("/files")},
     [ENDPOINT_FILE_CONTENT] = {"GET", PATH(""), true, PROTO_OPENAI, PATH("/files")},
     [ENDPOINT_FILE_DELETE] = {"DELETE", PATH(""), true, PROTO_OPENAI, PATH("/files")},
+    [ENDPOINT_BATCH_CREATE] = {"POST", PATH(""), false, PROTO_OPENAI, PATH("/batches")},
+    [ENDPOINT_BATCHES] = {"GET", PATH(""), false, PROTO_OPENAI, PATH("/batches")},
+    [ENDPOINT_BATCH] = {"GET", PATH(""), true, PROTO_OPENAI, PATH("/batches")},
+    [ENDPOINT_BATCH_CANCEL] = {"POST", PATH(""), true, PROTO_OPENAI, PATH("/batches")},
 };
 
 const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
@@ -103,6 +107,10 @@ const char *const proto_endpoint_name[ENDPOINT_COUNT] = {
     [ENDPOINT_FILE] = "file",
     [ENDPOINT_FILE_CONTENT] = "file_content",
     [ENDPOINT_FILE_DELETE] = "file_delete",
+    [ENDPOINT_BATCH_CREATE] = "batch_create",
+    [ENDPOINT_BATCHES] = "batches",
+    [ENDPOINT_BATCH] = "batch",
+    [ENDPOINT_BATCH_CANCEL] = "batch_cancel",
 };
 
 bool
@@ -230,7 +238,7 @@ proto_gemini_path(struct str model, struct str action, char *out, size_t out_cap
     return (struct str){out, len + query.len};
 }
 
-/* ---- files: one path for several methods ---- */
+/* ---- files and batches: one path for several methods ---- */
 
 static bool
 is_id_char(char c)
@@ -239,35 +247,43 @@ is_id_char(char c)
            c == '_';
 }
 
-/* As the services make them: such goes into a path as it is. */
-static bool
-is_id(struct str text)
+bool
+proto_is_id(struct str text)
 {
     for (size_t i = 0; i < text.len; i++)
         if (!is_id_char(text.ptr[i]))
             return false;
-    return text.len > 0 && text.len <= 128;
+    return text.len > 0 && text.len <= PROTO_ID_LEN_MAX;
+}
+
+/* "/ID" or "/ID/" and that word. *named: with it. */
+static bool
+id_of(struct str path, struct str word, struct str *id, bool *named)
+{
+    struct str rest = STR_NONE;
+
+    if (!cut_prefix(&path, STR("/")))
+        return false;
+    *id = str_split(path, '/', &rest);
+    *named = rest.ptr != NULL;
+    return proto_is_id(*id) && (!*named || str_eq(rest, word));
 }
 
 static enum proto_found
 files_of(struct str method, struct str path, struct proto_what *out)
 {
-    struct str rest = STR_NONE;
-    bool get = str_eq(method, STR("GET"));
+    bool get = str_eq(method, STR("GET")), content;
 
     if (path.len == 0) {
         out->endpoint = get ? ENDPOINT_FILES : ENDPOINT_FILE_UPLOAD;
         out->allow = "GET, POST";
         return get || str_eq(method, STR("POST")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
     }
-    if (!cut_prefix(&path, STR("/")))
-        return PROTO_NOT_FOUND;
-    out->id = str_split(path, '/', &rest);
-    if (!is_id(out->id) || (rest.ptr != NULL && !str_eq(rest, STR("content")))) {
+    if (!id_of(path, STR("content"), &out->id, &content)) {
         out->id = STR_NONE;
         return PROTO_NOT_FOUND;
     }
-    if (rest.ptr != NULL) {
+    if (content) {
         out->endpoint = ENDPOINT_FILE_CONTENT;
         out->allow = "GET";
         return get ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
@@ -275,6 +291,25 @@ files_of(struct str method, struct str path, struct proto_what *out)
     out->endpoint = get ? ENDPOINT_FILE : ENDPOINT_FILE_DELETE;
     out->allow = "GET, DELETE";
     return get || str_eq(method, STR("DELETE")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
+}
+
+static enum proto_found
+batches_of(struct str method, struct str path, struct proto_what *out)
+{
+    bool get = str_eq(method, STR("GET")), post = str_eq(method, STR("POST")), cancel;
+
+    if (path.len == 0) {
+        out->endpoint = get ? ENDPOINT_BATCHES : ENDPOINT_BATCH_CREATE;
+        out->allow = "GET, POST";
+        return get || post ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
+    }
+    if (!id_of(path, STR("cancel"), &out->id, &cancel)) {
+        out->id = STR_NONE;
+        return PROTO_NOT_FOUND;
+    }
+    out->endpoint = cancel ? ENDPOINT_BATCH_CANCEL : ENDPOINT_BATCH;
+    out->allow = cancel ? "POST" : "GET";
+    return (cancel ? post : get) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
 }
 
 struct str
@@ -299,18 +334,21 @@ proto_file_path(enum proto_endpoint endpoint, struct str id, struct str query, c
 {
     static const struct str known[] = {PATH("purpose"), PATH("limit"), PATH("order"),
                                        PATH("after")};
+    bool is_list = endpoint == ENDPOINT_FILES || endpoint == ENDPOINT_BATCHES;
     struct str separator = STR("?");
     size_t len = 0;
     bool fits = put(out, out_cap, &len, rows[endpoint].upstream_path);
 
-    if (id.len > 0)
+    if (rows[endpoint].takes_id)
         fits = fits && put(out, out_cap, &len, STR("/")) && put(out, out_cap, &len, id);
     if (endpoint == ENDPOINT_FILE_CONTENT)
         fits = fits && put(out, out_cap, &len, STR("/content"));
-    for (size_t i = 0; endpoint == ENDPOINT_FILES && i < COUNT_OF(known); i++) {
+    if (endpoint == ENDPOINT_BATCH_CANCEL)
+        fits = fits && put(out, out_cap, &len, STR("/cancel"));
+    for (size_t i = 0; is_list && i < COUNT_OF(known); i++) {
         struct str value = proto_query_get(query, known[i]);
 
-        if (!is_id(value))
+        if (!proto_is_id(value))
             continue;
         fits = fits && put(out, out_cap, &len, separator) && put(out, out_cap, &len, known[i]) &&
                put(out, out_cap, &len, STR("=")) && put(out, out_cap, &len, value);
@@ -338,10 +376,10 @@ proto_endpoint_of(struct str method, struct str path, struct proto_what *out)
         return str_eq(method, STR("POST")) ? PROTO_FOUND : PROTO_METHOD_NOT_ALLOWED;
     }
     *out = (struct proto_what){.allow = ""};
-    if (str_starts_with(path, STR("/v1/files"))) {
-        (void)cut_prefix(&path, STR("/v1/files"));
+    if (cut_prefix(&path, STR("/v1/files")))
         return files_of(method, path, out);
-    }
+    if (cut_prefix(&path, STR("/v1/batches")))
+        return batches_of(method, path, out);
     for (unsigned i = 0; i < ENDPOINT_COUNT; i++) {
         const struct endpoint_row *row = &rows[i];
 

@@ -64,23 +64,37 @@ enum proto_endpoint {
     ENDPOINT_FILE,        /* one, as the list has it */
     ENDPOINT_FILE_CONTENT,
     ENDPOINT_FILE_DELETE,
+    ENDPOINT_BATCH_CREATE,
+    ENDPOINT_BATCHES,
+    ENDPOINT_BATCH,
+    ENDPOINT_BATCH_CANCEL,
     ENDPOINT_COUNT
 };
 extern const char *const proto_endpoint_name[ENDPOINT_COUNT]; /* "chat", "count_tokens", … */
 
 bool proto_is_call(enum proto_endpoint endpoint);
-/* Pictures, sound, moderation, ranking, files: what passes between those who speak OpenAI's
+/* Pictures, sound, moderation, ranking, files, batches: what passes between those who speak OpenAI's
  * protocol, and may be paid by other units than tokens. */
 static inline bool
 proto_is_media(enum proto_endpoint endpoint)
 {
-    return endpoint >= ENDPOINT_IMAGES && endpoint <= ENDPOINT_FILE_DELETE;
+    return endpoint >= ENDPOINT_IMAGES && endpoint <= ENDPOINT_BATCH_CANCEL;
 }
+/* It is about what an upstream keeps for a tenant: files, and batches that are made of them. */
 static inline bool
 proto_is_file(enum proto_endpoint endpoint)
 {
-    return endpoint >= ENDPOINT_FILE_UPLOAD && endpoint <= ENDPOINT_FILE_DELETE;
+    return endpoint >= ENDPOINT_FILE_UPLOAD && endpoint <= ENDPOINT_BATCH_CANCEL;
 }
+/* Of those, the batches. */
+static inline bool
+proto_is_batch(enum proto_endpoint endpoint)
+{
+    return endpoint >= ENDPOINT_BATCH_CREATE && endpoint <= ENDPOINT_BATCH_CANCEL;
+}
+/* What a service makes IDs of: such goes into a path and between quotes as it is. */
+#define PROTO_ID_LEN_MAX 128
+bool proto_is_id(struct str text);
 /* It asks for the next turn of a conversation: what any of the four protocols can be made of. */
 bool proto_is_conversation(enum proto_endpoint endpoint);
 /* Its answer is generated, token by token: not embeddings, not a count, not a judgement. */
@@ -101,7 +115,7 @@ enum proto_found {
 struct proto_what {
     enum proto_endpoint endpoint; /* set for FOUND and METHOD_NOT_ALLOWED */
     const char *allow;            /* "GET", "POST", or two of a list */
-    /* Of /v1/models/{id}, /v1/receipts/{id}, /v1/files/{id}, and the model in a path of Gemini's:
+    /* Of /v1/models/{id}, /v1/receipts/{id}, /v1/files/{id}, /v1/batches/{id}, and the model in a path of Gemini's:
      * still percent-encoded. */
     struct str id;
     struct str action; /* Gemini: what stands behind the model's colon */
@@ -138,8 +152,8 @@ struct str proto_unescape(struct str in, char *out, size_t out_cap);
 struct str proto_upstream_path(enum proto_endpoint endpoint);
 /* "POST", and for some of files' "GET" and "DELETE". */
 struct str proto_method(enum proto_endpoint endpoint);
-/* Path and query by which an upstream takes a call for files, behind its base URL:
- * "/files/ID/content", "/files?limit=2". Of the client's query only what the list knows goes along.
+/* Path and query by which an upstream takes a call for files or batches, behind its base URL:
+ * "/files/ID/content", "/files?limit=2". Of the query only what the list knows goes along.
  * STR_NONE: out is too small. */
 struct str proto_file_path(enum proto_endpoint endpoint, struct str id, struct str query, char *out,
                            size_t out_cap);

@@ -226,6 +226,13 @@ collect_affine(const struct collect *c)
     candidate_add(c, &old, &price, &order, entry);
 }
 
+static bool
+is_wanted(const struct route_ask *ask, const struct route_entry *entry)
+{
+    return ask->only == NULL || (ask->only->upstream_idx == entry->upstream_idx &&
+                                 ask->only->credential == entry->credential);
+}
+
 /* One channel's for one model, those that are down or those that are not, up to `room` in the plan. */
 static void
 collect_place(const struct collect *c, const struct place *place, bool down, size_t room)
@@ -245,6 +252,8 @@ collect_place(const struct collect *c, const struct place *place, bool down, siz
         if (taken == CONF_NONE)
             break;
         entry = &order.entries[taken];
+        if (!is_wanted(c->ask, entry))
+            continue;
         planned = find_planned(plan, place->model_idx, entry);
         if (planned != NULL) {
             if (planned->channel_idx != place->channel_idx)

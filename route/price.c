@@ -160,6 +160,12 @@ price_worst(const struct price *price, const struct price_bounds *bounds, int64_
     const struct conf_model *model = price->model;
     int64_t worst_ucr = 0;
 
+    if (price->service == CONF_SERVICE_BATCHED) {
+        if (!worst_in(price, &model->batched_terms, 0, bounds, &worst_ucr))
+            return false;
+        *cost_ucr = worst_ucr;
+        return true;
+    }
     /* Each tier reaches up to where the next one starts; a tier may be cheaper than the one below
      * it, so all that can be reached count. */
     for (unsigned tier = 0; tier <= model->tier_count; tier++) {

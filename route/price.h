@@ -23,7 +23,8 @@
 struct price {
     const struct conf_model *model;
     int64_t multiplier_u; /* of the channel, for the model's currency */
-    /* Numbers in the model's lists from 1; 0 none. The service is known when it has served. */
+    /* Numbers in the model's lists from 1; 0 none. The service is known when it has served; or it is
+     * CONF_SERVICE_BATCHED, and then no other comes into it. */
     uint8_t service, discount;
 };
 

@@ -63,6 +63,12 @@ struct route_affinity {
     uint64_t input_tokens;   /* of this turn, estimated by its size; 0 unknown */
 };
 
+/* The one place that can serve a call: what it is about lies there. */
+struct route_only {
+    uint16_t upstream_idx;
+    uint8_t credential; /* of the upstream's */
+};
+
 struct route_trace;
 
 /* Which upstreams can take a call, by the protocols that they speak. */
@@ -91,6 +97,7 @@ struct route_ask {
     int64_t wall_us;                     /* likewise */
     const struct route_weights *weights; /* of the key's project; NULL: the auto's own */
     const struct route_affinity *affinity; /* NULL: none */
+    const struct route_only *only;         /* NULL: any place will do */
     const struct route_health *health;   /* by credentials' numbers; NULL: all are usable */
     uint64_t *rng_state;                 /* of rng_next(): the same state, the same plan */
     const struct route_trace *trace;     /* told what is considered, and why; may be NULL */

@@ -4,14 +4,15 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "proto/multipart.h"
 #include "shm/rate.h"
+#include "worker/body.h"
 #include "worker/callid.h"
 #include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/idem.h"
+#include "worker/kept.h"
 #include "worker/media.h"
 #include "worker/queue.h"
 #include "worker/relay.h"
@@ -32,8 +33,10 @@
 
 #define TO(s) (1u << (s))
 static const unsigned call_may_become[CALL_STATE_COUNT] = {
-    [CALL_ADMITTED] = TO(CALL_HOLD_WAIT) | TO(CALL_ANNOUNCED) | TO(CALL_QUEUED) |
+    [CALL_ADMITTED] = TO(CALL_FIND_WAIT) | TO(CALL_HOLD_WAIT) | TO(CALL_ANNOUNCED) | TO(CALL_QUEUED) |
                       TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
+    [CALL_FIND_WAIT] = TO(CALL_HOLD_WAIT) | TO(CALL_ANNOUNCED) | TO(CALL_QUEUED) |
+                       TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
     [CALL_HOLD_WAIT] = TO(CALL_ANNOUNCED) | TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) |
                        TO(CALL_OVER),
     [CALL_ANNOUNCED] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
@@ -41,8 +44,9 @@ static const unsigned call_may_become[CALL_STATE_COUNT] = {
     [CALL_DIALLING] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_OVER),
     [CALL_SENT] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_WHOLE) |
                   TO(CALL_STREAM) | TO(CALL_EXTEND_WAIT) | TO(CALL_TUNNEL) | TO(CALL_OVER),
-    [CALL_WHOLE] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) |
-                   TO(CALL_OVER),
+    [CALL_WHOLE] = TO(CALL_QUEUED) | TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_KEEP_WAIT) |
+                   TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
+    [CALL_KEEP_WAIT] = TO(CALL_DIALLING) | TO(CALL_SENT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
     [CALL_STREAM] = TO(CALL_EXTEND_WAIT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
     [CALL_EXTEND_WAIT] = TO(CALL_SENT) | TO(CALL_STREAM) | TO(CALL_OVER),
     [CALL_TUNNEL] = TO(CALL_TUNNEL_WAIT) | TO(CALL_COMMIT_WAIT) | TO(CALL_OVER),
@@ -147,6 +151,7 @@ call_forget_request(struct call *call)
     settle_keep_open(call);
     call->ask.body = STR_NONE;
     call->ask.model = STR_NONE;
+    call->ask.file = NULL;
     call->query = STR_NONE;
     speak_forget_request(call);
     arena_end(&call->arena);
@@ -175,6 +180,7 @@ call_end(struct call *call)
     list_remove(&call->waiting_node);
     speak_free(call);
     tunnel_free(call);
+    kept_free(call);
     arena_end(&call->arena);
     sse_free(&call->sse);
     buf_free(&call->body);
@@ -254,8 +260,8 @@ call_client_drained(struct call *call)
 
 /* ---- admission ---- */
 
-static void
-refuse(struct call *call, const struct proto_error *error)
+void
+call_refuse(struct call *call, const struct proto_error *error)
 {
     enum stat_counter stat = STAT_BAD_REQUESTS;
 
@@ -388,7 +394,7 @@ forward_begin(struct call *call)
         return;
     }
     take_error(result, &ask, &error);
-    refuse(call, &error);
+    call_refuse(call, &error);
 }
 
 static struct call *
@@ -434,43 +440,6 @@ serving(const struct worker *w, struct proto_error *error)
     return false;
 }
 
-/* Forms come where files do; pictures to be edited also as JSON, which names them. */
-static bool
-read_media(struct call *call, enum proto_endpoint endpoint, struct proto_error *error)
-{
-    const struct h1_head *head = call->client->req.head;
-    struct str body = call->client->req.body, type = h1_head_get(head, H1_CONTENT_TYPE);
-    bool sound = endpoint == ENDPOINT_TRANSCRIPTIONS || endpoint == ENDPOINT_TRANSLATIONS;
-    unsigned types = 0;
-
-    if (!sound && !(endpoint == ENDPOINT_IMAGE_EDITS && multipart_is_form(type)))
-        return ask_read(endpoint, body, &call->arena, &call->ask, error);
-    for (size_t i = 0; i < head->header_count; i++)
-        types += head->headers[i].known == H1_CONTENT_TYPE;
-    if (types > 1) { /* which of their boundaries holds? */
-        error_set(error, ERROR_BAD_REQUEST, "content-type", NULL,
-                  "content-type: must not stand twice");
-        return false;
-    }
-    return ask_read_form(endpoint, type, body, &call->ask, error);
-}
-
-static bool
-read_body(struct call *call, const struct proto_what *what, struct proto_error *error)
-{
-    struct str body = call->client->req.body;
-
-    if (what->endpoint == ENDPOINT_REALTIME)
-        return tunnel_ask(call, error);
-    if (proto_is_file(what->endpoint))
-        return ask_read_file(what, body, &call->arena, &call->ask, error);
-    if (proto_is_media(what->endpoint))
-        return read_media(call, what->endpoint, error);
-    if (proto_of(what->endpoint) == PROTO_GEMINI)
-        return ask_read_gemini(what, call->query, body, &call->arena, &call->ask, error);
-    return ask_read(what->endpoint, body, &call->arena, &call->ask, error);
-}
-
 /* Of a count that no upstream of the model's can make: by the size of what was sent. */
 static void
 answer_estimate(struct call *call)
@@ -494,12 +463,50 @@ answer_estimate(struct call *call)
 }
 
 void
+call_admit(struct call *call, const struct key_extra *extra)
+{
+    enum proto_endpoint endpoint = (enum proto_endpoint)call->endpoint;
+    const struct h1_head *head = call->client->req.head;
+    struct str channel = h1_head_get(head, H1_X_TURNPIKE_CHANNEL);
+    struct proto_error error;
+
+    if (!choose_route(call, extra, channel, &error)) {
+        call_refuse(call, &error);
+        return;
+    }
+    if (call->estimates) {
+        answer_estimate(call);
+        return;
+    }
+    if ((proto_is_media(endpoint) && !media_admit(call, &error)) ||
+        (call->kept != NULL && !kept_admit(call, extra, channel, &error))) {
+        call_refuse(call, &error);
+        return;
+    }
+    /* A refusal here costs no hold and leaves no record. */
+    if (call->plan.candidates[0].down && feed_all_out(call, &error)) {
+        call_refuse(call, &error);
+        return;
+    }
+    if (!speak_admit(call, &error) || (call->tunnel != NULL && !tunnel_priced(call, &error))) {
+        call_refuse(call, &error);
+        return;
+    }
+    take_bounds(call);
+    if (h1_head_has(head, H1_IDEMPOTENCY_KEY) && !proto_is_count(endpoint) &&
+        call->tunnel == NULL && !idem_begin(call, &error)) {
+        call_refuse(call, &error);
+        return;
+    }
+    forward_begin(call);
+}
+
+void
 call_start(struct client *client, const struct proto_what *what, const struct auth *auth)
 {
     enum proto_endpoint endpoint = what->endpoint;
     struct call *call;
     struct proto_error error;
-    struct str channel;
     enum proto_protocol shape = proto_of(endpoint);
 
     if (h1_req_keep(&client->req) < 0 || (call = call_new(client, endpoint, auth)) == NULL) {
@@ -509,45 +516,24 @@ call_start(struct client *client, const struct proto_what *what, const struct au
         return;
     }
     call->query = h1_head_query(client->req.head);
-    channel = h1_head_get(client->req.head, H1_X_TURNPIKE_CHANNEL);
     if (!serving(call->worker, &error) ||
-        !read_body(call, what, &error)) {
+        !body_read(call, what, &error)) {
         if (error.closes)
             client_close_after(client);
-        refuse(call, &error);
+        call_refuse(call, &error);
         return;
     }
     call->input_estimate = proto_is_media(endpoint)
                                ? ask_media_tokens(&call->ask)
                                : call->ask.body.len / ASK_BYTES_PER_TOKEN + 1;
-    if (!admit_limits(call, &error) || !choose_route(call, auth->extra, channel, &error)) {
-        refuse(call, &error);
+    if (!admit_limits(call, &error)) {
+        call_refuse(call, &error);
         return;
     }
-    if (call->estimates) {
-        answer_estimate(call);
-        return;
-    }
-    if (proto_is_media(endpoint) && !media_admit(call, &error)) {
-        refuse(call, &error);
-        return;
-    }
-    /* A refusal here costs no hold and leaves no record. */
-    if (call->plan.candidates[0].down && feed_all_out(call, &error)) {
-        refuse(call, &error);
-        return;
-    }
-    if (!speak_admit(call, &error) || (call->tunnel != NULL && !tunnel_priced(call, &error))) {
-        refuse(call, &error);
-        return;
-    }
-    take_bounds(call);
-    if (h1_head_has(client->req.head, H1_IDEMPOTENCY_KEY) && !proto_is_count(endpoint) &&
-        call->tunnel == NULL && !idem_begin(call, &error)) {
-        refuse(call, &error);
-        return;
-    }
-    forward_begin(call);
+    if (call->kept != NULL && kept_names_one(call))
+        kept_ask_whose(call);
+    else
+        call_admit(call, auth->extra);
 }
 
 /* ---- what the ledger process owed us ---- */
@@ -584,7 +570,7 @@ call_end_all(struct worker *w)
         struct call *call = CONTAINER_OF(node, struct call, node);
 
         node = node->next;
-        if (call->state != CALL_COMMIT_WAIT)
+        if (call->state != CALL_COMMIT_WAIT && call->state != CALL_KEEP_WAIT) /* soon over */
             relay_cancelled(call);
     }
 }

@@ -1,13 +1,15 @@
 /*
  * A call, from an authenticated request to its settled hold.
  *
- *     call.c     admission: body, limits, route, hold; the states; the end
+ *     call.c     admission: limits, route, hold; the states; the end
+ *     body.c     what the request asks for
  *     take.c     the hold: how much, and taking it
  *     choose.c   what of routes.conf the call and its key ask for
  *     idem.c     what a request with an Idempotency-Key repeats
  *     settle.c   what it costs, and the record it leaves
  *     forward.c  attempts: choice of upstream, sending, failing over
  *     relay.c    the answer: read whole or relayed event by event
+ *     kept.c     files and batches: whose they are
  *     tunnel.c   realtime's, which is a WebSocket
  *
  * A call that took a hold is settled exactly once, in settle_call(), whatever becomes of client and
@@ -22,6 +24,9 @@
 /* The client's request is whole: admits it and sends it on, or answers why not. */
 void call_start(struct client *client, const struct proto_what *what, const struct auth *auth);
 
+/* The second half of it, from the choice of the model on. extra: the key's, as of now. */
+void call_admit(struct call *call, const struct key_extra *extra);
+
 void call_set_state(struct call *call, enum call_state next);
 
 /* Ends what may still be going on and frees it. It must be settled, and the client detached. */
@@ -33,6 +38,8 @@ void call_client_gone(struct call *call);
 void call_client_drained(struct call *call);
 /* Takes the client from the call, to send it the answer's end. NULL when it is gone. */
 struct client *call_detach_client(struct call *call);
+/* Answers an error of admission, before there is a hold; ends the call. */
+void call_refuse(struct call *call, const struct proto_error *error);
 /* Settles at 0 and answers an error; ends the call. */
 void call_fail(struct call *call, const struct proto_error *error);
 

@@ -8,6 +8,7 @@
 #include "shm/names.h"
 #include "worker/call.h"
 #include "worker/feed.h"
+#include "worker/kept.h"
 #include "worker/stay.h"
 
 #define LIST_BYTES 320
@@ -246,6 +247,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
         .wall_us = call->start_wall_us,
         .health = feed_look(w),
         .rng_state = &seed,
+        .only = kept_only(call),
     };
     enum route_result result = ROUTE_CHANNEL_NOT_ALLOWED;
 
@@ -263,8 +265,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     if (result != ROUTE_OK && result != ROUTE_ALL_DOWN) {
         if (proto_is_file((enum proto_endpoint)call->endpoint) && result != ROUTE_NO_SUCH_CHANNEL &&
             result != ROUTE_CHANNEL_NOT_ALLOWED) {
-            error_set(error, ERROR_NO_PATH, NULL, NULL,
-                      "turnpike: files are not offered to this key");
+            kept_not_offered(call, error);
             return false;
         }
         route_error(w, result, &ask, error);
@@ -272,6 +273,29 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     }
     call->asked_name = asked_name(w, &ask, &call->plan);
     return true;
+}
+
+enum route_result
+choose_at(const struct call *call, const struct key_extra *extra, const struct choose_at *at,
+          struct route_plan *plan)
+{
+    struct worker *w = call->worker;
+    uint64_t seed = call_id_seed(call->id);
+    struct route_key key;
+    struct route_ask ask = {
+        .model = at->model,
+        .protocol = at->protocol,
+        .service = ROUTE_NATIVE,
+        .channel_named = at->channel,
+        .wall_us = call->start_wall_us,
+        .health = feed_look(w),
+        .rng_state = &seed,
+        .only = at->only,
+    };
+
+    if (!route_key_read(call->key, extra, &w->channel_names, &key, &ask))
+        return ROUTE_CHANNEL_NOT_ALLOWED;
+    return route_choose(w->routes, &ask, plan);
 }
 
 void

@@ -20,7 +20,9 @@ commit_is_model(const struct call *call, struct str reported)
 {
     const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
 
-    return reported.len == 0 || str_eq(reported, candidate->model_sent) ||
+    /* A batch tells the model that it is for; a call for it stands for another. */
+    return reported.len == 0 || proto_is_file((enum proto_endpoint)call->endpoint) ||
+           str_eq(reported, candidate->model_sent) ||
            !call_upstream(call)->check_model ||
            reported_is_model(reported, candidate->model_sent,
                              &call->worker->conf->models[candidate->model_idx]);

@@ -10,6 +10,7 @@
 #include "worker/call.h"
 #include "worker/commit.h"
 #include "worker/feed.h"
+#include "worker/kept.h"
 #include "worker/queue.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
@@ -75,6 +76,8 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
 {
     struct uconn *uc = call->uconn;
 
+    if (kept_undone(call))
+        return;
     note_cost(call, reason);
     call->dispatched = false;
     settle_attempt(call, reason, call->upstream_status);
@@ -200,6 +203,16 @@ forward_dial(struct call *call)
 }
 
 void
+forward_again(struct call *call)
+{
+    ASSERT(call->uconn == NULL && call->state == CALL_KEEP_WAIT);
+    buf_free(&call->body);
+    call->upstream_status = 0;
+    call->stale_retried = false;
+    forward_dial(call);
+}
+
+void
 forward_next(struct call *call)
 {
     switch (find_candidate(call)) {
@@ -289,8 +302,8 @@ forward_write_auth(const struct call *call, struct h1_out *out)
 static bool
 sends_body(const struct call *call)
 {
-    return !proto_is_file((enum proto_endpoint)call->endpoint) ||
-           call->endpoint == ENDPOINT_FILE_UPLOAD;
+    return !proto_is_file((enum proto_endpoint)call->up_endpoint) ||
+           call->up_endpoint == ENDPOINT_FILE_UPLOAD || call->up_endpoint == ENDPOINT_BATCH_CREATE;
 }
 
 static void
@@ -334,7 +347,7 @@ write_head(const struct call *call, size_t body_len, struct h1_out *out)
     write_client_headers(call, out);
     forward_write_auth(call, out);
     h1_out_own(out, "x-request-id: ", (struct str){call->id_text, CALL_ID_LEN});
-    if (sends_body(call))
+    if (sends_body(call) || call->up_endpoint == ENDPOINT_BATCH_CANCEL)
         h1_out_length(out, body_len);
     return h1_out_end(out);
 }

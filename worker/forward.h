@@ -23,6 +23,9 @@ void forward_connected(struct call *call);
  */
 void forward_failed(struct call *call, enum record_reason reason, const struct proto_error *error,
                     bool may_fail_over);
+/* The same place once more, for a further request of the same attempt. The answer before must have been
+ * read whole, and its connection given back. May end the call. */
+void forward_again(struct call *call);
 /* Is there another candidate, and room for another attempt in number and time? */
 bool forward_may_go_on(const struct call *call);
 /* The connection was found dead before a byte of an answer: tries a new one if it was a kept one, else

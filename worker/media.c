@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "worker/call.h"
+#include "worker/kept.h"
 
 /* Tokens, where nobody reports them: about, and at most. */
 #define PICTURE_INPUT_TOKENS_MAX 16384u /* of one that comes to be edited, at its best quality */
@@ -100,7 +101,7 @@ no_price(const struct call *call, const struct conf_model *model, struct proto_e
         [CONF_IMAGES] = "pictures: per-image, image-output or per-request",
         [CONF_CHARACTERS] = "speech: per-million-characters, audio-output or per-request",
         [CONF_SECONDS] = "sound: per-second, audio-input or per-request",
-        [CONF_REQUESTS] = "calls for files: per-request",
+        [CONF_REQUESTS] = "such calls: per-request",
     };
     enum conf_class unit = unit_of(call);
 
@@ -184,7 +185,7 @@ media_bounds(const struct call *call, const struct conf_model *model, struct pri
     uint64_t guess = call->worker->limits->hold_output_tokens;
 
     bounds->input = media_input_max(call);
-    bounds->requests = 1;
+    bounds->requests = kept_requests(call);
     if (is_pictures(call)) {
         bounds->images = call->ask.choice_count;
         guess *= call->ask.choice_count;
@@ -215,7 +216,7 @@ units_so_far(const struct call *call, uint32_t images)
     case CONF_CHARACTERS: return media->characters;
     case CONF_SECONDS: return seconds_at(media, ASK_SOUND_BYTES_PER_S);
     case CONF_SEARCHES: return searches_of(media);
-    default: return 1; /* the request */
+    default: return kept_requests(call);
     }
 }
 
@@ -224,14 +225,15 @@ media_so_far(const struct call *call, struct media_made made)
 {
     const struct conf_model *model = model_of(call);
     const struct ask_media *media = &call->ask.media;
-    struct price_count count = {.n = {[CONF_REQUESTS] = 1}};
+    struct price_count count = {.n = {[CONF_REQUESTS] = kept_requests(call)}};
     uint32_t images = MIN(made.images, call->ask.choice_count);
     uint64_t input = call->input_estimate, output = 0;
 
     if (states(model, unit_of(call)))
         count.n[unit_of(call)] = units_so_far(call, images);
     /* Who is paid by a unit is not paid by a guess of tokens. */
-    if (states(model, unit_of(call)) ||
+    if (proto_is_file(endpoint_of(call)) ||
+        states(model, unit_of(call)) ||
         (states(model, CONF_REQUESTS) && !prices_tokens(model, tokens_of(call))))
         return count;
     if (is_pictures(call))
@@ -297,6 +299,8 @@ leave_unpriced(const struct call *call, struct usage *usage)
 struct usage
 media_usage(const struct call *call, struct usage usage, struct media_made made)
 {
+    if (proto_is_file(endpoint_of(call))) /* nobody else counts them */
+        return (struct usage){.state = USAGE_PRESENT, .requests = kept_requests(call)};
     if (usage.state == USAGE_BAD || usage.state == USAGE_ZERO)
         return usage;
     if (is_absurd(call, &usage)) {

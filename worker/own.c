@@ -268,6 +268,10 @@ own_answer(struct client *c, const struct proto_what *what, enum proto_protocol 
     case ENDPOINT_FILE:
     case ENDPOINT_FILE_CONTENT:
     case ENDPOINT_FILE_DELETE:
+    case ENDPOINT_BATCH_CREATE:
+    case ENDPOINT_BATCHES:
+    case ENDPOINT_BATCH:
+    case ENDPOINT_BATCH_CANCEL:
     case ENDPOINT_COUNT:
         break;
     }

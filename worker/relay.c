@@ -9,6 +9,7 @@
 #include "worker/client.h"
 #include "worker/commit.h"
 #include "worker/forward.h"
+#include "worker/kept.h"
 #include "worker/media.h"
 #include "worker/settle.h"
 #include "worker/speak.h"
@@ -135,7 +136,9 @@ relay_cancelled(struct call *call)
     struct proto_error error;
 
     error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: the gateway is stopping");
-    if (call->state == CALL_STREAM)
+    if (call->state == CALL_FIND_WAIT)
+        call_refuse(call, &error);
+    else if (call->state == CALL_STREAM)
         stream_broken(call, REASON_NONE, &error);
     else if (call->state == CALL_EXTEND_WAIT)
         stream_wait_over(call, &error);
@@ -158,13 +161,15 @@ relay_settle_gone(struct call *call)
     }
     if (call->state == CALL_STREAM || call->state == CALL_EXTEND_WAIT) {
         stream_used(call, &end);
-    } else if ((call->state == CALL_SENT || call->state == CALL_WHOLE) &&
-               call->upstream_status < 300) {
+    } else if ((call->state == CALL_SENT || call->state == CALL_WHOLE ||
+                call->state == CALL_KEEP_WAIT) &&
+               call->upstream_status < 300 && !kept_undoes(call)) {
         /* The upstream works, and bills, already; unless it is just saying no. */
         end.by = SETTLE_PROGRESS;
         end.so_far = settle_estimate(call, 0);
     }
-    if (call->uconn && !call->head_sent) /* a stream's is noted already */
+    if ((call->uconn && !call->head_sent) || /* a stream's is noted already */
+        call->state == CALL_KEEP_WAIT)
         settle_attempt(call, REASON_CLIENT_GONE, 0);
     (void)settle_call(call, &end);
 }

@@ -48,6 +48,7 @@
 #define CLIENT_KEY_BYTES 64
 
 struct health;
+struct kept_call;
 struct own_query;
 struct probe;
 struct speech;
@@ -127,7 +128,7 @@ struct worker {
     int64_t turn_wall_us;
     int64_t clock_offset_us; /* wall less monotonic, at the last tick */
     uint64_t rng;
-    uint32_t queries_open; /* receipts asked of the ledger process */
+    uint32_t queries_open; /* questions to the ledger process: ledger_ask.h */
     bool routes_need; /* routes.conf has rules that ask what a request needs */
     bool routes_stay; /* conversations are sent where they went last */
     bool draining;   /* takes no more connections; those that are open get one more answer */
@@ -188,12 +189,14 @@ struct uconn {
 
 enum call_state {
     CALL_ADMITTED = 0, /* parsed and allowed; no hold yet, or waiting for one */
+    CALL_FIND_WAIT,    /* asks the ledger process whose it is that the call names (kept.h) */
     CALL_HOLD_WAIT,    /* a recount froze the account: tried again on a timer */
     CALL_ANNOUNCED,    /* mode reserve: waits until the hold is durable */
     CALL_QUEUED,       /* waits for room in the limits of those that could serve it */
     CALL_DIALLING,     /* waits for a connection */
     CALL_SENT,         /* the request is out; a stream's beginning is held back */
     CALL_WHOLE,        /* reads an answer that is sent on when it is complete */
+    CALL_KEEP_WAIT,    /* has it, and tells the ledger process what is the tenant's now (kept.h) */
     CALL_STREAM,       /* the client has its head; events flow */
     CALL_EXTEND_WAIT,  /* a stream's next events wait for the further hold that pays for them, in mode
                         * reserve until it is durable (stream_wait.h) */
@@ -251,6 +254,7 @@ struct call {
     struct ask ask;
     struct speech *speech;    /* speak.c's; NULL: bytes pass */
     struct tunnel *tunnel;    /* realtime's; else NULL */
+    struct kept_call *kept;   /* of a call for files or batches; else NULL */
     uint64_t thread;          /* hash of the conversation; 0 none */
     struct str query;         /* of the request target; in the request's bytes */
     struct route_plan plan;

@@ -205,6 +205,8 @@ note_service(struct call *call, const struct settle_end *end, struct record *r)
 {
     struct price *price = &call->plan.candidates[call->candidate].price;
 
+    if (price->service == CONF_SERVICE_BATCHED)
+        return;
     price->service = 0;
     if (end->service.len == 0 || conf_service_is_plain(end->service))
         return;

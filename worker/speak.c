@@ -8,6 +8,7 @@
 #include "proto/gemini_embed.h"
 #include "proto/translate.h"
 #include "worker/call.h"
+#include "worker/kept.h"
 
 #define SPOKEN_BYTES_KEPT (256u << 10)
 #define ESCAPES_ROOM (64u << 10) /* what a translated body has beyond twice the client's */
@@ -191,7 +192,7 @@ speak_prepare(struct call *call, struct proto_error *error)
     struct speech *s = call->speech;
 
     if (is_native(call, call_upstream(call))) {
-        call->up_endpoint = call->endpoint;
+        call->up_endpoint = (uint8_t)kept_endpoint(call);
         if (s != NULL)
             s->translates = false;
         return true;
@@ -255,8 +256,8 @@ speak_target(const struct call *call, char *out, size_t out_cap, struct str *pat
     enum proto_endpoint endpoint = (enum proto_endpoint)call->up_endpoint;
 
     if (proto_is_file(endpoint)) {
-        struct str both =
-            proto_file_path(endpoint, call->ask.file_id, call->query, out, out_cap);
+        struct str both = proto_file_path(endpoint, call->ask.file->id, kept_query(call), out,
+                                          out_cap);
 
         *path = str_split(both, '?', query);
         return both.ptr != NULL;

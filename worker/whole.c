@@ -9,6 +9,7 @@
 #include "worker/commit.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
+#include "worker/kept.h"
 #include "worker/media.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
@@ -223,10 +224,28 @@ whole_refused(struct call *call, const struct answer *answer)
 }
 
 void
+whole_kept(struct call *call, struct str body)
+{
+    struct media_made made = {.any = true};
+    struct settle_end end = {
+        .outcome = OUTCOME_OK,
+        .by = SETTLE_USAGE,
+        .usage = media_usage(call, (struct usage){.state = USAGE_ABSENT}, made),
+        .so_far = media_so_far(call, made),
+        .http_status = 200,
+    };
+
+    call->response_bytes = body.len;
+    whole_settle(call, &end, body);
+}
+
+void
 whole_done(struct call *call, struct str body)
 {
     struct answer answer;
 
+    if (kept_undone(call))
+        return;
     if (call->upstream_status >= 300) {
         upstream_said_no(call, body);
         return;
@@ -234,7 +253,9 @@ whole_done(struct call *call, struct str body)
     answer_read((enum proto_endpoint)call->up_endpoint, body, &answer);
     switch (answer.kind) {
     case ANSWER_OK:
-        if (!whole_refused(call, &answer))
+        if (call->kept != NULL)
+            kept_answered(call, body);
+        else if (!whole_refused(call, &answer))
             whole_ok(call, &answer, body);
         return;
     case ANSWER_ERROR:

@@ -12,6 +12,8 @@
 bool whole_take(struct call *call, const struct h1_res_out *out) MUST_CHECK;
 /* It is there. Ends the call, moves it to another candidate, or waits until the charge is durable. */
 void whole_done(struct call *call, struct str body);
+/* Of a call for files or batches: what the client gets, which nobody has to report the use of. The same. */
+void whole_kept(struct call *call, struct str body);
 /* A stream that was collected for a client that wants a whole answer came to its end. The same. */
 void whole_collected(struct call *call);
 /* Mode strict: the charge is durable; sends what waits for it and ends the call. */

@@ -318,6 +318,9 @@ class Sim:
             order["next"] = next
         self._control("POST", "/sim/faults", order)
 
+    def batches(self, hold):
+        self._control("POST", "/sim/batches", {"hold": hold})
+
     def calls(self):
         return [json.loads(line) for line in self._control("GET", "/sim/calls").splitlines()]
 

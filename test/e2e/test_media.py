@@ -613,7 +613,7 @@ def test_files(start, upstream):
     assert listed.status == 200, listed
     assert [f["id"] for f in listed.json["data"]] == [file]
     line, headers = upstream.last_head()
-    assert line == "GET /v1/files?purpose=user_data&limit=5 HTTP/1.1"
+    assert line == "GET /v1/files?purpose=user_data&limit=1000 HTTP/1.1"
     assert not {"content-length", "content-type"} & {n for n, _ in headers}
     assert caller.get(f"/v1/files/{file}").json["filename"] == "a.bin"
     got = caller.get(f"/v1/files/{file}/content")

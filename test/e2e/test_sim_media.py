@@ -320,3 +320,49 @@ def test_realtime_goes_wrong(sim):
     assert sim.send("GET", "/v1/realtime?model=m").status == 426
     assert sim.send("GET", "/v1/realtime").status == 400
     assert sim.send("GET", "/v1/realtime?model=no-such").status == 404
+
+
+def test_pages(sim):
+    made = [json.loads(send_form(sim, "/v1/files", ("purpose", purpose), ("file", "x", b"x"))[1])["id"]
+            for purpose in ("a", "b", "a", "a")]
+
+    def page(query, path="/v1/files"):
+        listed = json.loads(sim.send("GET", f"{path}?{query}").read())
+        found = [x["id"] for x in listed["data"]]
+        assert (listed["first_id"], listed["last_id"]) == (
+            (found[0], found[-1]) if found else (None, None))
+        return found, listed["has_more"]
+
+    assert page("") == (made[::-1], False)
+    assert page("limit=2") == (made[:1:-1], True)
+    assert page(f"limit=2&after={made[2]}") == (made[1::-1], False)
+    assert page(f"order=asc&limit=3&after={made[0]}") == (made[1:], False)
+    assert page("purpose=a&limit=2&order=asc") == ([made[0], made[2]], True)
+    assert page("after=file-never") == ([], False)
+    assert sim.send("GET", "/v1/files?limit=0").status == 400
+    batches = [json.loads(sim.post("/v1/batches", {
+        "input_file_id": made[0], "endpoint": "/v1/responses"})[1])["id"] for _ in range(3)]
+    assert page("limit=2", "/v1/batches") == (batches[:0:-1], True)
+    assert page(f"limit=2&after={batches[1]}", "/v1/batches") == (batches[:1], False)
+    assert sim.send("GET", "/v1/batches?limit=101").status == 400
+
+
+def test_batches_under_way(sim):
+    content = b'{"custom_id":"a"}\n{"custom_id":"fail-b"}\n'
+    file = json.loads(send_form(sim, "/v1/files", ("purpose", "batch"),
+                                ("file", "in.jsonl", content))[1])["id"]
+    assert sim.post("/sim/batches", {"hold": True})[0] == 200
+    order = {"input_file_id": file, "endpoint": "/v1/chat/completions"}
+    batch, other = (json.loads(sim.post("/v1/batches", order)[1]) for _ in range(2))
+    assert batch["status"] == "in_progress"
+    assert batch["output_file_id"] is None and batch["error_file_id"] is None
+    sim.post(f"/v1/batches/{other['id']}/cancel", "")
+    assert sim.post("/sim/batches", {"hold": False})[0] == 200
+    done = json.loads(sim.send("GET", f"/v1/batches/{batch['id']}").read())
+    assert done["status"] == "completed"
+    assert done["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
+    for name, custom_id in (("output_file_id", "a"), ("error_file_id", "fail-b")):
+        text = sim.send("GET", f"/v1/files/{done[name]}/content").read()
+        assert [json.loads(line)["custom_id"] for line in text.splitlines()] == [custom_id]
+    assert json.loads(sim.send("GET", f"/v1/batches/{other['id']}").read())["status"] == "cancelled"
+    assert sim.post("/sim/batches", {"hold": 1})[0] == 400

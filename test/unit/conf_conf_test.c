@@ -316,6 +316,8 @@ test_price_version(void **state)
         "model \"a\" { input = 1 output = 2 tier \"t\" { above = 1 input = 1 } }\n" M_B,
         "model \"a\" { input = 1 output = 2 per-request = 0.000000000001 }\n" M_B,
         "model \"a\" { input = 1 output = 2 service \"s\" { factor = 2 } }\n" M_B,
+        "model \"a\" { input = 1 output = 2 per-batched-request = 0 }\n" M_B,
+        "model \"a\" { input = 1 output = 2 per-batched-request = 0.000000000001 }\n" M_B,
         "model \"a\" { input = 1 output = 2 discount \"d\" { from = 01:00 to = 02:00 factor = 2 } }\n"
         M_B,
         "model \"a\" { input = 1 output = 2 }\n",

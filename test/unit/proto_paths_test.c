@@ -40,7 +40,7 @@ test_endpoints(void **state)
         {"GET", "/v1/files/a/content/", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
         {"GET", "/v1/files/a/b", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
         {"GET", "/v1/filesystem", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
-        {"POST", "/v1/batches", PROTO_NOT_FOUND, ENDPOINT_CHAT, ""},
+        {"POST", "/v1/batches", PROTO_FOUND, ENDPOINT_BATCH_CREATE, ""},
         {"GET", "/v1/models", PROTO_FOUND, ENDPOINT_MODELS_LIST, ""},
         {"GET", "/v1/models/openai/gpt-5", PROTO_FOUND, ENDPOINT_MODEL_GET, "openai/gpt-5"},
         {"GET", "/v1/receipts/call_1", PROTO_FOUND, ENDPOINT_RECEIPT, "call_1"},
@@ -167,6 +167,53 @@ test_files(void **state)
                "/files?purpose=batch&limit=2");
     assert_null(proto_file_path(ENDPOINT_FILE, STR("f-1"), STR_NONE, out, 9).ptr);
     assert_str(proto_file_path(ENDPOINT_FILE, STR("f-1"), STR_NONE, out, 10), "/files/f-1");
+}
+
+static void
+test_batches(void **state)
+{
+    static const struct {
+        const char *method, *path;
+        enum proto_found found;
+        enum proto_endpoint endpoint;
+        const char *id, *allow;
+    } rows[] = {
+        {"POST", "/v1/batches", PROTO_FOUND, ENDPOINT_BATCH_CREATE, "", "GET, POST"},
+        {"GET", "/v1/batches", PROTO_FOUND, ENDPOINT_BATCHES, "", "GET, POST"},
+        {"PUT", "/v1/batches", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_BATCH_CREATE, "", "GET, POST"},
+        {"GET", "/v1/batches/b_1", PROTO_FOUND, ENDPOINT_BATCH, "b_1", "GET"},
+        {"DELETE", "/v1/batches/b_1", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_BATCH, "b_1", "GET"},
+        {"POST", "/v1/batches/b_1/cancel", PROTO_FOUND, ENDPOINT_BATCH_CANCEL, "b_1", "POST"},
+        {"GET", "/v1/batches/b_1/cancel", PROTO_METHOD_NOT_ALLOWED, ENDPOINT_BATCH_CANCEL, "b_1",
+         "POST"},
+        {"GET", "/v1/batchesx", PROTO_NOT_FOUND, 0, "", NULL},
+        {"GET", "/v1/batches/", PROTO_NOT_FOUND, 0, "", NULL},
+        {"GET", "/v1/batches/a%2fb", PROTO_NOT_FOUND, 0, "", NULL},
+        {"GET", "/v1/batches/b_1/", PROTO_NOT_FOUND, 0, "", NULL},
+        {"POST", "/v1/batches/b_1/cancel/", PROTO_NOT_FOUND, 0, "", NULL},
+        {"POST", "/v1/messages/batches", PROTO_NOT_FOUND, 0, "", NULL},
+    };
+    struct proto_what what;
+    char out[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_int_equal(proto_endpoint_of(str_from(rows[i].method), str_from(rows[i].path), &what),
+                         rows[i].found);
+        assert_str(what.id, rows[i].id);
+        if (rows[i].found == PROTO_NOT_FOUND)
+            continue;
+        assert_int_equal(what.endpoint, rows[i].endpoint);
+        assert_string_equal(what.allow, rows[i].allow);
+        assert_true(proto_is_batch(what.endpoint) && proto_is_file(what.endpoint));
+    }
+    assert_str(proto_method(ENDPOINT_BATCH_CANCEL), "POST");
+    assert_str(proto_file_path(ENDPOINT_BATCH_CREATE, STR("f"), STR("limit=1"), out, sizeof(out)),
+               "/batches");
+    assert_str(proto_file_path(ENDPOINT_BATCHES, STR("b"), STR("limit=1&after=b"), out, sizeof(out)),
+               "/batches?limit=1&after=b");
+    assert_str(proto_file_path(ENDPOINT_BATCH_CANCEL, STR("b"), STR_NONE, out, sizeof(out)),
+               "/batches/b/cancel");
 }
 
 static void
@@ -492,7 +539,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_files), cmocka_unit_test(test_batches),
         cmocka_unit_test(test_gemini),
         cmocka_unit_test(test_queries),      cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_headers_up),   cmocka_unit_test(test_every_header),

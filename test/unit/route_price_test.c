@@ -260,6 +260,43 @@ test_worst(void **state)
     conf_free(&units);
 }
 
+/* A request of a batch has its own price, which no tier, service or hour changes, and which changes
+ * what no other call holds or costs. */
+static void
+test_batched(void **state)
+{
+    struct conf *conf =
+        load("model \"m\" { input = 1 output = 2 per-request = 1\n"
+             " per-batched-request = 9.000000000001 tier \"t\" { above = 1 input = 5 }\n"
+             " service \"s\" { factor = 3 per-request = 2 }\n"
+             " discount \"d\" { from = 01:00 to = 02:00 factor = 2 per-request = 3 } }\n"
+             "model \"none\" { input = 1 output = 2 }");
+    struct price price = {.model = &conf->models[0], .multiplier_u = MICRO};
+    struct price_bounds bounds = {.requests = 7, .input = 1000, .output = 1000};
+    struct price_count count = COUNT([CONF_REQUESTS] = 7);
+    char text[PRICE_TEXT_LEN + 1];
+    struct conf_rate rate;
+    int64_t cost;
+
+    (void)state;
+    assert_int_equal(conf->models[1].batched_u, CONF_PRICE_ABSENT);
+    assert_true(price_worst(&price, &bounds, &cost));
+    assert_int_equal(cost, 7 * 2 * MICRO + (1000 * 5 + 1000 * 2) * 3); /* of the service "s" */
+    price.service = CONF_SERVICE_BATCHED;
+    price.discount = 1;
+    assert_true(price_worst(&price, &bounds, &cost));
+    assert_int_equal(cost, 63 * MICRO + 1); /* rounded once */
+    assert_true(price_cost(&price, &count, &cost));
+    assert_int_equal(cost, 63 * MICRO + 1);
+    assert_true(price_line(&price, &count, CONF_REQUESTS, text));
+    assert_string_equal(text, "63.000000000007");
+    rate = conf_rate_of(price.model, 1, CONF_SERVICE_BATCHED, 1, CONF_REQUESTS);
+    assert_true(rate.u_per_mtok == INT64_C(9000000000001) && rate.weight == CONF_WEIGHT_ONE);
+    rate = conf_rate_of(price.model, 1, CONF_SERVICE_BATCHED, 1, CONF_INPUT);
+    assert_int_equal(rate.u_per_mtok, 0);
+    conf_free(&conf);
+}
+
 static void
 test_output_for(void **state)
 {
@@ -354,6 +391,7 @@ main(void)
         cmocka_unit_test(test_kinds),        cmocka_unit_test(test_layers),
         cmocka_unit_test(test_hours),        cmocka_unit_test(test_tiers),
         cmocka_unit_test(test_bounds),       cmocka_unit_test(test_worst),
+        cmocka_unit_test(test_batched),
         cmocka_unit_test(test_output_for),   cmocka_unit_test(test_currency),
         cmocka_unit_test(test_random_worst),
     };

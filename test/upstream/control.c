@@ -143,6 +143,11 @@ control_request(struct conn *c, const struct request *req)
         calls_reset();
         files_forget();
         control_send(c, 200, "application/json", STR("{\"ok\":true}\n"));
+    } else if (!req->is_get && str_eq(what, STR("batches"))) {
+        if (files_batches(req->body))
+            control_send(c, 200, "application/json", STR("{\"ok\":true}\n"));
+        else
+            control_fail(c, 400, "want {'hold':true} or {'hold':false}");
     } else if (req->is_get && str_eq(what, STR("calls"))) {
         calls_send(c, req->query);
     } else if (req->is_get && str_eq(what, STR("stats"))) {

@@ -1,6 +1,7 @@
 /*
- * Files and batches, kept in this process until /sim/reset. A batch is done at once: its output has
- * one line for each of its input, all with the same answer.
+ * Files and batches, kept in this process until /sim/reset. A batch is done at once, or when
+ * /sim/batches says so: its output has one line for each of its input, all with the same answer; lines
+ * whose custom_id begins with "fail" are in another file. Lists are the newest first, in pages.
  */
 #include "test/upstream/sim.h"
 
@@ -24,16 +25,17 @@ struct file {
 
 struct batch {
     char id[ID_MAX + 1];
-    char input[ID_MAX + 1], output[ID_MAX + 1];
+    char input[ID_MAX + 1], output[ID_MAX + 1], errors[ID_MAX + 1];
     char endpoint[40];
-    bool cancelled;
-    uint32_t lines;
+    bool cancelled, done;
+    uint32_t lines, failed;
 };
 
 static struct file files[FILES_MAX];
 static struct batch batches[BATCHES_MAX];
 static uint32_t file_count, batch_count;
 static uint64_t bytes_kept;
+static bool held; /* batches that are made stay under way */
 static struct buf out;
 
 static void
@@ -41,7 +43,8 @@ file_drop(struct file *file)
 {
     bytes_kept -= file->content.len;
     free((void *)(uintptr_t)file->content.ptr);
-    *file = files[--file_count];
+    file_count--;
+    memmove(file, file + 1, (size_t)(&files[file_count] - file) * sizeof(*file));
 }
 
 void
@@ -50,6 +53,7 @@ files_forget(void)
     while (file_count > 0)
         file_drop(&files[file_count - 1]);
     batch_count = 0;
+    held = false;
 }
 
 static struct file *
@@ -126,22 +130,93 @@ file_upload(struct conn *c, const struct request *req)
     json_send(c);
 }
 
-static void
-file_list(struct conn *c)
+/* ---- lists ---- */
+
+struct page {
+    uint32_t limit;
+    struct str after, purpose;
+    bool ascending;
+    bool begun; /* behind the one that it begins behind */
+    uint32_t count;
+    bool more;
+    char first[ID_MAX + 1], last[ID_MAX + 1];
+};
+
+static bool
+page_begin(struct conn *c, const struct request *req, uint32_t usual, uint32_t most,
+           struct page *page)
 {
+    struct str limit = query_get(req->query, STR("limit"));
+    uint64_t n = usual;
+
+    if (limit.len > 0 && (!str_to_u64(limit, &n) || n == 0 || n > most)) {
+        error_send(c, 400, STR("limit is out of range"), "limit", NULL);
+        return false;
+    }
+    *page = (struct page){.limit = (uint32_t)n,
+                          .after = query_get(req->query, STR("after")),
+                          .purpose = query_get(req->query, STR("purpose")),
+                          .ascending = str_eq(query_get(req->query, STR("order")), STR("asc"))};
+    page->begun = page->after.len == 0;
+    return true;
+}
+
+/* Does this one stand in the page? */
+static bool
+page_has(struct page *page, const char *id)
+{
+    if (!page->begun) {
+        page->begun = str_eq(page->after, str_from(id));
+        return false;
+    }
+    if (page->count == page->limit) {
+        page->more = true;
+        return false;
+    }
+    str_copy(str_from(id), page->count == 0 ? page->first : page->last, ID_MAX + 1);
+    if (page->count++ == 0)
+        str_copy(str_from(id), page->last, ID_MAX + 1);
+    return true;
+}
+
+static void
+page_end(struct conn *c, struct jw *jw, const struct page *page)
+{
+    jw_array_end(jw);
+    jw_key_cstr(jw, "first_id", page->count > 0 ? page->first : NULL);
+    jw_key_cstr(jw, "last_id", page->count > 0 ? page->last : NULL);
+    jw_key_bool(jw, "has_more", page->more);
+    jw_object_end(jw);
+    json_send(c);
+}
+
+static void
+list_begin(struct jw *jw)
+{
+    jw_init(jw, &out);
+    jw_object(jw);
+    jw_key_cstr(jw, "object", "list");
+    jw_key(jw, "data");
+    jw_array(jw);
+}
+
+static void
+file_list(struct conn *c, const struct request *req)
+{
+    struct page page;
     struct jw jw;
 
-    jw_init(&jw, &out);
-    jw_object(&jw);
-    jw_key_cstr(&jw, "object", "list");
-    jw_key(&jw, "data");
-    jw_array(&jw);
-    for (uint32_t i = 0; i < file_count; i++)
-        file_write(&jw, &files[i]);
-    jw_array_end(&jw);
-    jw_key_bool(&jw, "has_more", false);
-    jw_object_end(&jw);
-    json_send(c);
+    if (!page_begin(c, req, 10000, 10000, &page))
+        return;
+    list_begin(&jw);
+    for (uint32_t i = 0; i < file_count; i++) {
+        const struct file *file = &files[page.ascending ? i : file_count - 1 - i];
+
+        if ((page.purpose.len == 0 || str_eq(page.purpose, str_from(file->purpose))) &&
+            page_has(&page, file->id))
+            file_write(&jw, file);
+    }
+    page_end(c, &jw, &page);
 }
 
 static void
@@ -174,56 +249,116 @@ file_answer(struct conn *c, const struct request *req)
 
 /* ---- batches ---- */
 
+static const char *
+status_of(const struct batch *batch)
+{
+    return batch->cancelled ? "cancelled" : batch->done ? "completed" : "in_progress";
+}
+
 static void
 batch_write(struct jw *jw, const struct batch *batch)
 {
+    bool done = batch->done && !batch->cancelled;
+
     jw_object(jw);
     jw_key_cstr(jw, "id", batch->id);
     jw_key_cstr(jw, "object", "batch");
     jw_key_cstr(jw, "endpoint", batch->endpoint);
+    jw_key_cstr(jw, "model", "sim-batch-2026");
     jw_key_cstr(jw, "input_file_id", batch->input);
     jw_key_cstr(jw, "completion_window", "24h");
-    jw_key_cstr(jw, "status", batch->cancelled ? "cancelled" : "completed");
-    jw_key_cstr(jw, "output_file_id", batch->cancelled ? NULL : batch->output);
+    jw_key_cstr(jw, "status", status_of(batch));
+    jw_key_cstr(jw, "output_file_id", done && batch->output[0] ? batch->output : NULL);
+    jw_key_cstr(jw, "error_file_id", done && batch->errors[0] ? batch->errors : NULL);
     jw_key_i64(jw, "created_at", started_s);
     jw_key(jw, "request_counts");
     jw_object(jw);
     jw_key_u64(jw, "total", batch->lines);
-    jw_key_u64(jw, "completed", batch->cancelled ? 0 : batch->lines);
-    jw_key_u64(jw, "failed", 0);
+    jw_key_u64(jw, "completed", done ? batch->lines - batch->failed : 0);
+    jw_key_u64(jw, "failed", done ? batch->failed : 0);
     jw_object_end(jw);
     jw_object_end(jw);
 }
 
-/* What comes of the input; how many lines. */
-static uint32_t
-output_write(struct buf *lines, struct str input)
+static void
+line_write(struct buf *lines, struct js_value custom_id, bool fails)
 {
-    uint32_t count = 0;
+    struct jw jw;
 
+    jw_init(&jw, lines);
+    jw_object(&jw);
+    jw_key_js(&jw, "custom_id", custom_id);
+    jw_key(&jw, "response");
+    jw_raw(&jw, fails ? STR("null")
+                      : STR("{\"status_code\":200,\"body\":{\"object\":\"chat.completion\","
+                            "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                            "\"content\":\"the\"},\"finish_reason\":\"stop\"}],"
+                            "\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":1,"
+                            "\"total_tokens\":9}}}"));
+    jw_key(&jw, "error");
+    jw_raw(&jw, fails ? STR("{\"code\":\"failed\",\"message\":\"as told\"}") : STR("null"));
+    jw_object_end(&jw);
+    buf_add_char(lines, '\n');
+}
+
+/* A file of these lines, where there are any; its ID into id. */
+static void
+lines_keep(struct buf *lines, const char *name, char *id)
+{
+    struct file *file = lines->len > 0
+                            ? file_add(buf_str(lines), str_from(name), STR("batch_output"))
+                            : NULL;
+
+    if (file != NULL)
+        memcpy(id, file->id, sizeof(file->id));
+    buf_free(lines);
+}
+
+/* What comes of the input. */
+static void
+batch_finish(struct batch *batch)
+{
+    const struct file *file = file_find(str_from(batch->input));
+    struct str input = file != NULL ? file->content : STR("");
+    struct buf good, bad;
+
+    buf_init(&good, SIZE_MAX);
+    buf_init(&bad, SIZE_MAX);
     while (input.len > 0) {
         struct str line = str_split(input, '\n', &input);
-        struct js_value value;
+        struct js_value value, custom_id;
         struct js_error err;
-        struct jw jw;
+        bool fails;
 
         if (!js_check(line, &value, &err))
             continue;
-        jw_init(&jw, lines);
-        jw_object(&jw);
-        jw_key_js(&jw, "custom_id", js_get(value, STR("custom_id")));
-        jw_key(&jw, "response");
-        jw_raw(&jw, STR("{\"status_code\":200,\"body\":{\"object\":\"chat.completion\",\"choices\":"
-                        "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"the\"},"
-                        "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":8,"
-                        "\"completion_tokens\":1,\"total_tokens\":9}}}"));
-        jw_key(&jw, "error");
-        jw_null(&jw);
-        jw_object_end(&jw);
-        buf_add_char(lines, '\n');
-        count++;
+        custom_id = js_get(value, STR("custom_id"));
+        fails = str_starts_with(custom_id.raw, STR("fail"));
+        line_write(fails ? &bad : &good, custom_id, fails);
+        batch->lines++;
+        batch->failed += fails;
     }
-    return count;
+    batch->done = true;
+    lines_keep(&good, "output.jsonl", batch->output);
+    lines_keep(&bad, "errors.jsonl", batch->errors);
+}
+
+bool
+files_batches(struct str order)
+{
+    struct js_value body, hold;
+    struct js_error err;
+
+    if (!js_check(order, &body, &err))
+        return false;
+    hold = js_get(body, STR("hold"));
+    if (hold.type != JS_TRUE && hold.type != JS_FALSE)
+        return false;
+    held = hold.type == JS_TRUE;
+    for (uint32_t i = 0; i < batch_count && !held; i++)
+        if (!batches[i].done && !batches[i].cancelled)
+            batch_finish(&batches[i]);
+    return true;
 }
 
 static void
@@ -234,7 +369,6 @@ batch_create(struct conn *c, const struct request *req)
     bool good = js_check(req->body, &body, &err);
     struct js_value endpoint = js_get(body, STR("endpoint"));
     struct file *input = good ? file_find(js_get(body, STR("input_file_id")).raw) : NULL;
-    struct buf lines;
     struct jw jw;
 
     if (input == NULL || !js_is(endpoint, JS_STRING) || batch_count == BATCHES_MAX) {
@@ -247,33 +381,26 @@ batch_create(struct conn *c, const struct request *req)
     memcpy(batch->input, input->id, sizeof(batch->input));
     snprintf(batch->id, sizeof(batch->id), "batch_sim%016llx", (unsigned long long)c->call->seq);
     str_copy(endpoint.raw, batch->endpoint, sizeof(batch->endpoint));
-    buf_init(&lines, SIZE_MAX);
-    batch->lines = output_write(&lines, input->content);
-    struct file *output = file_add(buf_str(&lines), STR("output.jsonl"), STR("batch_output"));
-    if (output != NULL)
-        memcpy(batch->output, output->id, sizeof(batch->output));
-    buf_free(&lines);
+    if (!held)
+        batch_finish(batch);
     jw_init(&jw, &out);
     batch_write(&jw, batch);
     json_send(c);
 }
 
 static void
-batch_list(struct conn *c)
+batch_list(struct conn *c, const struct request *req)
 {
+    struct page page;
     struct jw jw;
 
-    jw_init(&jw, &out);
-    jw_object(&jw);
-    jw_key_cstr(&jw, "object", "list");
-    jw_key(&jw, "data");
-    jw_array(&jw);
-    for (uint32_t i = 0; i < batch_count; i++)
-        batch_write(&jw, &batches[i]);
-    jw_array_end(&jw);
-    jw_key_bool(&jw, "has_more", false);
-    jw_object_end(&jw);
-    json_send(c);
+    if (!page_begin(c, req, 20, 100, &page))
+        return;
+    list_begin(&jw);
+    for (uint32_t i = batch_count; i-- > 0;)
+        if (page_has(&page, batches[i].id))
+            batch_write(&jw, &batches[i]);
+    page_end(c, &jw, &page);
 }
 
 static void
@@ -305,13 +432,13 @@ files_answer(struct conn *c, const struct request *req)
         if (req->id.ptr != NULL)
             file_answer(c, req);
         else if (req->is_get)
-            file_list(c);
+            file_list(c, req);
         else
             file_upload(c, req);
     } else if (req->id.ptr != NULL) {
         batch_answer(c, req);
     } else if (req->is_get) {
-        batch_list(c);
+        batch_list(c, req);
     } else {
         batch_create(c, req);
     }

@@ -422,6 +422,8 @@ bool is_media(enum endpoint ep);
 /* Files and batches: no calls of a model's. */
 void files_answer(struct conn *c, const struct request *req);
 void files_forget(void);
+/* {"hold":true}: batches stay under way; false: those that are get done. False: it is no such order. */
+bool files_batches(struct str order);
 void gemini_write(struct call *call, struct buf *out);
 void gemini_models_write(struct buf *out, struct str id);
 void embedding_floats_write(struct buf *out, uint32_t input, uint32_t dimensions);
