@@ -482,7 +482,7 @@ class Turnpike:
         return self.ask("status")
 
     def audit(self, *args):
-        if args or self.process is None:
+        if args or self.process is None or self.process.poll() is not None:
             done = self.run("audit", "--json", *args)
             assert done.returncode == 0, f"audit: {done.stdout}{done.stderr}"
             audit = parse(done.stdout)

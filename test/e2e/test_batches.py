@@ -513,7 +513,7 @@ def test_bad_files(server, upstream, caller):
         {"role": "user", "content": "x" * 3_000_000}]}}, line(1)), 2),
     (b" \t" + GOOD, 1),
     (GOOD.replace(b'"custom_id"', b'"custom\\u005fid"'), 1),
-])
+], ids=["line", "no-newline", "three", "crlf", "giant", "blanks", "escaped"])
 def test_good_files(server, upstream, caller, content, count):
     file = uploaded(caller, content)
     assert caller.get(f"/v1/files/{file}/content").body == content

@@ -22,6 +22,12 @@ def accept_of(key):
     return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
 
 
+def masked(payload, mask):
+    size = len(payload)
+    key = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
+
+
 def frame(opcode, payload=b"", last=True, mask=None, reserved=0, wide=None):
     """One frame. mask: four bytes or None; wide: 2 or 8, bytes of a length that needs fewer."""
     head = bytes([(0x80 if last else 0) | reserved << 4 | opcode])
@@ -35,7 +41,7 @@ def frame(opcode, payload=b"", last=True, mask=None, reserved=0, wide=None):
         head += len(payload).to_bytes(wide, "big")
     if mask is None:
         return head + payload
-    return head + mask + bytes(b ^ mask[i & 3] for i, b in enumerate(payload))
+    return head + mask + masked(payload, mask)
 
 
 def close_frame(code, text=b"", mask=None):
@@ -77,7 +83,7 @@ class Side:
         mask = self._take(4) if second & 0x80 else None
         payload = self._take(length)
         if mask:
-            payload = bytes(b ^ mask[i & 3] for i, b in enumerate(payload))
+            payload = masked(payload, mask)
         return first & 0x0F, first & 0x80 != 0, payload
 
     def read(self):
