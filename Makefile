@@ -59,7 +59,7 @@ WARNINGS_ledger := -Wconversion
 WARNINGS_route := -Wconversion
 
 ifneq ($(SANITIZE)$(FUZZ),)
-CFLAGS ?= -O1 -g
+CFLAGS ?= -O1 -g1
 SANITIZERS := $(if $(FUZZ),fuzzer-no-link$(comma)address$(comma)undefined,$(SANITIZE))
 HARDENING := -fno-omit-frame-pointer -fsanitize=$(SANITIZERS) -DSLOW_ASSERTS
 ifneq ($(findstring undefined,$(SANITIZERS)),)

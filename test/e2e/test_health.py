@@ -33,7 +33,7 @@ limits {{ affinity = 0s }}
 
 
 def upstream(server, name="u0"):
-    listed = {u["upstream"]: u for u in server.cli("upstreams")["upstreams"]}
+    listed = {u["upstream"]: u for u in server.ask("upstreams")["upstreams"]}
     return listed[name]
 
 

@@ -105,7 +105,7 @@ def test_what_one_credential_meets_the_other_does_not(server, sim, status, why):
     for _ in range(8):
         assert key.chat().status == 200
     assert {c["key"] for c in sim.calls()[1:]} == {second}
-    shown = {u["credential"]: u for u in turnpike.cli("upstreams")["upstreams"]}
+    shown = {u["credential"]: u for u in turnpike.ask("upstreams")["upstreams"]}
     assert shown[NAMES[first - 1]]["state"] == "open" and shown[NAMES[first - 1]]["why"] == why
     assert shown[NAMES[second - 1]]["state"] == "closed"
     attempts = turnpike.receipt(answer.id)["attempts"]
@@ -136,7 +136,7 @@ def test_a_key_that_is_not_there_is_left_out(start, sim):
     assert [key.chat().status for _ in range(12)] == [200] * 12
     assert {c["key"] for c in sim.calls()} == {1}
     assert 'credential "beta" of upstream "pool" is disabled' in turnpike.log().replace('\\"', '"')
-    shown = {u["credential"]: u["state"] for u in turnpike.cli("upstreams")["upstreams"]}
+    shown = {u["credential"]: u["state"] for u in turnpike.ask("upstreams")["upstreams"]}
     assert shown == {"alpha": "closed", "beta": "disabled"}
 
 
@@ -216,7 +216,7 @@ def test_full_goes_to_the_next_upstream(start, sim, sims):
     spare = answers[used.index("spare")]
     attempts = turnpike.receipt(spare.id)["attempts"]
     assert attempts[-1]["upstream"] == "spare" and attempts[-1]["status"] == 200
-    shown = {u["upstream"]: u for u in turnpike.cli("upstreams")["upstreams"]}
+    shown = {u["upstream"]: u for u in turnpike.ask("upstreams")["upstreams"]}
     assert shown["first"]["failed"] == 0 and shown["first"]["in_flight"] == 0
 
 
@@ -374,7 +374,7 @@ def test_count_of_a_killed_worker_heals(server, sim):
     rig.wait_for(lambda: turnpike.worker_pids() not in ([], [pid]), what="a new worker")
     answers = together(2, key.chat)
     assert [a.status for a in answers] == [200] * 2
-    shown = turnpike.cli("upstreams")["upstreams"][0]
+    shown = turnpike.ask("upstreams")["upstreams"][0]
     assert shown["in_flight"] == 0
     for hog in hogs:
         hog.ended()

@@ -207,11 +207,11 @@ def test_upstream_is_replaced(start, sims):
     assert key.chat()["x-turnpike-upstream"] == "one"
     reload(server, conf.replace('"one"', '"two"').replace(str(one.port), str(two.port)))
     assert {key.chat()["x-turnpike-upstream"] for _ in range(6)} == {"two"}
-    assert [u["upstream"] for u in server.cli("upstreams")["upstreams"]] == ["two"]
+    assert [u["upstream"] for u in server.ask("upstreams")["upstreams"]] == ["two"]
     wait_old_gone(server)
     reload(server, conf)
     assert key.chat()["x-turnpike-upstream"] == "one"
-    assert [u["upstream"] for u in server.cli("upstreams")["upstreams"]] == ["one"]
+    assert [u["upstream"] for u in server.ask("upstreams")["upstreams"]] == ["one"]
 
 
 def test_limits_follow(server, upstream):
@@ -261,7 +261,7 @@ def test_a_secret_is_read_anew(start, start_sim, folder):
     assert answer.status != 200 and answer["connection"] == "close"
     old.close()
     assert key.chat().status == 200
-    line, = server.cli("upstreams")["upstreams"]
+    line, = server.ask("upstreams")["upstreams"]
     assert line["state"] == "closed" and line["failed"] == 0, line
     # A key that works is not lost to a file that cannot be read.
     os.unlink(path)

@@ -54,7 +54,7 @@ def module_gateway(session_upstream):
 
 @pytest.fixture
 def gateway(module_gateway, upstream):
-    yield conftest.well(module_gateway)
+    yield conftest.well(module_gateway, alone=True)
     module_gateway.check_log()
 
 
