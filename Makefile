@@ -158,6 +158,8 @@ NEEDS_proto := proto base
 NEEDS_route := route shm conf base
 NEEDS_ledger := ledger route shm conf base
 NEEDS_all := $(ROOMS) llhttp
+# What harnesses are made for: who handles calls and processes has none, and need not be built for them.
+NEEDS_fuzz := cli ledger route shm conf net proto base llhttp
 NEEDS_bench_load := base
 NEEDS_bench_relay := base
 
@@ -256,7 +258,7 @@ $(UNIT_BINS): $(BUILD)/test/%: $(BUILD)/obj/test/unit/%.o $$(call needs_of,$$*)
 	$(Q)$(LINK) -o $@ $< $(call grouped,$(filter %.a,$^)) $(LIB_LIBS) -lcmocka \
 		$(call link_line,test/unit/$*.c)
 
-$(FUZZ_BINS): $(BUILD)/bin/%: $(BUILD)/obj/test/fuzz/%.o $(call archives,$(NEEDS_all))
+$(FUZZ_BINS): $(BUILD)/bin/%: $(BUILD)/obj/test/fuzz/%.o $(call archives,$(NEEDS_fuzz))
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(call grouped,$(filter %.a,$^)) $(LIB_LIBS) \
