@@ -9,19 +9,10 @@ import pytest
 import conftest
 import rig
 import translation
-from conftest import UPSTREAM_KEY
-from test_translate import PRICES, conf_of
+from test_translate import PRICES, module_gateway  # noqa: F401 (a fixture)
 from translation import PROTOCOLS, Ask
 
 PAIRS = [(c, p) for p in PROTOCOLS for c in PROTOCOLS]
-
-
-@pytest.fixture(scope="module")
-def module_gateway(session_upstream):
-    server = rig.Turnpike(conf_of({name: session_upstream.port for name in PROTOCOLS}),
-                          env={"TEST_UPSTREAM_KEY": UPSTREAM_KEY})
-    yield server
-    server.finish()
 
 
 @pytest.fixture
