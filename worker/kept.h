@@ -74,6 +74,13 @@ kept_undoes(const struct call *call)
 {
     return call->kept != NULL && call->kept->undoes;
 }
+/* Does the upstream make something for it that costs, or that stays? Then it is sent once at most. */
+static inline bool
+kept_makes(const struct call *call)
+{
+    return call->kept != NULL && !call->kept->undoes &&
+           (call->endpoint == ENDPOINT_FILE_UPLOAD || call->endpoint == ENDPOINT_BATCH_CREATE);
+}
 /* What is asked of the upstream now, where it speaks the caller's protocol. */
 static inline enum proto_endpoint
 kept_endpoint(const struct call *call)

@@ -5,6 +5,7 @@
 #include "worker/call.h"
 #include "worker/feed.h"
 #include "worker/forward.h"
+#include "worker/kept.h"
 #include "worker/relay.h"
 #include "worker/tunnel.h"
 
@@ -138,14 +139,22 @@ dial(struct pool *pool, struct call *call)
 enum uconn_took
 uconn_take(struct pool *pool, struct call *call)
 {
+    bool room = pool->open_count < pool->open_max;
+
     if (pool->idle_count > 0) {
         struct uconn *uc = LIST_FIRST(&pool->idle, struct uconn, node);
 
-        uconn_set_state(uc, UCONN_BUSY);
-        lend(uc, call);
-        return UCONN_TOOK_IDLE;
+        if (!kept_makes(call)) {
+            uconn_set_state(uc, UCONN_BUSY);
+            lend(uc, call);
+            return UCONN_TOOK_IDLE;
+        }
+        /* A kept one may be dead by now, and what was sent into one is sent again. */
+        if (!room)
+            uconn_close(uc); /* the new one is in its place, though it counts until it is gone */
+        room = true;
     }
-    return pool->open_count < pool->open_max && dial(pool, call) ? UCONN_TOOK_NEW : UCONN_TOOK_NONE;
+    return room && dial(pool, call) ? UCONN_TOOK_NEW : UCONN_TOOK_NONE;
 }
 
 void

@@ -12,7 +12,8 @@ void pool_init(struct pool *pool, struct worker *w, size_t upstream_idx, struct 
 enum uconn_took { UCONN_TOOK_IDLE = 0, UCONN_TOOK_NEW, UCONN_TOOK_NONE };
 /*
  * Gives the call a connection (call->uconn): a kept one at once, or a new one that will say
- * forward_connected() or forward_conn_failed() in a later turn, or none: too many are open.
+ * forward_connected() or forward_conn_failed() in a later turn, or none: too many are open. A call
+ * that makes something (kept_makes()) never gets a kept one.
  */
 enum uconn_took uconn_take(struct pool *pool, struct call *call) MUST_CHECK;
 /* Takes it from its call and closes it: the answer is not wanted, or cannot be trusted. */

@@ -665,6 +665,25 @@ def test_a_batch_that_is_refused(server, upstream, caller):
     conftest.well(server)
 
 
+def test_what_may_have_been_made_is_not_asked_for_again(start, upstream):
+    """A connection that ends without an answer says nothing of what was done before: other calls are
+    sent once more where it was a kept one, but not what makes a file or a batch."""
+    server = start(conf(upstream.port), workers=1)
+    caller = server.key()
+    file = uploaded(caller)
+    for make in (lambda: upload(caller).status, lambda: create(caller, file).status):
+        for _ in range(2):
+            assert caller.get(f"/v1/files/{file}").status == 200  # leaves a connection that is kept
+            before = heard(upstream)
+            upstream.faults({"hangup": 1}, next=1)
+            assert make() == 502
+            assert heard(upstream) == before + 1
+    upstream.faults({"hangup": 1}, next=1)
+    assert caller.get(f"/v1/files/{file}").status == 200
+    upstream.faults({})
+    conftest.well(server)
+
+
 def test_credit(server, upstream):
     poor = server.key(credit="0.0013")
     file = uploaded(poor)  # 0.0006
