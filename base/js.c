@@ -28,37 +28,54 @@ js_position(struct str text, size_t offset, unsigned *line, unsigned *column)
 
 /* ---- the walk ---------------------------------------------------------------------------- */
 
-/* The index that this thread has in use. */
+/* The index that this thread has in use, and where in it something was looked for last: what is looked
+ * for next is mostly near. */
 static _Thread_local const struct js_index *index_now;
+static _Thread_local size_t index_at;
 
 void
 js_index_use(const struct js_index *index)
 {
-    index_now = index;
+    index_now = index != NULL && index->used > 0 ? index : NULL;
+    index_at = 0;
 }
 
 /* What starts at p; NULL: not in the index. */
-static inline const struct js_slot *
+static const struct js_slot *
 index_find(const char *p)
 {
     const struct js_index *index = index_now;
+    size_t low = index_at, high, step = 1;
     uint32_t start;
 
-    if (index == NULL || p < index->text || (size_t)(p - index->text) >= index->text_len)
+    if (p < index->text || (size_t)(p - index->text) >= index->text_len)
         return NULL;
-    start = (uint32_t)(p - index->text) + 1;
-    for (size_t i = js_index_slot(index, start); index->slots[i].start != 0;
-         i = (i + 1) & (index->slot_count - 1))
-        if (index->slots[i].start == start)
-            return &index->slots[i];
-    return NULL;
+    start = (uint32_t)(p - index->text);
+    if (index->slots[low].start > start) {
+        high = low;
+        low = 0;
+    } else {
+        for (; low + step < index->used && index->slots[low + step].start <= start; step *= 2)
+            low += step;
+        high = MIN(low + step, index->used);
+    }
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+
+        if (index->slots[middle].start <= start)
+            low = middle;
+        else
+            high = middle;
+    }
+    index_at = low;
+    return index->slots[low].start == start ? &index->slots[low] : NULL;
 }
 
 /* The same, behind its end; NULL, too, when that lies beyond `end`. */
 static inline const char *
 index_behind(const char *p, const char *end, bool *escaped)
 {
-    const struct js_slot *slot = index_find(p);
+    const struct js_slot *slot = index_now != NULL ? index_find(p) : NULL;
     const char *behind = slot != NULL ? index_now->text + slot->end : NULL;
 
     if (behind == NULL || behind > end)
@@ -125,7 +142,7 @@ skip_string(const char *p, const char *end, bool *escaped)
 static const char *
 skip_container(const char *p, const char *end)
 {
-    const char *behind = index_now != NULL ? index_behind(p, end, &(bool){false}) : NULL;
+    const char *behind = index_behind(p, end, &(bool){false});
     unsigned depth = 1;
     bool escaped;
 

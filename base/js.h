@@ -70,7 +70,7 @@ bool MUST_CHECK js_check_members(struct str text, struct js_value *out, struct j
  * text: a walk over an object steps over what it holds, and a walk over that does so again, so that
  * what lies deep is read as often as it is deep. With the index in use such a step is one look-up.
  *
- *     struct js_index index = {.slots = zeroed, .slot_count = js_index_slots(text.len)};
+ *     struct js_index index = {.slots = room, .slot_count = js_index_slots(text.len)};
  *     js_check_index(text, &value, &index, &err);
  *     js_index_use(&index);
  *     … js_next() over what lies in text, on this thread …
@@ -79,18 +79,19 @@ bool MUST_CHECK js_check_members(struct str text, struct js_value *out, struct j
  * Values of other texts are walked as ever.
  */
 struct js_slot {
-    uint32_t start;        /* offset of the first byte, plus 1; 0: free */
-    uint32_t end : 31;     /* offset behind the last */
-    uint32_t escaped : 1;  /* a string with a backslash */
+    uint32_t start;       /* offset of the first byte */
+    uint32_t end : 31;    /* offset behind the last */
+    uint32_t escaped : 1; /* a string with a backslash */
 };
 struct js_index {
-    struct js_slot *slots; /* the caller's */
-    size_t slot_count;     /* a power of two */
+    struct js_slot *slots; /* the caller's; in the order in which they start, which is how they are walked */
+    size_t slot_count;
     size_t used;
     const char *text;
     size_t text_len;
 };
-/* How many slots are enough for a text of this length. */
+/* How many slots are enough for a text of this length, unless it is nested as none is that has a sense:
+ * what has no slot is walked as without an index. */
 size_t js_index_slots(size_t text_len);
 bool MUST_CHECK js_check_index(struct str text, struct js_value *out, struct js_index *index,
                                struct js_error *err);

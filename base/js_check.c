@@ -21,7 +21,7 @@ const char js_too_deep[] = "nested too deeply";
 struct checker {
     const char *end;
     struct js_index *index; /* NULL: none is wanted */
-    const char *starts[JS_DEPTH_MAX]; /* of the containers we are in, for it */
+    size_t slots[JS_DEPTH_MAX]; /* of the containers we are in; NO_SLOT */
     struct js_error err; /* what is set on the first fault */
     const char *err_at;
     bool escaped; /* the string read last has a backslash */
@@ -129,51 +129,198 @@ check_special(struct checker *c, const char *p)
 }
 
 #ifdef SCAN_SSE2
-/*
- * Goes on in a string block by block, up to the closing quote (then *closed) or to where less
- * than a block is left. What is frequent, escapes of one letter and text that is not ASCII, is
- * stepped over in the block's bits.
- */
-static const char *
-check_blocks(struct checker *c, const char *p, bool *closed)
+/* The four hex digits of a character that is no half of a pair. */
+static inline bool
+are_hex(const char *p)
 {
-    const char *end = c->end, *next;
+    uint32_t code;
 
-    for (; end - p >= SCAN_BLOCK; p = next) {
-        struct scan_vectors block = scan_block(p);
-        uint64_t hits = scan_block_special(&block);
+    if (!is_hex(p[0]) || !is_hex(p[1]) || !is_hex(p[2]) || !is_hex(p[3]))
+        return false;
+    code = js_hex4(p);
+    return code < 0xd800 || code > 0xdfff;
+}
 
-        next = p + SCAN_BLOCK;
-        while (hits != 0) {
-            unsigned at = (unsigned)__builtin_ctzll(hits);
-            const char *q = p + at;
-            size_t len = 0;
+/*
+ * Of the bytes in escaped, each behind a backslash: may all stand there? What the end of the block cuts
+ * off is left for later: *left is how many bytes are before it.
+ */
+static inline __attribute__((always_inline)) bool
+are_escapes(const char *p, uint64_t escaped, unsigned *left)
+{
+    for (; escaped != 0; escaped &= escaped - 1) {
+        unsigned at = (unsigned)__builtin_ctzll(escaped);
 
-            if (*q == '"') {
-                *closed = true;
-                return q;
+        if (LIKELY(is_escape(p[at])))
+            continue;
+        if (p[at] != 'u' || at == 0) /* behind the slash that the block starts with at the least */
+            return false;
+        if (at > SCAN_BLOCK - 5) {
+            *left = MIN(*left, at - 1);
+            return true;
+        }
+        if (!are_hex(p + at + 1))
+            return false;
+    }
+    return true;
+}
+
+/* The same for the bytes in high, none of which is ASCII: are they whole characters? */
+static inline bool
+are_characters(const char *p, uint64_t high, unsigned *left)
+{
+    while (high != 0) {
+        unsigned at = (unsigned)__builtin_ctzll(high);
+        const uint8_t *b = (const uint8_t *)p + at;
+        size_t len = 2;
+
+        if (UNLIKELY(at > SCAN_BLOCK - 4)) {
+            len = utf8_sequence(p + at, SCAN_BLOCK - at);
+            if (len == 0) { /* or wrong, which the next look tells */
+                *left = MIN(*left, at);
+                return true;
             }
-            if (*q == '\\' && at < SCAN_BLOCK - 1 && is_escape(q[1])) {
-                c->escaped = true;
-                len = 2;
-            } else if ((*q & 0x80) != 0) {
-                len = utf8_sequence(q, SCAN_BLOCK - at);
-            }
-            if (len > 0) {
-                hits &= ~(((UINT64_C(1) << len) - 1) << at);
-                continue;
-            }
-            q = check_special(c, q);
-            if (q == NULL)
-                return NULL;
-            if (q >= next) {
-                next = q;
-                break;
-            }
-            hits &= ~UINT64_C(0) << (q - p);
+        } else if (LIKELY(b[0] >= 0xc2 && b[0] < 0xe0)) {
+            if (UNLIKELY(!utf8_is_tail(b[1])))
+                return false;
+        } else {
+            len = utf8_sequence(p + at, 4);
+            if (UNLIKELY(len == 0))
+                return false;
+        }
+        high &= ~(((UINT64_C(1) << len) - 1) << at);
+    }
+    return true;
+}
+
+#ifdef SCAN_AVX2
+/* The same, at a price that does not depend on how many there are. upto is where the string may reach,
+ * the byte behind its last included. */
+static inline SCAN_TARGET_AVX2 bool
+are_characters_avx2(const char *p, uint64_t high, uint64_t upto, unsigned *left)
+{
+    struct scan_utf8 u = scan_utf8_avx2(p, high);
+    uint64_t want = u.lead2 << 1 | u.lead3 << 2 | u.lead4 << 3;
+    uint64_t cut = ((u.lead2 & UINT64_C(1) << 63) | (u.lead3 & UINT64_C(3) << 62) |
+                    (u.lead4 & UINT64_C(7) << 61));
+
+    if (UNLIKELY(((want ^ u.tails) & upto) != 0 || u.never != 0))
+        return false;
+    if (cut != 0)
+        *left = MIN(*left, (unsigned)__builtin_ctzll(cut));
+    for (u.narrow &= ~cut; u.narrow != 0; u.narrow &= u.narrow - 1) {
+        if (utf8_sequence(p + __builtin_ctzll(u.narrow), 4) == 0)
+            return false;
+    }
+    return true;
+}
+#endif
+
+static inline __attribute__((always_inline)) bool
+are_characters_upto(const char *p, uint64_t high, uint64_t upto, unsigned *left, bool avx2)
+{
+    if (high == 0)
+        return true;
+#ifdef SCAN_AVX2
+    if (avx2)
+        return are_characters_avx2(p, high, upto, left);
+#else
+    (void)avx2;
+    (void)upto;
+#endif
+    return are_characters(p, high, left);
+}
+
+static inline __attribute__((always_inline)) uint64_t
+special_of(const char *p, bool avx2)
+{
+#ifdef SCAN_AVX2
+    if (avx2)
+        return scan_block_special_avx2(p);
+#else
+    (void)avx2;
+#endif
+    return scan_block_special(p);
+}
+
+/* The only byte of a block that is special, at p: a line's end, in most text. */
+static inline bool
+is_lone_escape(const char *p)
+{
+    return *p == '\\' && is_escape(p[1]);
+}
+
+static inline __attribute__((always_inline)) struct scan_marks
+marks_of(const char *p, bool avx2)
+{
+#ifdef SCAN_AVX2
+    if (avx2)
+        return scan_marks_avx2(p);
+#else
+    (void)avx2;
+#endif
+    return scan_marks(p);
+}
+
+/* See check_blocks(); with the widest vectors that the machine has. */
+static inline __attribute__((always_inline)) const char *
+check_marks(struct checker *c, const char *p, bool *closed, bool avx2)
+{
+    for (unsigned left; c->end - p >= SCAN_BLOCK; p += left) {
+        uint64_t special = special_of(p, avx2), escaped = 0, carry = 0, quotes, before, upto;
+        struct scan_marks marks;
+
+        left = SCAN_BLOCK;
+        if (special == 0)
+            continue;
+        if ((special & (special - 1)) == 0 && special >> (SCAN_BLOCK - 1) == 0 &&
+            is_lone_escape(p + __builtin_ctzll(special))) {
+            c->escaped = true;
+            continue;
+        }
+        marks = marks_of(p, avx2);
+        if (marks.slashes != 0) {
+            escaped = scan_escaped(marks.slashes, &carry);
+            left -= (unsigned)carry; /* the last one comes again with what it escapes */
+        }
+        quotes = marks.quotes & ~escaped;
+        upto = quotes ^ (quotes - 1); /* all, where there is none */
+        before = upto & ~quotes;
+        if (UNLIKELY((marks.control & before) != 0) ||
+            UNLIKELY(!are_escapes(p, escaped & before, &left)) ||
+            UNLIKELY(!are_characters_upto(p, marks.high & before, upto, &left, avx2)))
+            return p;
+        c->escaped |= (marks.slashes & before) != 0;
+        if (quotes != 0 && LIKELY((unsigned)__builtin_ctzll(quotes) < left)) {
+            *closed = true;
+            return p + __builtin_ctzll(quotes);
         }
     }
     return p;
+}
+
+#ifdef SCAN_AVX2
+static SCAN_TARGET_AVX2 __attribute__((noinline)) const char *
+check_blocks_avx2(struct checker *c, const char *p, bool *closed)
+{
+    return check_marks(c, p, closed, true);
+}
+#endif
+
+/*
+ * Goes on in a string block by block, up to the closing quote (then *closed), to where less than a
+ * block is left, or to a block in which check_special() has to look. What is frequent, escapes and
+ * text that is not ASCII, is looked at in the block's bits, each kind by itself: that is fewer steps,
+ * and fewer jumps that cannot be foreseen, than byte after byte.
+ */
+static inline const char *
+check_blocks(struct checker *c, const char *p, bool *closed)
+{
+#ifdef SCAN_AVX2
+    if (scan_has_avx2())
+        return check_blocks_avx2(c, p, closed);
+#endif
+    return check_marks(c, p, closed, false);
 }
 #endif
 
@@ -181,14 +328,14 @@ check_blocks(struct checker *c, const char *p, bool *closed)
 static __attribute__((noinline)) const char *
 check_string_rest(struct checker *c, const char *p)
 {
-#ifdef SCAN_SSE2
-    bool closed = false;
-
-    p = check_blocks(c, p, &closed);
-    if (p == NULL || closed)
-        return p == NULL ? NULL : p + 1;
-#endif
     for (;;) {
+#ifdef SCAN_SSE2
+        bool closed = false;
+
+        p = check_blocks(c, p, &closed);
+        if (closed)
+            return p + 1;
+#endif
         p = scan_special(p, c->end);
         if (p >= c->end)
             return fault(c, "unexpected end", c->end);
@@ -201,7 +348,7 @@ check_string_rest(struct checker *c, const char *p)
 }
 
 /* Behind the opening quote. */
-static inline const char *
+static inline __attribute__((always_inline)) const char *
 check_string(struct checker *c, const char *p)
 {
     c->escaped = false;
@@ -340,18 +487,19 @@ nest_note(struct checker *c, struct nest *nest, const char *p)
 }
 
 /* At a member's key; gives the first byte of its value. */
-static inline const char *
-check_key(struct checker *c, const struct nest *nest, const char *p)
+static inline __attribute__((always_inline)) const char *
+check_key(struct checker *c, const struct nest *nest, const char *p, bool indexed)
 {
     const char *key = p + 1;
-    struct js_member *member;
+    struct js_member *member = NULL;
 
     if (p >= c->end || *p != '"')
         return fault_or_end(c, "expected a string as key", p);
     p = check_string(c, key);
     if (p == NULL)
         return NULL;
-    member = nest->depth == nest->note_depth ? &nest->members->list[nest->members->count] : NULL;
+    if (!indexed && nest->depth == nest->note_depth)
+        member = &nest->members->list[nest->members->count];
     if (member != NULL)
         member->key = (struct js_value){
             .type = JS_STRING, .escaped = c->escaped, .raw = js_between(key, p - 1)};
@@ -364,12 +512,11 @@ check_key(struct checker *c, const struct nest *nest, const char *p)
     return p;
 }
 
-/* At the first byte of what is no container. */
+/* At the first byte of what is neither container nor string. */
 static inline const char *
-check_scalar(struct checker *c, const char *p)
+check_word(struct checker *c, const char *p)
 {
     switch (*p) {
-    case '"': return check_string(c, p + 1);
     case '-': return check_number(c, p + 1);
     case '0':
     case '1':
@@ -388,22 +535,39 @@ check_scalar(struct checker *c, const char *p)
     }
 }
 
-/* What does not fit is walked as ever. */
-static void
-note_long(struct checker *c, const char *start, const char *end, bool escaped)
-{
-    struct js_index *index = c->index;
-    struct js_slot slot = {.start = (uint32_t)(start - index->text) + 1,
-                           .end = (uint32_t)(end - index->text) & INT32_MAX,
-                           .escaped = escaped};
-    size_t i;
+#define NO_SLOT SIZE_MAX
 
-    if ((size_t)(end - start) < JS_INDEX_LEN_MIN || index->used >= index->slot_count / 2)
+/* A container or string starts here. */
+static inline size_t
+slot_take(struct js_index *index, const char *start)
+{
+    if (UNLIKELY(index->used == index->slot_count))
+        return NO_SLOT;
+    index->slots[index->used].start = (uint32_t)(start - index->text);
+    return index->used++;
+}
+
+/* And ends here. A short one gives its slot back, which is the last: nothing in it was longer. */
+static inline void
+slot_end(struct js_index *index, size_t slot, const char *end, bool escaped)
+{
+    uint32_t behind = (uint32_t)(end - index->text);
+
+    if (slot == NO_SLOT)
         return;
-    for (i = js_index_slot(index, slot.start); index->slots[i].start != 0;)
-        i = (i + 1) & (index->slot_count - 1);
-    index->slots[i] = slot;
-    index->used++;
+    if (behind - index->slots[slot].start < JS_INDEX_LEN_MIN) {
+        index->used = slot;
+        return;
+    }
+    index->slots[slot].end = behind & INT32_MAX;
+    index->slots[slot].escaped = escaped;
+}
+
+static inline void
+note_string(struct js_index *index, const char *start, const char *end, bool escaped)
+{
+    if (UNLIKELY(end != NULL && (size_t)(end - start) >= JS_INDEX_LEN_MIN))
+        slot_end(index, slot_take(index, start), end, escaped);
 }
 
 /* One value; at its first byte. Made twice, so that who wants no index does not pay for it. */
@@ -420,7 +584,7 @@ value:
         if (nest.depth == JS_DEPTH_MAX)
             return fault(c, js_too_deep, p);
         if (indexed)
-            c->starts[nest.depth] = p;
+            c->slots[nest.depth] = slot_take(c->index, p);
         nest_enter(&nest, *p == '{');
         p = js_skip_space(p + 1, end);
         if (p < end && *p == closing(&nest))
@@ -429,19 +593,20 @@ value:
             goto key;
         goto value;
     }
-    if (indexed) {
+    if (*p == '"') {
         const char *start = p;
 
-        p = check_scalar(c, p);
-        if (p != NULL && *start == '"')
-            note_long(c, start, p, c->escaped);
+        p = check_string(c, p + 1);
+        if (indexed)
+            note_string(c->index, start, p, c->escaped);
     } else {
-        p = check_scalar(c, p);
+        p = check_word(c, p);
     }
     if (p == NULL || nest.depth == 0)
         return p;
 behind:
-    nest_note(c, &nest, p);
+    if (!indexed)
+        nest_note(c, &nest, p);
     p = js_skip_space(p, end);
     if (p < end && *p == ',') {
         p = js_skip_space(p + 1, end);
@@ -457,13 +622,13 @@ close:
     nest.objects >>= 1;
     nest.depth--;
     if (indexed)
-        note_long(c, c->starts[nest.depth], p, false);
+        slot_end(c->index, c->slots[nest.depth], p, false);
     if (nest.depth == 0)
         return p;
     goto behind;
 
 key:
-    p = check_key(c, &nest, p);
+    p = check_key(c, &nest, p, indexed);
     if (p == NULL)
         return NULL;
     goto value;
@@ -495,7 +660,7 @@ check_text(struct str text, struct js_value *out, const struct wish *wish, struc
     struct js_index *index = wish->index;
     /* An empty text may have no address at all. */
     const char *start = text.ptr == NULL ? "" : text.ptr;
-    struct checker c; /* its list of starts is set as it is used */
+    struct checker c; /* its list of slots is set as it is used */
     const char *value, *value_end, *p;
 
     c.end = start + text.len;
@@ -564,18 +729,13 @@ js_check(struct str text, struct js_value *out, struct js_error *err)
 size_t
 js_index_slots(size_t text_len)
 {
-    size_t count = 64;
-
-    while (count < text_len / JS_INDEX_LEN_MIN * 2 && count < (1u << 18))
-        count *= 2;
-    return count;
+    return MIN(text_len / JS_INDEX_LEN_MIN + JS_DEPTH_MAX, (size_t)1 << 18);
 }
 
 bool
 js_check_index(struct str text, struct js_value *out, struct js_index *index,
                struct js_error *err)
 {
-    ASSERT(index->slot_count > 0 && (index->slot_count & (index->slot_count - 1)) == 0);
     index->text = text.ptr;
     index->text_len = text.len;
     index->used = 0;

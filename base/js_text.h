@@ -63,10 +63,4 @@ js_hex4(const char *p)
 /* What is shorter is stepped over as quickly without an index. */
 #define JS_INDEX_LEN_MIN 64u
 
-static inline size_t
-js_index_slot(const struct js_index *index, uint32_t start)
-{
-    return (size_t)(start * UINT32_C(0x9e3779b1)) >> 7 & (index->slot_count - 1);
-}
-
 #endif

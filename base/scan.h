@@ -17,6 +17,10 @@
 #if defined(__SSE2__) && !defined(SCAN_PORTABLE)
 #define SCAN_SSE2 1
 #include <emmintrin.h>
+#ifndef SCAN_NARROW
+#define SCAN_AVX2 1 /* can be compiled; whether the machine has it is asked at run time */
+#include <immintrin.h>
+#endif
 #endif
 
 static inline bool
@@ -66,23 +70,17 @@ scan_lowest(uint64_t tops)
 }
 
 #ifdef SCAN_SSE2
-/* All bits of each byte that scan_special() looks for. Signed: what is not ASCII is below a space,
- * too. */
-static inline __m128i
-scan_vector_special(__m128i v)
-{
-    return _mm_or_si128(
-        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
-        _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)));
-}
-
-/* A bit for each of the 16 bytes at p that scan_special() looks for. */
+/* A bit for each of the 16 bytes at p that scan_special() looks for. Signed: what is not ASCII is below
+ * a space, too. */
 static inline unsigned
 scan_bits_special(const char *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                 _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
 
-    return (unsigned)_mm_movemask_epi8(scan_vector_special(v));
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(marks, _mm_cmplt_epi8(v, _mm_set1_epi8(0x20))));
 }
 
 /* A bit for each of the 16 bytes at p that scan_quote() looks for. */
@@ -206,13 +204,141 @@ scan_block_equal(const struct scan_vectors *block, char c, char bend)
                      _mm_cmpeq_epi8(_mm_or_si128(v[3], bits), want));
 }
 
-/* A bit for each byte that scan_special() looks for. */
+/* What there is in a block of a string. */
+struct scan_marks {
+    uint64_t quotes, slashes;
+    uint64_t high;    /* not ASCII */
+    uint64_t control; /* below a blank */
+};
+
+/* A bit for each byte that is any of these. What this and scan_marks() have in common the compiler does
+ * once. */
 static inline uint64_t
-scan_block_special(const struct scan_vectors *block)
+scan_block_special(const char *p)
 {
-    return scan_bits(scan_vector_special(block->v[0]), scan_vector_special(block->v[1]),
-                     scan_vector_special(block->v[2]), scan_vector_special(block->v[3]));
+    struct scan_vectors block = scan_block(p);
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+    const __m128i blank = _mm_set1_epi8(' '); /* signed: what is not ASCII is below it, too */
+    __m128i any[4];
+
+    for (int i = 0; i < 4; i++) {
+        __m128i v = block.v[i];
+
+        any[i] = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
+                              _mm_cmplt_epi8(v, blank));
+    }
+    return scan_bits(any[0], any[1], any[2], any[3]);
 }
+
+static inline struct scan_marks
+scan_marks(const char *p)
+{
+    struct scan_vectors block = scan_block(p);
+    const __m128i blank = _mm_set1_epi8(' ');
+    const __m128i *v = block.v;
+    struct scan_marks marks = {
+        .quotes = scan_block_equal(&block, '"', 0),
+        .slashes = scan_block_equal(&block, '\\', 0),
+        .high = scan_bits(v[0], v[1], v[2], v[3]),
+        .control = scan_bits(_mm_cmplt_epi8(v[0], blank), _mm_cmplt_epi8(v[1], blank),
+                             _mm_cmplt_epi8(v[2], blank), _mm_cmplt_epi8(v[3], blank)),
+    };
+
+    marks.control &= ~marks.high;
+    return marks;
+}
+
+#ifdef SCAN_AVX2
+#define SCAN_TARGET_AVX2 __attribute__((target("avx2,bmi")))
+
+static inline SCAN_TARGET_AVX2 uint64_t
+scan_bits_avx2(__m256i a, __m256i b)
+{
+    return (uint64_t)(unsigned)_mm256_movemask_epi8(a) |
+           (uint64_t)(unsigned)_mm256_movemask_epi8(b) << 32;
+}
+
+static inline SCAN_TARGET_AVX2 uint64_t
+scan_block_special_avx2(const char *p)
+{
+    const __m256i *at = (const __m256i *)(const void *)p;
+    const __m256i a = _mm256_loadu_si256(at), b = _mm256_loadu_si256(at + 1);
+    const __m256i quote = _mm256_set1_epi8('"'), slash = _mm256_set1_epi8('\\');
+    const __m256i blank = _mm256_set1_epi8(' ');
+    __m256i marks_a = _mm256_or_si256(_mm256_cmpeq_epi8(a, quote), _mm256_cmpeq_epi8(a, slash));
+    __m256i marks_b = _mm256_or_si256(_mm256_cmpeq_epi8(b, quote), _mm256_cmpeq_epi8(b, slash));
+
+    return scan_bits_avx2(_mm256_or_si256(marks_a, _mm256_cmpgt_epi8(blank, a)),
+                          _mm256_or_si256(marks_b, _mm256_cmpgt_epi8(blank, b)));
+}
+
+static inline SCAN_TARGET_AVX2 struct scan_marks
+scan_marks_avx2(const char *p)
+{
+    const __m256i *at = (const __m256i *)(const void *)p;
+    const __m256i a = _mm256_loadu_si256(at), b = _mm256_loadu_si256(at + 1);
+    const __m256i quote = _mm256_set1_epi8('"'), slash = _mm256_set1_epi8('\\');
+    const __m256i blank = _mm256_set1_epi8(' ');
+    struct scan_marks marks = {
+        .quotes = scan_bits_avx2(_mm256_cmpeq_epi8(a, quote), _mm256_cmpeq_epi8(b, quote)),
+        .slashes = scan_bits_avx2(_mm256_cmpeq_epi8(a, slash), _mm256_cmpeq_epi8(b, slash)),
+        .high = scan_bits_avx2(a, b),
+        .control = scan_bits_avx2(_mm256_cmpgt_epi8(blank, a), _mm256_cmpgt_epi8(blank, b)),
+    };
+
+    marks.control &= ~marks.high;
+    return marks;
+}
+
+/* The bytes of a block that are above c, signed. */
+static inline SCAN_TARGET_AVX2 uint64_t
+scan_above_avx2(__m256i a, __m256i b, char c)
+{
+    const __m256i bound = _mm256_set1_epi8(c);
+
+    return scan_bits_avx2(_mm256_cmpgt_epi8(a, bound), _mm256_cmpgt_epi8(b, bound));
+}
+
+/*
+ * What there is of UTF-8 in a block, a bit a byte. Signed, bytes that are not ASCII are below zero in
+ * their own order.
+ */
+struct scan_utf8 {
+    uint64_t lead2, lead3, lead4; /* first bytes of two and more, of three and more, of four */
+    uint64_t tails;
+    uint64_t never;  /* in no valid text */
+    uint64_t narrow; /* leads behind which not every tail may stand */
+};
+
+static inline SCAN_TARGET_AVX2 struct scan_utf8
+scan_utf8_avx2(const char *p, uint64_t high)
+{
+    const __m256i *at = (const __m256i *)(const void *)p;
+    const __m256i a = _mm256_loadu_si256(at), b = _mm256_loadu_si256(at + 1);
+    uint64_t above_tails = scan_above_avx2(a, b, (char)0xbf) & high;
+    struct scan_utf8 utf8 = {
+        .lead2 = scan_above_avx2(a, b, (char)0xc1) & high,
+        .lead3 = scan_above_avx2(a, b, (char)0xdf) & high,
+        .lead4 = scan_above_avx2(a, b, (char)0xef) & high,
+    };
+    __m256i low = _mm256_set1_epi8((char)0xe0), gap = _mm256_set1_epi8((char)0xed);
+
+    utf8.tails = high & ~above_tails;
+    utf8.never = (above_tails & ~utf8.lead2) | (scan_above_avx2(a, b, (char)0xf4) & high);
+    utf8.narrow =
+        utf8.lead4 |
+        (scan_bits_avx2(_mm256_or_si256(_mm256_cmpeq_epi8(a, low), _mm256_cmpeq_epi8(a, gap)),
+                        _mm256_or_si256(_mm256_cmpeq_epi8(b, low), _mm256_cmpeq_epi8(b, gap))) &
+         high);
+    return utf8;
+}
+
+static inline bool
+scan_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+}
+#endif
 
 /*
  * The bytes that a backslash before them escapes. In a run of backslashes every second one is

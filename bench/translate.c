@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/str.h"
 #include "proto/meter.h"
 #include "proto/translate.h"
@@ -222,6 +223,7 @@ bench_stream(enum proto_endpoint client, enum proto_endpoint upstream, unsigned 
 int
 main(int argc, char **argv)
 {
+    heap_keep(); /* as a worker does */
     if (argc >= 5 && strcmp(argv[1], "request") == 0) {
         bench_request(file_read(argv[2]), endpoint_named(argv[3]), endpoint_named(argv[4]),
                       argc > 5 ? (unsigned)atol(argv[5]) : 200);

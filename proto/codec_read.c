@@ -4,6 +4,16 @@
 #include "base/str.h"
 #include "proto/codec_in.h"
 
+/* Most keys are other ones than a name, and told from it by their length or first byte. */
+static inline bool
+is_name(struct js_value key, struct str name)
+{
+    if (key.escaped)
+        return js_str_eq(key, name);
+    return key.raw.len == name.len && key.raw.ptr[0] == name.ptr[0] &&
+           memcmp(key.raw.ptr, name.ptr, name.len) == 0;
+}
+
 void
 codec_members(struct js_value object, const struct str *names, size_t count,
               struct js_value *values)
@@ -15,11 +25,7 @@ codec_members(struct js_value object, const struct str *names, size_t count,
         values[i] = (struct js_value){.type = JS_NONE};
     for (js_iter_init(&it, object); js_next(&it, &key, &value);) {
         for (size_t i = 0; i < count; i++) {
-            bool same = key.escaped ? js_str_eq(key, names[i])
-                                    : key.raw.len == names[i].len &&
-                                          memcmp(key.raw.ptr, names[i].ptr, names[i].len) == 0;
-
-            if (!same)
+            if (!is_name(key, names[i]))
                 continue;
             values[i] = value;
             if (value.type == JS_NULL)

@@ -93,7 +93,7 @@ translate_decode(struct translate *t, struct str body, bool stream, struct proto
                                .stream = stream,
                                .choice_count = 1};
     t->index.slot_count = js_index_slots(body.len);
-    t->index.slots = arena_zalloc(&t->arena, t->index.slot_count * sizeof *t->index.slots);
+    t->index.slots = arena_alloc(&t->arena, t->index.slot_count * sizeof *t->index.slots);
     if (t->index.slots == NULL)
         return chat_no_room(error);
     if (!js_check_index(body, &r->document, &t->index, &fault)) {

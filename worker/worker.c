@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -464,6 +465,7 @@ worker_main(const struct worker_inherit *inherit)
                                   .level_max = inherit->log_debug ? LOG_LEVEL_DEBUG
                                                                   : LOG_LEVEL_INFO,
                                   .json = inherit->log_json});
+    heap_keep();
     rc = worker_make(w, inherit);
     if (rc < 0) {
         log_error("worker.start-failed", "error=%s", log_quote(str_from(strerror(-rc))));

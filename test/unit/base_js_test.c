@@ -2,6 +2,7 @@
 #include "base/js.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "test/unit/testing.h"
 
 /* Checks a copy of the text that ends at an unmapped page, at several alignments. */
@@ -470,6 +471,73 @@ test_every_place(void **state)
     }
 }
 
+/* The same said byte by byte: where the string that starts behind the quote is at fault; SIZE_MAX: it
+ * is not, and ends the text. */
+static size_t
+string_fault(const char *text, size_t len)
+{
+    size_t at = 1;
+
+    while (at == len || text[at] != '"') {
+        size_t unit = utf8_sequence(text + at, len - at);
+        const char *hex = "0123456789abcdefABCDEF";
+
+        if (at == len)
+            return len;
+        if (text[at] != '\\') {
+            if ((uint8_t)text[at] < 0x20 || unit == 0)
+                return at;
+            at += unit;
+            continue;
+        }
+        if (at + 1 >= len || strchr("\"\\/bfnrtu", text[at + 1]) == NULL)
+            return at + 1;
+        for (size_t i = 2; text[at + 1] == 'u' && i < 6; i++)
+            if (at + i >= len || strchr(hex, text[at + i]) == NULL)
+                return MIN(at + i, len);
+        at += text[at + 1] == 'u' ? 6 : 2;
+    }
+    while (at < len && text[++at] == ' ')
+        continue;
+    return at == len ? SIZE_MAX : at;
+}
+
+/* Strings of many blocks with much in them that is not plain, and bytes that are wrong: as byte by byte. */
+static void
+test_long_strings(void **state)
+{
+    static const char *const pieces[] = {
+        "x",        "plain",    "\\n",        "\\\\",     "\\\"",     "\\u00e9", "\xc3\xbc", "\xdf\xbf",
+        "\xe0\xa0\x80", "\xe4\xb8\xad", "\xed\x9f\xbf", "\xef\xbf\xbd", "\xf0\x90\x80\x80",
+        "\xf4\x8f\xbf\xbf", " twenty bytes of text ", "\\/"};
+    static const uint8_t wrong[] = {0x01, 0x1f, '"', '\\', 0x80, 0xbf, 0xc0, 0xc1, 0xc3, 0xe0,
+                                    0xe4,     0xed, 0xf0, 0xf4,  0xf5, 0xff, 'a',  'u'};
+    uint64_t seed = test_seed();
+
+    (void)state;
+    for (int round = 0; round < 60000; round++) {
+        uint64_t kinds = rng_next(&seed) | rng_next(&seed) % 2, want = rng_next(&seed) % 300;
+        struct js_error err;
+        size_t len = 1, fault;
+        char text[400] = "\"";
+
+        while (len < want) {
+            unsigned kind = (unsigned)(rng_next(&seed) % COUNT_OF(pieces));
+
+            if ((kinds >> kind & 1) == 0)
+                kind = 0;
+            len += (size_t)sprintf(text + len, "%s", pieces[kind]);
+        }
+        text[len++] = '"';
+        for (uint64_t changes = rng_next(&seed) % 3; changes > 0; changes--)
+            text[1 + rng_next(&seed) % (len - 1)] = (char)wrong[rng_next(&seed) % sizeof wrong];
+        fault = string_fault(text, len);
+        if (check_at_page((struct str){text, len}, &err) != (fault == SIZE_MAX) ||
+            (fault != SIZE_MAX && err.offset != fault))
+            fail_msg("%zu, not %zu: %s", err.offset, fault, text);
+    }
+}
+
 /* The walk agrees with the check about where each value ends, at all lengths and alignments. */
 static void
 test_skip(void **state)
@@ -646,12 +714,12 @@ test_index(void **state)
             make_json(&text, &seed, 0);
         }
         buf_add_char(&text, ']');
-        index.slot_count = round % 3 == 0 ? 64 : js_index_slots(text.len); /* also one too small */
-        index.slots = calloc(index.slot_count, sizeof(*index.slots));
+        index.slot_count = round % 3 == 0 ? 5 : js_index_slots(text.len); /* also one too small */
+        index.slots = malloc(index.slot_count * sizeof(*index.slots));
         assert_true(js_check(buf_str(&text), &value, &err));
         assert_true(js_check_index(buf_str(&text), &again, &index, &err));
         assert_int_equal(value.raw.len, again.raw.len);
-        assert_true(index.used <= index.slot_count / 2);
+        assert_true(index.used <= index.slot_count);
         write_walk(value, &plain);
         js_index_use(&index);
         write_walk(again, &indexed);
@@ -731,6 +799,7 @@ main(void)
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_every_place),
+        cmocka_unit_test(test_long_strings),
         cmocka_unit_test(test_skip),
         cmocka_unit_test(test_backslashes),
         cmocka_unit_test(test_mutants),

@@ -1,0 +1,7 @@
+/* The JSON reader as machines without AVX2 have it, under the same tests. */
+#define SCAN_NARROW
+
+#include "base/js.c"
+#include "base/js_check.c"
+
+#include "test/unit/base_js_test.c"
