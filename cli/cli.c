@@ -1,26 +1,19 @@
 #include "cli/cli.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/jw.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/ask.h"
 #include "cli/help.h"
-#include "cli/models.h"
+#include "cli/local.h"
 #include "cli/route.h"
 #include "cli/table.h"
-#include "ledger/store.h"
 
-#define ASK_MS 60000u
-#define BUSY_TRIES 50 /* of 100 ms: somebody else works on the store, or a server starts */
 #define REQUEST_BYTES_MAX 65000
 
 struct run {
@@ -31,14 +24,6 @@ struct run {
     unsigned argument_count;
     struct buf request;
 };
-
-static void
-pause_ms(unsigned ms)
-{
-    struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    nanosleep(&wait, NULL);
-}
 
 static enum cli_exit
 version(bool json)
@@ -110,13 +95,8 @@ take_globals(struct run *run, int argc, char **argv, struct words *out, bool *wa
     return CLI_DONE;
 }
 
-struct given { /* values of one option */
-    const char *at[64];
-    unsigned count;
-};
-
 static enum cli_exit
-take_option(struct run *run, const struct words *words, int *i, struct given *given)
+take_option(struct run *run, const struct words *words, int *i, struct cli_given *given)
 {
     for (unsigned o = 0; run->command->options != NULL && run->command->options[o].flag; o++) {
         const struct cli_option *option = &run->command->options[o];
@@ -145,7 +125,7 @@ take_option(struct run *run, const struct words *words, int *i, struct given *gi
 }
 
 static enum cli_exit
-take_words(struct run *run, const struct words *words, int from, struct given *given)
+take_words(struct run *run, const struct words *words, int from, struct cli_given *given)
 {
     bool only_words = false;
 
@@ -181,7 +161,7 @@ take_words(struct run *run, const struct words *words, int from, struct given *g
 
 /* The value of another option of the same command, or NULL. */
 static const char *
-value_given(const struct run *run, const struct given *given, const char *name)
+value_given(const struct run *run, const struct cli_given *given, const char *name)
 {
     for (unsigned o = 0; run->command->options[o].flag != NULL; o++)
         if (strcmp(run->command->options[o].name, name) == 0 && given[o].count > 0)
@@ -190,7 +170,7 @@ value_given(const struct run *run, const struct given *given, const char *name)
 }
 
 static enum cli_exit
-write_option(struct jw *jw, const struct cli_option *option, const struct given *given)
+write_option(struct jw *jw, const struct cli_option *option, const struct cli_given *given)
 {
     bool empty = false;
     uint64_t n;
@@ -229,7 +209,7 @@ write_option(struct jw *jw, const struct cli_option *option, const struct given 
 }
 
 static enum cli_exit
-write_request(struct run *run, const struct given *given)
+write_request(struct run *run, const struct cli_given *given)
 {
     enum cli_exit rc = CLI_DONE;
     struct jw jw;
@@ -308,152 +288,45 @@ show_answer(const struct run *run, struct str answer)
 }
 
 static enum cli_exit
-ask_server(const struct run *run, int fd)
-{
-    enum cli_exit status;
-    struct buf answer;
-    int rc;
-
-    buf_init(&answer, 128u << 20);
-    rc = client_ask(fd, buf_str(&run->request), &answer, ASK_MS);
-    close(fd);
-    if (rc == 0)
-        status = show_answer(run, buf_str(&answer));
-    else if (rc == -EPIPE)
-        status = complain(CLI_BUSY, run->command->noun, "the server went away before it answered",
-                          "look whether it was done before you try again");
-    else if (rc == -ETIMEDOUT)
-        status = complain(CLI_BUSY, run->command->noun, "the server does not answer",
-                          "look whether it was done before you try again");
-    else
-        status = complain(CLI_FAILED, run->command->noun, strerror(-rc), NULL);
-    if (answer.ptr != NULL)
-        explicit_bzero(answer.ptr, answer.cap);
-    buf_free(&answer);
-    return status;
-}
-
-/* ---- with a server, or without ---- */
-
-static enum cli_exit
-no_store(int rc, const struct store_fault *fault)
-{
-    enum cli_exit status = CLI_FAILED;
-    const char *hint = store_error_text(rc);
-
-    if (rc == -EACCES || rc == -EPERM) {
-        status = CLI_NOT_ALLOWED;
-        hint = "run as its owner or as root";
-    } else if (rc == -ENOENT) {
-        hint = "name the state directory with -s, or start turnpike serve once";
-    } else if (rc == -EBUSY) {
-        status = CLI_BUSY;
-        hint = "try again";
-    }
-    return complain(status, fault->what, fault->why, fault->hint != NULL ? fault->hint : hint);
-}
-
-static enum cli_exit
-ask_store(const struct run *run, struct store *store)
-{
-    enum cli_exit status;
-    struct buf answer;
-    int rc;
-
-    buf_init(&answer, 128u << 20);
-    rc = store_ask(store, buf_str(&run->request), &answer);
-    store_close(&store);
-    status = answer.len > 0 ? show_answer(run, buf_str(&answer))
-                            : complain(CLI_FAILED, run->command->noun, store_error_text(rc), NULL);
-    if (answer.ptr != NULL)
-        explicit_bzero(answer.ptr, answer.cap);
-    buf_free(&answer);
-    return status;
-}
-
-static enum cli_exit
 ask(const struct run *run)
 {
-    struct store_fault fault = {.why = ""};
-    int rc = -EBUSY;
-
-    for (int tries = 0; tries < BUSY_TRIES && rc == -EBUSY; tries++) {
-        struct store *store;
-        int fd = client_connect(run->state_dir);
-
-        if (fd >= 0)
-            return ask_server(run, fd);
-        if (fd == -EACCES || fd == -EPERM)
-            return complain(CLI_NOT_ALLOWED, run->state_dir, "the server may not be asked",
-                            "run as its user or as root");
-        if (run->command->needs_server)
-            return complain(CLI_NO_SERVER, run->command->noun, "no server runs here",
-                            "start turnpike serve, or name its state directory with -s");
-        if (tries > 0)
-            pause_ms(100);
-        rc = store_open(run->state_dir, &store, &fault);
+    const struct ask_of of = {
+        .state_dir = run->state_dir,
+        .noun = run->command->noun,
+        .needs_server = run->command->needs_server,
         /* The first tenant may be added before the first start. */
-        if (rc == -ENOENT && strcmp(run->command->cmd, "tenant.add") == 0 &&
-            mkdir(run->state_dir, 0700) == 0)
-            rc = store_open(run->state_dir, &store, &fault);
-        if (rc == 0)
-            return ask_store(run, store);
-    }
-    return no_store(rc, &fault);
-}
+        .makes_dir = strcmp(run->command->cmd, "tenant.add") == 0,
+    };
+    struct buf answer;
+    enum cli_exit status = ask_ledger(&of, buf_str(&run->request), &answer);
 
-/* ---- stop ---- */
-
-static enum cli_exit
-stop(const struct run *run, bool now)
-{
-    int pid = client_master_pid(run->state_dir);
-
-    if (pid == -EACCES)
-        return complain(CLI_NOT_ALLOWED, "stop", "the lock cannot be looked at",
-                        "run as the server's user or as root");
-    if (pid <= 0)
-        return complain(CLI_NO_SERVER, "stop", "no server runs here",
-                        "name its state directory with -s");
-    for (int times = now ? 2 : 1; times > 0; times--) {
-        if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
-            return complain(errno == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED, "stop", strerror(errno),
-                            NULL);
-        if (times > 1)
-            pause_ms(200);
-    }
-    /* Until calls have ended, however long that takes: the caller may interrupt us. */
-    while (client_master_pid(run->state_dir) == pid)
-        pause_ms(20);
-    if (run->json)
-        printf("{\"stopped\":true,\"pid\":%d}\n", pid);
-    else
-        printf("stopped\n");
-    return CLI_DONE;
+    if (status == CLI_DONE)
+        status = show_answer(run, buf_str(&answer));
+    ask_forget(&answer);
+    return status;
 }
 
 /* ---- entry ---- */
 
-/* What no ledger is asked for. Options are given in the order of their table. */
+/* What no ledger is asked for. */
 static enum cli_exit
-run_local(struct run *run, const struct given *given)
+run_local(const struct run *run, const struct cli_given *given)
 {
-    const char *value[CLI_OPTIONS_MAX];
+    const struct cli_local local = {
+        .command = run->command,
+        .state_dir = run->state_dir,
+        .json = run->json,
+        .arguments = run->arguments,
+        .given = given,
+    };
 
-    for (unsigned o = 0; o < CLI_OPTIONS_MAX; o++)
-        value[o] = given[o].count > 0 ? given[o].at[0] : NULL;
-    if (strcmp(run->command->noun, "stop") == 0)
-        return stop(run, value[0] != NULL);
-    if (run->command->verb == NULL)
-        return models_show(&(struct models_show){value[0], value[1], value[2], run->json});
-    return models_read(&(struct models_read){run->arguments[0], value[0], value[1], value[2],
-                                             run->json});
+    return local_run(&local);
 }
 
 static enum cli_exit
 run_command(struct run *run, const struct words *words)
 {
-    struct given given[CLI_OPTIONS_MAX] = {0};
+    struct cli_given given[CLI_OPTIONS_MAX] = {0};
     int from = run->command->verb != NULL ? 2 : 1;
     enum cli_exit rc = take_words(run, words, from, given);
 

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/js.h"
+#include "cli/cli.h"
 #include "cli/print.h"
 
 #define CLI_OPTIONS_MAX 14
@@ -33,9 +34,25 @@ struct cli_argument {
     const char *name; /* of the request's argument */
 };
 
+struct cli_given { /* values of one option */
+    const char *at[64];
+    unsigned count;
+};
+
+struct cli_command;
+
+/* What a command that asks no ledger is run with. */
+struct cli_local {
+    const struct cli_command *command;
+    const char *state_dir;
+    bool json;
+    const char *const *arguments;
+    const struct cli_given *given; /* in the order of the command's options; see cli/local.h */
+};
+
 struct cli_command {
     const char *noun, *verb; /* verb NULL: the noun is the whole command */
-    const char *cmd;         /* of the request; NULL: runs by itself */
+    const char *cmd;         /* of the request; NULL: runs by itself, see cli/local.h */
     bool needs_server;
     struct cli_argument arguments[CLI_ARGUMENTS_MAX];
     const struct cli_option *options; /* ended by flag NULL */
