@@ -109,6 +109,8 @@ take_option(struct run *run, const struct words *words, int *i, struct cli_given
             value = "";
         } else {
             value = option_value(words, i, option->flag, &missing);
+            if (value == NULL && !missing && cli_letter(option->flag) != NULL)
+                value = option_value(words, i, cli_letter(option->flag), &missing);
         }
         if (missing)
             return complain(CLI_USAGE, option->flag, "a value must follow", NULL);
@@ -151,7 +153,8 @@ take_words(struct run *run, const struct words *words, int from, struct cli_give
             return rc;
     }
     if (run->argument_count < CLI_ARGUMENTS_MAX &&
-        run->command->arguments[run->argument_count].name != NULL)
+        run->command->arguments[run->argument_count].name != NULL &&
+        run->command->arguments[run->argument_count].help[0] != '[')
         return complain(CLI_USAGE, run->command->arguments[run->argument_count].help, "it is missing",
                         "--help after the subcommand shows what it takes");
     return CLI_DONE;
@@ -273,17 +276,8 @@ show_answer(const struct run *run, struct str answer)
     }
     if (fflush(stdout) != 0)
         return complain(CLI_FAILED, run->command->noun, "the answer cannot be written", NULL);
-    /* What the master did is its own to say. */
-    if (strcmp(run->command->noun, "reload") == 0)
-        return js_i64(js_get(result, STR("exit")), &status) && status >= 0 && status <= 125
-                   ? (enum cli_exit)status
-                   : CLI_FAILED;
-    if (strcmp(run->command->noun, "audit") == 0 && !js_bool(js_get(result, STR("ok")), false))
-        return complain(CLI_FAILED, "audit", "the books do not balance",
-                        "the faults are listed above");
-    if (strcmp(run->command->noun, "route") == 0 && route_why_not(result) != NULL)
-        return complain(CLI_FAILED, "route", route_why_not(result),
-                        run->json ? NULL : "what was looked at is listed above");
+    if (run->command->judge != NULL)
+        return run->command->judge(result, run->json);
     return CLI_DONE;
 }
 
@@ -308,7 +302,7 @@ ask(const struct run *run)
 
 /* ---- entry ---- */
 
-/* What no ledger is asked for. */
+/* What carries itself out. */
 static enum cli_exit
 run_local(const struct run *run, const struct cli_given *given)
 {
@@ -320,7 +314,7 @@ run_local(const struct run *run, const struct cli_given *given)
         .given = given,
     };
 
-    return local_run(&local);
+    return run->command->run(&local);
 }
 
 static enum cli_exit
@@ -332,8 +326,10 @@ run_command(struct run *run, const struct words *words)
 
     if (rc != CLI_DONE)
         return rc;
-    if (run->command->cmd == NULL)
+    if (run->command->run != NULL)
         return run_local(run, given);
+    if (run->command->cmd == NULL)
+        return complain(CLI_USAGE, run->command->noun, "that is too many words", NULL);
     rc = write_request(run, given);
     return rc == CLI_DONE ? ask(run) : rc;
 }
@@ -343,6 +339,7 @@ dispatch(struct run *run, const struct words *words, bool want_version)
 {
     const char *noun = words->count > 0 ? words->at[0] : NULL;
     const char *verb = words->count > 1 ? words->at[1] : NULL;
+    const struct cli_group *group;
 
     if (want_version)
         return version(run->json);
@@ -352,7 +349,7 @@ dispatch(struct run *run, const struct words *words, bool want_version)
         help_all(stderr, NULL);
         return CLI_USAGE;
     }
-    run->command = find_command(noun, verb);
+    run->command = find_command(noun, verb, &group);
     if (run->help && run->command == NULL && cli_knows(noun))
         return help_all(stdout, noun);
     if (run->command == NULL)
@@ -361,7 +358,7 @@ dispatch(struct run *run, const struct words *words, bool want_version)
         struct buf out;
 
         buf_init(&out, 65536);
-        help_command(&out, run->command);
+        help_command(&out, run->command, group->page);
         fwrite(out.ptr, 1, out.len, stdout);
         buf_free(&out);
         return CLI_DONE;

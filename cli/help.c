@@ -6,6 +6,9 @@
 #include "base/buf.h"
 #include "base/str.h"
 
+#define OPTION_WIDTH 34
+#define COMMAND_WIDTH 37
+
 enum cli_exit
 complain(enum cli_exit status, const char *what, const char *why, const char *hint)
 {
@@ -17,7 +20,7 @@ complain(enum cli_exit status, const char *what, const char *why, const char *hi
 static void
 help_line(struct buf *out, const struct cli_command *command)
 {
-    buf_add_fmt(out, "turnpike %s", command->noun);
+    buf_add_fmt(out, "%s", command->noun);
     if (command->verb != NULL)
         buf_add_fmt(out, " %s", command->verb);
     for (unsigned i = 0; i < CLI_ARGUMENTS_MAX && command->arguments[i].help != NULL; i++)
@@ -26,34 +29,83 @@ help_line(struct buf *out, const struct cli_command *command)
         buf_add_fmt(out, " [options]");
 }
 
-void
-help_command(struct buf *out, const struct cli_command *command)
+/* Text and, from column `width` on, what it means; on a line of its own where it does not fit. */
+static void
+help_row(struct buf *out, unsigned width, const char *text, const char *meaning)
 {
-    buf_add_fmt(out, "usage: ");
-    help_line(out, command);
-    buf_add_fmt(out, "\n\n%s\n\n", command->summary);
-    for (const struct cli_option *o = command->options; o != NULL && o->flag != NULL; o++) {
-        char flag[64];
+    size_t len = 0;
 
-        snprintf(flag, sizeof(flag), "%s %s", o->flag, o->value != NULL ? o->value : "");
-        buf_add_fmt(out, "  %-32s %s\n", flag, o->help);
-    }
-    buf_add_fmt(out, "  %-32s %s\n", "-s, --state DIR",
-                "state directory; $TURNPIKE_STATE, else " STATE_DEFAULT);
-    buf_add_fmt(out, "  %-32s %s\n", "--json", "one JSON document instead of text");
+    for (const char *c = text; *c != '\0'; c++)
+        len += ((unsigned char)*c & 0xc0) != 0x80;
+    buf_add_fmt(out, "  %s", text);
+    if (len > width)
+        buf_add_fmt(out, "\n  %*s %s\n", (int)width, "", meaning);
+    else
+        buf_add_fmt(out, "%*s %s\n", (int)(width - len), "", meaning);
+}
+
+static void
+help_option(struct buf *out, const struct cli_option *option)
+{
+    const char *letter = cli_letter(option->flag);
+    char text[96];
+
+    snprintf(text, sizeof(text), "%s%s%s%s%s", letter != NULL ? letter : "",
+             letter != NULL ? ", " : "", option->flag, option->value != NULL ? " " : "",
+             option->value != NULL ? option->value : "");
+    help_row(out, OPTION_WIDTH, text, option->help);
 }
 
 void
-cli_list(struct buf *out)
+help_command(struct buf *out, const struct cli_command *command, const char *page)
 {
-    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++) {
+    buf_add_fmt(out, "usage: turnpike ");
+    help_line(out, command);
+    buf_add_fmt(out, "\n\n%s\n\n", command->summary);
+    for (const struct cli_option *o = command->options; o != NULL && o->flag != NULL; o++)
+        help_option(out, o);
+    for (const struct cli_option *o = cli_globals; o->flag != NULL; o++)
+        if (!command->no_json || strcmp(o->flag, "--json") != 0)
+            help_option(out, o);
+    buf_add_fmt(out, "\nThe manual: %s\n", page);
+}
+
+static void
+help_list(struct buf *out)
+{
+    struct cli_iter it = {0};
+    const struct cli_command *command;
+
+    while ((command = cli_next(&it, NULL)) != NULL) {
         struct buf line;
 
+        if (command->hidden)
+            continue;
         buf_init(&line, 512);
         help_line(&line, command);
-        buf_add_fmt(out, "  %-40.*s %s\n", STR_ARGS(buf_str(&line)), command->summary);
+        buf_add_char(&line, '\0');
+        help_row(out, COMMAND_WIDTH, line.failed ? "" : line.ptr, command->summary);
         buf_free(&line);
     }
+}
+
+/* Every command of a noun; false: there is none. */
+static bool
+help_noun(struct buf *out, const char *noun)
+{
+    const struct cli_group *group;
+    const struct cli_command *command;
+    struct cli_iter it = {0};
+    bool any = false;
+
+    while ((command = cli_next(&it, &group)) != NULL)
+        if (strcmp(noun, command->noun) == 0) {
+            if (any)
+                buf_add_char(out, '\n');
+            help_command(out, command, group->page);
+            any = true;
+        }
+    return any;
 }
 
 enum cli_exit
@@ -62,37 +114,43 @@ help_all(FILE *to, const char *noun)
     struct buf out;
 
     buf_init(&out, 65536);
-    if (noun == NULL)
-        buf_add_fmt(&out,
-                    "usage: turnpike SUBCOMMAND … [-s DIR] [--json]\n\n"
-                    "  %-40s %s\n  %-40s %s\n",
-                    "turnpike serve [options]", "run the gateway in the foreground",
-                    "turnpike check [-c routes.conf]", "check the configuration");
-    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++)
-        if (noun != NULL && strcmp(noun, command->noun) == 0) {
-            help_command(&out, command);
-            buf_add_char(&out, '\n');
-        }
-    if (noun == NULL)
-        cli_list(&out);
+    if (noun == NULL) {
+        buf_add_fmt(&out, "usage: turnpike SUBCOMMAND … [-s DIR] [--json]\n\n");
+        help_list(&out);
+        buf_add_fmt(&out, "\n--help after a subcommand says what it takes. The manual: turnpike(1)\n");
+    } else {
+        (void)help_noun(&out, noun);
+    }
     fwrite(out.ptr != NULL ? out.ptr : "", 1, out.len, to);
     buf_free(&out);
     return CLI_DONE;
 }
 
+void
+cli_help(const char *subcommand)
+{
+    (void)help_all(stdout, subcommand);
+}
+
 bool
 cli_knows(const char *subcommand)
 {
-    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++)
+    const struct cli_command *command;
+    struct cli_iter it = {0};
+
+    while ((command = cli_next(&it, NULL)) != NULL)
         if (strcmp(command->noun, subcommand) == 0)
             return true;
     return false;
 }
 
 const struct cli_command *
-find_command(const char *noun, const char *verb)
+find_command(const char *noun, const char *verb, const struct cli_group **group)
 {
-    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++)
+    const struct cli_command *command;
+    struct cli_iter it = {0};
+
+    while ((command = cli_next(&it, group)) != NULL)
         if (strcmp(command->noun, noun) == 0 &&
             (command->verb == NULL || (verb != NULL && strcmp(command->verb, verb) == 0)))
             return command;
@@ -103,10 +161,12 @@ find_command(const char *noun, const char *verb)
 static const char *
 nearest(const char *noun, const char *verb)
 {
+    const struct cli_command *command;
+    struct cli_iter it = {0};
     const char *best = NULL;
     unsigned best_distance = 3;
 
-    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++) {
+    while ((command = cli_next(&it, NULL)) != NULL) {
         const char *word = verb == NULL ? command->noun : command->verb;
         unsigned distance;
 
@@ -125,10 +185,11 @@ nearest(const char *noun, const char *verb)
 static void
 list_verbs(struct buf *out, const char *noun)
 {
-    const struct cli_command *last = NULL;
+    const struct cli_command *command, *last = NULL;
+    struct cli_iter it = {0};
     unsigned count = 0;
 
-    for (const struct cli_command *command = cli_commands; command->noun != NULL; command++) {
+    while ((command = cli_next(&it, NULL)) != NULL) {
         if (strcmp(command->noun, noun) != 0 || command->verb == NULL)
             continue;
         if (last != NULL)

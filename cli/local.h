@@ -1,4 +1,4 @@
-/* Commands that ask no ledger: which function each is, and what that was given (struct cli_local). */
+/* What a command that carries itself out was given (struct cli_local). */
 #ifndef CLI_LOCAL_H
 #define CLI_LOCAL_H
 
@@ -9,7 +9,5 @@
 const char *local_value(const struct cli_local *local, const char *name);
 /* All its values; a list's are not split at commas. Never NULL. */
 const struct cli_given *local_values(const struct cli_local *local, const char *name);
-/* Runs local->command, which has no cmd. */
-enum cli_exit local_run(const struct cli_local *local);
 
 #endif

@@ -15,42 +15,6 @@
 #define HANG_S_MIN 3
 #define HANG_S_DEFAULT 30
 
-static const char serve_usage[] =
-    "usage: turnpike serve [options]\n"
-    "\n"
-    "Runs the gateway in the foreground.\n"
-    "\n"
-    "  -c, --config FILE            routes.conf (default: ./routes.conf if there is one,\n"
-    "                               else /etc/turnpike/routes.conf)\n"
-    "  -s, --state DIR              state directory (default: $TURNPIKE_STATE, else\n"
-    "                               /var/lib/turnpike)\n"
-    "  -l, --listen ADDR:PORT       listen for plain HTTP; may repeat (default: 127.0.0.1:8080\n"
-    "                               when no listener is named)\n"
-    "      --tls-listen ADDR:PORT   listen for HTTPS; may repeat\n"
-    "      --tls-cert FILE          certificate chain, PEM; one for each name\n"
-    "      --tls-key FILE           its private key, PEM; in the same order\n"
-    "      --metrics-listen ADDR:PORT  serve /metrics there\n"
-    "  -w, --workers N              worker processes (default 0: one a core)\n"
-    "      --durability MODE        relaxed (default), strict or reserve\n"
-    "      --unresolved RULE        what durability reserve charges for a call that a power cut\n"
-    "                               ended: void (default, nothing), input or full\n"
-    "      --hang-timeout SECONDS   kill and replace a process that does nothing for so long\n"
-    "                               (default 30; 0: never)\n"
-    "      --user NAME              become this user once the sockets are bound\n"
-    "      --log-format text|json   (default text)\n"
-    "      --log-debug              log more than an operator needs\n"
-    "  -h, --help                   this text\n"
-    "      --version                the program's version\n"
-    "\n"
-    "SIGTERM and SIGINT finish the calls under way and stop; a second one stops at once.\n"
-    "See turnpike(8) and routes.conf(5).\n";
-
-static const char check_usage[] =
-    "usage: turnpike check [-c FILE] [--json]\n"
-    "\n"
-    "Reads routes.conf as serve would. Exit status 0, or 78 with a line FILE:LINE: message\n"
-    "for each fault.\n";
-
 enum {
     OPT_TLS_LISTEN = 256,
     OPT_TLS_CERT,
@@ -272,7 +236,7 @@ serve_option(struct options *o, int opt)
         o->log_debug = true;
         return -1;
     case 'h':
-        fputs(serve_usage, stdout);
+        cli_help("serve");
         return CLI_DONE;
     default: return say_version();
     }
@@ -374,7 +338,7 @@ options_check(int argc, char **argv, struct options *out)
         } else if (opt == OPT_VERSION) {
             return say_version();
         } else if (opt == 'h') {
-            fputs(check_usage, stdout);
+            cli_help("check");
             return CLI_DONE;
         }
     }
