@@ -50,6 +50,13 @@ no_store(int rc, const struct store_fault *fault)
 }
 
 static enum cli_exit
+no_dir(const char *dir, int error)
+{
+    return complain(error == EACCES || error == EPERM || error == EROFS ? CLI_NOT_ALLOWED : CLI_FAILED,
+                    dir, strerror(error), "name a directory of yours with -s");
+}
+
+static enum cli_exit
 ask_store(const struct ask_of *of, struct store *store, struct str request, struct buf *answer)
 {
     int rc = store_ask(store, request, answer);
@@ -82,8 +89,11 @@ ask_ledger(const struct ask_of *of, struct str request, struct buf *answer)
         if (tries > 0)
             (void)nanosleep(&pause, NULL);
         rc = store_open(of->state_dir, &store, &fault);
-        if (rc == -ENOENT && of->makes_dir && mkdir(of->state_dir, 0700) == 0)
+        if (rc == -ENOENT && of->makes_dir) {
+            if (mkdir(of->state_dir, 0700) != 0 && errno != EEXIST)
+                return no_dir(of->state_dir, errno);
             rc = store_open(of->state_dir, &store, &fault);
+        }
         if (rc == 0)
             return ask_store(of, store, request, answer);
     }

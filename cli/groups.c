@@ -4,6 +4,7 @@
 
 /* A line each: the group `key` is in cli/group_key.c. */
 #define GROUPS(X)                                                                                  \
+    X(doctor)                                                                                      \
     X(server)                                                                                      \
     X(tenant)                                                                                      \
     X(key)                                                                                         \
