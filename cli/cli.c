@@ -138,8 +138,8 @@ take_words(struct run *run, const struct words *words, int from, struct cli_give
             only_words = true;
             continue;
         }
-        /* A negative amount is an argument; it is refused where amounts are read. */
-        if (only_words || words->at[i][0] != '-' ||
+        /* A negative amount is an argument, refused where amounts are read; "-" stands for a stream. */
+        if (only_words || words->at[i][0] != '-' || words->at[i][1] == '\0' ||
             (words->at[i][1] >= '0' && words->at[i][1] <= '9')) {
             if (run->argument_count == CLI_ARGUMENTS_MAX ||
                 run->command->arguments[run->argument_count].name == NULL)
@@ -239,35 +239,19 @@ write_request(struct run *run, const struct cli_given *given)
 
 /* ---- the answer ---- */
 
-static void
-text_of(struct js_value value, char *out, size_t cap)
-{
-    out[0] = '\0';
-    if (js_is(value, JS_STRING))
-        print_value(value, out, cap);
-}
-
 static enum cli_exit
 show_answer(const struct run *run, struct str answer)
 {
-    struct js_value value, result;
-    struct js_error err;
-    char what[64], why[512], hint[256];
-    int64_t status = CLI_FAILED;
+    struct js_value result;
+    enum cli_exit rc;
+    char what[64];
 
-    if (!js_check(answer, &value, &err))
-        return complain(CLI_FAILED, run->command->noun, "the answer cannot be read", NULL);
-    if (!js_bool(js_get(value, STR("ok")), false)) {
-        snprintf(what, sizeof(what), "%s%s%s", run->command->noun,
-                 run->command->verb != NULL ? " " : "",
-                 run->command->verb != NULL ? run->command->verb : "");
-        text_of(js_get(value, STR("why")), why, sizeof(why));
-        text_of(js_get(value, STR("hint")), hint, sizeof(hint));
-        if (!js_i64(js_get(value, STR("exit")), &status) || status < 1 || status > 125)
-            status = CLI_FAILED;
-        return complain((enum cli_exit)status, what, why, hint);
-    }
-    result = js_get(value, STR("result"));
+    snprintf(what, sizeof(what), "%s%s%s", run->command->noun,
+             run->command->verb != NULL ? " " : "",
+             run->command->verb != NULL ? run->command->verb : "");
+    rc = ask_result(what, answer, &result);
+    if (rc != CLI_DONE)
+        return rc;
     if (run->json) {
         fwrite(result.raw.ptr, 1, result.raw.len, stdout);
         putchar('\n');

@@ -9,6 +9,7 @@
     X(tenant)                                                                                      \
     X(key)                                                                                         \
     X(credit)                                                                                      \
+    X(backup)                                                                                      \
     X(route)
 
 #define DECLARE(name) extern const struct cli_group cli_group_##name;
