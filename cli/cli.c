@@ -8,10 +8,13 @@
 #include "base/jw.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/term.h"
 #include "cli/ask.h"
 #include "cli/help.h"
 #include "cli/local.h"
+#include "cli/pager.h"
 #include "cli/route.h"
+#include "cli/suggest.h"
 #include "cli/table.h"
 
 #define REQUEST_BYTES_MAX 65000
@@ -88,6 +91,9 @@ take_globals(struct run *run, int argc, char **argv, struct words *out, bool *wa
             if (missing || value[0] == '\0')
                 return complain(CLI_USAGE, argv[i], "a directory must follow", NULL);
             run->state_dir = value;
+        } else if ((value = option_value(&in, &i, "--color", &missing)) != NULL || missing) {
+            if (missing || !term_color(value))
+                return complain(CLI_USAGE, "--color", "auto, always or never must follow", NULL);
         } else {
             out->at[out->count++] = argv[i];
         }
@@ -122,8 +128,7 @@ take_option(struct run *run, const struct words *words, int *i, struct cli_given
         given[o].at[given[o].count++] = value;
         return CLI_DONE;
     }
-    return complain(CLI_USAGE, words->at[*i], "there is no such option",
-                    "--help after the subcommand shows all");
+    return no_such_option(run->command, words->at[*i]);
 }
 
 static enum cli_exit
@@ -143,8 +148,7 @@ take_words(struct run *run, const struct words *words, int from, struct cli_give
             (words->at[i][1] >= '0' && words->at[i][1] <= '9')) {
             if (run->argument_count == CLI_ARGUMENTS_MAX ||
                 run->command->arguments[run->argument_count].name == NULL)
-                return complain(CLI_USAGE, words->at[i], "one word too many",
-                                "--help after the subcommand shows what it takes");
+                return no_such_use(run->command, words->at[i], "one word too many");
             run->arguments[run->argument_count++] = words->at[i];
             continue;
         }
@@ -155,8 +159,8 @@ take_words(struct run *run, const struct words *words, int from, struct cli_give
     if (run->argument_count < CLI_ARGUMENTS_MAX &&
         run->command->arguments[run->argument_count].name != NULL &&
         run->command->arguments[run->argument_count].help[0] != '[')
-        return complain(CLI_USAGE, run->command->arguments[run->argument_count].help, "it is missing",
-                        "--help after the subcommand shows what it takes");
+        return no_such_use(run->command, run->command->arguments[run->argument_count].help,
+                           "it is missing");
     return CLI_DONE;
 }
 
@@ -256,7 +260,10 @@ show_answer(const struct run *run, struct str answer)
         fwrite(result.raw.ptr, 1, result.raw.len, stdout);
         putchar('\n');
     } else {
+        if (run->command->pages)
+            pager_begin();
         run->command->show(result);
+        pager_end();
     }
     if (fflush(stdout) != 0)
         return complain(CLI_FAILED, run->command->noun, "the answer cannot be written", NULL);
@@ -298,7 +305,13 @@ run_local(const struct run *run, const struct cli_given *given)
         .given = given,
     };
 
-    return run->command->run(&local);
+    enum cli_exit status;
+
+    if (run->command->pages && !run->json)
+        pager_begin();
+    status = run->command->run(&local);
+    pager_end();
+    return status;
 }
 
 static enum cli_exit
@@ -363,6 +376,7 @@ cli_main(int argc, char **argv)
     if (words.at == NULL)
         return CLI_FAILED;
     log_setup(&log);
+    term_init();
     (void)signal(SIGPIPE, SIG_IGN);
     buf_init(&run.request, REQUEST_BYTES_MAX);
     rc = take_globals(&run, argc, argv, &words, &want_version);

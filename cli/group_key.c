@@ -91,7 +91,7 @@ static const struct cli_command commands[] = {
     {.noun = "key", .verb = "add", .cmd = "key.add", .arguments = {CLI_TENANT},
      .options = key_add_options, .summary = "make a key; prints it once", .show = show_secret},
     {.noun = "key", .verb = "list", .cmd = "key.list", .arguments = {CLI_TENANT},
-     .summary = "a tenant's keys", .show = show_keys},
+     .summary = "a tenant's keys", .pages = true, .show = show_keys},
     {.noun = "key", .verb = "show", .cmd = "key.show", .arguments = {{"ID", "id"}},
      .summary = "one key, without its secret", .show = show_key},
     {.noun = "key", .verb = "disable", .cmd = "key.disable", .arguments = {{"ID", "id"}},

@@ -87,12 +87,13 @@ static const struct cli_option models_import_options[] = {
 static const struct cli_command commands[] = {
     {.noun = "route", .cmd = "route", .needs_server = true, .arguments = {{"MODEL", "model"}},
      .options = route_options, .summary = "explain where a call for a model would go, and why",
-     .show = show_route, .judge = judge_route},
+     .pages = true, .show = show_route, .judge = judge_route},
     {.noun = "upstreams", .cmd = "upstreams", .needs_server = true,
-     .summary = "what workers know of upstreams: circuits, times, errors", .show = show_upstreams},
+     .summary = "what workers know of upstreams: circuits, times, errors", .pages = true,
+     .show = show_upstreams},
     {.noun = "models", .verb = "import", .run = import_run, .arguments = {{"FILE", "file"}},
      .options = models_import_options, .summary = "another's price list as text of models.conf"},
-    {.noun = "models", .run = models_run, .options = models_options,
+    {.noun = "models", .run = models_run, .pages = true, .options = models_options,
      .summary = "models, list prices, and what each channel makes of them"},
     {.noun = NULL},
 };

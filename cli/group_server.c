@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/term.h"
 #include "cli/help.h"
 #include "cli/stop.h"
 
@@ -51,9 +52,10 @@ show_faults(struct js_value list)
         print_value(js_get(fault, STR("file")), file, sizeof(file));
         print_value(js_get(fault, STR("line")), line, sizeof(line));
         print_value(js_get(fault, STR("message")), message, sizeof(message));
-        fprintf(stderr, "%s:%s: %s%s\n", file, line,
+        fprintf(stderr, "%s%s:%s:%s %s%s%s%s\n", term_on(stderr, TERM_HEAD), file, line,
+                term_off(stderr, TERM_HEAD), term_on(stderr, TERM_WARN),
                 js_str_eq(js_get(fault, STR("severity")), STR("warning")) ? "warning: " : "",
-                message);
+                term_off(stderr, TERM_WARN), message);
     }
 }
 
@@ -133,7 +135,7 @@ static const struct cli_command commands[] = {
     {.noun = "check", .options = check_options,
      .summary = "check routes.conf as serve would; 78 when there is a fault"},
     {.noun = "status", .cmd = "status", .needs_server = true,
-     .summary = "processes, listeners, lag, uptime", .show = show_status},
+     .summary = "processes, listeners, lag, uptime", .pages = true, .show = show_status},
     {.noun = "reload", .cmd = "reload", .needs_server = true,
      .summary = "read routes.conf, secrets and certificates anew; waits for it",
      .show = show_reload, .judge = judge_reload},

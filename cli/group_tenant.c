@@ -128,7 +128,7 @@ static const struct cli_command commands[] = {
     {.noun = "tenant", .verb = "add", .cmd = "tenant.add", .arguments = {{"NAME", "name"}},
      .options = tenant_add_options, .summary = "add a tenant: who pays", .show = show_tenant},
     {.noun = "tenant", .verb = "list", .cmd = "tenant.list", .summary = "all tenants",
-     .show = show_tenants},
+     .pages = true, .show = show_tenants},
     {.noun = "tenant", .verb = "show", .cmd = "tenant.show", .arguments = {CLI_TENANT},
      .summary = "one tenant", .show = show_tenant},
     {.noun = "tenant", .verb = "disable", .cmd = "tenant.disable", .arguments = {CLI_TENANT},
@@ -139,7 +139,7 @@ static const struct cli_command commands[] = {
      .arguments = {CLI_TENANT, {"EMAIL", "email"}}, .options = member_add_options,
      .summary = "add a person to a tenant", .show = show_member},
     {.noun = "member", .verb = "list", .cmd = "member.list", .arguments = {CLI_TENANT},
-     .summary = "a tenant's members", .show = show_members},
+     .summary = "a tenant's members", .pages = true, .show = show_members},
     {.noun = "member", .verb = "remove", .cmd = "member.remove",
      .arguments = {CLI_TENANT, {"EMAIL", "email"}},
      .summary = "remove a person and disable their keys", .show = show_member},
@@ -150,7 +150,8 @@ static const struct cli_command commands[] = {
      .arguments = {CLI_TENANT, {"PROJECT", "project"}}, .options = project_set_options,
      .summary = "change how auto names weigh for a project", .show = show_project},
     {.noun = "project", .verb = "list", .cmd = "project.list",
-     .arguments = {CLI_TENANT}, .summary = "a tenant's projects", .show = show_projects},
+     .arguments = {CLI_TENANT}, .summary = "a tenant's projects", .pages = true,
+     .show = show_projects},
     {.noun = NULL},
 };
 

@@ -21,10 +21,19 @@ const struct cli_group *const cli_groups[] = {GROUPS(REFER) NULL};
 const struct cli_option cli_globals[] = {
     {"--state", "DIR", NULL, CLI_TEXT, "state directory; $TURNPIKE_STATE, else /var/lib/turnpike"},
     {"--json", NULL, NULL, CLI_FLAG, "one JSON document instead of text"},
+    {"--color", "auto|always|never", NULL, CLI_TEXT,
+     "colours; auto: on a terminal, unless NO_COLOR is set"},
     {"--help", NULL, NULL, CLI_FLAG, "what there is, or what this one takes"},
     {"--version", NULL, NULL, CLI_FLAG, "the program's version"},
     CLI_NO_OPTION,
 };
+
+bool
+cli_takes(const struct cli_command *command, const struct cli_option *global)
+{
+    return !command->no_json ||
+           (strcmp(global->flag, "--json") != 0 && strcmp(global->flag, "--color") != 0);
+}
 
 const char *
 cli_letter(const char *flag)

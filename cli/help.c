@@ -5,14 +5,18 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "base/term.h"
 
-#define OPTION_WIDTH 34
-#define COMMAND_WIDTH 37
+/* Columns where meanings begin. */
+#define OPTION_COLUMN 36
+#define COMMAND_COLUMN 40
+#define TEXT_WIDTH_MAX 100
 
 enum cli_exit
 complain(enum cli_exit status, const char *what, const char *why, const char *hint)
 {
-    fprintf(stderr, "turnpike: %s: %s", what, why);
+    fprintf(stderr, "%sturnpike:%s %s: %s", term_on(stderr, TERM_BAD), term_off(stderr, TERM_BAD),
+            what, why);
     fprintf(stderr, hint != NULL && hint[0] != '\0' ? "; %s\n" : "\n", hint);
     return status;
 }
@@ -29,19 +33,49 @@ help_line(struct buf *out, const struct cli_command *command)
         buf_add_fmt(out, " [options]");
 }
 
-/* Text and, from column `width` on, what it means; on a line of its own where it does not fit. */
-static void
-help_row(struct buf *out, unsigned width, const char *text, const char *meaning)
+static size_t
+width_of(const char *text, size_t len)
 {
-    size_t len = 0;
+    size_t width = 0;
 
-    for (const char *c = text; *c != '\0'; c++)
-        len += ((unsigned char)*c & 0xc0) != 0x80;
-    buf_add_fmt(out, "  %s", text);
-    if (len > width)
-        buf_add_fmt(out, "\n  %*s %s\n", (int)width, "", meaning);
+    for (size_t i = 0; i < len; i++)
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return width;
+}
+
+/* Words, from column `from` on, in lines no longer than the terminal is wide. */
+static void
+help_text(struct buf *out, unsigned from, const char *text)
+{
+    size_t width = MIN(MAX(term_width(), from + 20), TEXT_WIDTH_MAX), at = from;
+
+    for (const char *word = text; *word != '\0';) {
+        size_t len = strcspn(word, " ");
+        size_t cells = width_of(word, len);
+
+        if (at > from && at + 1 + cells > width) {
+            buf_add_fmt(out, "\n%*s", (int)from, "");
+            at = from;
+        }
+        buf_add_fmt(out, "%s%.*s", at > from ? " " : "", (int)len, word);
+        at += cells + (at > from);
+        word += len + strspn(word + len, " ");
+    }
+    buf_add_char(out, '\n');
+}
+
+/* What is typed and, from column `from` on, what it means; on a line of its own where it does not fit. */
+static void
+help_row(struct buf *out, unsigned from, const char *typed, const char *meaning)
+{
+    size_t width = width_of(typed, strlen(typed)) + 2;
+
+    buf_add_fmt(out, "  %s%s%s", term_on(stdout, TERM_HEAD), typed, term_off(stdout, TERM_HEAD));
+    if (width >= from)
+        buf_add_fmt(out, "\n%*s", (int)from, "");
     else
-        buf_add_fmt(out, "%*s %s\n", (int)(width - len), "", meaning);
+        buf_add_fmt(out, "%*s", (int)(from - width), "");
+    help_text(out, from, meaning);
 }
 
 static void
@@ -53,21 +87,36 @@ help_option(struct buf *out, const struct cli_option *option)
     snprintf(text, sizeof(text), "%s%s%s%s%s", letter != NULL ? letter : "",
              letter != NULL ? ", " : "", option->flag, option->value != NULL ? " " : "",
              option->value != NULL ? option->value : "");
-    help_row(out, OPTION_WIDTH, text, option->help);
+    help_row(out, OPTION_COLUMN, text, option->help);
+}
+
+static void
+help_globals(struct buf *out, const struct cli_command *command, const char *page)
+{
+    for (const struct cli_option *o = cli_globals; o->flag != NULL; o++)
+        if (cli_takes(command, o))
+            help_option(out, o);
+    buf_add_fmt(out, "\nThe manual: %s\n", page);
+}
+
+/* Usage, meaning and its own options. */
+static void
+help_own(struct buf *out, const struct cli_command *command)
+{
+    buf_add_fmt(out, "usage: turnpike ");
+    help_line(out, command);
+    buf_add_fmt(out, "\n\n");
+    help_text(out, 0, command->summary);
+    buf_add_char(out, '\n');
+    for (const struct cli_option *o = command->options; o != NULL && o->flag != NULL; o++)
+        help_option(out, o);
 }
 
 void
 help_command(struct buf *out, const struct cli_command *command, const char *page)
 {
-    buf_add_fmt(out, "usage: turnpike ");
-    help_line(out, command);
-    buf_add_fmt(out, "\n\n%s\n\n", command->summary);
-    for (const struct cli_option *o = command->options; o != NULL && o->flag != NULL; o++)
-        help_option(out, o);
-    for (const struct cli_option *o = cli_globals; o->flag != NULL; o++)
-        if (!command->no_json || strcmp(o->flag, "--json") != 0)
-            help_option(out, o);
-    buf_add_fmt(out, "\nThe manual: %s\n", page);
+    help_own(out, command);
+    help_globals(out, command, page);
 }
 
 static void
@@ -84,28 +133,29 @@ help_list(struct buf *out)
         buf_init(&line, 512);
         help_line(&line, command);
         buf_add_char(&line, '\0');
-        help_row(out, COMMAND_WIDTH, line.failed ? "" : line.ptr, command->summary);
+        help_row(out, COMMAND_COLUMN, line.failed ? "" : line.ptr, command->summary);
         buf_free(&line);
     }
 }
 
-/* Every command of a noun; false: there is none. */
-static bool
+/* Every command of a noun, and what all of them take. */
+static void
 help_noun(struct buf *out, const char *noun)
 {
-    const struct cli_group *group;
-    const struct cli_command *command;
+    const struct cli_group *group, *last_group = NULL;
+    const struct cli_command *command, *last = NULL;
     struct cli_iter it = {0};
-    bool any = false;
 
     while ((command = cli_next(&it, &group)) != NULL)
         if (strcmp(noun, command->noun) == 0) {
-            if (any)
+            help_own(out, command);
+            if (command->options != NULL)
                 buf_add_char(out, '\n');
-            help_command(out, command, group->page);
-            any = true;
+            last = command;
+            last_group = group;
         }
-    return any;
+    if (last != NULL)
+        help_globals(out, last, last_group->page);
 }
 
 enum cli_exit
@@ -115,11 +165,15 @@ help_all(FILE *to, const char *noun)
 
     buf_init(&out, 65536);
     if (noun == NULL) {
-        buf_add_fmt(&out, "usage: turnpike SUBCOMMAND … [-s DIR] [--json]\n\n");
+        buf_add_fmt(&out, "usage: turnpike SUBCOMMAND … [options]\n\n");
         help_list(&out);
-        buf_add_fmt(&out, "\n--help after a subcommand says what it takes. The manual: turnpike(1)\n");
+        buf_add_char(&out, '\n');
+        for (const struct cli_option *o = cli_globals; o->flag != NULL; o++)
+            help_option(&out, o);
+        buf_add_fmt(&out, "\nturnpike SUBCOMMAND --help says what it takes.\n"
+                          "The manual: turnpike(1)\n");
     } else {
-        (void)help_noun(&out, noun);
+        help_noun(&out, noun);
     }
     fwrite(out.ptr != NULL ? out.ptr : "", 1, out.len, to);
     buf_free(&out);
@@ -155,88 +209,4 @@ find_command(const char *noun, const char *verb, const struct cli_group **group)
             (command->verb == NULL || (verb != NULL && strcmp(command->verb, verb) == 0)))
             return command;
     return NULL;
-}
-
-/* What somebody may have meant by a word that is none. */
-static const char *
-nearest(const char *noun, const char *verb)
-{
-    const struct cli_command *command;
-    struct cli_iter it = {0};
-    const char *best = NULL;
-    unsigned best_distance = 3;
-
-    while ((command = cli_next(&it, NULL)) != NULL) {
-        const char *word = verb == NULL ? command->noun : command->verb;
-        unsigned distance;
-
-        if (word == NULL || (verb != NULL && strcmp(noun, command->noun) != 0))
-            continue;
-        distance = str_distance(str_from(verb == NULL ? noun : verb), str_from(word), 2);
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = word;
-        }
-    }
-    return best;
-}
-
-/* The words that may follow a noun: "add, list or show". */
-static void
-list_verbs(struct buf *out, const char *noun)
-{
-    const struct cli_command *command, *last = NULL;
-    struct cli_iter it = {0};
-    unsigned count = 0;
-
-    while ((command = cli_next(&it, NULL)) != NULL) {
-        if (strcmp(command->noun, noun) != 0 || command->verb == NULL)
-            continue;
-        if (last != NULL)
-            buf_add_fmt(out, "%s%s", count > 1 ? ", " : "", last->verb);
-        last = command;
-        count++;
-    }
-    if (last != NULL)
-        buf_add_fmt(out, "%s%s", count > 1 ? " or " : "", last->verb);
-}
-
-/* Of a noun that takes a word which is missing, or is another. */
-static enum cli_exit
-no_such_verb(const char *noun, const char *verb)
-{
-    const char *near = verb != NULL ? nearest(noun, verb) : NULL;
-    struct buf hint;
-    char why[128];
-    enum cli_exit rc;
-
-    if (verb != NULL)
-        snprintf(why, sizeof(why), "\"%.40s\" is none of its commands", verb);
-    else
-        snprintf(why, sizeof(why), "a word is missing after it");
-    buf_init(&hint, 256);
-    if (near != NULL) {
-        buf_add_fmt(&hint, "did you mean %s?", near);
-    } else {
-        buf_add_fmt(&hint, "one of ");
-        list_verbs(&hint, noun);
-    }
-    buf_add_char(&hint, '\0');
-    rc = complain(CLI_USAGE, noun, why, hint.failed ? NULL : hint.ptr);
-    buf_free(&hint);
-    return rc;
-}
-
-enum cli_exit
-no_such(const char *noun, const char *verb)
-{
-    const char *near;
-    char hint[128] = "see turnpike --help";
-
-    if (cli_knows(noun))
-        return no_such_verb(noun, verb);
-    near = nearest(noun, NULL);
-    if (near != NULL)
-        snprintf(hint, sizeof(hint), "did you mean %s?", near);
-    return complain(CLI_USAGE, noun, "there is no such subcommand", hint);
 }

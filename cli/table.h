@@ -63,7 +63,8 @@ struct cli_command {
     const char *cmd; /* of the request to the ledger process */
     enum cli_exit (*run)(const struct cli_local *local);
     bool needs_server; /* no work on the store itself */
-    bool no_json;      /* it prints nothing that --json could change */
+    bool no_json;      /* it prints nothing that --json or --color could change */
+    bool pages;        /* its text may be long: cli/pager.h */
     bool hidden;       /* of no use to people: not listed */
     struct cli_argument arguments[CLI_ARGUMENTS_MAX];
     const struct cli_option *options; /* ended by flag NULL; NULL: none */
@@ -81,6 +82,8 @@ struct cli_group {
 extern const struct cli_group *const cli_groups[]; /* ended by NULL; in the order of the help */
 extern const struct cli_option cli_globals[];      /* of every command; ended by flag NULL */
 
+/* Whether a command takes a global option. */
+bool cli_takes(const struct cli_command *command, const struct cli_option *global);
 /* "-c" for "--config", or NULL. A letter is short for the same option wherever that is. */
 const char *cli_letter(const char *flag);
 

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/str.h"
+#include "base/term.h"
 #include "net/listen.h"
 
 /* A worker that has nothing to do says once a second that it is there. */
@@ -27,13 +29,15 @@ enum {
     OPT_LOG_FORMAT,
     OPT_LOG_DEBUG,
     OPT_JSON,
+    OPT_COLOR,
     OPT_VERSION,
 };
 
 void
 options_complain(const char *what, const char *why, const char *hint)
 {
-    fprintf(stderr, "turnpike: %s%s%s%s%s\n", what, why ? ": " : "", why ? why : "",
+    fprintf(stderr, "%sturnpike:%s %s%s%s%s%s\n", term_on(stderr, TERM_BAD),
+            term_off(stderr, TERM_BAD), what, why ? ": " : "", why ? why : "",
             hint ? "; " : "", hint ? hint : "");
 }
 
@@ -180,7 +184,8 @@ say_version(void)
 static int
 bad_option(char **argv, int opt, const struct option *longs, const char *hint)
 {
-    char letter[3] = {'-', (char)optopt, '\0'};
+    char letter[3] = {'-', (char)optopt, '\0'}, meant[64];
+    struct nearest near = {STR_NONE, 0};
     const char *word = argv[optind - 1];
     size_t len = strcspn(word, "=");
     unsigned begin = 0;
@@ -192,12 +197,18 @@ bad_option(char **argv, int opt, const struct option *longs, const char *hint)
         return refuse(word, "a value must follow", hint);
     if (word == letter)
         return refuse(word, "there is no such option", hint);
-    for (; longs->name != NULL; longs++)
+    for (; longs->name != NULL; longs++) {
         begin += len > 2 && strncmp(longs->name, word + 2, len - 2) == 0;
+        if (len > 2)
+            nearest_try(&near, (struct str){word + 2, len - 2}, str_from(longs->name));
+    }
     if (optopt != 0)
         return refuse(word, "it takes no value", hint);
-    return refuse(word, begin > 1 ? "it may be one of several options" : "there is no such option",
-                  hint);
+    if (begin > 1)
+        return refuse(word, "it may be one of several options", hint);
+    if (near.best.ptr != NULL)
+        snprintf(meant, sizeof(meant), "did you mean --%.*s?", STR_ARGS(near.best));
+    return refuse(word, "there is no such option", near.best.ptr != NULL ? meant : hint);
 }
 
 static int
@@ -297,6 +308,7 @@ options_serve(int argc, char **argv, struct options *out)
     int opt;
 
     options_default(out);
+    term_init();
     optind = 1;
     opterr = 0;
     while ((opt = getopt_long(argc, argv, ":hc:s:l:w:", longs, NULL)) != -1) {
@@ -319,6 +331,7 @@ options_check(int argc, char **argv, struct options *out)
         {"config", required_argument, NULL, 'c'},
         {"state", required_argument, NULL, 's'},
         {"json", no_argument, NULL, OPT_JSON},
+        {"color", required_argument, NULL, OPT_COLOR},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
@@ -326,6 +339,7 @@ options_check(int argc, char **argv, struct options *out)
     int opt;
 
     options_default(out);
+    term_init();
     optind = 1;
     opterr = 0;
     while ((opt = getopt_long(argc, argv, ":hc:s:", longs, NULL)) != -1) {
@@ -335,6 +349,8 @@ options_check(int argc, char **argv, struct options *out)
             out->conf_path = optarg;
         } else if (opt == OPT_JSON) {
             out->json = true;
+        } else if (opt == OPT_COLOR && !term_color(optarg)) {
+            return refuse("--color", optarg, "one of auto, always, never");
         } else if (opt == OPT_VERSION) {
             return say_version();
         } else if (opt == 'h') {
