@@ -1,3 +1,4 @@
+#include "cli/doctor.h"
 #include "cli/init.h"
 #include "cli/table.h"
 
@@ -16,9 +17,22 @@ static const struct cli_option init_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option doctor_options[] = {
+    {"--config", "FILE", "config", CLI_TEXT,
+     "routes.conf; ./routes.conf if there is one, else /etc/turnpike/routes.conf"},
+    {"--listen", "ADDR:PORT", "listen", CLI_LIST, "look whether it is free; may be repeated"},
+    {"--tls-cert", "FILE", "tls_cert", CLI_LIST, "a certificate that serve is to have"},
+    {"--tls-key", "FILE", "tls_key", CLI_LIST, "its private key; in the same order"},
+    {"--timeout", "SECONDS", "timeout", CLI_COUNT, "of each check; 10 unless told"},
+    {"--offline", NULL, "offline", CLI_FLAG, "leave upstreams alone"},
+    CLI_NO_OPTION,
+};
+
 static const struct cli_command commands[] = {
     {.noun = "init", .run = init_run, .options = init_options,
      .summary = "write a first routes.conf; make a tenant and its key"},
+    {.noun = "doctor", .run = doctor_run, .options = doctor_options,
+     .summary = "look whether machine, files and providers are fit; 1 when something is not"},
     {.noun = NULL},
 };
 
