@@ -10,7 +10,8 @@
     X(key)                                                                                         \
     X(credit)                                                                                      \
     X(backup)                                                                                      \
-    X(route)
+    X(route)                                                                                       \
+    X(bench)
 
 #define DECLARE(name) extern const struct cli_group cli_group_##name;
 GROUPS(DECLARE)

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "base/ucr.h"
+#include "cli/secret.h"
 #include "net/listen.h"
 
 #define TENANT_LEN_MAX 96
@@ -56,25 +56,6 @@ init_set_env(struct init_source *source, struct str name, const char **hint)
     return NULL;
 }
 
-static const char *
-file_fault(int fd, const char *path, const char **hint)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) != 0)
-        return strerror(errno);
-    *hint = "name a file that holds the key and nothing else";
-    if (!S_ISREG(st.st_mode))
-        return "it is not a regular file";
-    if (st.st_size == 0)
-        return "it is empty";
-    if ((st.st_mode & 077) == 0)
-        return NULL;
-    snprintf(text_hint, sizeof(text_hint), "run chmod 600 %s", path);
-    *hint = text_hint;
-    return "others can read it";
-}
-
 const char *
 init_set_file(struct init_source *source, struct str path, const char **hint)
 {
@@ -96,7 +77,7 @@ init_set_file(struct init_source *source, struct str path, const char **hint)
         *hint = text_hint;
         return strerror(error);
     }
-    why = file_fault(fd, given, hint);
+    why = secret_file_fault(fd, given, hint);
     close(fd);
     if (why != NULL)
         return why;
