@@ -11,7 +11,9 @@
     X(credit)                                                                                      \
     X(backup)                                                                                      \
     X(route)                                                                                       \
-    X(bench)
+    X(bench)                                                                                       \
+    X(top)                                                                                         \
+    /* in the order of the help */
 
 #define DECLARE(name) extern const struct cli_group cli_group_##name;
 GROUPS(DECLARE)

@@ -37,6 +37,7 @@ const char *const db_table_name[] = {
     [DB_BLOCK] = "block",
     [DB_MINUTE] = "minute",
     [DB_ROLLUP] = "rollup",
+    [DB_LATENCY] = "latency",
     [DB_NAME] = "name",
     [DB_PRICE] = "price",
     [DB_OPEN_HOLD] = "open-hold",

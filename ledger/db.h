@@ -35,6 +35,7 @@ enum db_table {
     DB_OPEN_HOLD,    /* table, slot, generation as u64, region as u64 -> struct db_open_hold */
     DB_FAULT,        /* number as u64 -> JSON: what was set aside, when */
     DB_KEPT,         /* what upstreams keep for tenants: see ledger/kept.h */
+    DB_LATENCY,      /* see ledger/rollup.h */
     DB_TABLE_COUNT
 };
 
