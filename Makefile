@@ -230,6 +230,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(BASE_CFLAGS) $(WARNINGS_$(firstword $(subst /, ,$*))) $(LIB_CFLAGS) \
 		-MMD -MP -c -o $@ $<
 
+# What is shipped is within the program, too.
+$(BUILD)/obj/cli/shipped.o: $(wildcard routes.conf models.conf)
+
 # One archive a room, made anew each time so that no object of a source long gone stays in it.
 define room_archive
 $(BUILD)/lib/$(1).a: $(filter $(BUILD)/obj/$(1)/%,$(LIB_OBJS) $(LLHTTP_OBJS))

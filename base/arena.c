@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/held.h"
 #include "base/poison.h"
 
 #define CHUNK_BYTES_FIRST 2048
@@ -40,9 +41,10 @@ chunk_new(struct arena *arena, size_t bytes)
     ASSERT(arena->used_bytes <= arena->limit_bytes);
     if (bytes > arena->limit_bytes - arena->used_bytes)
         return NULL;
-    chunk = malloc(bytes);
+    chunk = held_fits(bytes) ? malloc(bytes) : NULL;
     if (chunk == NULL)
         return NULL;
+    held_add(bytes);
     chunk->bytes = bytes;
     chunk->used = HEADER_BYTES;
     POISON((char *)chunk + HEADER_BYTES, bytes - HEADER_BYTES);
@@ -158,6 +160,7 @@ arena_end(struct arena *arena)
     }
     for (struct arena_chunk *chunk = arena->chunks, *next; chunk != NULL; chunk = next) {
         next = chunk->next;
+        held_sub(chunk->bytes);
         free(chunk);
     }
     arena_init(arena, arena->limit_bytes);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/held.h"
+
 #define BUF_CAP_MIN 256
 
 void
@@ -17,6 +19,7 @@ void
 buf_free(struct buf *buf)
 {
     free(buf->ptr);
+    held_sub(buf->cap);
     buf_init(buf, buf->cap_max);
 }
 
@@ -34,11 +37,12 @@ grow(struct buf *buf, size_t more)
     /* Double, but at least what is asked and at most the limit. */
     cap = MAX(buf->cap <= buf->cap_max / 2 ? buf->cap * 2 : buf->cap_max, BUF_CAP_MIN);
     cap = MIN(MAX(cap, buf->len + more), buf->cap_max);
-    ptr = realloc(buf->ptr, cap);
+    ptr = held_fits(cap - buf->cap) ? realloc(buf->ptr, cap) : NULL;
     if (ptr == NULL) {
         buf->failed = true;
         return false;
     }
+    held_add(cap - buf->cap);
     buf->ptr = ptr;
     buf->cap = cap;
     return true;

@@ -12,7 +12,7 @@
  * Answers are read by a small incremental reader that trusts nobody's framing more than it must:
  * a status other than 200, a broken chunk or an early end is an error, and counted.
  */
-#include "bench/hist.h"
+#include "base/hist.h"
 
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>

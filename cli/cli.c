@@ -1,26 +1,22 @@
 #include "cli/cli.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/jw.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "cli/client.h"
+#include "base/term.h"
+#include "cli/ask.h"
 #include "cli/help.h"
-#include "cli/models.h"
+#include "cli/local.h"
+#include "cli/pager.h"
 #include "cli/route.h"
+#include "cli/suggest.h"
 #include "cli/table.h"
-#include "ledger/store.h"
 
-#define ASK_MS 60000u
-#define BUSY_TRIES 50 /* of 100 ms: somebody else works on the store, or a server starts */
 #define REQUEST_BYTES_MAX 65000
 
 struct run {
@@ -31,14 +27,6 @@ struct run {
     unsigned argument_count;
     struct buf request;
 };
-
-static void
-pause_ms(unsigned ms)
-{
-    struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    nanosleep(&wait, NULL);
-}
 
 static enum cli_exit
 version(bool json)
@@ -103,6 +91,9 @@ take_globals(struct run *run, int argc, char **argv, struct words *out, bool *wa
             if (missing || value[0] == '\0')
                 return complain(CLI_USAGE, argv[i], "a directory must follow", NULL);
             run->state_dir = value;
+        } else if ((value = option_value(&in, &i, "--color", &missing)) != NULL || missing) {
+            if (missing || !term_color(value))
+                return complain(CLI_USAGE, "--color", "auto, always or never must follow", NULL);
         } else {
             out->at[out->count++] = argv[i];
         }
@@ -110,13 +101,8 @@ take_globals(struct run *run, int argc, char **argv, struct words *out, bool *wa
     return CLI_DONE;
 }
 
-struct given { /* values of one option */
-    const char *at[64];
-    unsigned count;
-};
-
 static enum cli_exit
-take_option(struct run *run, const struct words *words, int *i, struct given *given)
+take_option(struct run *run, const struct words *words, int *i, struct cli_given *given)
 {
     for (unsigned o = 0; run->command->options != NULL && run->command->options[o].flag; o++) {
         const struct cli_option *option = &run->command->options[o];
@@ -129,6 +115,8 @@ take_option(struct run *run, const struct words *words, int *i, struct given *gi
             value = "";
         } else {
             value = option_value(words, i, option->flag, &missing);
+            if (value == NULL && !missing && cli_letter(option->flag) != NULL)
+                value = option_value(words, i, cli_letter(option->flag), &missing);
         }
         if (missing)
             return complain(CLI_USAGE, option->flag, "a value must follow", NULL);
@@ -140,12 +128,11 @@ take_option(struct run *run, const struct words *words, int *i, struct given *gi
         given[o].at[given[o].count++] = value;
         return CLI_DONE;
     }
-    return complain(CLI_USAGE, words->at[*i], "there is no such option",
-                    "--help after the subcommand shows all");
+    return no_such_option(run->command, words->at[*i]);
 }
 
 static enum cli_exit
-take_words(struct run *run, const struct words *words, int from, struct given *given)
+take_words(struct run *run, const struct words *words, int from, struct cli_given *given)
 {
     bool only_words = false;
 
@@ -156,13 +143,12 @@ take_words(struct run *run, const struct words *words, int from, struct given *g
             only_words = true;
             continue;
         }
-        /* A negative amount is an argument; it is refused where amounts are read. */
-        if (only_words || words->at[i][0] != '-' ||
+        /* A negative amount is an argument, refused where amounts are read; "-" stands for a stream. */
+        if (only_words || words->at[i][0] != '-' || words->at[i][1] == '\0' ||
             (words->at[i][1] >= '0' && words->at[i][1] <= '9')) {
             if (run->argument_count == CLI_ARGUMENTS_MAX ||
                 run->command->arguments[run->argument_count].name == NULL)
-                return complain(CLI_USAGE, words->at[i], "one word too many",
-                                "--help after the subcommand shows what it takes");
+                return no_such_use(run->command, words->at[i], "one word too many");
             run->arguments[run->argument_count++] = words->at[i];
             continue;
         }
@@ -171,9 +157,10 @@ take_words(struct run *run, const struct words *words, int from, struct given *g
             return rc;
     }
     if (run->argument_count < CLI_ARGUMENTS_MAX &&
-        run->command->arguments[run->argument_count].name != NULL)
-        return complain(CLI_USAGE, run->command->arguments[run->argument_count].help, "it is missing",
-                        "--help after the subcommand shows what it takes");
+        run->command->arguments[run->argument_count].name != NULL &&
+        run->command->arguments[run->argument_count].help[0] != '[')
+        return no_such_use(run->command, run->command->arguments[run->argument_count].help,
+                           "it is missing");
     return CLI_DONE;
 }
 
@@ -181,7 +168,7 @@ take_words(struct run *run, const struct words *words, int from, struct given *g
 
 /* The value of another option of the same command, or NULL. */
 static const char *
-value_given(const struct run *run, const struct given *given, const char *name)
+value_given(const struct run *run, const struct cli_given *given, const char *name)
 {
     for (unsigned o = 0; run->command->options[o].flag != NULL; o++)
         if (strcmp(run->command->options[o].name, name) == 0 && given[o].count > 0)
@@ -190,7 +177,7 @@ value_given(const struct run *run, const struct given *given, const char *name)
 }
 
 static enum cli_exit
-write_option(struct jw *jw, const struct cli_option *option, const struct given *given)
+write_option(struct jw *jw, const struct cli_option *option, const struct cli_given *given)
 {
     bool empty = false;
     uint64_t n;
@@ -229,7 +216,7 @@ write_option(struct jw *jw, const struct cli_option *option, const struct given 
 }
 
 static enum cli_exit
-write_request(struct run *run, const struct given *given)
+write_request(struct run *run, const struct cli_given *given)
 {
     enum cli_exit rc = CLI_DONE;
     struct jw jw;
@@ -256,211 +243,90 @@ write_request(struct run *run, const struct given *given)
 
 /* ---- the answer ---- */
 
-static void
-text_of(struct js_value value, char *out, size_t cap)
-{
-    out[0] = '\0';
-    if (js_is(value, JS_STRING))
-        print_value(value, out, cap);
-}
-
 static enum cli_exit
 show_answer(const struct run *run, struct str answer)
 {
-    struct js_value value, result;
-    struct js_error err;
-    char what[64], why[512], hint[256];
-    int64_t status = CLI_FAILED;
+    struct js_value result;
+    enum cli_exit rc;
+    char what[64];
 
-    if (!js_check(answer, &value, &err))
-        return complain(CLI_FAILED, run->command->noun, "the answer cannot be read", NULL);
-    if (!js_bool(js_get(value, STR("ok")), false)) {
-        snprintf(what, sizeof(what), "%s%s%s", run->command->noun,
-                 run->command->verb != NULL ? " " : "",
-                 run->command->verb != NULL ? run->command->verb : "");
-        text_of(js_get(value, STR("why")), why, sizeof(why));
-        text_of(js_get(value, STR("hint")), hint, sizeof(hint));
-        if (!js_i64(js_get(value, STR("exit")), &status) || status < 1 || status > 125)
-            status = CLI_FAILED;
-        return complain((enum cli_exit)status, what, why, hint);
-    }
-    result = js_get(value, STR("result"));
+    snprintf(what, sizeof(what), "%s%s%s", run->command->noun,
+             run->command->verb != NULL ? " " : "",
+             run->command->verb != NULL ? run->command->verb : "");
+    rc = ask_result(what, answer, &result);
+    if (rc != CLI_DONE)
+        return rc;
     if (run->json) {
         fwrite(result.raw.ptr, 1, result.raw.len, stdout);
         putchar('\n');
     } else {
+        if (run->command->pages)
+            pager_begin();
         run->command->show(result);
+        pager_end();
     }
     if (fflush(stdout) != 0)
         return complain(CLI_FAILED, run->command->noun, "the answer cannot be written", NULL);
-    /* What the master did is its own to say. */
-    if (strcmp(run->command->noun, "reload") == 0)
-        return js_i64(js_get(result, STR("exit")), &status) && status >= 0 && status <= 125
-                   ? (enum cli_exit)status
-                   : CLI_FAILED;
-    if (strcmp(run->command->noun, "audit") == 0 && !js_bool(js_get(result, STR("ok")), false))
-        return complain(CLI_FAILED, "audit", "the books do not balance",
-                        "the faults are listed above");
-    if (strcmp(run->command->noun, "route") == 0 && route_why_not(result) != NULL)
-        return complain(CLI_FAILED, "route", route_why_not(result),
-                        run->json ? NULL : "what was looked at is listed above");
+    if (run->command->judge != NULL)
+        return run->command->judge(result, run->json);
     return CLI_DONE;
-}
-
-static enum cli_exit
-ask_server(const struct run *run, int fd)
-{
-    enum cli_exit status;
-    struct buf answer;
-    int rc;
-
-    buf_init(&answer, 128u << 20);
-    rc = client_ask(fd, buf_str(&run->request), &answer, ASK_MS);
-    close(fd);
-    if (rc == 0)
-        status = show_answer(run, buf_str(&answer));
-    else if (rc == -EPIPE)
-        status = complain(CLI_BUSY, run->command->noun, "the server went away before it answered",
-                          "look whether it was done before you try again");
-    else if (rc == -ETIMEDOUT)
-        status = complain(CLI_BUSY, run->command->noun, "the server does not answer",
-                          "look whether it was done before you try again");
-    else
-        status = complain(CLI_FAILED, run->command->noun, strerror(-rc), NULL);
-    if (answer.ptr != NULL)
-        explicit_bzero(answer.ptr, answer.cap);
-    buf_free(&answer);
-    return status;
-}
-
-/* ---- with a server, or without ---- */
-
-static enum cli_exit
-no_store(int rc, const struct store_fault *fault)
-{
-    enum cli_exit status = CLI_FAILED;
-    const char *hint = store_error_text(rc);
-
-    if (rc == -EACCES || rc == -EPERM) {
-        status = CLI_NOT_ALLOWED;
-        hint = "run as its owner or as root";
-    } else if (rc == -ENOENT) {
-        hint = "name the state directory with -s, or start turnpike serve once";
-    } else if (rc == -EBUSY) {
-        status = CLI_BUSY;
-        hint = "try again";
-    }
-    return complain(status, fault->what, fault->why, fault->hint != NULL ? fault->hint : hint);
-}
-
-static enum cli_exit
-ask_store(const struct run *run, struct store *store)
-{
-    enum cli_exit status;
-    struct buf answer;
-    int rc;
-
-    buf_init(&answer, 128u << 20);
-    rc = store_ask(store, buf_str(&run->request), &answer);
-    store_close(&store);
-    status = answer.len > 0 ? show_answer(run, buf_str(&answer))
-                            : complain(CLI_FAILED, run->command->noun, store_error_text(rc), NULL);
-    if (answer.ptr != NULL)
-        explicit_bzero(answer.ptr, answer.cap);
-    buf_free(&answer);
-    return status;
 }
 
 static enum cli_exit
 ask(const struct run *run)
 {
-    struct store_fault fault = {.why = ""};
-    int rc = -EBUSY;
-
-    for (int tries = 0; tries < BUSY_TRIES && rc == -EBUSY; tries++) {
-        struct store *store;
-        int fd = client_connect(run->state_dir);
-
-        if (fd >= 0)
-            return ask_server(run, fd);
-        if (fd == -EACCES || fd == -EPERM)
-            return complain(CLI_NOT_ALLOWED, run->state_dir, "the server may not be asked",
-                            "run as its user or as root");
-        if (run->command->needs_server)
-            return complain(CLI_NO_SERVER, run->command->noun, "no server runs here",
-                            "start turnpike serve, or name its state directory with -s");
-        if (tries > 0)
-            pause_ms(100);
-        rc = store_open(run->state_dir, &store, &fault);
+    const struct ask_of of = {
+        .state_dir = run->state_dir,
+        .noun = run->command->noun,
+        .needs_server = run->command->needs_server,
         /* The first tenant may be added before the first start. */
-        if (rc == -ENOENT && strcmp(run->command->cmd, "tenant.add") == 0 &&
-            mkdir(run->state_dir, 0700) == 0)
-            rc = store_open(run->state_dir, &store, &fault);
-        if (rc == 0)
-            return ask_store(run, store);
-    }
-    return no_store(rc, &fault);
-}
+        .makes_dir = strcmp(run->command->cmd, "tenant.add") == 0,
+    };
+    struct buf answer;
+    enum cli_exit status = ask_ledger(&of, buf_str(&run->request), &answer);
 
-/* ---- stop ---- */
-
-static enum cli_exit
-stop(const struct run *run, bool now)
-{
-    int pid = client_master_pid(run->state_dir);
-
-    if (pid == -EACCES)
-        return complain(CLI_NOT_ALLOWED, "stop", "the lock cannot be looked at",
-                        "run as the server's user or as root");
-    if (pid <= 0)
-        return complain(CLI_NO_SERVER, "stop", "no server runs here",
-                        "name its state directory with -s");
-    for (int times = now ? 2 : 1; times > 0; times--) {
-        if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
-            return complain(errno == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED, "stop", strerror(errno),
-                            NULL);
-        if (times > 1)
-            pause_ms(200);
-    }
-    /* Until calls have ended, however long that takes: the caller may interrupt us. */
-    while (client_master_pid(run->state_dir) == pid)
-        pause_ms(20);
-    if (run->json)
-        printf("{\"stopped\":true,\"pid\":%d}\n", pid);
-    else
-        printf("stopped\n");
-    return CLI_DONE;
+    if (status == CLI_DONE)
+        status = show_answer(run, buf_str(&answer));
+    ask_forget(&answer);
+    return status;
 }
 
 /* ---- entry ---- */
 
-/* What no ledger is asked for. Options are given in the order of their table. */
+/* What carries itself out. */
 static enum cli_exit
-run_local(struct run *run, const struct given *given)
+run_local(const struct run *run, const struct cli_given *given)
 {
-    const char *value[CLI_OPTIONS_MAX];
+    const struct cli_local local = {
+        .command = run->command,
+        .state_dir = run->state_dir,
+        .json = run->json,
+        .arguments = run->arguments,
+        .given = given,
+    };
 
-    for (unsigned o = 0; o < CLI_OPTIONS_MAX; o++)
-        value[o] = given[o].count > 0 ? given[o].at[0] : NULL;
-    if (strcmp(run->command->noun, "stop") == 0)
-        return stop(run, value[0] != NULL);
-    if (run->command->verb == NULL)
-        return models_show(&(struct models_show){value[0], value[1], value[2], run->json});
-    return models_read(&(struct models_read){run->arguments[0], value[0], value[1], value[2],
-                                             run->json});
+    enum cli_exit status;
+
+    if (run->command->pages && !run->json)
+        pager_begin();
+    status = run->command->run(&local);
+    pager_end();
+    return status;
 }
 
 static enum cli_exit
 run_command(struct run *run, const struct words *words)
 {
-    struct given given[CLI_OPTIONS_MAX] = {0};
+    struct cli_given given[CLI_OPTIONS_MAX] = {0};
     int from = run->command->verb != NULL ? 2 : 1;
     enum cli_exit rc = take_words(run, words, from, given);
 
     if (rc != CLI_DONE)
         return rc;
-    if (run->command->cmd == NULL)
+    if (run->command->run != NULL)
         return run_local(run, given);
+    if (run->command->cmd == NULL)
+        return complain(CLI_USAGE, run->command->noun, "that is too many words", NULL);
     rc = write_request(run, given);
     return rc == CLI_DONE ? ask(run) : rc;
 }
@@ -470,6 +336,7 @@ dispatch(struct run *run, const struct words *words, bool want_version)
 {
     const char *noun = words->count > 0 ? words->at[0] : NULL;
     const char *verb = words->count > 1 ? words->at[1] : NULL;
+    const struct cli_group *group;
 
     if (want_version)
         return version(run->json);
@@ -479,7 +346,7 @@ dispatch(struct run *run, const struct words *words, bool want_version)
         help_all(stderr, NULL);
         return CLI_USAGE;
     }
-    run->command = find_command(noun, verb);
+    run->command = find_command(noun, verb, &group);
     if (run->help && run->command == NULL && cli_knows(noun))
         return help_all(stdout, noun);
     if (run->command == NULL)
@@ -488,7 +355,7 @@ dispatch(struct run *run, const struct words *words, bool want_version)
         struct buf out;
 
         buf_init(&out, 65536);
-        help_command(&out, run->command);
+        help_command(&out, run->command, group->page);
         fwrite(out.ptr, 1, out.len, stdout);
         buf_free(&out);
         return CLI_DONE;
@@ -509,6 +376,7 @@ cli_main(int argc, char **argv)
     if (words.at == NULL)
         return CLI_FAILED;
     log_setup(&log);
+    term_init();
     (void)signal(SIGPIPE, SIG_IGN);
     buf_init(&run.request, REQUEST_BYTES_MAX);
     rc = take_globals(&run, argc, argv, &words, &want_version);

@@ -24,13 +24,13 @@ enum cli_exit {
 
 /*
  * Runs `turnpike SUBCOMMAND …` and gives the exit status. Global options may stand before or
- * after the subcommand. Prints to standard output and standard error. For `serve` and `check`
- * (which the caller dispatches before) it says that it does not know them.
+ * after the subcommand. Prints to standard output and standard error. Of `serve` and `check`, which the
+ * caller dispatches before, it knows the options, and runs nothing.
  */
 int cli_main(int argc, char **argv);
-/* True for a subcommand that cli_main() runs. */
+/* True for a subcommand there is, serve and check among them. */
 bool cli_knows(const char *subcommand);
-/* One line a subcommand, for `turnpike --help`. */
-void cli_list(struct buf *out);
+/* Prints what `turnpike SUBCOMMAND --help` does. */
+void cli_help(const char *subcommand);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 
 #define READ_BYTES 16384
+#define SEND_US UINT64_C(60000000)
 
 /* A socket's name is short; a state directory's need not be: then it is reached through a descriptor. */
 static int
@@ -89,21 +90,18 @@ send_all(int fd, struct str bytes, uint64_t until_us)
     return 0;
 }
 
-int
-client_ask(int fd, struct str request, struct buf *answer, unsigned timeout_ms)
+/* One line, without its newline, onto *answer. */
+static int
+receive_line(int fd, struct buf *answer, uint64_t until_us)
 {
-    uint64_t until_us = clock_mono_us() + (uint64_t)timeout_ms * 1000;
     size_t start = answer->len;
-    int rc = send_all(fd, request, until_us);
 
-    if (rc == 0)
-        rc = send_all(fd, STR("\n"), until_us);
-    while (rc == 0) {
+    for (;;) {
         char bytes[READ_BYTES];
         const char *end;
         ssize_t n;
+        int rc = wait_for(fd, POLLIN, until_us);
 
-        rc = wait_for(fd, POLLIN, until_us);
         if (rc < 0)
             return rc;
         n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
@@ -117,7 +115,53 @@ client_ask(int fd, struct str request, struct buf *answer, unsigned timeout_ms)
         if (end != NULL)
             return answer->len > start ? 0 : -EPIPE;
     }
-    return rc;
+}
+
+int
+client_ask(int fd, struct str request, struct buf *answer, unsigned timeout_ms)
+{
+    uint64_t until_us = clock_mono_us() + (uint64_t)timeout_ms * 1000;
+    int rc = send_all(fd, request, until_us);
+
+    if (rc == 0)
+        rc = send_all(fd, STR("\n"), until_us);
+    return rc == 0 ? receive_line(fd, answer, until_us) : rc;
+}
+
+/* The first byte of a request, and the descriptor with it. */
+static int
+send_with(int fd, struct str *request, int passed_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room = {{0}};
+    struct iovec part = {(void *)(uintptr_t)request->ptr, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
+    struct cmsghdr *with = CMSG_FIRSTHDR(&message);
+
+    with->cmsg_level = SOL_SOCKET;
+    with->cmsg_type = SCM_RIGHTS;
+    with->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(with), &passed_fd, sizeof(int));
+    if (sendmsg(fd, &message, MSG_NOSIGNAL) != 1)
+        return errno == ECONNRESET ? -EPIPE : -errno;
+    *request = (struct str){request->ptr + 1, request->len - 1};
+    return 0;
+}
+
+int
+client_ask_long(int fd, struct str request, int passed_fd, struct buf *answer)
+{
+    uint64_t until_us = clock_mono_us() + SEND_US;
+    int rc = passed_fd >= 0 ? send_with(fd, &request, passed_fd) : 0;
+
+    if (rc == 0)
+        rc = send_all(fd, request, until_us);
+    if (rc == 0)
+        rc = send_all(fd, STR("\n"), until_us);
+    return rc == 0 ? receive_line(fd, answer, UINT64_MAX) : rc;
 }
 
 int

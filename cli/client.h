@@ -20,6 +20,9 @@ int client_connect(const char *state_dir) MUST_CHECK;
  * to *answer. 0, -ETIMEDOUT, -EPIPE when the server went away, -EMSGSIZE.
  */
 int client_ask(int fd, struct str request, struct buf *answer, unsigned timeout_ms) MUST_CHECK;
+/* The same for what may take long: it waits as long as the server lives. passed_fd (-1: none) goes with
+ * the request and stays the caller's. */
+int client_ask_long(int fd, struct str request, int passed_fd, struct buf *answer) MUST_CHECK;
 /* The process that holds state_dir/master.lock: its pid, 0 when nobody does, or a negative errno. */
 int client_master_pid(const char *state_dir) MUST_CHECK;
 

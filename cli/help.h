@@ -11,12 +11,13 @@
 
 /* "turnpike: what: why; hint" on standard error; hint may be NULL or empty. Gives status. */
 enum cli_exit complain(enum cli_exit status, const char *what, const char *why, const char *hint);
-/* All commands in a line each, or those of one noun with their options. */
+/* All commands in a line each, or those of one noun with their options. For standard output, whatever
+ * `to` is. */
 enum cli_exit help_all(FILE *to, const char *noun);
-void help_command(struct buf *out, const struct cli_command *command);
+/* page: the manual page of its group. */
+void help_command(struct buf *out, const struct cli_command *command, const char *page);
 /* NULL when there is none. */
-const struct cli_command *find_command(const char *noun, const char *verb);
-/* Complains of words that are no command, with what may have been meant. */
-enum cli_exit no_such(const char *noun, const char *verb);
+const struct cli_command *find_command(const char *noun, const char *verb,
+                                       const struct cli_group **group);
 
 #endif

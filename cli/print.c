@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/term.h"
 
 #define CELL_BYTES 256
 #define COLUMNS_MAX 16
@@ -115,14 +116,36 @@ width_of(const char *text)
     return width;
 }
 
+/* What is well and what is not, by where it stands. */
+static enum term_paint
+paint_of(const char *path, const char *text)
+{
+    static const struct {
+        const char *path, *text;
+        enum term_paint paint;
+    } paints[] = {
+        {"state", "closed", TERM_GOOD},    {"state", "open", TERM_BAD},
+        {"state", "half-open", TERM_WARN}, {"state", "disabled", TERM_BAD},
+        {"outcome", "ok", TERM_GOOD},      {"outcome", "upstream-error", TERM_BAD},
+        {"outcome", "cut", TERM_BAD},      {"outcome", "client-gone", TERM_WARN},
+        {"disabled", "yes", TERM_BAD},     {"draining", "yes", TERM_WARN},
+        {"ok", "yes", TERM_GOOD},          {"ok", "no", TERM_BAD},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(paints); i++)
+        if (strcmp(path, paints[i].path) == 0 && strcmp(text, paints[i].text) == 0)
+            return paints[i].paint;
+    return TERM_PLAIN;
+}
+
 static void
-put_cell(const char *text, size_t width, bool right, bool last)
+put_cell(const char *text, size_t width, bool right, bool last, enum term_paint paint)
 {
     size_t pad = width - MIN(width_of(text), width);
 
     if (right)
         printf("%*s", (int)pad, "");
-    printf("%s", text);
+    printf("%s%s%s", term_on(stdout, paint), text, term_off(stdout, paint));
     if (!right && !last)
         printf("%*s", (int)pad, "");
     printf("%s", last ? "\n" : "  ");
@@ -165,11 +188,12 @@ print_table(struct js_value array, const struct print_column *columns, const cha
         return;
     }
     for (unsigned c = 0; c < count; c++)
-        put_cell(columns[c].head, width[c], columns[c].right, c + 1 == count);
+        put_cell(columns[c].head, width[c], columns[c].right, c + 1 == count, TERM_HEAD);
     for (js_iter_init(&it, array); js_next(&it, &name, &row);)
         for (unsigned c = 0; c < count; c++) {
             print_value(print_at(row, columns[c].path), cell, sizeof(cell));
-            put_cell(cell, width[c], columns[c].right, c + 1 == count);
+            put_cell(cell, width[c], columns[c].right, c + 1 == count,
+                     paint_of(columns[c].path, cell));
         }
 }
 
@@ -189,7 +213,7 @@ print_fields(struct js_value object, const struct print_column *fields)
         print_value(value, cell, sizeof(cell));
         if (cell[0] == '\0')
             continue;
-        put_cell(fields[i].head, width, false, false);
-        printf("%s\n", cell);
+        put_cell(fields[i].head, width, false, false, TERM_HEAD);
+        put_cell(cell, 0, false, true, paint_of(fields[i].path, cell));
     }
 }

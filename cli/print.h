@@ -5,6 +5,8 @@
 #include "base/base.h"
 #include "base/js.h"
 
+#define PRINT_END {NULL, NULL, false}
+
 struct print_column {
     const char *path; /* of the value in the row: "tokens.input" */
     const char *head;

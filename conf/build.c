@@ -266,6 +266,9 @@ build_auto(struct load *load, struct raw_section *section, void *slot)
                    section_label(section));
 }
 
+/* What a worker's bodies and buffers may come to when the file does not say. */
+#define MEMORY_BYTES (UINT64_C(1) << 30)
+
 static void
 build_limits(struct load *load, struct raw_section *section, void *slot)
 {
@@ -277,6 +280,11 @@ build_limits(struct load *load, struct raw_section *section, void *slot)
         return;
     if (out->header_bytes > out->headers_bytes)
         load_fault(load, raw_place(section, "header"), "header: is more than headers");
+    if (out->memory_bytes == 0)
+        out->memory_bytes = MAX(MEMORY_BYTES, 4 * out->body_bytes);
+    if (out->memory_bytes < 2 * out->body_bytes)
+        load_fault(load, raw_place(section, "memory"),
+                   "memory: is less than twice body; no request as large as that could be read");
 }
 
 /* ---- all of them --------------------------------------------------------------------------- */

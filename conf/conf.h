@@ -312,6 +312,9 @@ struct conf_limits {
     uint32_t chunk_extra_bytes; /* chunk extensions and trailers of one message, in all */
     uint32_t blank_lines;       /* before a request line */
     uint32_t connections;       /* of clients, over all workers */
+    uint32_t connections_per_address; /* likewise; 0: no bound */
+    uint32_t calls;             /* under way, over all workers */
+    uint64_t memory_bytes;      /* of bodies and buffers, a worker; never 0 once built */
     uint32_t requests_per_connection;
     uint32_t headers_ms;
     /* A body may take longer than body_ms while it averages body_bytes_per_s_min. */

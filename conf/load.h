@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/nearest.h"
 #include "conf/conf.h"
 #include "conf/table.h"
 
@@ -101,18 +102,6 @@ const char *place_text(const struct load *load, struct place here, struct place 
 
 /* `upstream "a"`, for messages; the text is in one of four static buffers. */
 const char *section_label(const struct raw_section *section);
-
-/*
- * The name among `names` nearest to s and near enough to have been meant, or STR_NONE. Feed them
- * one by one to a struct nearest that starts zeroed.
- */
-struct nearest {
-    struct str best;
-    unsigned distance;
-};
-void nearest_try(struct nearest *nearest, struct str s, struct str candidate);
-/* `; did you mean "x"?` or "": the text is in one of four static buffers. */
-const char *nearest_hint(const struct nearest *nearest);
 
 /* Reads path (or text) and all it includes into load->sections. */
 void read_file(struct load *load, const char *path);

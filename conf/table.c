@@ -392,7 +392,19 @@ static const struct conf_key limits_keys[] = {
     KEY_UINT("blank-lines", LIMITS, blank_lines, .min = 0, .max = 100, .def = "2", CONNECTIONS,
              .doc = "Empty lines before a request."),
     KEY_UINT("connections", LIMITS, connections, .min = 1, .max = 10000000, .def = "20000",
-             CONNECTIONS, .doc = "Connections of clients, over all workers."),
+             CONNECTIONS,
+             .doc = "Connections of clients, over all workers. Past it a request gets a 503, but for "
+                    "those for /healthz and /readyz."),
+    KEY_UINT("connections-per-address", LIMITS, connections_per_address, .min = 0, .max = 10000000,
+             .def = "10000", CONNECTIONS,
+             .doc = "Connections of clients of one address, over all workers; of IPv6 a /64 counts "
+                    "as one. 0: no bound of its own, as where a proxy stands before the server."),
+    KEY_UINT("calls", LIMITS, calls, .min = 1, .max = 1000000, .def = "20000",
+             .doc = "Calls under way, over all workers. Past it a call gets a 503."),
+    KEY_SIZE("memory", LIMITS, memory_bytes, .min = 0, .max = UINT64_C(1) << 40, .def = "0",
+             .doc = "What bodies and buffers may come to in all, a worker. When three quarters of it "
+                    "are taken large requests get a 503, at seven eighths all calls do. At least twice "
+                    "body; 0: 1g, or four times body where that is more."),
     KEY_UINT("requests-per-connection", LIMITS, requests_per_connection, .min = 1,
              .max = 4000000000, .def = "100000", CONNECTIONS,
              .doc = "Requests on one connection of a client; after the last it is closed."),

@@ -53,6 +53,7 @@ for part in "$@"; do
         need_command npm npm
         need_command strace strace
         need_command openssl openssl
+        need_command jq jq # examples of the manual use it
         ;;
     *)
         echo "usage: dist/deps.sh build [test]" >&2

@@ -428,6 +428,7 @@ ledger_commit(struct ledger *ledger)
         rc = batch_write(ledger, &tail, records, &count, refused, &refused_count);
     if (rc == 0) {
         ledger->tail = tail;
+        recent_add(ledger->recent, ledger->host.mono_us(ledger->host.arg), records, count);
         rc = ledger_point(ledger, POINT_COMMITTED);
     }
     if (rc == 0)

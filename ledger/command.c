@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ARENA_BYTES_MAX (32u << 20)
 
@@ -24,10 +25,12 @@ static const struct command_def *const tables[] = {
     command_calls_defs,
     command_usage_defs,
     command_upstreams_defs,
+    command_top_defs,
     command_route_defs,
     command_audit_defs,
     command_reload_defs,
     command_kept_defs,
+    command_backup_defs,
 };
 
 static const struct command_def *
@@ -285,6 +288,7 @@ command_start(struct command *command, struct ledger *ledger, struct str line, c
 
     memset(command, 0, offsetof(struct command, actions));
     command->action_count = 0;
+    command->fd = -1;
     command->after = NULL;
     command->state = NULL;
     command->exit = COMMAND_DONE;
@@ -330,7 +334,8 @@ command_prepare(struct command *command)
 void
 command_read(struct command *command)
 {
-    int rc = db_read(command->ledger->db, &command->txn);
+    struct db *db = command->ledger->db;
+    int rc = command->def->apart ? db_read_long(db, &command->txn) : db_read(db, &command->txn);
 
     ASSERT(command->def->kind != COMMAND_WRITE);
     if (rc == 0)
@@ -486,16 +491,34 @@ command_finish(struct command *command, struct buf *answer)
     buf_add_char(answer, '\n');
     explicit_bzero(command->body.ptr, command->body.ptr != NULL ? command->body.cap : 0);
     buf_free(&command->body);
+    if (command->fd >= 0)
+        close(command->fd);
+    command->fd = -1;
     arena_end(&command->arena);
+}
+
+bool
+command_stopped(const struct command *command)
+{
+    return command->stop != NULL && atomic_load_explicit(command->stop, memory_order_relaxed);
 }
 
 int
 command_run(struct ledger *ledger, struct str line, const char *by, struct buf *answer)
 {
+    return command_run_with(ledger, line, by, -1, answer);
+}
+
+int
+command_run_with(struct ledger *ledger, struct str line, const char *by, int fd,
+                 struct buf *answer)
+{
     struct command command;
+    bool started = command_start(&command, ledger, line, by);
     int rc = 0;
 
-    if (command_start(&command, ledger, line, by)) {
+    command.fd = fd;
+    if (started) {
         const struct command_def *def = command.def;
 
         if (def->kind != COMMAND_READ) {

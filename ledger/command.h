@@ -10,6 +10,8 @@
 #ifndef LEDGER_COMMAND_H
 #define LEDGER_COMMAND_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/base.h"
 #include "base/buf.h"
@@ -42,6 +44,8 @@ struct command_def {
     int (*prepare)(struct command *command);
     /* prepare is only wanted when run set `missed`, and run is then called once more. */
     bool prepare_on_miss;
+    /* A COMMAND_READ that may take minutes: it has a thread of its own where there are threads. */
+    bool apart;
 };
 
 enum command_action_kind { ACTION_TENANT, ACTION_TENANT_NEW, ACTION_KEY, ACTION_PROJECT, ACTION_BUDGET,
@@ -58,6 +62,8 @@ struct command {
     struct arena arena; /* ends with the command */
     struct js_value args;
     char by[32]; /* who asks: "uid 0" */
+    int fd; /* that came with the request, or -1; closed with the command */
+    const _Atomic bool *stop; /* of one that is apart: give up; relaxed. May be NULL */
     struct db_txn txn;
     struct db_tail tail; /* of a COMMAND_WRITE: goes into the store with the rest */
     struct buf body;     /* the result's members */
@@ -83,8 +89,12 @@ int command_main(struct command *command) MUST_CHECK;    /* main thread; all but
 void command_read(struct command *command);              /* any thread; READ */
 /* Appends the answer as one line with its newline, and ends the command. */
 void command_finish(struct command *command, struct buf *answer);
+bool command_stopped(const struct command *command);
 /* All stages in order, on the main thread. */
 int command_run(struct ledger *ledger, struct str line, const char *by, struct buf *answer) MUST_CHECK;
+/* The same with a descriptor, which is the command's from then on; -1: none. */
+int command_run_with(struct ledger *ledger, struct str line, const char *by, int fd,
+                     struct buf *answer) MUST_CHECK;
 
 /* ---- for the commands themselves ---- */
 
@@ -115,7 +125,8 @@ bool command_id(struct command *command, const char *name, bool must, uint32_t *
 extern const struct command_def command_tenant_defs[], command_member_defs[], command_key_defs[],
     command_credit_defs[], command_query_defs[], command_call_defs[], command_calls_defs[],
     command_usage_defs[], command_audit_defs[],
-    command_upstreams_defs[], command_route_defs[], command_reload_defs[], command_kept_defs[];
+    command_upstreams_defs[], command_top_defs[], command_route_defs[], command_reload_defs[], command_kept_defs[],
+    command_backup_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */
 int command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason);
 

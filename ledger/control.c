@@ -59,6 +59,66 @@ control_unring(int fd)
         ASSERT(errno == EAGAIN || errno == EINTR);
 }
 
+static void
+job_answer(struct job *job)
+{
+    buf_init(&job->answer, COMMAND_ANSWER_BYTES_MAX + 4096);
+    command_finish(&job->command, &job->answer);
+}
+
+/* ---- a command apart ---- */
+
+static void *
+apart_main(void *arg)
+{
+    struct control *control = arg;
+    struct job *job = control->apart; /* ours until we say so */
+
+    command_read(&job->command);
+    job_answer(job);
+    /* One step, and no lock after it: who starts the next one joins us under it. */
+    pthread_mutex_lock(&control->lock);
+    control->apart = NULL;
+    job_queue_put(&control->done, job);
+    pthread_mutex_unlock(&control->lock);
+    control_ring(control->io_fd);
+    return NULL;
+}
+
+/* A thread for it, unless there is one. With the lock. */
+static bool
+apart_start(struct control *control, struct job *job)
+{
+    if (control->apart != NULL) {
+        command_refuse(&job->command, COMMAND_BUSY, "another one is under way");
+        command_hint(&job->command, "try again when it is done");
+        return false;
+    }
+    if (control->apart_started) /* its job was given back: it is about to end */
+        pthread_join(control->apart_thread, NULL);
+    atomic_store_explicit(&control->apart_stop, control->stopping, memory_order_relaxed);
+    job->command.stop = &control->apart_stop;
+    control->apart = job;
+    control->apart_started = pthread_create(&control->apart_thread, NULL, apart_main, control) == 0;
+    if (!control->apart_started) {
+        control->apart = NULL;
+        command_refuse(&job->command, COMMAND_FAILED, "there is no thread for it");
+    }
+    return control->apart_started;
+}
+
+void
+job_gone(struct control *control, uint32_t conn_idx, uint32_t conn_generation)
+{
+    pthread_mutex_lock(&control->lock);
+    if (control->apart != NULL && control->apart->conn_idx == conn_idx &&
+        control->apart->conn_generation == conn_generation)
+        atomic_store_explicit(&control->apart_stop, true, memory_order_relaxed);
+    pthread_mutex_unlock(&control->lock);
+}
+
+/* ---- where jobs go ---- */
+
 void
 job_route(struct control *control, struct job *job)
 {
@@ -72,6 +132,8 @@ job_route(struct control *control, struct job *job)
     if (to_main) {
         job_queue_put(&control->for_main, job);
         control_ring(control->main_fd);
+    } else if (!refused && def->apart && apart_start(control, job)) {
+        /* on its own now */
     } else {
         job_queue_put(&control->for_readers, job);
         pthread_cond_signal(&control->readable);
@@ -82,8 +144,7 @@ job_route(struct control *control, struct job *job)
 void
 job_done(struct control *control, struct job *job)
 {
-    buf_init(&job->answer, COMMAND_ANSWER_BYTES_MAX + 4096);
-    command_finish(&job->command, &job->answer);
+    job_answer(job);
     pthread_mutex_lock(&control->lock);
     job_queue_put(&control->done, job);
     pthread_mutex_unlock(&control->lock);
@@ -274,11 +335,14 @@ control_stop(struct control **controlp)
         return;
     pthread_mutex_lock(&control->lock);
     control->stopping = true;
+    atomic_store_explicit(&control->apart_stop, true, memory_order_relaxed);
     control->stop_us = clock_mono_us() + STOP_US;
     pthread_cond_broadcast(&control->readable);
     pthread_mutex_unlock(&control->lock);
     for (unsigned i = 0; i < control->reader_count; i++)
         pthread_join(control->readers[i], NULL);
+    if (control->apart_started)
+        pthread_join(control->apart_thread, NULL);
     if (control->io_fd >= 0)
         control_ring(control->io_fd);
     if (control->io_runs)

@@ -11,6 +11,7 @@
 #include "ledger/command.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define CONNS_MAX 256
 #define READERS 3
@@ -27,6 +28,7 @@ struct conn {
     int fd;
     uint32_t generation; /* a job that comes back after its connection is gone finds another */
     uint64_t active_us;
+    int passed_fd; /* came with the request that is being read, or -1 */
     bool refused; /* not a peer of ours: told so, then closed */
     struct buf in, out;
     size_t out_sent;
@@ -57,6 +59,12 @@ struct control {
     bool stopping;
     uint64_t stop_us;
 
+    /* The one command that is apart, while it is; it ends itself when its asker is gone. */
+    struct job *apart;
+    pthread_t apart_thread;
+    bool apart_started; /* the thread is to be joined */
+    _Atomic bool apart_stop; /* relaxed: it carries nothing else */
+
     struct job *asked; /* the main thread's: waits for the master */
     bool ask;          /* and has not been asked */
 
@@ -70,6 +78,8 @@ void job_queue_put(struct job_queue *queue, struct job *job);
 struct job *job_queue_take(struct job_queue *queue);
 /* Where the job goes next. Called without the lock. */
 void job_route(struct control *control, struct job *job);
+/* Nobody waits any more for what was asked on that connection. Called without the lock. */
+void job_gone(struct control *control, uint32_t conn_idx, uint32_t conn_generation);
 /* Its answer goes back. Called without the lock. */
 void job_done(struct control *control, struct job *job);
 /* Rings an eventfd, and takes the rings back. */

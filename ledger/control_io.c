@@ -23,6 +23,9 @@ static void
 conn_close(struct conn *conn)
 {
     close(conn->fd);
+    if (conn->passed_fd >= 0)
+        close(conn->passed_fd);
+    conn->passed_fd = -1;
     buf_free(&conn->in);
     if (conn->out.ptr != NULL)
         explicit_bzero(conn->out.ptr, conn->out.cap);
@@ -56,6 +59,7 @@ conn_accept(struct control *control)
         if (fd < 0)
             return;
         conn->fd = fd;
+        conn->passed_fd = -1;
         conn->state = CONN_READING;
         conn->active_us = clock_mono_us();
         conn->out_sent = 0;
@@ -96,6 +100,8 @@ conn_request(struct control *control, uint32_t idx)
     bool started = command_start(&job->command, control->ledger,
                                  (struct str){conn->in.ptr, len}, conn->by);
 
+    job->command.fd = conn->passed_fd;
+    conn->passed_fd = -1;
     /* Longer than a line may be: what follows has no beginning, so it is the last answer. */
     conn->refused = end == NULL;
     buf_drop_front(&conn->in, MIN(len + 1, conn->in.len));
@@ -105,12 +111,36 @@ conn_request(struct control *control, uint32_t idx)
         job_done(control, job);
 }
 
+/* As recv(). A descriptor may come with a request, for what it writes; of several the last counts. */
+static ssize_t
+conn_receive(struct conn *conn, char *bytes, size_t cap)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    struct iovec part = {bytes, cap};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
+    ssize_t n = recvmsg(conn->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *with = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+    if (with == NULL || with->cmsg_level != SOL_SOCKET || with->cmsg_type != SCM_RIGHTS)
+        return n;
+    for (size_t at = CMSG_LEN(0); at + sizeof(int) <= with->cmsg_len; at += sizeof(int)) {
+        if (conn->passed_fd >= 0)
+            close(conn->passed_fd);
+        memcpy(&conn->passed_fd, (const char *)with + at, sizeof(int));
+    }
+    return n;
+}
+
 static void
 conn_read(struct control *control, uint32_t idx)
 {
     struct conn *conn = &control->conns[idx];
     char bytes[READ_BYTES];
-    ssize_t n = read(conn->fd, bytes, sizeof(bytes));
+    ssize_t n = conn_receive(conn, bytes, sizeof(bytes));
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -238,8 +268,10 @@ conn_event(struct control *control, uint32_t idx, short events)
         conn_read(control, idx);
     else if (conn->state == CONN_WRITING && (events & (POLLOUT | POLLHUP | POLLERR)) != 0)
         conn_write(control, idx);
-    else if (conn->state == CONN_WAITING && (events & (POLLHUP | POLLERR)) != 0)
+    else if (conn->state == CONN_WAITING && (events & (POLLHUP | POLLERR)) != 0) {
+        job_gone(control, idx, conn->generation);
         conn_close(conn); /* its job finds nobody, and is thrown away */
+    }
 }
 
 void *

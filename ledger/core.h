@@ -23,6 +23,7 @@
 #include "ledger/block.h"
 #include "ledger/db.h"
 #include "ledger/ledger.h"
+#include "ledger/recent.h"
 #include "shm/account.h"
 #include "shm/hold.h"
 #include "shm/key.h"
@@ -142,6 +143,7 @@ struct ledger {
     uint32_t key_from;
     bool key_second;          /* key_excess was measured: now compare */
     struct ledger_stats stats;
+    struct recent *recent; /* main thread */
 };
 
 struct slot_ref {

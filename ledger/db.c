@@ -21,7 +21,7 @@
 /* A write that was cut short with no more than this left was cut short for want of room. */
 #define NO_ROOM_BYTES (UINT64_C(64) << 10)
 
-static const char *const table_name[] = {
+const char *const db_table_name[] = {
     [DB_META] = "meta",
     [DB_TENANT] = "tenant",
     [DB_MEMBER] = "member",
@@ -37,13 +37,14 @@ static const char *const table_name[] = {
     [DB_BLOCK] = "block",
     [DB_MINUTE] = "minute",
     [DB_ROLLUP] = "rollup",
+    [DB_LATENCY] = "latency",
     [DB_NAME] = "name",
     [DB_PRICE] = "price",
     [DB_OPEN_HOLD] = "open-hold",
     [DB_FAULT] = "fault",
     [DB_KEPT] = "kept",
 };
-_Static_assert(COUNT_OF(table_name) == DB_TABLE_COUNT, "a new table needs a name");
+_Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 
 const char *const db_transfer_kind_name[] = {
     [TRANSFER_GRANT] = "grant",
@@ -102,7 +103,7 @@ open_tables(struct db *db)
 
     /* Mostly they are all there, and a start on a full disk should not have to write. */
     for (size_t i = 0; rc == 0 && i < DB_TABLE_COUNT; i++) {
-        rc = mdb_dbi_open(txn, table_name[i], i == DB_MINUTE ? MDB_DUPSORT | MDB_DUPFIXED : 0,
+        rc = mdb_dbi_open(txn, db_table_name[i], i == DB_MINUTE ? MDB_DUPSORT | MDB_DUPFIXED : 0,
                           &db->dbi[i]);
         all = all && rc == 0;
     }
@@ -116,7 +117,7 @@ open_tables(struct db *db)
         return db_rc(rc);
     for (size_t i = 0; i < DB_TABLE_COUNT; i++) {
         unsigned flags = MDB_CREATE | (i == DB_MINUTE ? MDB_DUPSORT | MDB_DUPFIXED : 0u);
-        rc = mdb_dbi_open(txn, table_name[i], flags, &db->dbi[i]);
+        rc = mdb_dbi_open(txn, db_table_name[i], flags, &db->dbi[i]);
         if (rc != 0) {
             mdb_txn_abort(txn);
             return db_rc(rc);
@@ -254,6 +255,7 @@ db_open(const struct db_setup *setup, struct db **out)
     db->fault_arg = setup->fault_arg;
     db->map_bytes = setup->map_bytes != 0 ? setup->map_bytes : MAP_BYTES_DEFAULT;
     pthread_rwlock_init(&db->map_lock, NULL);
+    pthread_mutex_init(&db->long_lock, NULL);
     rc = ensure_store(setup->path);
     if (rc == 0)
         rc = open_env(db, setup->path);
@@ -308,7 +310,18 @@ db_close(struct db **dbp)
     if (db->dir_fd >= 0)
         close(db->dir_fd);
     pthread_rwlock_destroy(&db->map_lock);
+    pthread_mutex_destroy(&db->long_lock);
     free(db);
+}
+
+static void
+end_long(struct db *db)
+{
+    pthread_mutex_lock(&db->long_lock);
+    ASSERT(db->long_readers > 0);
+    if (--db->long_readers == 0)
+        atomic_store_explicit(&db->wants_room, false, memory_order_relaxed);
+    pthread_mutex_unlock(&db->long_lock);
 }
 
 int
@@ -324,6 +337,29 @@ db_read(struct db *db, struct db_txn *txn)
         pthread_rwlock_unlock(&db->map_lock);
     }
     return rc;
+}
+
+int
+db_read_long(struct db *db, struct db_txn *txn)
+{
+    int rc;
+
+    *txn = (struct db_txn){.db = db, .is_long = true};
+    pthread_mutex_lock(&db->long_lock);
+    db->long_readers++;
+    pthread_mutex_unlock(&db->long_lock);
+    rc = db_rc(mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn->mdb));
+    if (rc != 0) {
+        txn->mdb = NULL;
+        end_long(db);
+    }
+    return rc;
+}
+
+bool
+db_wants_room(const struct db *db)
+{
+    return atomic_load_explicit(&db->wants_room, memory_order_relaxed);
 }
 
 int
@@ -366,7 +402,9 @@ db_end(struct db_txn *txn)
         return;
     mdb_txn_abort(txn->mdb);
     txn->mdb = NULL;
-    if (!txn->write)
+    if (txn->is_long)
+        end_long(txn->db);
+    else if (!txn->write)
         pthread_rwlock_unlock(&txn->db->map_lock);
 }
 
@@ -423,6 +461,31 @@ disk_used_permille(const struct db *db, uint64_t used_bytes, const struct statvf
     return left < keep + keep / 2 ? MAX(permille, DB_FULL_AGAIN) : permille;
 }
 
+static void
+grow_map(struct db *db, uint64_t used_bytes)
+{
+    pthread_mutex_lock(&db->long_lock);
+    if (db->long_readers == 0) {
+        pthread_rwlock_wrlock(&db->map_lock);
+        if (mdb_env_set_mapsize(db->env, db->map_bytes * 2) == 0)
+            db->map_bytes *= 2;
+        pthread_rwlock_unlock(&db->map_lock);
+    } else if (used_bytes > db->map_bytes / 4 * 3) {
+        atomic_store_explicit(&db->wants_room, true, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&db->long_lock);
+}
+
+/* What was freed cannot be used again while somebody reads from before: he has to go. */
+static void
+hurry_long(struct db *db)
+{
+    pthread_mutex_lock(&db->long_lock);
+    if (db->long_readers > 0)
+        atomic_store_explicit(&db->wants_room, true, memory_order_relaxed);
+    pthread_mutex_unlock(&db->long_lock);
+}
+
 int
 db_look_after(struct db *db)
 {
@@ -437,16 +500,15 @@ db_look_after(struct db *db)
     uint64_t used = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
 
     allocate_ahead(db, used, (uint64_t)fs.f_blocks * fs.f_frsize);
-    if (used > db->map_bytes / 2 && db->map_bytes <= SIZE_MAX / 4) {
-        pthread_rwlock_wrlock(&db->map_lock);
-        if (mdb_env_set_mapsize(db->env, db->map_bytes * 2) == 0)
-            db->map_bytes *= 2;
-        pthread_rwlock_unlock(&db->map_lock);
-    }
+    if (used > db->map_bytes / 2 && db->map_bytes <= SIZE_MAX / 4)
+        grow_map(db, used);
     if (fstatvfs(db->data_fd, &fs) != 0)
         return 0;
 
     int of_map = (int)(used / 1024 * 1000 / (db->map_bytes / 1024));
+    int permille = MAX(of_map, disk_used_permille(db, used, &fs));
 
-    return MAX(of_map, disk_used_permille(db, used, &fs));
+    if (permille >= DB_FULL_STOP)
+        hurry_long(db);
+    return permille;
 }

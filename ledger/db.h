@@ -35,6 +35,7 @@ enum db_table {
     DB_OPEN_HOLD,    /* table, slot, generation as u64, region as u64 -> struct db_open_hold */
     DB_FAULT,        /* number as u64 -> JSON: what was set aside, when */
     DB_KEPT,         /* what upstreams keep for tenants: see ledger/kept.h */
+    DB_LATENCY,      /* see ledger/rollup.h */
     DB_TABLE_COUNT
 };
 
@@ -64,10 +65,16 @@ uint64_t db_free_bytes(const char *path);
 struct db_txn {
     struct db *db;
     struct MDB_txn *mdb; /* NULL: not begun, or over */
-    bool write;
+    bool write, is_long;
 };
 
 int db_read(struct db *db, struct db_txn *txn) MUST_CHECK;  /* any thread */
+/*
+ * A read that may take minutes, on any thread: the map does not grow meanwhile, since growing would
+ * wait for it. When the store needs the room, db_wants_room() says that it should end itself.
+ */
+int db_read_long(struct db *db, struct db_txn *txn) MUST_CHECK;
+bool db_wants_room(const struct db *db);
 int db_write(struct db *db, struct db_txn *txn) MUST_CHECK; /* the main thread */
 int db_commit(struct db_txn *txn) MUST_CHECK; /* synced; over in either case */
 void db_end(struct db_txn *txn);              /* ends a read, aborts a write; safe when over */
@@ -100,6 +107,9 @@ int db_put_new(struct db_txn *txn, enum db_table table, const struct db_key *key
                struct str value) MUST_CHECK; /* -EEXIST */
 int db_append(struct db_txn *txn, enum db_table table, const struct db_key *key,
               struct str value) MUST_CHECK; /* the key is larger than any there */
+/* As db_append(), of any table: DB_MINUTE's values of one key come in their order, too. -EEXIST: out of order. */
+int db_load(struct db_txn *txn, enum db_table table, const struct db_key *key,
+            struct str value) MUST_CHECK;
 int db_delete(struct db_txn *txn, enum db_table table, const struct db_key *key) MUST_CHECK;
 int db_meta_get(struct db_txn *txn, const char *name, struct str *value) MUST_CHECK;
 int db_meta_put(struct db_txn *txn, const char *name, struct str value) MUST_CHECK;
@@ -124,6 +134,12 @@ int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
 /* The greatest pair below that one. -ENOENT when there is none. */
 int db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
 bool db_is_empty(struct db_txn *txn, enum db_table table); /* false when that cannot be told */
+/* How many entries a table has, and the bytes of its pages. 0 when that cannot be told. */
+struct db_size {
+    uint64_t entries, bytes;
+};
+struct db_size db_size(struct db_txn *txn, enum db_table table);
+extern const char *const db_table_name[DB_TABLE_COUNT];
 /* The last entry of a table. -ENOENT when it is empty. */
 int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
 
@@ -132,7 +148,7 @@ int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str
 #define DB_FULL_AGAIN 930 /* below it, take them again */
 /*
  * Between transactions of the main thread: grows the map when it is half full (waits for readers, who
- * are short), allocates the file ahead. Returns the part of the room that is used, per mille: of the
+ * are short, and comes again later where one is long), allocates the file ahead. Returns the part of the room that is used, per mille: of the
  * map or of what the file system has, whichever is fuller; at least DB_FULL_STOP when what is left
  * is only enough for what was admitted already.
  */

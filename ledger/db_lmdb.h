@@ -4,6 +4,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "ledger/db.h"
 
@@ -16,6 +17,10 @@ struct db {
     int dir_fd;
     /* Readers hold it for the life of a transaction, growing the map takes it alone. */
     pthread_rwlock_t map_lock;
+    /* Long readers do not: they are counted, and who grows the map looks at the count. */
+    pthread_mutex_t long_lock;
+    unsigned long_readers;
+    _Atomic bool wants_room; /* set for them by the main thread; relaxed, it carries nothing else */
     bool commit_failed;
     int (*fault)(void *arg, enum db_step step);
     void *fault_arg;

@@ -67,6 +67,12 @@ db_append(struct db_txn *txn, enum db_table table, const struct db_key *key, str
 }
 
 int
+db_load(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str value)
+{
+    return put(txn, table, key, value, table == DB_MINUTE ? MDB_APPENDDUP : MDB_APPEND);
+}
+
+int
 db_delete(struct db_txn *txn, enum db_table table, const struct db_key *key)
 {
     MDB_val k = val_of_key(key);
@@ -215,6 +221,20 @@ db_is_empty(struct db_txn *txn, enum db_table table)
     MDB_stat stat;
 
     return mdb_stat(txn->mdb, txn->db->dbi[table], &stat) == 0 && stat.ms_entries == 0;
+}
+
+struct db_size
+db_size(struct db_txn *txn, enum db_table table)
+{
+    MDB_stat stat;
+
+    if (mdb_stat(txn->mdb, txn->db->dbi[table], &stat) != 0)
+        return (struct db_size){0};
+    return (struct db_size){
+        .entries = stat.ms_entries,
+        .bytes = (uint64_t)(stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) *
+                 stat.ms_psize,
+    };
 }
 
 int

@@ -33,8 +33,8 @@ stat_of(const struct region *region, uint32_t table, enum stat_counter stat)
     return stats != NULL ? atomic_load_explicit(&stats[stat], memory_order_relaxed) : 0;
 }
 
-static uint64_t
-write_workers(struct jw *jw, struct region *region)
+uint64_t
+query_write_workers(struct jw *jw, struct region *region)
 {
     uint64_t lag = 0;
 
@@ -81,7 +81,7 @@ status_show(struct command *command)
     jw_key_u64(jw, "pid", atomic_load_explicit(&header->master_pid, memory_order_relaxed));
     jw_key_bool(jw, "draining", atomic_load_explicit(&header->draining, memory_order_relaxed) != 0);
     jw_object_end(jw);
-    lag = write_workers(jw, region);
+    lag = query_write_workers(jw, region);
     jw_key(jw, "ledger");
     jw_object(jw);
     jw_key_u64(jw, "pid", atomic_load_explicit(&header->ledger_pid, memory_order_relaxed));

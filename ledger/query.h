@@ -12,6 +12,10 @@ void query_write_name(struct command *command, const char *key, uint32_t id);
  * be that of several slots. Then its attempts, as a member of their own. */
 void query_write_record(struct command *command, const struct block_record *r, int64_t held_ucr,
                         int64_t charge_ucr, int64_t uncollected_ucr);
+/* Members "workers" and "upstreams", the latter those of the newest routes.conf, in no order but that of
+ * their places. Gives how many settled calls are not committed yet. */
+uint64_t query_write_workers(struct jw *jw, struct region *region);
+void query_write_upstreams(struct command *command);
 /* How the charge came about: a line a class, exact, and the one rounding. */
 int query_write_price(struct command *command, const struct block_record *r) MUST_CHECK;
 void query_write_attempts(struct command *command, const struct block_record *r);

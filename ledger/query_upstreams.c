@@ -91,9 +91,8 @@ write_line(struct jw *jw, const struct region *region, const struct health *heal
     jw_object_end(jw);
 }
 
-/* Those that the newest routes.conf has, in no order but that of their places. */
-static int
-upstreams_list(struct command *command)
+void
+query_write_upstreams(struct command *command)
 {
     const struct region *region = command->ledger->region;
     struct clocks now = {clock_mono_us() / 1000, ledger_wall_us(command->ledger)};
@@ -108,6 +107,12 @@ upstreams_list(struct command *command)
             write_line(jw, region, health, &now);
     }
     jw_array_end(jw);
+}
+
+static int
+upstreams_list(struct command *command)
+{
+    query_write_upstreams(command);
     return 0;
 }
 

@@ -445,7 +445,8 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->account_of_tenant.lock = ledger->budget_of_id.lock = &ledger->map_lock;
     ledger->batch = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->batch));
     ledger->announce = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->announce));
-    if (ledger->batch == NULL || ledger->announce == NULL)
+    ledger->recent = recent_new(ledger->host.mono_us(ledger->host.arg));
+    if (ledger->batch == NULL || ledger->announce == NULL || ledger->recent == NULL)
         goto fail;
 
     struct db_setup db = {
@@ -497,6 +498,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->batch);
     free(ledger->announce);
     free(ledger->key_excess);
+    recent_free(&ledger->recent);
     pthread_rwlock_destroy(&ledger->map_lock);
     pthread_rwlock_destroy(&ledger->conf_lock);
     explicit_bzero(ledger->key_hash_key, sizeof(ledger->key_hash_key));

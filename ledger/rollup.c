@@ -81,9 +81,38 @@ rollup_add(struct rollup *to, const struct rollup *what)
         to->uncollected_ucr = INT64_MAX;
 }
 
+void
+rollup_times(const struct block_record *r, struct histogram *first_byte, struct histogram *total)
+{
+    const struct record *rec = &r->rec;
+
+    if ((rec->flags & RECORD_EXTENSION) != 0 ||
+        (rec->outcome != OUTCOME_OK && rec->outcome != OUTCOME_NO_USAGE))
+        return;
+    if (rec->first_byte_us > 0)
+        histogram_add(first_byte, rec->first_byte_us);
+    if (rec->end_us > 0)
+        histogram_add(total, rec->end_us);
+}
+
+bool
+rollup_times_read(struct str bytes, struct histogram *first_byte, struct histogram *total)
+{
+    uint16_t first_len;
+
+    if (bytes.len < sizeof(first_len))
+        return false;
+    memcpy(&first_len, bytes.ptr, sizeof(first_len));
+    bytes = (struct str){bytes.ptr + sizeof(first_len), bytes.len - sizeof(first_len)};
+    return first_len <= bytes.len &&
+           histogram_read((struct str){bytes.ptr, first_len}, first_byte) &&
+           histogram_read((struct str){bytes.ptr + first_len, bytes.len - first_len}, total);
+}
+
 struct part {
     struct rollup_key key; /* of the hour */
     struct rollup sum;
+    const struct block_record *record;
 };
 
 static int
@@ -101,12 +130,61 @@ part_cmp(const void *a, const void *b)
     return x->model < y->model ? -1 : x->model > y->model;
 }
 
+/* The times of calls that count under one key. */
+static int
+put_times(struct db_txn *txn, const struct rollup_key *of, const struct histogram *first_byte,
+          const struct histogram *total)
+{
+    uint8_t bytes[sizeof(uint16_t) + 2 * HISTOGRAM_BYTES_MAX];
+    struct histogram first_sum = *first_byte, total_sum = *total;
+    struct db_key key = rollup_key(of);
+    struct str stored;
+    uint16_t first_len;
+    size_t len;
+    int rc = db_get(txn, DB_LATENCY, &key, &stored);
+
+    if (rc == 0 && !rollup_times_read(stored, &first_sum, &total_sum))
+        return -EILSEQ;
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    first_len = (uint16_t)histogram_write(&first_sum, bytes + sizeof(first_len));
+    memcpy(bytes, &first_len, sizeof(first_len));
+    len = sizeof(first_len) + first_len;
+    len += histogram_write(&total_sum, bytes + len);
+    return db_put(txn, DB_LATENCY, &key, (struct str){(const char *)bytes, len});
+}
+
+/* parts: in order, not merged yet. */
+static int
+put_all_times(struct db_txn *txn, const struct part *parts, uint32_t count)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < count;) {
+        struct histogram first_byte = {0}, total = {0};
+        uint32_t from = i;
+
+        do {
+            rollup_times(parts[i++].record, &first_byte, &total);
+        } while (i < count && part_cmp(&parts[i], &parts[from]) == 0);
+        if (histogram_total(&total) > 0)
+            rc = put_times(txn, &parts[from].key, &first_byte, &total);
+    }
+    return rc;
+}
+
+static void
+sort(struct part *parts, uint32_t count)
+{
+    qsort(parts, count, sizeof(*parts), part_cmp);
+}
+
+/* parts: in order. */
 static uint32_t
 merge(struct part *parts, uint32_t count)
 {
     uint32_t merged = 0;
 
-    qsort(parts, count, sizeof(*parts), part_cmp);
     for (uint32_t i = 0; i < count; i++) {
         if (merged > 0 && part_cmp(&parts[merged - 1], &parts[i]) == 0)
             rollup_add(&parts[merged - 1].sum, &parts[i].sum);
@@ -153,15 +231,21 @@ rollup_records(struct db_txn *txn, const struct block_record *const *records, ui
             .model = records[i]->model,
         };
         parts[i].sum = rollup_of(records[i]);
+        parts[i].record = records[i];
     }
+    sort(parts, count);
 
+    int rc = put_all_times(txn, parts, count);
     uint32_t merged = merge(parts, count);
-    int rc = put_parts(txn, parts, merged);
+
+    if (rc == 0)
+        rc = put_parts(txn, parts, merged);
 
     for (uint32_t i = 0; i < merged; i++) {
         parts[i].key.period = ROLLUP_DAY;
         parts[i].key.bucket /= 24;
     }
+    sort(parts, merged);
     if (rc == 0)
         rc = put_parts(txn, parts, merge(parts, merged));
     free(parts);

@@ -4,6 +4,9 @@
  *
  * Key: period as u8 ('H' or 'D'), tenant, number of that hour or day since 1970 (UTC), key, model's
  * name id; all u32.
+ *
+ * DB_LATENCY has of each hour, under the same key, how long answered calls took: the length of the first of
+ * two histograms as u16, then both: to the first byte, and in all. A day's is the sum of its hours'.
  */
 #ifndef LEDGER_ROLLUP_H
 #define LEDGER_ROLLUP_H
@@ -11,6 +14,7 @@
 #include "base/base.h"
 #include "ledger/block.h"
 #include "ledger/db.h"
+#include "ledger/histogram.h"
 
 #define ROLLUP_HOUR 'H'
 #define ROLLUP_DAY 'D'
@@ -37,7 +41,14 @@ bool rollup_read(struct str bytes, struct rollup *out) MUST_CHECK;
 struct rollup rollup_of(const struct block_record *record);
 void rollup_add(struct rollup *to, const struct rollup *what);
 
-/* Adds the records' counts to the totals of their hours and days. */
+/* Adds how long a record's call took, if it was answered. */
+void rollup_times(const struct block_record *record, struct histogram *first_byte,
+                  struct histogram *total);
+/* Adds what is stored under an hour's key. False: it is damaged. */
+bool rollup_times_read(struct str bytes, struct histogram *first_byte,
+                       struct histogram *total) MUST_CHECK;
+
+/* Adds the records' counts and times to the totals of their hours and days. */
 int rollup_records(struct db_txn *txn, const struct block_record *const *records,
                    uint32_t count) MUST_CHECK;
 

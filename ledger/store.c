@@ -205,14 +205,66 @@ fail:
     return rc;
 }
 
+static int
+no_ledger_works(struct store *store, const char **why)
+{
+    int rc = region_dir(store->state_dir, store->region_path, PATH_BYTES, why);
+
+    if (rc < 0)
+        return rc;
+    rc = region_adopt(store->region_path, &store->region);
+    if (rc == -ENOENT)
+        (void)region_remove(store->region_path); /* the directory, which may be new */
+    if (rc < 0)
+        return 0;
+    rc = region_lock_ledger(store->region);
+    if (rc < 0)
+        *why = "a server is still about to end";
+    region_detach(store->region);
+    return rc == -EAGAIN ? -EBUSY : rc;
+}
+
+int
+store_lock(const char *state_dir, int *lock_fd, struct store_fault *fault)
+{
+    struct store store = {.lock_fd = -1, .state_dir = state_dir};
+    int rc;
+
+    *lock_fd = -1;
+    *fault = (struct store_fault){.why = ""};
+    snprintf(fault->what, sizeof(fault->what), "%s", state_dir);
+    rc = become_owner(state_dir, &fault->why);
+    if (rc == 0)
+        rc = take_master_lock(&store, state_dir, &fault->why);
+    if (rc == 0)
+        rc = no_ledger_works(&store, &fault->why);
+    if (rc == 0)
+        *lock_fd = store.lock_fd;
+    else if (store.lock_fd >= 0)
+        close(store.lock_fd);
+    return rc;
+}
+
 int
 store_ask(struct store *store, struct str request, struct buf *answer)
 {
-    int rc = command_run(store->ledger, request, store->by, answer);
+    return store_ask_with(store, request, -1, answer);
+}
+
+int
+store_ask_with(struct store *store, struct str request, int fd, struct buf *answer)
+{
+    int rc = command_run_with(store->ledger, request, store->by, fd, answer);
 
     if (answer->len > 0 && answer->ptr[answer->len - 1] == '\n')
         answer->len--;
     return rc;
+}
+
+bool
+store_is_empty(const struct store *store)
+{
+    return store->ledger->tail.tenant_last == 0;
 }
 
 /* ---- closing ---- */

@@ -27,6 +27,17 @@ int store_open(const char *state_dir, struct store **out, struct store_fault *fa
 const char *store_error_text(int rc);
 /* As the control socket would answer, without the newline. A negative errno: the store failed. */
 int store_ask(struct store *store, struct str request, struct buf *answer) MUST_CHECK;
+/* The same with a descriptor for it, which is closed. */
+int store_ask_with(struct store *store, struct str request, int fd, struct buf *answer) MUST_CHECK;
 void store_close(struct store **store);
+/* No tenant was ever added to it. */
+bool store_is_empty(const struct store *store);
+
+/*
+ * For who puts another store in its place: the rights of the state directory's owner, the master's lock,
+ * and certainty that no ledger process works on. 0 and a descriptor that holds the lock until it is
+ * closed; else as store_open().
+ */
+int store_lock(const char *state_dir, int *lock_fd, struct store_fault *fault) MUST_CHECK;
 
 #endif

@@ -17,7 +17,8 @@ subcommand_at(int argc, char **argv)
     int i = 1;
 
     while (i < argc && argv[i][0] == '-') {
-        bool takes_next = strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--state") == 0;
+        bool takes_next = strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--state") == 0 ||
+                          strcmp(argv[i], "--color") == 0;
 
         i += takes_next ? 2 : 1;
     }

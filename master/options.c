@@ -8,48 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/str.h"
+#include "base/term.h"
 #include "net/listen.h"
 
 /* A worker that has nothing to do says once a second that it is there. */
 #define HANG_S_MIN 3
 #define HANG_S_DEFAULT 30
-
-static const char serve_usage[] =
-    "usage: turnpike serve [options]\n"
-    "\n"
-    "Runs the gateway in the foreground.\n"
-    "\n"
-    "  -c, --config FILE            routes.conf (default: ./routes.conf if there is one,\n"
-    "                               else /etc/turnpike/routes.conf)\n"
-    "  -s, --state DIR              state directory (default: $TURNPIKE_STATE, else\n"
-    "                               /var/lib/turnpike)\n"
-    "  -l, --listen ADDR:PORT       listen for plain HTTP; may repeat (default: 127.0.0.1:8080\n"
-    "                               when no listener is named)\n"
-    "      --tls-listen ADDR:PORT   listen for HTTPS; may repeat\n"
-    "      --tls-cert FILE          certificate chain, PEM; one for each name\n"
-    "      --tls-key FILE           its private key, PEM; in the same order\n"
-    "      --metrics-listen ADDR:PORT  serve /metrics there\n"
-    "  -w, --workers N              worker processes (default 0: one a core)\n"
-    "      --durability MODE        relaxed (default), strict or reserve\n"
-    "      --unresolved RULE        what durability reserve charges for a call that a power cut\n"
-    "                               ended: void (default, nothing), input or full\n"
-    "      --hang-timeout SECONDS   kill and replace a process that does nothing for so long\n"
-    "                               (default 30; 0: never)\n"
-    "      --user NAME              become this user once the sockets are bound\n"
-    "      --log-format text|json   (default text)\n"
-    "      --log-debug              log more than an operator needs\n"
-    "  -h, --help                   this text\n"
-    "      --version                the program's version\n"
-    "\n"
-    "SIGTERM and SIGINT finish the calls under way and stop; a second one stops at once.\n"
-    "See turnpike(8) and routes.conf(5).\n";
-
-static const char check_usage[] =
-    "usage: turnpike check [-c FILE] [--json]\n"
-    "\n"
-    "Reads routes.conf as serve would. Exit status 0, or 78 with a line FILE:LINE: message\n"
-    "for each fault.\n";
 
 enum {
     OPT_TLS_LISTEN = 256,
@@ -63,13 +29,15 @@ enum {
     OPT_LOG_FORMAT,
     OPT_LOG_DEBUG,
     OPT_JSON,
+    OPT_COLOR,
     OPT_VERSION,
 };
 
 void
 options_complain(const char *what, const char *why, const char *hint)
 {
-    fprintf(stderr, "turnpike: %s%s%s%s%s\n", what, why ? ": " : "", why ? why : "",
+    fprintf(stderr, "%sturnpike:%s %s%s%s%s%s\n", term_on(stderr, TERM_BAD),
+            term_off(stderr, TERM_BAD), what, why ? ": " : "", why ? why : "",
             hint ? "; " : "", hint ? hint : "");
 }
 
@@ -216,7 +184,8 @@ say_version(void)
 static int
 bad_option(char **argv, int opt, const struct option *longs, const char *hint)
 {
-    char letter[3] = {'-', (char)optopt, '\0'};
+    char letter[3] = {'-', (char)optopt, '\0'}, meant[64];
+    struct nearest near = {STR_NONE, 0};
     const char *word = argv[optind - 1];
     size_t len = strcspn(word, "=");
     unsigned begin = 0;
@@ -228,12 +197,18 @@ bad_option(char **argv, int opt, const struct option *longs, const char *hint)
         return refuse(word, "a value must follow", hint);
     if (word == letter)
         return refuse(word, "there is no such option", hint);
-    for (; longs->name != NULL; longs++)
+    for (; longs->name != NULL; longs++) {
         begin += len > 2 && strncmp(longs->name, word + 2, len - 2) == 0;
+        if (len > 2)
+            nearest_try(&near, (struct str){word + 2, len - 2}, str_from(longs->name));
+    }
     if (optopt != 0)
         return refuse(word, "it takes no value", hint);
-    return refuse(word, begin > 1 ? "it may be one of several options" : "there is no such option",
-                  hint);
+    if (begin > 1)
+        return refuse(word, "it may be one of several options", hint);
+    if (near.best.ptr != NULL)
+        snprintf(meant, sizeof(meant), "did you mean --%.*s?", STR_ARGS(near.best));
+    return refuse(word, "there is no such option", near.best.ptr != NULL ? meant : hint);
 }
 
 static int
@@ -272,7 +247,7 @@ serve_option(struct options *o, int opt)
         o->log_debug = true;
         return -1;
     case 'h':
-        fputs(serve_usage, stdout);
+        cli_help("serve");
         return CLI_DONE;
     default: return say_version();
     }
@@ -333,6 +308,7 @@ options_serve(int argc, char **argv, struct options *out)
     int opt;
 
     options_default(out);
+    term_init();
     optind = 1;
     opterr = 0;
     while ((opt = getopt_long(argc, argv, ":hc:s:l:w:", longs, NULL)) != -1) {
@@ -355,6 +331,7 @@ options_check(int argc, char **argv, struct options *out)
         {"config", required_argument, NULL, 'c'},
         {"state", required_argument, NULL, 's'},
         {"json", no_argument, NULL, OPT_JSON},
+        {"color", required_argument, NULL, OPT_COLOR},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, OPT_VERSION},
         {NULL, 0, NULL, 0},
@@ -362,6 +339,7 @@ options_check(int argc, char **argv, struct options *out)
     int opt;
 
     options_default(out);
+    term_init();
     optind = 1;
     opterr = 0;
     while ((opt = getopt_long(argc, argv, ":hc:s:", longs, NULL)) != -1) {
@@ -371,10 +349,12 @@ options_check(int argc, char **argv, struct options *out)
             out->conf_path = optarg;
         } else if (opt == OPT_JSON) {
             out->json = true;
+        } else if (opt == OPT_COLOR && !term_color(optarg)) {
+            return refuse("--color", optarg, "one of auto, always, never");
         } else if (opt == OPT_VERSION) {
             return say_version();
         } else if (opt == 'h') {
-            fputs(check_usage, stdout);
+            cli_help("check");
             return CLI_DONE;
         }
     }

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/str.h"
+#include "base/term.h"
 #include "master/notify.h"
 #include "master/spawn.h"
 #include "master/state.h"
@@ -43,8 +44,9 @@ print_faults(const struct conf_faults *faults)
     for (size_t i = 0; i < faults->count; i++) {
         const struct conf_fault *fault = &faults->at[i];
 
-        fprintf(stderr, "%s:%u: %s%s\n", fault->file, fault->line,
-                fault->warning ? "warning: " : "", fault->message);
+        fprintf(stderr, "%s%s:%u:%s %s%s%s%s\n", term_on(stderr, TERM_HEAD), fault->file,
+                fault->line, term_off(stderr, TERM_HEAD), term_on(stderr, TERM_WARN),
+                fault->warning ? "warning: " : "", term_off(stderr, TERM_WARN), fault->message);
     }
 }
 

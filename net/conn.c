@@ -8,6 +8,7 @@
  */
 #include "net/conn.h"
 
+#include "base/held.h"
 #include "net/conn_in.h"
 #include "net/tls_in.h"
 #include "net/turn.h"
@@ -294,12 +295,15 @@ pending_add(struct conn *conn, const void *bytes, size_t len)
     if (p == NULL || p->off + p->len + len > p->cap) {
         size_t cap = p != NULL ? p->cap * 2 : PENDING_CAP_MIN;
         struct conn_pending *grown;
+        size_t more;
 
         while (cap < (p != NULL ? p->off + p->len : 0) + len)
             cap *= 2;
-        grown = realloc(p, sizeof(*p) + cap);
+        more = cap - (p != NULL ? p->cap : 0);
+        grown = held_fits(more) ? realloc(p, sizeof(*p) + cap) : NULL;
         if (grown == NULL)
             return false;
+        held_add(more);
         if (p == NULL)
             grown->off = grown->len = 0;
         grown->cap = cap;
@@ -308,6 +312,16 @@ pending_add(struct conn *conn, const void *bytes, size_t len)
     memcpy(p->bytes + p->off + p->len, bytes, len);
     p->len += len;
     return true;
+}
+
+static void
+pending_free(struct conn *conn)
+{
+    if (conn->pending == NULL)
+        return;
+    held_sub(conn->pending->cap);
+    free(conn->pending);
+    conn->pending = NULL;
 }
 
 /* Keeps iov's bytes from sent on. */
@@ -444,8 +458,7 @@ conn_flush(struct conn *conn)
     p->off += (size_t)sent;
     p->len -= (size_t)sent;
     if (p->len == 0) {
-        free(p);
-        conn->pending = NULL;
+        pending_free(conn);
         conn_update_interest(conn);
     }
     if (conn->state == CONN_FLUSHING) {
@@ -581,8 +594,7 @@ conn_end(struct conn *conn, bool reset)
     if (conn->dial != NULL)
         dial_abandon(conn);
     conn_tls_closing(conn);
-    free(conn->pending);
-    conn->pending = NULL;
+    pending_free(conn);
     if (!conn->poll_made) {
         wheel_soon(&conn->net->wheel, &conn->timer, conn_on_soon);
         return;

@@ -1,5 +1,7 @@
 #include "net/h1_block.h"
 
+#include "base/held.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +14,15 @@ bool
 h1_block_fit(struct h1_block **block, size_t cap)
 {
     struct h1_block *old = *block, *fit;
+    size_t more;
 
     if (cap > SIZE_MAX - sizeof(*fit) || (old && cap <= old->cap))
         return old && cap <= old->cap;
-    fit = realloc(old, sizeof(*fit) + cap);
+    more = old ? cap - old->cap : sizeof(*fit) + cap;
+    fit = held_fits(more) ? realloc(old, sizeof(*fit) + cap) : NULL;
     if (!fit)
         return false;
+    held_add(more);
     if (!old) {
         h1_head_init(&fit->head);
         fit->len = 0;
@@ -39,6 +44,16 @@ h1_block_grow(struct h1_block **block, size_t more)
     if (more > SIZE_MAX / 4 - len)
         return false;
     return h1_block_fit(block, MAX(len + more, MAX(cap * 2, (size_t)HEAD_START_BYTES)));
+}
+
+void
+h1_block_free(struct h1_block **block)
+{
+    if (*block == NULL)
+        return;
+    held_sub(sizeof(**block) + (*block)->cap);
+    free(*block);
+    *block = NULL;
 }
 
 void

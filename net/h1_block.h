@@ -20,6 +20,8 @@ bool h1_block_fit(struct h1_block **block, size_t cap) MUST_CHECK;
 /* Room for more bytes, by doubling. */
 bool h1_block_grow(struct h1_block **block, size_t more) MUST_CHECK;
 void h1_block_add(struct h1_block *block, const void *bytes, size_t len);
+/* Leaves NULL behind. */
+void h1_block_free(struct h1_block **block);
 
 typedef enum h1_lint (*h1_lint_fn)(struct h1_head *head, const struct h1_limits *limits,
                                    const uint8_t *bytes, size_t len, struct h1_error *error);

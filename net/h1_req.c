@@ -1,5 +1,6 @@
 #include "net/h1_req.h"
 
+#include "base/held.h"
 #include "net/h1_block.h"
 
 #include <errno.h>
@@ -40,6 +41,13 @@ ready(struct h1_req *req, const char *body, size_t body_len)
     return H1_REQ_DONE;
 }
 
+/* Others are served, and what they hold is theirs: this one may come again. */
+static enum h1_req_event
+no_room(struct h1_req *req)
+{
+    return fail(req, 503, "no memory for this request at the moment");
+}
+
 /* From borrowed to a block that has room for the head and body_room more. */
 static bool
 move_to_block(struct h1_req *req, size_t body_room)
@@ -47,7 +55,8 @@ move_to_block(struct h1_req *req, size_t body_room)
     const struct h1_head *head = req->head;
 
     ASSERT(!req->block);
-    if (!h1_block_fit(&req->block, head->len + body_room))
+    if (!held_fits_input(head->len + body_room, body_room) ||
+        !h1_block_fit(&req->block, head->len + body_room))
         return false;
     h1_block_add(req->block, head->base, head->len);
     h1_head_copy(&req->block->head, head);
@@ -55,6 +64,16 @@ move_to_block(struct h1_req *req, size_t body_room)
     req->head = &req->block->head;
     req->borrowed = false;
     return true;
+}
+
+/* Makes room in the block for a body of so many bytes behind its head, if there is none yet. */
+static bool
+block_takes(struct h1_req *req, size_t want)
+{
+    size_t need = req->block->head.len + want;
+
+    return need <= req->block->cap ||
+           (held_fits_input(need - req->block->cap, want) && h1_block_fit(&req->block, need));
 }
 
 static enum h1_req_event
@@ -69,9 +88,9 @@ read_length(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
         return ready(req, req->head->base + req->head->len, want);
     }
     if (req->borrowed && !move_to_block(req, want))
-        return fail(req, 503, "out of memory");
-    if (!h1_block_fit(&req->block, req->block->head.len + want))
-        return fail(req, 503, "out of memory");
+        return no_room(req);
+    if (!block_takes(req, want))
+        return no_room(req);
     req->head = &req->block->head;
     h1_block_add(req->block, bytes, piece);
     req->body_bytes += piece;
@@ -102,7 +121,8 @@ gather(struct h1_req *req, struct str data, size_t *gathered)
         *gathered += data.len;
         return true;
     }
-    if (!h1_block_grow(&req->block, data.len))
+    if (!held_fits_input(data.len, req->body_bytes + data.len) ||
+        !h1_block_grow(&req->block, data.len))
         return false;
     req->head = &req->block->head;
     h1_block_add(req->block, data.ptr, data.len);
@@ -130,7 +150,7 @@ read_chunked(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
             return fail(req, 400, "malformed chunk");
         *used += n;
         if (got == H1_CHUNK_DATA && !gather(req, data, &gathered))
-            return fail(req, 503, "out of memory");
+            return no_room(req);
         req->body_bytes = req->chunk.body_bytes;
         if (got == H1_CHUNK_END)
             return ready(req, req->head->base + req->head->len, (size_t)req->body_bytes);
@@ -138,7 +158,7 @@ read_chunked(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
     if (req->borrowed) {
         const char *body = req->head->base + req->head->len;
         if (!move_to_block(req, gathered))
-            return fail(req, 503, "out of memory");
+            return no_room(req);
         h1_block_add(req->block, body, gathered);
     }
     return H1_REQ_MORE;
@@ -215,6 +235,7 @@ h1_req_has_stash(const struct h1_req *req)
 static void
 stash_drop(struct h1_req *req)
 {
+    held_sub(req->stash_cap);
     free(req->stash);
     req->stash = NULL;
     req->stash_len = req->stash_off = req->stash_cap = 0;
@@ -233,9 +254,11 @@ stash_add(struct h1_req *req, const uint8_t *bytes, size_t len)
     req->stash_off = 0;
     if (len > req->stash_cap - have) {
         size_t cap = MAX(have + len, req->stash_cap * 2);
-        uint8_t *stash = realloc(req->stash, cap);
+        size_t more = cap - req->stash_cap;
+        uint8_t *stash = held_fits_input(more, 0) ? realloc(req->stash, cap) : NULL;
         if (!stash)
             return -ENOMEM;
+        held_add(more);
         req->stash = stash;
         req->stash_cap = cap;
     }
@@ -308,8 +331,7 @@ h1_req_keep(struct h1_req *req)
 static void
 forget(struct h1_req *req)
 {
-    free(req->block);
-    req->block = NULL;
+    h1_block_free(&req->block);
     req->head = NULL;
     req->body = STR_NONE;
     req->body_bytes = 0;

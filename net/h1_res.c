@@ -30,8 +30,7 @@ h1_res_error_text(enum h1_res_error error)
 static void
 drop_head(struct h1_res *res)
 {
-    free(res->block);
-    res->block = NULL;
+    h1_block_free(&res->block);
     res->head = NULL;
 }
 

@@ -187,6 +187,22 @@ listener_pause(struct listener *listener)
     wheel_set(&net->wheel, &listener->timer, RETRY_MS, listener_on_retry);
 }
 
+/* As much as costs next to nothing: one try to write, and what came by now is read, since a close
+ * over unread bytes is a reset that could destroy what was written. */
+static void
+listener_refuse(const struct listener *listener, int fd)
+{
+    struct net *net = listener->net;
+
+    if (listener->server == NULL && listener->refusal.len > 0 &&
+        send(fd, listener->refusal.ptr, listener->refusal.len, MSG_NOSIGNAL) > 0) {
+        (void)shutdown(fd, SHUT_WR);
+        (void)!recv(fd, net->read_buf, NET_READ_BYTES, 0);
+    }
+    (void)close(fd);
+    net->counts.accept_refused++;
+}
+
 static void
 listener_took(struct listener *listener, int fd, const struct sockaddr_storage *ss)
 {
@@ -198,8 +214,7 @@ listener_took(struct listener *listener, int fd, const struct sockaddr_storage *
     net_addr_from(&peer, (const struct sockaddr *)ss);
     conn = listener->on_accept(listener, &peer);
     if (conn == NULL) {
-        (void)close(fd);
-        net->counts.accept_refused++;
+        listener_refuse(listener, fd);
         return;
     }
     rc = conn_accept(net, conn, listener->events, fd, &peer, listener->server);

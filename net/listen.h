@@ -40,6 +40,7 @@ struct listener {
     struct net *net;
     struct list node;          /* net->listeners */
     struct tls_server *server; /* NULL: plain. May be replaced: new connections use it */
+    struct str refusal;        /* what a plain one that on_accept refuses is sent; may be none */
     const struct conn_events *events;
     struct wheel_timer timer; /* tries again after EMFILE */
     int fd;

@@ -57,6 +57,21 @@ struct tls_client_options {
 struct tls_client *tls_client_new(const struct tls_client_options *options) MUST_CHECK;
 void tls_client_free(struct tls_client *client);
 
+/* Until when certificates hold. */
+struct tls_dates {
+    int64_t begin_s, end_s; /* of the wall clock: the latest beginning, the earliest end */
+    char name[128];         /* whose that end is */
+    unsigned count;         /* certificates */
+};
+/* Of a chain in PEM. False: it cannot be read. */
+bool MUST_CHECK tls_chain_dates(struct str chain_pem, struct tls_dates *out);
+
+/* What the other side of a connection has shown. */
+struct tls_peer {
+    char version[16]; /* "TLSv1.3" */
+    struct tls_dates dates; /* count 0: it showed no certificate */
+};
+
 /* What the measurement said, for logs: "AES-128-GCM" or "ChaCha20-Poly1305". Measures if needed. */
 const char *tls_cipher_preferred(void);
 /* "TLSv1.3" when the library has it, else "TLSv1.2". */

@@ -48,6 +48,9 @@ enum tls_result
 tls_link_write(struct tls_link *link, struct tls_io *io, const uint8_t *bytes, size_t len);
 void tls_link_close_notify(struct tls_link *link, struct tls_io *io);
 
+/* After a handshake, also one that failed, and before tls_link_handshaken(). */
+void tls_link_peer(const struct tls_link *link, struct tls_peer *out);
+
 /* Gives back pages that an idle link does not need. */
 void tls_link_trim(struct tls_link *link);
 bool tls_link_resumed(const struct tls_link *link);

@@ -40,6 +40,8 @@ unsigned tls_lib_suite_fast(void);
 void tls_lib_configure_fast(mbedtls_ssl_config *conf);
 /* Whether the first bytes of a client are a hello in which this suite is. False when too few came. */
 bool tls_hello_offers(const uint8_t *in, size_t in_len, unsigned suite);
+/* Of all certificates of the chain, which may be NULL. */
+void tls_dates_of(const mbedtls_x509_crt *chain, struct tls_dates *out);
 /* A short text for a library error. */
 void tls_lib_error_text(int error, char *out, size_t cap);
 

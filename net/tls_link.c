@@ -379,6 +379,16 @@ tls_link_handshaken(struct tls_link *link, bool succeeded)
     tls_link_trim(link);
 }
 
+void
+tls_link_peer(const struct tls_link *link, struct tls_peer *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (!link->made)
+        return;
+    (void)snprintf(out->version, sizeof(out->version), "%s", mbedtls_ssl_get_version(&link->ssl));
+    tls_dates_of(mbedtls_ssl_get_peer_cert(&link->ssl), &out->dates);
+}
+
 bool
 tls_link_resumed(const struct tls_link *link)
 {

@@ -6,7 +6,7 @@
  *
  * each part at a multiple of REGION_ALIGN. One table is
  *
- *     counters | doorbell cursors | doorbell entries | hold slots | records | loads
+ *     counters | doorbell cursors | doorbell entries | hold slots | records | loads | peers
  *
  * Everything follows from the geometry, so that a found file can be compared with what it must be.
  */
@@ -39,6 +39,7 @@ struct table_parts {
     struct hold_slot *slots;
     struct record *records;
     _Atomic uint32_t *loads; /* calls under way, by line of health */
+    _Atomic uint32_t *peers; /* connections, by place of their addresses (shm/peers.h) */
 };
 
 /* False when there is no such table or it was never allocated. */

@@ -19,6 +19,7 @@
 #include "shm/idem.h"
 #include "shm/layout.h"
 #include "shm/names.h"
+#include "shm/peers.h"
 #include "shm/stats.h"
 
 #include <errno.h>
@@ -84,7 +85,7 @@ geometry_ok(const struct region_geometry *g)
 }
 
 struct table_offsets {
-    uint64_t ring, ring_entries, slots, records, loads, end;
+    uint64_t ring, ring_entries, slots, records, loads, peers, end;
 };
 
 static struct table_offsets
@@ -97,7 +98,8 @@ table_offsets(const struct region_geometry *g)
     at.slots = at.ring_entries + (uint64_t)g->slot_max * sizeof(uint32_t);
     at.records = at.slots + (uint64_t)g->slot_max * sizeof(struct hold_slot);
     at.loads = at.records + (uint64_t)g->slot_max * sizeof(struct record);
-    at.end = aligned(at.loads + (uint64_t)g->health_max * sizeof(uint32_t));
+    at.peers = at.loads + (uint64_t)g->health_max * sizeof(uint32_t);
+    at.end = aligned(at.peers + (uint64_t)PEERS_ROWS * PEERS_PLACES * sizeof(uint32_t));
     return at;
 }
 
@@ -165,6 +167,7 @@ region_table_parts(const struct region *region, uint32_t table_idx, struct table
     out->slots = (struct hold_slot *)(void *)(table + at.slots);
     out->records = (struct record *)(void *)(table + at.records);
     out->loads = (_Atomic uint32_t *)(void *)(table + at.loads);
+    out->peers = (_Atomic uint32_t *)(void *)(table + at.peers);
     return true;
 }
 

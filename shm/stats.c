@@ -34,6 +34,9 @@ const char *const stat_name[] = {
     [STAT_OPERATOR_UCR] = "operator_ucr",
     [STAT_UNPRICED] = "unpriced",
     [STAT_REALTIME_SESSIONS] = "realtime_sessions",
+    [STAT_HELD_BYTES] = "held_bytes",
+    [STAT_CONNECTIONS_REFUSED] = "connections_refused",
+    [STAT_CALLS_REFUSED] = "calls_refused",
 };
 _Static_assert(COUNT_OF(stat_name) == STAT_COUNT, "a new counter needs a name");
 
@@ -41,7 +44,7 @@ bool
 stat_is_gauge(enum stat_counter stat)
 {
     return stat == STAT_CONNECTIONS || stat == STAT_CALLS_OPEN || stat == STAT_CALLS_WAITING ||
-           stat == STAT_REALTIME_SESSIONS;
+           stat == STAT_REALTIME_SESSIONS || stat == STAT_HELD_BYTES;
 }
 
 _Atomic uint64_t *

@@ -42,6 +42,9 @@ enum stat_counter {
     STAT_OPERATOR_UCR,   /* what failed tries may have cost the operator, at list price times cost */
     STAT_UNPRICED,       /* answers with units that the model states no price for */
     STAT_REALTIME_SESSIONS, /* gauge: tunnels open on both sides */
+    STAT_HELD_BYTES,        /* gauge: bodies and buffers */
+    STAT_CONNECTIONS_REFUSED, /* for those that there are, of their address or in all */
+    STAT_CALLS_REFUSED,     /* 503: too many connections, calls, or bytes held */
     STAT_COUNT
 };
 extern const char *const stat_name[]; /* "calls", … */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "worker/call.h"
 #include "worker/callid.h"
+#include "worker/crowd.h"
 #include "worker/own.h"
 #include "worker/request.h"
 #include "worker/tunnel.h"
@@ -35,6 +36,7 @@ client_new(struct worker *w, bool metrics)
     c->worker = w;
     c->metrics = metrics;
     list_init(&c->node);
+    list_init(&c->spare_node);
     list_push_back(&w->clients, &c->node);
     h1_req_init(&c->req, &w->request_limits, &w->request_head);
     return c;
@@ -48,9 +50,17 @@ client_drop(struct client *c)
     ASSERT(c->call == NULL && c->query == NULL);
     wheel_cancel(&w->net.wheel, &c->timer);
     h1_req_end(&c->req);
+    crowd_leave(c);
     list_remove(&c->node);
     explicit_bzero(c->key_text, sizeof c->key_text);
     slab_give(&w->clients_slab, c);
+}
+
+void
+client_is_counted(struct client *c)
+{
+    c->counted = true;
+    stat_add(c->worker->stats, STAT_CONNECTIONS, 1);
 }
 
 static void
@@ -59,7 +69,8 @@ client_on_open(struct conn *conn)
     struct client *c = client_of(conn);
     struct worker *w = c->worker;
 
-    stat_add(w->stats, STAT_CONNECTIONS, 1);
+    if (!c->spare && !c->metrics)
+        client_is_counted(c);
     stat_add(w->stats, STAT_CONNECTIONS_TOTAL, 1);
     if (conn_is_tls(conn))
         stat_add(w->stats, conn_tls_resumed(conn) ? STAT_TLS_RESUMED : STAT_TLS_FULL, 1);
@@ -88,7 +99,7 @@ client_on_closed(struct conn *conn)
     struct worker *w = c->worker;
 
     client_gone(c);
-    if (c->phase_ms != 0) /* it was open once */
+    if (c->counted)
         stat_add(w->stats, STAT_CONNECTIONS, (uint64_t)-1);
     client_drop(c);
     worker_maybe_done(w);

@@ -17,6 +17,8 @@ extern const struct conn_events client_events;
 
 /* A connection from peer: a client to put it in, or NULL when there is no room. */
 struct client *client_new(struct worker *w, bool metrics);
+/* It is one of those that the worker says it has. */
+void client_is_counted(struct client *client);
 /* It never opened: gives the memory back. */
 void client_drop(struct client *client);
 

@@ -8,6 +8,7 @@
 #include "worker/call.h"
 #include "worker/callid.h"
 #include "worker/client.h"
+#include "worker/crowd.h"
 #include "worker/metrics.h"
 #include "worker/own.h"
 #include "worker/tunnel.h"
@@ -102,6 +103,24 @@ admit(struct client *c, const struct request *r, struct auth *auth, struct proto
            (!proto_is_call(r->what.endpoint) || is_plain(c->req.head, error));
 }
 
+/* What of the body has still to come, as far as the head says. */
+static uint64_t
+body_to_come(const struct h1_head *head, size_t next_len)
+{
+    if (head->framing == H1_FRAMING_LENGTH && head->content_length > next_len)
+        return head->content_length;
+    return 0;
+}
+
+/* Whether the request's call may be taken: before its key is looked at, since what there is no room
+ * for should cost little. */
+static bool
+has_room(struct client *c, const struct request *r, uint64_t body_bytes, struct proto_error *error)
+{
+    return crowd_takes_request(c, error) && (!proto_is_call(r->what.endpoint) ||
+                                             crowd_takes_call(c->worker, body_bytes, error));
+}
+
 static bool
 has_body(const struct h1_head *head)
 {
@@ -116,14 +135,15 @@ request_head(struct client *c, size_t next_len)
     struct request r;
     struct proto_error error;
     struct auth auth;
+    uint64_t to_come = body_to_come(head, next_len);
     bool large = head->framing == H1_FRAMING_CHUNKED ||
-                 (head->framing == H1_FRAMING_LENGTH && head->content_length > BODY_READ_ANYWAY &&
-                  head->content_length > next_len);
+                 to_come > (crowd_is_thick() ? 0 : BODY_READ_ANYWAY);
 
     if (c->metrics || (!large && !head->expect_continue) || !has_body(head))
         return;
     if (!find_endpoint(head, &r, &error) ||
-        (needs_key(r.what.endpoint) && !admit(c, &r, &auth, &error))) {
+        (needs_key(r.what.endpoint) &&
+         (!has_room(c, &r, to_come, &error) || !admit(c, &r, &auth, &error)))) {
         c->answering = true;
         client_close_after(c);
         refuse(c, r.shape, &error, r.what.allow);
@@ -152,10 +172,12 @@ request_take(struct client *c)
         return;
     }
     if (r.what.endpoint == ENDPOINT_HEALTHZ || r.what.endpoint == ENDPOINT_READYZ) {
+        if (c->spare)
+            client_close_after(c);
         own_health(c, r.what.endpoint);
         return;
     }
-    if (!admit(c, &r, &auth, &error)) {
+    if (!has_room(c, &r, 0, &error) || !admit(c, &r, &auth, &error)) {
         refuse(c, r.shape, &error, NULL);
         return;
     }

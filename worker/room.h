@@ -38,6 +38,7 @@
 #include "shm/hold.h"
 #include "shm/idem.h"
 #include "shm/key.h"
+#include "shm/peers.h"
 #include "shm/stats.h"
 #include "worker/turns.h"
 #include "worker/worker.h"
@@ -105,6 +106,9 @@ struct worker {
     struct h1_date date;
     struct slab clients_slab, uconns_slab, calls_slab;
     struct list clients, calls;
+    /* crowd.c's: connections that count, and those beside them. */
+    struct list spares;
+    uint32_t connection_count, connections_max, spare_count, metrics_count, calls_max;
     struct list waiting; /* calls that wait for the ledger process */
     struct queue queue;  /* calls that wait for room in the providers' limits */
     struct pool *pools;  /* by upstream index */
@@ -144,6 +148,10 @@ struct client {
     struct conn conn;
     struct h1_req req;
     struct list node; /* worker->clients */
+    struct list spare_node;   /* worker->spares; crowd.c's, as the next three are */
+    struct peer_place place;  /* where the connections of its address are counted */
+    bool spare;               /* there are too many: it may ask how we are, and no more */
+    bool evicted;             /* it was one, and gave way to another */
     struct wheel_timer timer;
     struct worker *worker;
     struct call *call;        /* under way on this connection, or NULL */
@@ -152,6 +160,7 @@ struct client {
     uint32_t requests;        /* served */
     uint8_t phase;            /* enum h1_req_state that the timer was set for */
     bool metrics;             /* of the metrics listener */
+    bool counted;             /* among the connections that the worker says it has */
     bool answering;           /* between a request's DONE and the end of its answer */
     bool keep_alive;          /* after the answer under way */
     bool chunked;             /* the answer under way is */

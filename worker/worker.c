@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/heap.h"
+#include "base/held.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/str.h"
@@ -18,6 +19,7 @@
 #include "worker/call.h"
 #include "worker/choose.h"
 #include "worker/client.h"
+#include "worker/crowd.h"
 #include "worker/probe.h"
 #include "worker/queue.h"
 #include "worker/room.h"
@@ -162,6 +164,8 @@ before_sleep(void *arg)
 {
     struct worker *w = arg;
 
+    atomic_store_explicit(&w->stats[STAT_HELD_BYTES], (uint64_t)MAX(held_bytes(), 0),
+                          memory_order_relaxed);
     region_turn_end(w->table);
 }
 
@@ -210,8 +214,8 @@ on_accept(struct listener *listener, const struct net_addr *peer)
     struct worker *w = listener->arg;
     struct client *c;
 
-    (void)peer;
-    c = client_new(w, w->inherit->listeners[listener - w->listeners].kind == LISTENER_METRICS);
+    c = crowd_accept(w, peer,
+                     w->inherit->listeners[listener - w->listeners].kind == LISTENER_METRICS);
     return c ? &c->conn : NULL;
 }
 
@@ -240,6 +244,8 @@ worker_listen(struct worker *w)
 
         l->server = w->inherit->listeners[i].kind == LISTENER_TLS ? w->tls_server : NULL;
         l->events = &client_events;
+        if (w->inherit->listeners[i].kind == LISTENER_PLAIN)
+            l->refusal = crowd_refusal();
         l->on_accept = on_accept;
         l->on_refused = on_refused;
         l->on_closed = on_listener_closed;
@@ -419,10 +425,11 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     list_init(&w->clients);
     list_init(&w->calls);
     list_init(&w->waiting);
-    options.accepted_max = MAX(w->limits->connections / inherit->worker_count, 1u);
-    slab_init(&w->clients_slab, sizeof(struct client), options.accepted_max + 64u);
+    crowd_init(w);
+    options.accepted_max = crowd_connections_max(w);
+    slab_init(&w->clients_slab, sizeof(struct client), crowd_clients_max(w));
     slab_init(&w->uconns_slab, sizeof(struct uconn), UINT32_MAX);
-    slab_init(&w->calls_slab, sizeof(struct call), options.accepted_max + 64u);
+    slab_init(&w->calls_slab, sizeof(struct call), crowd_clients_max(w));
     make_limits(w);
     for (unsigned i = 0; i < STAT_COUNT; i++)
         if (stat_is_gauge((enum stat_counter)i))

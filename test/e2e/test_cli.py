@@ -88,6 +88,24 @@ def test_hints(cli):
     words = "one of add, list, show, disable or enable"
     assert "a word is missing after it; " + words in cli.error("tenant", status=2)
     assert words in cli.error("tenant", "purchase", status=2)
+    assert "; did you mean credit grant?" in cli.error("grant", "acme", "5", status=2)
+    assert "see turnpike --help" in cli.error("entirely", "else", status=2)
+    assert "before a subcommand; see turnpike --help" in cli.error("--budget", "3", status=2)
+
+
+@pytest.mark.parametrize("words, text", [
+    ("key add acme --bugdet=3", "--bugdet=3: there is no such option; did you mean --budget?"),
+    ("tenant list --jsn", "--jsn: there is no such option; did you mean --json?"),
+    ("stop -n", "-n: there is no such option; see turnpike stop --help"),
+    ("stop --now=1", "--now=1: it takes no value; see turnpike stop --help"),
+    ("key rotate", "ID: it is missing; see turnpike key rotate --help"),
+    ("calls 1", "1: one word too many; see turnpike calls --help"),
+    ("calls --color blue", "--color: auto, always or never must follow"),
+    ("check --color blue", "--color: blue; one of auto, always, never"),
+    ("serve --lisen x", "--lisen: there is no such option; did you mean --listen?"),
+])
+def test_hints_of_options(cli, words, text):
+    assert cli.error(*words.split(), status=2) == f"turnpike: {text}\n"
 
 
 @pytest.mark.parametrize("words, text", [

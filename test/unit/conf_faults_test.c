@@ -134,6 +134,8 @@ test_types(void **state)
          "5: auto \"b\": latency, cost and quality are all 0\n"},
         {U M C "limits { headers = 8k }\n",
          "4: header: is more than headers\n"},
+        {U M C "limits { body = 32m\n memory = 63m }\n",
+         "5: memory: is less than twice body; no request as large as that could be read\n"},
     };
 
     (void)state;

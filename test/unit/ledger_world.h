@@ -28,7 +28,7 @@
 
 struct world {
     char dir[sizeof(WORLD_DIR)];
-    char region_dir[64], store_dir[64];
+    char region_dir[64], store_dir[96];
     struct region *region;  /* the ledger's mapping */
     struct region *workers; /* the workers' */
     struct ledger *ledger;

@@ -2,8 +2,8 @@
  * A histogram of nanoseconds with 64 steps to each power of two: at most 1.6 % off, whatever the
  * range, in a fixed 30 KiB, and adding costs a few instructions.
  */
-#ifndef BENCH_HIST_H
-#define BENCH_HIST_H
+#ifndef BASE_HIST_H
+#define BASE_HIST_H
 
 #include <stdint.h>
 

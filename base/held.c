@@ -1,0 +1,3 @@
+#include "base/held.h"
+
+_Thread_local struct held held_here = {.bytes_max = INT64_MAX};

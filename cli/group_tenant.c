@@ -1,0 +1,158 @@
+#include "cli/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/help.h"
+
+/* ---- how answers are shown ---- */
+
+static void
+show_tenant(struct js_value result)
+{
+    static const struct print_column fields[] = {
+        {"id", "id", false},           {"name", "name", false},
+        {"disabled", "disabled", false}, {"created", "created", false},
+        {"credit", "first credit", false}, {"available", "available", false},
+        {"overdraft", "overdraft", false}, {"budget", "budget", false},
+        {"members", "members", false}, {"projects", "projects", false},
+        {"keys", "keys", false},       PRINT_END,
+    };
+
+    print_fields(result, fields);
+}
+
+static void
+show_tenants(struct js_value result)
+{
+    static const struct print_column columns[] = {
+        {"id", "ID", true},
+        {"name", "NAME", false},
+        {"available", "AVAILABLE", true},
+        {"budget", "BUDGET", false},
+        {"disabled", "DISABLED", false},
+        {"created", "CREATED", false},
+        PRINT_END,
+    };
+
+    print_table(js_get(result, STR("tenants")), columns, "no tenants");
+}
+
+static void
+show_member(struct js_value result)
+{
+    static const struct print_column fields[] = {
+        {"id", "id", false},         {"email", "email", false},   {"role", "role", false},
+        {"budget", "budget", false}, {"created", "created", false},
+        {"keys_disabled", "keys disabled", false}, PRINT_END,
+    };
+
+    print_fields(result, fields);
+}
+
+static void
+show_members(struct js_value result)
+{
+    static const struct print_column columns[] = {
+        {"id", "ID", true},           {"email", "EMAIL", false},    {"role", "ROLE", false},
+        {"budget", "BUDGET", false}, {"created", "CREATED", false}, PRINT_END,
+    };
+
+    print_table(js_get(result, STR("members")), columns, "no members");
+}
+
+static void
+show_project(struct js_value result)
+{
+    static const struct print_column fields[] = {
+        {"id", "id", false},
+        {"name", "name", false},
+        {"budget", "budget", false},
+        {"weights.latency", "latency", false},
+        {"weights.cost", "cost", false},
+        {"weights.quality", "quality", false},
+        {"created", "created", false},
+        PRINT_END,
+    };
+
+    print_fields(result, fields);
+}
+
+static void
+show_projects(struct js_value result)
+{
+    static const struct print_column columns[] = {
+        {"id", "ID", true},
+        {"name", "NAME", false},
+        {"budget", "BUDGET", false},
+        {"weights.latency", "LATENCY", true},
+        {"weights.cost", "COST", true},
+        {"weights.quality", "QUALITY", true},
+        {"created", "CREATED", false},
+        PRINT_END,
+    };
+
+    print_table(js_get(result, STR("projects")), columns, "no projects");
+}
+
+/* ---- options ---- */
+
+static const struct cli_option tenant_add_options[] = {
+    {"--credit", "N", "credit", CLI_TEXT, "grant so many credits at once"},
+    CLI_OPTION_BUDGET,
+    {"--overdraft", "N", "overdraft", CLI_TEXT, "how far below zero a call may go"},
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option member_add_options[] = {
+    {"--role", "ROLE", "role", CLI_TEXT, "owner, admin, billing, developer or viewer"},
+    CLI_OPTION_BUDGET,
+    CLI_NO_OPTION,
+};
+
+#define OPTIONS_WEIGHTS                                                                            \
+    {"--latency", "N", "latency", CLI_TEXT, "weight of a short wait for auto names, from 0 to 1"}, \
+        {"--cost", "N", "cost", CLI_TEXT, "weight of a low price"},                                \
+        {"--quality", "N", "quality", CLI_TEXT, "weight of the model's quality"}
+static const struct cli_option project_add_options[] = {CLI_OPTION_BUDGET, OPTIONS_WEIGHTS,
+                                                        CLI_NO_OPTION};
+
+static const struct cli_option project_set_options[] = {
+    OPTIONS_WEIGHTS,
+    {"--no-weights", NULL, "no_weights", CLI_FLAG, "weigh as routes.conf does"},
+    CLI_NO_OPTION,
+};
+
+static const struct cli_command commands[] = {
+    {.noun = "tenant", .verb = "add", .cmd = "tenant.add", .arguments = {{"NAME", "name"}},
+     .options = tenant_add_options, .summary = "add a tenant: who pays", .show = show_tenant},
+    {.noun = "tenant", .verb = "list", .cmd = "tenant.list", .summary = "all tenants",
+     .pages = true, .show = show_tenants},
+    {.noun = "tenant", .verb = "show", .cmd = "tenant.show", .arguments = {CLI_TENANT},
+     .summary = "one tenant", .show = show_tenant},
+    {.noun = "tenant", .verb = "disable", .cmd = "tenant.disable", .arguments = {CLI_TENANT},
+     .summary = "refuse its calls", .show = show_tenant},
+    {.noun = "tenant", .verb = "enable", .cmd = "tenant.enable", .arguments = {CLI_TENANT},
+     .summary = "serve it again", .show = show_tenant},
+    {.noun = "member", .verb = "add", .cmd = "member.add",
+     .arguments = {CLI_TENANT, {"EMAIL", "email"}}, .options = member_add_options,
+     .summary = "add a person to a tenant", .show = show_member},
+    {.noun = "member", .verb = "list", .cmd = "member.list", .arguments = {CLI_TENANT},
+     .summary = "a tenant's members", .pages = true, .show = show_members},
+    {.noun = "member", .verb = "remove", .cmd = "member.remove",
+     .arguments = {CLI_TENANT, {"EMAIL", "email"}},
+     .summary = "remove a person and disable their keys", .show = show_member},
+    {.noun = "project", .verb = "add", .cmd = "project.add",
+     .arguments = {CLI_TENANT, {"NAME", "name"}}, .options = project_add_options,
+     .summary = "add a project to a tenant", .show = show_project},
+    {.noun = "project", .verb = "set", .cmd = "project.set",
+     .arguments = {CLI_TENANT, {"PROJECT", "project"}}, .options = project_set_options,
+     .summary = "change how auto names weigh for a project", .show = show_project},
+    {.noun = "project", .verb = "list", .cmd = "project.list",
+     .arguments = {CLI_TENANT}, .summary = "a tenant's projects", .pages = true,
+     .show = show_projects},
+    {.noun = NULL},
+};
+
+const struct cli_group cli_group_tenant = {"turnpike-tenant(1)", commands};
