@@ -1,3 +1,4 @@
+#include "cli/plot.h"
 #include "cli/table.h"
 #include "cli/top.h"
 
@@ -9,9 +10,21 @@ static const struct cli_option top_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option plot_options[] = {
+    {"--last", "SPAN", "last", CLI_TEXT, "of so long a time, as 7d; 24h unless told"},
+    {"--by", "hour|day", "by", CLI_TEXT, "what a step is; hour up to 7d unless told"},
+    {"--tenant", "TENANT", "tenant", CLI_TEXT, "only this one's"},
+    {"--model", "MODEL", "model", CLI_TEXT, "only this model's"},
+    {"--key", "ID", "key", CLI_TEXT, "only this key's"},
+    {"--svg", "FILE", "svg", CLI_TEXT, "write a picture there; -: to standard output"},
+    CLI_NO_OPTION,
+};
+
 static const struct cli_command commands[] = {
     {.noun = "top", .run = top_run, .options = top_options,
      .summary = "what the server does, on a live screen"},
+    {.noun = "plot", .run = plot_run, .arguments = {{"spend|tokens|calls|latency", "what"}},
+     .options = plot_options, .summary = "draw spend, tokens, calls or times over time"},
     {.noun = NULL},
 };
 
