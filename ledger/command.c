@@ -32,6 +32,7 @@ static const struct command_def *const tables[] = {
     command_reload_defs,
     command_kept_defs,
     command_backup_defs,
+    command_tail_defs,
 };
 
 static const struct command_def *
