@@ -90,6 +90,20 @@ log_setup(const struct log_setup *setup)
         fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
 }
 
+const char *
+log_priority(enum log_level level)
+{
+    static const char *const prefix[] = {
+        [LOG_LEVEL_ERROR] = "<3>",
+        [LOG_LEVEL_WARN] = "<4>",
+        [LOG_LEVEL_INFO] = "<6>",
+        [LOG_LEVEL_DEBUG] = "<7>",
+    };
+    struct stat st;
+
+    return fstat(STDERR_FILENO, &st) == 0 && is_journal(&st) ? prefix[level] : "";
+}
+
 /* ---- text -------------------------------------------------------------------------------- */
 
 /* A line under way, in room of fixed size; what does not fit is left out. */
@@ -371,28 +385,46 @@ report_dropped(struct line *line)
     return false;
 }
 
-void
-log_event(enum log_level level, const char *event, const char *fmt, ...)
+static bool
+write_event(enum log_level level, const char *event, const char *fmt, va_list args)
 {
     char pairs[PAIRS_BYTES];
     struct line line;
+    int len = vsnprintf(pairs, sizeof(pairs), fmt, args);
+
+    if (len < 0)
+        len = 0;
+    if (!report_dropped(&line))
+        return false;
+    build(&line, level, event, (struct str){pairs, MIN((size_t)len, sizeof(pairs) - 1)});
+    return send_line(&line);
+}
+
+void
+log_event(enum log_level level, const char *event, const char *fmt, ...)
+{
     int saved_errno = errno;
     va_list args;
-    int len;
 
     if (level > state.level_max)
         return;
     va_start(args, fmt);
-    len = vsnprintf(pairs, sizeof(pairs), fmt, args);
-    va_end(args);
-    if (len < 0)
-        len = 0;
-    if (report_dropped(&line)) {
-        build(&line, level, event, (struct str){pairs, MIN((size_t)len, sizeof(pairs) - 1)});
-        if (!send_line(&line))
-            atomic_fetch_add_explicit(&dropped_count, 1, memory_order_relaxed);
-    } else {
+    if (!write_event(level, event, fmt, args))
         atomic_fetch_add_explicit(&dropped_count, 1, memory_order_relaxed);
-    }
+    va_end(args);
     errno = saved_errno;
+}
+
+bool
+log_try(enum log_level level, const char *event, const char *fmt, ...)
+{
+    va_list args;
+    bool written;
+
+    if (level > state.level_max)
+        return true;
+    va_start(args, fmt);
+    written = write_event(level, event, fmt, args);
+    va_end(args);
+    return written;
 }

@@ -26,10 +26,17 @@ void log_setup(const struct log_setup *setup); /* at start and after each fork *
  * Values that may hold blanks are printed through log_quote().
  */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for who can wait and ask again: false when it could not be written now, which then is not
+ * counted as dropped. */
+bool log_try(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4) MUST_CHECK;
 #define log_error(...) log_event(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_event(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_event(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_event(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* "<3>" and the like where standard error is the journal, else "": before lines that are no events, such as
+ * what is wrong with an option. Also before log_setup(). */
+const char *log_priority(enum log_level level);
 
 /* s quoted and escaped for a log value, in one of 8 rotating static buffers of 256 bytes. */
 const char *log_quote(struct str s);

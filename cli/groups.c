@@ -43,7 +43,7 @@ cli_letter(const char *flag)
 {
     static const char *const letters[][2] = {
         {"-c", "--config"}, {"-h", "--help"},    {"-l", "--listen"},
-        {"-s", "--state"},  {"-w", "--workers"},
+        {"-n", "--lines"},  {"-s", "--state"},  {"-w", "--workers"},
     };
 
     for (size_t i = 0; i < COUNT_OF(letters); i++)

@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "cli/help.h"
 #include "cli/import.h"
 #include "cli/print.h"
+#include "cli/whole_file.h"
 
 #define LIST_BYTES_MAX (64u << 20)
 #define COMMAND "models import"
@@ -38,31 +38,6 @@ file_read(const char *path, struct buf *out)
             out->len += (size_t)got;
     }
     close(fd);
-    return rc;
-}
-
-/* Whole or not at all: a file that routes.conf includes may stand there already. */
-static int
-file_write(const char *path, struct str text)
-{
-    char part[4096];
-    FILE *file;
-    int rc = 0;
-
-    if ((size_t)snprintf(part, sizeof(part), "%s.part", path) >= sizeof(part))
-        return -ENAMETOOLONG;
-    file = fopen(part, "we");
-    if (file == NULL)
-        return -errno;
-    if (fwrite(text.ptr, 1, text.len, file) != text.len || fflush(file) != 0 ||
-        fsync(fileno(file)) != 0)
-        rc = -errno;
-    if (fclose(file) != 0 && rc == 0)
-        rc = -errno;
-    if (rc == 0 && rename(part, path) != 0)
-        rc = -errno;
-    if (rc != 0)
-        unlink(part);
     return rc;
 }
 
@@ -140,7 +115,7 @@ show_import(const struct import *import, const struct models_read *read)
     if (!read->json)
         notes_print(import);
     if (read->out != NULL && import->taken > 0)
-        failed = file_write(read->out, buf_str(&text));
+        failed = whole_file_write(read->out, buf_str(&text));
     if (failed != 0)
         rc = complain(CLI_FAILED, read->out, "it cannot be written", strerror(-failed));
     else if (read->json)

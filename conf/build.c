@@ -430,20 +430,29 @@ build_maps(struct load *load)
     }
 }
 
-static void
-build_all_limits(struct load *load)
+struct raw_section *
+section_once(struct load *load, enum conf_section_kind kind)
 {
-    struct raw_section none = {.kind = CONF_S_LIMITS}, *first = NULL;
+    struct raw_section *first = NULL;
 
     for (struct raw_section *s = load->sections; s != NULL; s = s->next) {
-        if (s->kind != CONF_S_LIMITS)
+        if (s->kind != kind)
             continue;
         if (first != NULL)
-            load_fault(load, s->at, "limits is there twice; first in %s",
+            load_fault(load, s->at, "%s is there twice; first in %s", conf_sections[kind].name,
                        place_text(load, s->at, first->at));
         else
             first = s;
     }
+    return first;
+}
+
+static void
+build_all_limits(struct load *load)
+{
+    struct raw_section none = {.kind = CONF_S_LIMITS};
+    struct raw_section *first = section_once(load, CONF_S_LIMITS);
+
     build_limits(load, first != NULL ? first : &none, &load->conf->limits);
 }
 
@@ -458,6 +467,7 @@ build_conf(struct load *load)
     conf->autos = build_kind(load, &plans[3], &conf->auto_count);
     conf->rules = build_kind(load, &plans[4], &conf->rule_count);
     build_all_limits(load);
+    build_log(load);
     if (!load->no_memory)
         build_maps(load);
 }

@@ -114,6 +114,12 @@ void build_credentials(struct load *load, const struct raw_section *section,
 void secret_load(struct load *load, const struct raw_section *section, const char *owner,
                  const struct draft_secret *from, struct conf_credential *out);
 
+/* The one section of an untitled kind, or NULL; a second is a fault. */
+struct raw_section *section_once(struct load *load, enum conf_section_kind kind);
+
+/* What is told of calls: watch.c. */
+void build_log(struct load *load);
+
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
 struct str path_from(struct load *load, struct place at, struct str path);
 

@@ -347,6 +347,21 @@ struct conf_limits {
     uint32_t usage_band;
 };
 
+/* Which calls have a line in the log. */
+enum conf_access {
+    CONF_ACCESS_OFF = 0,
+    CONF_ACCESS_SAMPLED, /* a share of them, and all that went wrong or were slow */
+    CONF_ACCESS_FULL,
+    CONF_ACCESS_COUNT
+};
+extern const char *const conf_access_name[CONF_ACCESS_COUNT];
+
+struct conf_log {
+    uint8_t access; /* enum conf_access */
+    uint32_t sample_u; /* the share, in millionths */
+    uint32_t slow_ms;  /* a call that took as long is slow */
+};
+
 /* One thing said about a file. */
 struct conf_fault {
     const char *file;
@@ -380,6 +395,7 @@ struct conf {
     const struct conf_rule *rules;
     size_t rule_count;
     struct conf_limits limits;
+    struct conf_log log;
     /*
      * A hash of conf_prices_json(): equal where equal prices are stated, whatever else the file
      * says. Never 0.

@@ -25,6 +25,12 @@ const char *const conf_thinking_name[CONF_THINKING_COUNT] = {
     [CONF_THINKING_EFFORT] = "effort",
 };
 
+const char *const conf_access_name[CONF_ACCESS_COUNT] = {
+    [CONF_ACCESS_OFF] = "off",
+    [CONF_ACCESS_SAMPLED] = "sampled",
+    [CONF_ACCESS_FULL] = "full",
+};
+
 const char *const conf_class_name[CONF_CLASS_COUNT] = {
     [CONF_INPUT] = "input",
     [CONF_CACHE_READ] = "cache-read",
@@ -465,6 +471,18 @@ static const struct conf_key limits_keys[] = {
                  "of text that it relayed, divided by four and by this."),
 };
 
+#define LOG struct conf_log
+static const struct conf_key log_keys[] = {
+    KEY_WORD("access", LOG, access, conf_access_name, .def = "off",
+             .doc = "Which calls have a line in the log: off is none, full all, sampled a share of "
+                    "them and each that went wrong or was slow."),
+    KEY_DECIMAL("sample", LOG, sample_u, .max = CONF_MICRO, .def = "0.01",
+                .doc = "The share of calls in a sample: 0.01 is one of a hundred."),
+    KEY_DURATION("slow", LOG, slow_ms, .min = 1, .max = 24 * HOUR, .def = "30s",
+                 .doc = "A call that took as long, from its request to the end of its answer, is "
+                        "slow."),
+};
+
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
     [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys, COUNT_OF(upstream_keys),
                          "One way to reach a provider."},
@@ -487,6 +505,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                      "Where calls of some kind go."},
     [CONF_S_LIMITS] = {"limits", false, CONF_NONE, limits_keys, COUNT_OF(limits_keys),
                        "What one client or upstream may take."},
+    [CONF_S_LOG] = {"log", false, CONF_NONE, log_keys, COUNT_OF(log_keys),
+                    "Which calls are told of in the log."},
 };
 
 const struct conf_key *

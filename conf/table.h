@@ -62,6 +62,7 @@ enum conf_section_kind {
     CONF_S_AUTO,
     CONF_S_RULE,
     CONF_S_LIMITS,
+    CONF_S_LOG,
     CONF_SECTION_COUNT
 };
 

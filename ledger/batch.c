@@ -6,6 +6,7 @@
 #include "ledger/batch.h"
 
 #include "base/ucr.h"
+#include "ledger/feed.h"
 #include "ledger/rollup.h"
 #include "shm/names.h"
 
@@ -434,6 +435,7 @@ ledger_commit(struct ledger *ledger)
     if (rc == 0)
         rc = batch_apply(ledger, records, count);
     if (rc == 0) {
+        feed_committed(ledger, refused, refused_count);
         set_aside(ledger, refused, refused_count);
         ledger->batch_count = 0;
     }

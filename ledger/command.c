@@ -26,11 +26,13 @@ static const struct command_def *const tables[] = {
     command_usage_defs,
     command_upstreams_defs,
     command_top_defs,
+    command_latency_defs,
     command_route_defs,
     command_audit_defs,
     command_reload_defs,
     command_kept_defs,
     command_backup_defs,
+    command_tail_defs,
 };
 
 static const struct command_def *

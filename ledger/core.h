@@ -98,6 +98,10 @@ struct ledger {
     uint8_t instance_id[16];
     uint8_t key_hash_key[HASH_KEY_LEN];
     uint64_t region_id; /* tells this memory file's slots from an older one's */
+    struct feed *feed; /* the server's; NULL where there is none */
+    uint64_t feed_id;  /* tells it from that of another ledger process */
+    const char *const *endpoint_name; /* by number; the server's, not ours */
+    size_t endpoint_name_count;
     struct str listeners; /* a JSON array, for `status`; not ours */
     /* The server's, for its channels' names and `turnpike route`; NULL where there is none. The main
      * thread replaces it; any other reads it under the lock. */

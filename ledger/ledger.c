@@ -14,11 +14,14 @@
 #include "ledger/ledger.h"
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "base/str.h"
+#include "ledger/access.h"
 #include "ledger/command.h"
 #include "ledger/control.h"
 #include "ledger/pace.h"
 #include "ledger/core.h"
+#include "ledger/feed.h"
 #include "ledger/reload.h"
 #include "ledger/store.h"
 
@@ -35,6 +38,7 @@
 
 #define IDLE_TURNS 3         /* without work, before it sleeps */
 #define SLEEP_MS 1000
+#define WATCHED_MS 100       /* while somebody watches: refusals ring no bell */
 #define ENDING_MS 20
 #define TABLES_US 100000u    /* between looks at the tables' states */
 #define BUSY_US 1000000u     /* after a recount that waited in vain */
@@ -47,6 +51,7 @@ struct process {
     const struct ledger_inherit *inherit;
     struct ledger *ledger;
     struct control *control;
+    struct access *access;
     struct reload reload;
     struct ledger_word word; /* of the master's, to be obeyed at the next turn; kind 0: none */
     int word_fd;             /* what came with it, or -1 */
@@ -174,7 +179,10 @@ obey(struct process *process)
         if (rc == 0)
             say(process, kept ? LEDGER_KEPT : LEDGER_NOT_KEPT, word.generation);
         break;
-    case LEDGER_TAKE: reload_take(&process->reload, process->ledger); break;
+    case LEDGER_TAKE:
+        feed_mark(process->ledger);
+        reload_take(&process->reload, process->ledger);
+        break;
     case LEDGER_DROP: reload_drop(&process->reload); break;
     case LEDGER_SAID: answer(process, fd); break;
     default: break; /* a master that knows more than we do */
@@ -234,6 +242,7 @@ turn(struct process *process, bool *busy)
     }
     if (*busy)
         look_at_room(process);
+    feed_refused(ledger);
     if (rc == 0)
         rc = work_for_others(process);
     return rc == 0 ? now_and_then(process, now_us) : rc;
@@ -307,6 +316,16 @@ beat(const struct process *process, enum ledger_step step)
     region_ledger_beat(process->inherit->region->header, step, clock_mono_us());
 }
 
+static bool
+is_watched(const struct process *process)
+{
+    const struct ledger *ledger = process->ledger;
+    const struct conf *conf = ledger->conf; /* our own thread is the one that replaces it */
+
+    return (conf != NULL && conf->log.access != CONF_ACCESS_OFF) ||
+           feed_watched(ledger->feed, clock_mono_us());
+}
+
 static void
 pause_between_turns(struct process *process, bool busy)
 {
@@ -318,7 +337,7 @@ pause_between_turns(struct process *process, bool busy)
         {.fd = process->control != NULL ? control_fd(process->control) : -1, .events = POLLIN},
     };
     bool sleep = true;
-    int wait_ms = process->ending ? ENDING_MS : SLEEP_MS;
+    int wait_ms = process->ending ? ENDING_MS : is_watched(process) ? WATCHED_MS : SLEEP_MS;
 
     process->idle_turns = busy ? 0 : process->idle_turns + 1;
     if (process->inherit->durability == LEDGER_RELAXED && process->idle_turns < IDLE_TURNS) {
@@ -487,9 +506,35 @@ open_store(struct process *process)
         rc = ledger_keep_names(process->ledger, inherit);
     if (rc == 0)
         rc = ledger_keep_rule(process->ledger);
+    if (rc == 0) {
+        process->ledger->endpoint_name = inherit->endpoint_name;
+        process->ledger->endpoint_name_count = inherit->endpoint_name_count;
+    }
     if (rc == 0)
         process->ledger->listeners = str_from(inherit->listeners_json);
+    if (rc == 0)
+        rc = feed_new(&process->ledger->feed);
+    if (rc == 0)
+        process->ledger->feed_id = rng_u64();
     return rc;
+}
+
+/* Threads that read what is committed. */
+static int
+start_readers(struct process *process)
+{
+    int rc = access_start(process->ledger, &process->access);
+
+    if (rc < 0)
+        log_error("access.failed", "why=%s", log_quote(str_from(strerror(-rc))));
+    return rc;
+}
+
+static void
+stop_readers(struct process *process)
+{
+    feed_stop(process->ledger->feed);
+    access_stop(&process->access);
 }
 
 static void
@@ -553,6 +598,9 @@ run(struct process *process)
         log_error("control.failed", "why=%s", log_quote(str_from(strerror(-rc))));
         return rc;
     }
+    rc = start_readers(process);
+    if (rc < 0)
+        return rc;
     process->audit_us = clock_mono_us() + AUDIT_US;
     say_ready(process);
     rc = serve(process);
@@ -591,6 +639,9 @@ ledger_main(const struct ledger_inherit *inherit)
         return LEDGER_EXIT_FAILED;
     }
     control_stop(&process.control);
+    feed_refused(process.ledger);
+    stop_readers(&process);
+    feed_free(&process.ledger->feed);
     ledger_close(&process.ledger);
     return LEDGER_EXIT_CLEAN;
 }

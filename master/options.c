@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/nearest.h"
 #include "base/str.h"
 #include "base/term.h"
@@ -36,8 +37,8 @@ enum {
 void
 options_complain(const char *what, const char *why, const char *hint)
 {
-    fprintf(stderr, "%sturnpike:%s %s%s%s%s%s\n", term_on(stderr, TERM_BAD),
-            term_off(stderr, TERM_BAD), what, why ? ": " : "", why ? why : "",
+    fprintf(stderr, "%s%sturnpike:%s %s%s%s%s%s\n", log_priority(LOG_LEVEL_ERROR),
+            term_on(stderr, TERM_BAD), term_off(stderr, TERM_BAD), what, why ? ": " : "", why ? why : "",
             hint ? "; " : "", hint ? hint : "");
 }
 

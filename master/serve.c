@@ -44,7 +44,9 @@ print_faults(const struct conf_faults *faults)
     for (size_t i = 0; i < faults->count; i++) {
         const struct conf_fault *fault = &faults->at[i];
 
-        fprintf(stderr, "%s%s:%u:%s %s%s%s%s\n", term_on(stderr, TERM_HEAD), fault->file,
+        fprintf(stderr, "%s%s%s:%u:%s %s%s%s%s\n",
+                log_priority(fault->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR),
+                term_on(stderr, TERM_HEAD), fault->file,
                 fault->line, term_off(stderr, TERM_HEAD), term_on(stderr, TERM_WARN),
                 fault->warning ? "warning: " : "", term_off(stderr, TERM_WARN), fault->message);
     }

@@ -6,7 +6,7 @@
  *
  * each part at a multiple of REGION_ALIGN. One table is
  *
- *     counters | doorbell cursors | doorbell entries | hold slots | records | loads | peers
+ *     counters | doorbell cursors | doorbell entries | hold slots | records | refusals | loads | peers
  *
  * Everything follows from the geometry, so that a found file can be compared with what it must be.
  */
@@ -16,6 +16,7 @@
 #include "base/base.h"
 #include "shm/hold.h"
 #include "shm/key.h"
+#include "shm/refusal.h"
 #include "shm/region.h"
 
 #define REGION_ALIGN 65536u
@@ -38,6 +39,7 @@ struct table_parts {
     uint32_t *ring_entries;
     struct hold_slot *slots;
     struct record *records;
+    struct refusal_ring *refusals;
     _Atomic uint32_t *loads; /* calls under way, by line of health */
     _Atomic uint32_t *peers; /* connections, by place of their addresses (shm/peers.h) */
 };

@@ -85,7 +85,7 @@ geometry_ok(const struct region_geometry *g)
 }
 
 struct table_offsets {
-    uint64_t ring, ring_entries, slots, records, loads, peers, end;
+    uint64_t ring, ring_entries, slots, records, refusals, loads, peers, end;
 };
 
 static struct table_offsets
@@ -97,7 +97,8 @@ table_offsets(const struct region_geometry *g)
     at.ring_entries = at.ring + sizeof(struct hold_ring);
     at.slots = at.ring_entries + (uint64_t)g->slot_max * sizeof(uint32_t);
     at.records = at.slots + (uint64_t)g->slot_max * sizeof(struct hold_slot);
-    at.loads = at.records + (uint64_t)g->slot_max * sizeof(struct record);
+    at.refusals = at.records + (uint64_t)g->slot_max * sizeof(struct record);
+    at.loads = at.refusals + sizeof(struct refusal_ring);
     at.peers = at.loads + (uint64_t)g->health_max * sizeof(uint32_t);
     at.end = aligned(at.peers + (uint64_t)PEERS_ROWS * PEERS_PLACES * sizeof(uint32_t));
     return at;
@@ -166,6 +167,7 @@ region_table_parts(const struct region *region, uint32_t table_idx, struct table
     out->ring_entries = (uint32_t *)(void *)(table + at.ring_entries);
     out->slots = (struct hold_slot *)(void *)(table + at.slots);
     out->records = (struct record *)(void *)(table + at.records);
+    out->refusals = (struct refusal_ring *)(void *)(table + at.refusals);
     out->loads = (_Atomic uint32_t *)(void *)(table + at.loads);
     out->peers = (_Atomic uint32_t *)(void *)(table + at.peers);
     return true;

@@ -19,7 +19,7 @@
 #include "shm/shm.h"
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
-#define REGION_LAYOUT_VERSION 6u
+#define REGION_LAYOUT_VERSION 7u
 
 /* How many of each; constant for the life of the file. */
 struct region_geometry {

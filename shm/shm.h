@@ -17,6 +17,8 @@
  *     shm/rate.h     GCRA in one word
  *     shm/hold.h     hold slots and doorbells: reserve, progress, settle, sweep
  *     shm/record.h   what a call leaves behind: the cold half of a hold slot
+ *     shm/refusal.h  calls that were refused before they had a hold: a ring that may lose some
+ *     shm/event.h    a call that is over, as those are told who watch
  *     shm/names.h    interned names of models, channels, upstreams
  *     shm/health.h   what workers learned of upstreams
  *     shm/idem.h     idempotency keys: a request that is sent twice is served once

@@ -15,6 +15,7 @@
 #include "worker/kept.h"
 #include "worker/media.h"
 #include "worker/queue.h"
+#include "worker/refused.h"
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/speak.h"
@@ -235,6 +236,8 @@ call_fail(struct call *call, const struct proto_error *error)
                                     .by = SETTLE_NOTHING,
                                     .http_status = error_status(
                                         error->kind, (enum proto_protocol)call->protocol)});
+    else
+        refused_call(call, error_status(error->kind, (enum proto_protocol)call->protocol));
     answer_error(call, error, true);
 }
 
@@ -283,6 +286,7 @@ call_refuse(struct call *call, const struct proto_error *error)
         break;
     }
     stat_add(call->worker->stats, stat, 1);
+    refused_call(call, error_status(error->kind, (enum proto_protocol)call->protocol));
     answer_error(call, error, false);
 }
 
@@ -501,18 +505,35 @@ call_admit(struct call *call, const struct key_extra *extra)
     forward_begin(call);
 }
 
+/* There is no room for it. */
+static void
+refuse_early(struct client *client, enum proto_endpoint endpoint, const struct auth *auth,
+             const struct proto_error *error)
+{
+    enum proto_protocol shape = proto_of(endpoint);
+    char id[CALL_ID_LEN + 1];
+    uint8_t bytes[16];
+
+    callid_make(client->worker, bytes, id);
+    refused_request(client->worker, &(struct refused){.call_id = bytes,
+                                                      .key = auth->key,
+                                                      .endpoint = endpoint,
+                                                      .protocol = shape,
+                                                      .status = error_status(error->kind, shape)});
+    (void)client_send_error(client, shape, error, (struct str){id, CALL_ID_LEN}, NULL);
+}
+
 void
 call_start(struct client *client, const struct proto_what *what, const struct auth *auth)
 {
     enum proto_endpoint endpoint = what->endpoint;
     struct call *call;
     struct proto_error error;
-    enum proto_protocol shape = proto_of(endpoint);
 
     if (h1_req_keep(&client->req) < 0 || (call = call_new(client, endpoint, auth)) == NULL) {
         error_set(&error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: too many calls at a time");
         error.retry_after_s = 1;
-        (void)client_send_error(client, shape, &error, STR_NONE, NULL);
+        refuse_early(client, endpoint, auth, &error);
         return;
     }
     call->query = h1_head_query(client->req.head);

@@ -8,6 +8,7 @@
 #include "worker/callid.h"
 #include "worker/crowd.h"
 #include "worker/own.h"
+#include "worker/refused.h"
 #include "worker/request.h"
 #include "worker/tunnel.h"
 
@@ -152,6 +153,10 @@ client_refuse(struct client *c, const struct proto_error *error)
     uint8_t bytes[16];
 
     callid_make(c->worker, bytes, id);
+    refused_request(c->worker, &(struct refused){.call_id = bytes,
+                                                 .endpoint = REFUSAL_NO_ENDPOINT,
+                                                 .protocol = PROTO_OPENAI,
+                                                 .status = error_status(error->kind, PROTO_OPENAI)});
     client_close_after(c);
     (void)client_send_error(c, PROTO_OPENAI, error, (struct str){id, CALL_ID_LEN}, NULL);
 }

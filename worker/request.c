@@ -11,6 +11,7 @@
 #include "worker/crowd.h"
 #include "worker/metrics.h"
 #include "worker/own.h"
+#include "worker/refused.h"
 #include "worker/tunnel.h"
 
 /* Bodies up to this are read before a refusal, so that the connection lives on. */
@@ -20,20 +21,28 @@
 /* What is known of a request once its head is read. */
 struct request {
     struct proto_what what;
+    bool found;                /* what is known */
     enum proto_protocol shape; /* of errors */
     struct str path;           /* normalised */
     char path_buf[PATH_MAX_BYTES];
 };
 
+/* key: NULL where none is known. */
 static void
-refuse(struct client *c, enum proto_protocol shape, const struct proto_error *error,
-       const char *allow)
+refuse(struct client *c, const struct request *r, const struct proto_error *error,
+       const struct key_slot *key)
 {
     char id[CALL_ID_LEN + 1];
     uint8_t bytes[16];
 
     callid_make(c->worker, bytes, id);
-    (void)client_send_error(c, shape, error, (struct str){id, CALL_ID_LEN}, allow);
+    refused_request(c->worker, &(struct refused){
+                                   .call_id = bytes,
+                                   .key = key,
+                                   .endpoint = r->found ? r->what.endpoint : REFUSAL_NO_ENDPOINT,
+                                   .protocol = r->shape,
+                                   .status = error_status(error->kind, r->shape)});
+    (void)client_send_error(c, r->shape, error, (struct str){id, CALL_ID_LEN}, r->what.allow);
 }
 
 static bool
@@ -42,6 +51,7 @@ find_endpoint(const struct h1_head *head, struct request *r, struct proto_error 
     int status = h1_path_normal(h1_head_path(head), r->path_buf, sizeof r->path_buf, &r->path);
 
     r->what.allow = NULL;
+    r->found = false;
     r->shape = PROTO_OPENAI;
     if (status != 0) {
         error_set(error, status == 414 ? ERROR_URI_TOO_LONG : ERROR_BAD_REQUEST, NULL, NULL,
@@ -51,6 +61,7 @@ find_endpoint(const struct h1_head *head, struct request *r, struct proto_error 
     r->shape = proto_error_shape(r->path);
     switch (proto_endpoint_of(h1_head_method_name(head), r->path, &r->what)) {
     case PROTO_FOUND:
+        r->found = true;
         r->shape = proto_is_call(r->what.endpoint) ? proto_of(r->what.endpoint) : r->shape;
         r->what.allow = NULL;
         return true;
@@ -134,7 +145,7 @@ request_head(struct client *c, size_t next_len)
     const struct h1_head *head = c->req.head;
     struct request r;
     struct proto_error error;
-    struct auth auth;
+    struct auth auth = {0};
     uint64_t to_come = body_to_come(head, next_len);
     bool large = head->framing == H1_FRAMING_CHUNKED ||
                  to_come > (crowd_is_thick() ? 0 : BODY_READ_ANYWAY);
@@ -146,7 +157,7 @@ request_head(struct client *c, size_t next_len)
          (!has_room(c, &r, to_come, &error) || !admit(c, &r, &auth, &error)))) {
         c->answering = true;
         client_close_after(c);
-        refuse(c, r.shape, &error, r.what.allow);
+        refuse(c, &r, &error, auth.key);
         return;
     }
     if (head->expect_continue && next_len == 0 && conn_write(&c->conn, &H1_CONTINUE, 1) < 0)
@@ -160,7 +171,7 @@ request_take(struct client *c)
     struct worker *w = c->worker;
     struct request r;
     struct proto_error error;
-    struct auth auth;
+    struct auth auth = {0};
 
     if (c->metrics) {
         metrics_answer(c);
@@ -168,7 +179,7 @@ request_take(struct client *c)
     }
     if (!find_endpoint(head, &r, &error)) {
         stat_add(w->stats, STAT_BAD_REQUESTS, 1);
-        refuse(c, r.shape, &error, r.what.allow);
+        refuse(c, &r, &error, NULL);
         return;
     }
     if (r.what.endpoint == ENDPOINT_HEALTHZ || r.what.endpoint == ENDPOINT_READYZ) {
@@ -178,10 +189,10 @@ request_take(struct client *c)
         return;
     }
     if (!has_room(c, &r, 0, &error) || !admit(c, &r, &auth, &error)) {
-        refuse(c, r.shape, &error, NULL);
+        refuse(c, &r, &error, auth.key);
         return;
     }
-    if (r.what.endpoint == ENDPOINT_REALTIME && !tunnel_asked(c))
+    if (r.what.endpoint == ENDPOINT_REALTIME && !tunnel_asked(c, &auth))
         return;
     if (proto_is_call(r.what.endpoint))
         call_start(c, &r.what, &auth);

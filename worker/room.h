@@ -39,6 +39,7 @@
 #include "shm/idem.h"
 #include "shm/key.h"
 #include "shm/peers.h"
+#include "shm/refusal.h"
 #include "shm/stats.h"
 #include "worker/turns.h"
 #include "worker/worker.h"
@@ -98,6 +99,7 @@ struct worker {
     struct region *region;
     struct region_table *table;
     _Atomic uint64_t *stats;
+    struct refusal_ring *refusals; /* NULL: none */
     struct net net;
     struct hold_table holds;
     struct route_table *routes;

@@ -26,6 +26,7 @@
 #include "net/ws.h"
 #include "net/ws_shake.h"
 #include "proto/realtime.h"
+#include "worker/auth.h"
 #include "worker/room.h"
 
 struct tunnel {
@@ -48,7 +49,7 @@ struct tunnel {
 /* ---- tunnel_open.c ---- */
 
 /* Does the client ask for a WebSocket as it must? If not it was answered. */
-bool tunnel_asked(struct client *client) MUST_CHECK;
+bool tunnel_asked(struct client *client, const struct auth *auth) MUST_CHECK;
 /* In place of a body: what is asked for. False with *error. */
 bool tunnel_ask(struct call *call, struct proto_error *error) MUST_CHECK;
 /* Once there is a plan: can such sessions be priced? False with *error. */

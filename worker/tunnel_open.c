@@ -11,13 +11,14 @@
 #include "worker/feed.h"
 #include "worker/forward.h"
 #include "worker/relay.h"
+#include "worker/refused.h"
 #include "worker/settle.h"
 #include "worker/uconn.h"
 
 /* ---- the client's request ---- */
 
 static void
-refuse(struct client *c, enum ws_asked asked, const char *reason)
+refuse(struct client *c, const struct auth *auth, enum ws_asked asked, const char *reason)
 {
     struct proto_error error;
     struct h1_out out;
@@ -32,6 +33,11 @@ refuse(struct client *c, enum ws_asked asked, const char *reason)
                   "turnpike: this is a WebSocket's place: ask for an upgrade, version 13");
     stat_add(c->worker->stats, STAT_BAD_REQUESTS, 1);
     callid_make(c->worker, bytes, id);
+    refused_request(c->worker, &(struct refused){.call_id = bytes,
+                                                 .key = auth->key,
+                                                 .endpoint = ENDPOINT_REALTIME,
+                                                 .protocol = PROTO_OPENAI,
+                                                 .status = error_status(error.kind, PROTO_OPENAI)});
     buf_init(&body, 16u << 10);
     error_write_body(&body, PROTO_OPENAI, &error, (struct str){id, CALL_ID_LEN});
     client_head(c, &out, error_status(error.kind, PROTO_OPENAI), (struct str){id, CALL_ID_LEN});
@@ -45,14 +51,14 @@ refuse(struct client *c, enum ws_asked asked, const char *reason)
 }
 
 bool
-tunnel_asked(struct client *client)
+tunnel_asked(struct client *client, const struct auth *auth)
 {
     char accept[WS_ACCEPT_LEN + 1];
     const char *reason;
     enum ws_asked asked = ws_asked(client->req.head, accept, &reason);
 
     if (asked != WS_ASKED)
-        refuse(client, asked, reason);
+        refuse(client, auth, asked, reason);
     return asked == WS_ASKED;
 }
 

@@ -421,6 +421,7 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     w->region = inherit->region;
     w->table = &w->region->header->table[inherit->table_idx];
     w->stats = stat_at(w->region, inherit->table_idx);
+    w->refusals = refusal_ring_at(w->region, inherit->table_idx);
     w->rng = rng_u64();
     list_init(&w->clients);
     list_init(&w->calls);

@@ -175,6 +175,27 @@ test_full_pipe(void **state)
     assert_true(str_contains(text, STR("after.that")));
 }
 
+/* Who can wait is told, and nothing of it counts as dropped. */
+static void
+test_try(void **state)
+{
+    struct str text;
+    unsigned written = 0;
+
+    (void)state;
+    capture_start(false);
+    assert_true(log_try(LOG_LEVEL_DEBUG, "not.wanted", ""));
+    while (log_try(LOG_LEVEL_INFO, "some.event", "i=%u", written))
+        written++;
+    assert_in_range(written, 500, 20000);
+    assert_false(log_try(LOG_LEVEL_INFO, "some.event", "i=%u", written));
+    (void)capture_read();
+    assert_true(log_try(LOG_LEVEL_INFO, "after.that", "n=1"));
+    text = capture_end();
+    assert_false(str_contains(text, STR("log.dropped")));
+    assert_true(str_ends_with(text, STR("worker 1: after.that n=1\n")));
+}
+
 static void
 test_journal(void **state)
 {
@@ -196,8 +217,10 @@ test_journal(void **state)
     read_fd = fds[0];
     log_setup(&setup);
     log_error("a.b", "x=1");
+    assert_string_equal(log_priority(LOG_LEVEL_WARN), "<4>");
     text = capture_end();
     assert_str(text, "<3>master: a.b x=1\n");
+    assert_string_equal(log_priority(LOG_LEVEL_ERROR), ""); /* standard error is the old one again */
     setenv("JOURNAL_STREAM", "1:1", 1);
     capture_start(false);
     log_info("a.b", "");
@@ -212,7 +235,7 @@ main(void)
         cmocka_unit_test(test_text),      cmocka_unit_test(test_one_line),
         cmocka_unit_test(test_quote),     cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_long), cmocka_unit_test(test_full_pipe),
-        cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_journal),   cmocka_unit_test(test_try),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,6 +240,23 @@ test_limits(void **state)
 }
 
 static void
+test_log(void **state)
+{
+    struct conf *bare = load("");
+    struct conf *said = load("log { access = sampled  sample = 0.25  slow = 2s }");
+
+    (void)state;
+    assert_int_equal(bare->log.access, CONF_ACCESS_OFF);
+    assert_int_equal(bare->log.sample_u, 10000);
+    assert_int_equal(bare->log.slow_ms, 30000);
+    assert_int_equal(said->log.access, CONF_ACCESS_SAMPLED);
+    assert_int_equal(said->log.sample_u, 250000);
+    assert_int_equal(said->log.slow_ms, 2000);
+    conf_free(&bare);
+    conf_free(&said);
+}
+
+static void
 test_look_up(void **state)
 {
     struct conf *conf = load(whole);
@@ -393,6 +410,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_upstreams),     cmocka_unit_test(test_models),
         cmocka_unit_test(test_channels),      cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_look_up),       cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_price_version), cmocka_unit_test(test_prices_json),
         cmocka_unit_test(test_every_cut),

@@ -68,6 +68,9 @@ test_names(void **state)
         {U M C "limits { body = 1m\n body = 2m }\nlimits { }\n",
          "5: \"body\" is given twice in limits; first in line 4\n"
          "6: limits is there twice; first in line 4\n"},
+        {U M C "log { access = some }\nlog { sample = 1.1 }\n",
+         "4: access: \"some\" is none of off sampled full\n"
+         "5: log is there twice; first in line 4\n"},
         {U M C U M C "model \"x\" { input = 0 output = 0 alias = {\"m\", \"x\", \"y\", \"y\"} }\n",
          "4: upstream \"u\" is there twice; first in line 1\n"
          "5: model \"m\" is there twice; first in line 2\n"
