@@ -11,11 +11,41 @@ static const struct cli_option restore_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option retention_options[] = {
+    {"--records", "AGE", "records", CLI_TEXT, "as if this stood in routes.conf, such as 90d"},
+    {"--size", "SIZE", "size", CLI_TEXT, "likewise, such as 20g"},
+    CLI_NO_OPTION,
+};
+
+static void
+show_retention(struct js_value result)
+{
+    static const struct print_column fields[] = {
+        {"kept.records", "records kept", false},
+        {"kept.bytes", "their bytes", false},
+        {"kept.oldest", "the oldest", false},
+        {"kept.newest", "the newest", false},
+        {"dropped.records", "records dropped", false},
+        {"dropped.charge", "their charges", false},
+        {"dropped.until", "all until", false},
+        {"bounds.records_s", "bound seconds", false},
+        {"bounds.size_bytes", "bound bytes", false},
+        {"due.records", "records due", false},
+        {"due.bytes", "their bytes", false},
+        {"due.until", "all until", false},
+        PRINT_END,
+    };
+
+    print_fields(result, fields);
+}
+
 static const struct cli_command commands[] = {
     {.noun = "backup", .run = backup_run, .arguments = {{"FILE", "file"}}, .options = backup_options,
      .summary = "copy the store, also while it is in use; - is standard output"},
     {.noun = "restore", .run = restore_cli_run, .arguments = {{"FILE", "file"}},
      .options = restore_options, .summary = "make the store of a backup, which is verified first"},
+    {.noun = "retention", .cmd = "retention", .options = retention_options,
+     .summary = "records kept, dropped, and due to be dropped", .show = show_retention},
     {.noun = NULL},
 };
 

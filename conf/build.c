@@ -456,6 +456,15 @@ build_all_limits(struct load *load)
     build_limits(load, first != NULL ? first : &none, &load->conf->limits);
 }
 
+static void
+build_retention(struct load *load)
+{
+    struct raw_section none = {.kind = CONF_S_RETENTION};
+    struct raw_section *first = section_once(load, CONF_S_RETENTION);
+
+    build_fill(load, first != NULL ? first : &none, &load->conf->retention);
+}
+
 void
 build_conf(struct load *load)
 {
@@ -468,6 +477,7 @@ build_conf(struct load *load)
     conf->rules = build_kind(load, &plans[4], &conf->rule_count);
     build_all_limits(load);
     build_log(load);
+    build_retention(load);
     if (!load->no_memory)
         build_maps(load);
 }

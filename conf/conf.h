@@ -302,6 +302,11 @@ struct conf_rule {
     size_t fallback_count;
 };
 
+struct conf_retention { /* of records of calls; 0: no bound */
+    uint64_t records_ms; /* since they were charged */
+    uint64_t size_bytes; /* in the store */
+};
+
 struct conf_limits {
     /* Requests of clients. */
     uint64_t body_bytes;
@@ -396,6 +401,7 @@ struct conf {
     size_t rule_count;
     struct conf_limits limits;
     struct conf_log log;
+    struct conf_retention retention;
     /*
      * A hash of conf_prices_json(): equal where equal prices are stated, whatever else the file
      * says. Never 0.

@@ -53,6 +53,7 @@ const char *const conf_type_name[CONF_TYPE_COUNT] = {
     [CONF_T_STRING] = "string",      [CONF_T_STRINGS] = "list of strings",
     [CONF_T_BOOL] = "true or false", [CONF_T_UINT] = "number",
     [CONF_T_SIZE] = "size",          [CONF_T_DURATION] = "duration",
+    [CONF_T_AGE] = "age",
     [CONF_T_DECIMAL] = "decimal",    [CONF_T_PRICE] = "price",
     [CONF_T_EACH] = "price of one",  [CONF_T_WORD] = "word",
     [CONF_T_BITS] = "list of words",
@@ -61,6 +62,7 @@ const char *const conf_type_name[CONF_TYPE_COUNT] = {
 const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
     [CONF_RELOAD_CALLS] = "calls that start after it",
     [CONF_RELOAD_CONNECTIONS] = "connections opened after it",
+    [CONF_RELOAD_AT_ONCE] = "what is there",
 };
 
 #define SECOND 1000u
@@ -81,6 +83,7 @@ const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
 #define KEY_UINT(key, draft, field, ...) ROW(key, CONF_T_UINT, draft, field, __VA_ARGS__)
 #define KEY_SIZE(key, draft, field, ...) ROW(key, CONF_T_SIZE, draft, field, __VA_ARGS__)
 #define KEY_DURATION(key, draft, field, ...) ROW(key, CONF_T_DURATION, draft, field, __VA_ARGS__)
+#define KEY_AGE(key, draft, field, ...) ROW(key, CONF_T_AGE, draft, field, __VA_ARGS__)
 #define KEY_DECIMAL(key, draft, field, ...) ROW(key, CONF_T_DECIMAL, draft, field, __VA_ARGS__)
 #define KEY_PRICE(key, draft, class, ...)                                                          \
     ROW(key, CONF_T_PRICE, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MTOK,   \
@@ -483,6 +486,18 @@ static const struct conf_key log_keys[] = {
                         "slow."),
 };
 
+#define RETENTION struct conf_retention
+#define AT_ONCE .reload = CONF_RELOAD_AT_ONCE
+
+static const struct conf_key retention_keys[] = {
+    KEY_AGE("records", RETENTION, records_ms, .min = 0, .max = UINT64_C(36500) * 24 * HOUR, .def = "0s", AT_ONCE,
+            .doc = "How long the record of a call is kept after it was charged; 0s is for ever."),
+    KEY_SIZE("size", RETENTION, size_bytes, .min = 0, .max = UINT64_C(65536) * 1024 * MIB, .def = "0",
+             AT_ONCE,
+             .doc = "How much room in the store records may take; when it is more, the oldest go. 0 "
+                    "is no bound."),
+};
+
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
     [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys, COUNT_OF(upstream_keys),
                          "One way to reach a provider."},
@@ -507,6 +522,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                        "What one client or upstream may take."},
     [CONF_S_LOG] = {"log", false, CONF_NONE, log_keys, COUNT_OF(log_keys),
                     "Which calls are told of in the log."},
+    [CONF_S_RETENTION] = {"retention", false, CONF_NONE, retention_keys, COUNT_OF(retention_keys),
+                          "How long records of calls are kept."},
 };
 
 const struct conf_key *

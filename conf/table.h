@@ -17,6 +17,7 @@ enum conf_type {
     CONF_T_UINT,     /* digits */
     CONF_T_SIZE,     /* digits, then k m g or nothing */
     CONF_T_DURATION, /* digits, then ms s m h */
+    CONF_T_AGE,      /* digits, then s m h d; kept in ms, too */
     CONF_T_DECIMAL,  /* up to six decimals, kept in millionths */
     CONF_T_PRICE,    /* the same, per million tokens; CONF_PRICE_ABSENT when not stated */
     CONF_T_EACH,     /* a price of one: up to twelve decimals, kept in millionths per million */
@@ -30,6 +31,7 @@ extern const char *const conf_type_name[CONF_TYPE_COUNT]; /* for messages and th
 enum conf_reload {
     CONF_RELOAD_CALLS = 0,   /* holds for calls that start after it */
     CONF_RELOAD_CONNECTIONS, /* holds for connections that are opened after it */
+    CONF_RELOAD_AT_ONCE,     /* holds for what is there, too */
     CONF_RELOAD_COUNT
 };
 extern const char *const conf_reload_name[CONF_RELOAD_COUNT];
@@ -63,6 +65,7 @@ enum conf_section_kind {
     CONF_S_RULE,
     CONF_S_LIMITS,
     CONF_S_LOG,
+    CONF_S_RETENTION,
     CONF_SECTION_COUNT
 };
 

@@ -18,6 +18,8 @@ struct unit {
 /* Largest last, so that value_text() finds the one a person would take. */
 static const struct unit duration_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
+static const struct unit age_units[] = {
+    {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}, {"d", 24 * 60 * 60 * 1000}};
 static const struct unit size_units[] = {{"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}};
 
 static bool PRINTF_LIKE(2, 3) refuse(struct value_why *why, const char *fmt, ...)
@@ -59,6 +61,10 @@ digits_of(struct str text, struct str *rest)
     return (struct str){text.ptr, len};
 }
 
+_Static_assert(COUNT_OF(age_units) == COUNT_OF(size_units) &&
+                   COUNT_OF(duration_units) == COUNT_OF(size_units),
+               "value_text() takes them alike");
+
 static bool
 is_negative(struct str text)
 {
@@ -80,6 +86,15 @@ negative(const struct conf_key *key, struct str text, struct value_why *why)
 }
 
 static bool
+not_one(const struct conf_key *key, struct str text, const char *form, struct value_why *why)
+{
+    const char *name = conf_type_name[key->type];
+
+    return refuse(why, "\"%.*s\" is not %s %s; write %s", SHOWN(text),
+                  strchr("aeiou", name[0]) != NULL ? "an" : "a", name, form);
+}
+
+static bool
 with_unit(const struct conf_key *key, struct str text, const struct unit *units, size_t unit_count,
           const char *form, uint64_t *out, struct value_why *why)
 {
@@ -89,8 +104,7 @@ with_unit(const struct conf_key *key, struct str text, const struct unit *units,
     if (is_negative(text))
         return negative(key, text, why);
     if (digits.len == 0)
-        return refuse(why, "\"%.*s\" is not a %s; write %s", SHOWN(text), conf_type_name[key->type],
-                      form);
+        return not_one(key, text, form, why);
     for (size_t i = 0; i < unit_count; i++) {
         if (!str_eq(rest, str_from(units[i].name)))
             continue;
@@ -100,8 +114,7 @@ with_unit(const struct conf_key *key, struct str text, const struct unit *units,
         *out = number;
         return bounded(key, text, number, why);
     }
-    return refuse(why, "\"%.*s\" is not a %s; write %s", SHOWN(text), conf_type_name[key->type],
-                  form);
+    return not_one(key, text, form, why);
 }
 
 /* Units of 10^-decimals, in which its bounds are, too. */
@@ -194,6 +207,9 @@ value_number(const struct conf_key *key, struct str text, uint64_t *out, struct 
     case CONF_T_DURATION:
         return with_unit(key, text, duration_units, COUNT_OF(duration_units),
                          "digits and ms, s, m or h, such as 30s", out, why);
+    case CONF_T_AGE:
+        return with_unit(key, text, age_units, COUNT_OF(age_units),
+                         "digits and s, m, h or d, such as 90d", out, why);
     case CONF_T_DECIMAL:
     case CONF_T_PRICE: return decimal(key, 6, text, out, why);
     case CONF_T_EACH: return decimal(key, 12, text, out, why);
@@ -270,11 +286,14 @@ decimal_text(uint64_t number, int decimals, struct value_why *text)
 const char *
 value_text(const struct conf_key *key, uint64_t number, struct value_why *text)
 {
-    const struct unit *units = key->type == CONF_T_SIZE ? size_units : duration_units;
+    const struct unit *units = key->type == CONF_T_SIZE  ? size_units
+                               : key->type == CONF_T_AGE ? age_units
+                                                         : duration_units;
     size_t unit = 0;
 
     switch (key->type) {
     case CONF_T_SIZE:
+    case CONF_T_AGE:
     case CONF_T_DURATION:
         while (number > 0 && unit + 1 < COUNT_OF(size_units) &&
                number % units[unit + 1].factor == 0)

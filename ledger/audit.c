@@ -235,6 +235,7 @@ audit_run(struct command *command)
     jw_key_u64(jw, "open_holds", audit->open_holds);
     jw_key_u64(jw, "tenants", audit->sum.accounts);
     jw_key_u64(jw, "records", records);
+    jw_key_u64(jw, "records_dropped", audit->dropped);
     if (audit->replay) {
         jw_key_u64(jw, "replayed", audit->replayed);
         jw_key_u64(jw, "differing", audit->differing);

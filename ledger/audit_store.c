@@ -7,6 +7,7 @@
 #include "ledger/audit.h"
 #include "ledger/charge.h"
 #include "ledger/credit.h"
+#include "ledger/cut.h"
 #include "ledger/rollup.h"
 
 #include "base/ucr.h"
@@ -66,7 +67,10 @@ struct books { /* what the records and transfers say, to be compared with the to
     struct sums in[TRANSFER_KIND_COUNT];    /* by tenant */
     struct window_sum *windows;
     size_t window_count, window_cap;
-    uint64_t records;
+    uint64_t records; /* that are there */
+    struct cut cut;   /* what stands for the others */
+    uint64_t cut_records;
+    int64_t cut_charge_ucr;
     struct charge_book *charges; /* NULL: not computed again */
 };
 
@@ -98,7 +102,7 @@ windows_merge(struct books *books)
 }
 
 static int
-window_add(struct books *books, const struct block_record *r, unsigned kind)
+window_add(struct books *books, const struct window_sum *sum)
 {
     if (books->window_count == books->window_cap) {
         windows_merge(books);
@@ -112,8 +116,7 @@ window_add(struct books *books, const struct block_record *r, unsigned kind)
             books->window_cap = cap;
         }
     }
-    books->windows[books->window_count++] =
-        (struct window_sum){r->budget_id[kind], r->charge_ucr, r->budget_window[kind]};
+    books->windows[books->window_count++] = *sum;
     return 0;
 }
 
@@ -159,7 +162,8 @@ read_block(struct books *books, const struct block *block)
         rc = sums_add(&books->charge, record.tenant_id, record.charge_ucr);
         for (unsigned k = 0; rc == 0 && k < BUDGET_KIND_COUNT; k++)
             if (record.budget_id[k] != 0 && record.charge_ucr != 0)
-                rc = window_add(books, &record, k);
+                rc = window_add(books, &(struct window_sum){record.budget_id[k], record.charge_ucr,
+                                                            record.budget_window[k]});
         if (rc == 0 && books->charges != NULL)
             rc = replay(books, &record);
         add(&sum_ucr, record.charge_ucr);
@@ -172,15 +176,60 @@ read_block(struct books *books, const struct block *block)
     return rc;
 }
 
+/* ---- what was dropped ---- */
+
+static int
+on_cut_tenant(void *arg, uint32_t tenant_id, const struct cut_tenant *sum)
+{
+    struct books *books = arg;
+
+    books->cut_records += sum->record_count;
+    add(&books->cut_charge_ucr, sum->charge_ucr);
+    return sums_add(&books->charge, tenant_id, sum->charge_ucr);
+}
+
+static int
+on_cut_budget(void *arg, uint64_t budget_id, uint16_t window, int64_t charge_ucr)
+{
+    return window_add(arg, &(struct window_sum){budget_id, charge_ucr, window});
+}
+
+static int
+read_cut(struct db_txn *txn, struct books *books)
+{
+    struct cut_each each = {on_cut_tenant, on_cut_budget, books};
+    uint8_t sums_hash[HASH_LEN];
+    int rc = cut_load(txn, &books->cut);
+
+    if (rc == 0)
+        rc = cut_walk(txn, &each, sums_hash);
+    if (rc < 0)
+        return rc;
+    if (!cut_is_sound(&books->cut))
+        audit_fault(books->audit, "mark of the cut", books->cut.number, 0, 0);
+    if (memcmp(sums_hash, books->cut.sums_hash, HASH_LEN) != 0)
+        audit_fault(books->audit, "sums of the cut", books->cut.number, 0, 0);
+    if (books->cut_records != books->cut.record_count)
+        audit_fault(books->audit, "records of the cut", books->cut.number,
+                    (int64_t)books->cut.record_count, (int64_t)books->cut_records);
+    if (books->cut_charge_ucr != books->cut.charge_ucr)
+        audit_fault(books->audit, "charges of the cut", books->cut.number, books->cut.charge_ucr,
+                    books->cut_charge_ucr);
+    return 0;
+}
+
+/* ---- records ---- */
+
 static int
 read_blocks(struct db_txn *txn, struct books *books)
 {
-    uint8_t hash[HASH_LEN] = {0};
+    uint8_t hash[HASH_LEN];
     struct db_key from;
     struct db_walk walk;
     struct str key, value;
     int rc;
 
+    memcpy(hash, books->cut.block_hash, HASH_LEN); /* the first that is left is chained to it */
     db_key_start(&from);
     rc = db_walk_start(txn, DB_BLOCK, &from, 0, &walk);
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
@@ -201,9 +250,9 @@ read_blocks(struct db_txn *txn, struct books *books)
     db_walk_end(&walk);
     if (rc == 0 && memcmp(hash, books->tail.block_hash, HASH_LEN) != 0)
         audit_fault(books->audit, "last block's hash", 0, 0, 0);
-    if (rc == 0 && books->records != books->tail.record_count)
+    if (rc == 0 && books->records + books->cut.record_count != books->tail.record_count)
         audit_fault(books->audit, "count of records", 0, (int64_t)books->tail.record_count,
-                    (int64_t)books->records);
+                    (int64_t)(books->records + books->cut.record_count));
     return rc;
 }
 
@@ -372,6 +421,8 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
     if (rc == 0)
         memcpy(&books.tail, value.ptr, sizeof(books.tail));
     if (rc == 0)
+        rc = read_cut(txn, &books);
+    if (rc == 0)
         rc = read_blocks(txn, &books);
     if (rc == 0)
         rc = read_transfers(txn, &books);
@@ -382,6 +433,7 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
     if (rc == 0)
         rc = compare_budgets(txn, &books);
     *records = books.records;
+    audit->dropped = books.cut.record_count;
     charge_book_free(&charges);
     free(books.charge.at);
     free(books.hours.at);

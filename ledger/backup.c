@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "ledger/command.h"
 #include "ledger/core.h"
+#include "ledger/cut.h"
 
 #include <errno.h>
 #include <string.h>
@@ -62,17 +63,20 @@ int
 backup_about_store(struct db_txn *txn, struct backup_about *about)
 {
     struct db_tail tail;
+    struct cut cut;
     int rc = meta_of(txn, "schema", &about->schema, sizeof(about->schema));
 
     if (rc == 0)
         rc = meta_of(txn, "instance", about->instance_id, sizeof(about->instance_id));
     if (rc == 0)
         rc = meta_of(txn, "tail", &tail, sizeof(tail));
+    if (rc == 0)
+        rc = cut_load(txn, &cut);
     if (rc < 0)
         return rc;
     about->format = BACKUP_FORMAT;
     about->seq = tail.seq;
-    about->records = tail.record_count;
+    about->records = tail.record_count - cut.record_count;
     about->tenants = db_size(txn, DB_TENANT).entries;
     about->calls = about->store_bytes = 0;
     for (int t = 0; t < DB_TABLE_COUNT; t++)

@@ -33,6 +33,7 @@ static const struct command_def *const tables[] = {
     command_kept_defs,
     command_backup_defs,
     command_tail_defs,
+    command_retention_defs,
 };
 
 static const struct command_def *
@@ -337,7 +338,8 @@ void
 command_read(struct command *command)
 {
     struct db *db = command->ledger->db;
-    int rc = command->def->apart ? db_read_long(db, &command->txn) : db_read(db, &command->txn);
+    bool is_long = command->def->is_long || command->def->apart;
+    int rc = is_long ? db_read_long(db, &command->txn) : db_read(db, &command->txn);
 
     ASSERT(command->def->kind != COMMAND_WRITE);
     if (rc == 0)

@@ -44,7 +44,8 @@ struct command_def {
     int (*prepare)(struct command *command);
     /* prepare is only wanted when run set `missed`, and run is then called once more. */
     bool prepare_on_miss;
-    /* A COMMAND_READ that may take minutes: it has a thread of its own where there are threads. */
+    bool is_long; /* a COMMAND_READ that may take seconds: db_read_long() */
+    /* A COMMAND_READ that may take minutes, and is long, too: it has a thread of its own where there are threads. */
     bool apart;
 };
 
@@ -127,7 +128,7 @@ extern const struct command_def command_tenant_defs[], command_member_defs[], co
     command_usage_defs[], command_audit_defs[],
     command_upstreams_defs[], command_top_defs[], command_latency_defs[],
     command_route_defs[], command_reload_defs[], command_kept_defs[],
-    command_backup_defs[], command_tail_defs[];
+    command_backup_defs[], command_tail_defs[], command_retention_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */
 int command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason);
 

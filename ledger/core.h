@@ -47,6 +47,7 @@ enum ledger_point {
     POINT_FROZEN,            /* recount: words frozen */
     POINT_SWEPT,             /* recount: dead slots swept */
     POINT_PUBLISHED,         /* recount: one word published */
+    POINT_CUT_COMMITTED,     /* records dropped, applied_seq not moved */
     POINT_ANNOUNCED,         /* open holds committed, workers not told */
     POINT_COUNT
 };

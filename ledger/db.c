@@ -18,6 +18,7 @@
 #define KEEP_BYTES_MIN (UINT64_C(256) << 10)
 #define KEEP_BYTES_MAX (UINT64_C(4) << 20)
 #define READERS_MAX 126
+#define FREE_LOOKS 64
 /* A write that was cut short with no more than this left was cut short for want of room. */
 #define NO_ROOM_BYTES (UINT64_C(64) << 10)
 
@@ -43,6 +44,7 @@ const char *const db_table_name[] = {
     [DB_OPEN_HOLD] = "open-hold",
     [DB_FAULT] = "fault",
     [DB_KEPT] = "kept",
+    [DB_CUT] = "cut",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 
@@ -319,8 +321,10 @@ end_long(struct db *db)
 {
     pthread_mutex_lock(&db->long_lock);
     ASSERT(db->long_readers > 0);
-    if (--db->long_readers == 0)
+    if (--db->long_readers == 0) {
         atomic_store_explicit(&db->wants_room, false, memory_order_relaxed);
+        db->long_since = 0;
+    }
     pthread_mutex_unlock(&db->long_lock);
 }
 
@@ -352,8 +356,13 @@ db_read_long(struct db *db, struct db_txn *txn)
     if (rc != 0) {
         txn->mdb = NULL;
         end_long(db);
+        return rc;
     }
-    return rc;
+    pthread_mutex_lock(&db->long_lock);
+    if (db->long_since == 0)
+        db->long_since = mdb_txn_id(txn->mdb);
+    pthread_mutex_unlock(&db->long_lock);
+    return 0;
 }
 
 bool
@@ -441,8 +450,48 @@ allocate_ahead(struct db *db, uint64_t used_bytes, uint64_t disk_bytes)
     }
 }
 
+/*
+ * What was freed and is not used again yet, of which a part will do for what comes: long values want pages in
+ * a row. The key of each entry of LMDB's own list is the transaction that freed them, and it begins with a count
+ * of pages. Those freed since a long reader began are his.
+ */
+static uint64_t
+free_bytes(struct db *db, size_t page_bytes)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    MDB_txn *txn;
+    size_t pages = 0, n, id, since;
+
+    pthread_mutex_lock(&db->long_lock);
+    since = db->long_readers == 0 ? SIZE_MAX : db->long_since;
+    pthread_mutex_unlock(&db->long_lock);
+    if (mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    if (mdb_cursor_open(txn, 0, &cursor) == 0) {
+        while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0 && value.mv_size >= sizeof(n)) {
+            memcpy(&id, key.mv_data, sizeof(id));
+            memcpy(&n, value.mv_data, sizeof(n));
+            pages += id < since ? n : 0;
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return (uint64_t)pages * page_bytes / 4 * 3;
+}
+
+/* Asked where it matters, and then not looked at every time. */
+static uint64_t
+free_bytes_again(struct db *db, size_t page_bytes)
+{
+    if (db->free_looks++ % FREE_LOOKS == 0)
+        db->free_bytes = free_bytes(db, page_bytes);
+    return db->free_bytes;
+}
+
 static int
-disk_used_permille(const struct db *db, uint64_t used_bytes, const struct statvfs *fs)
+disk_used_permille(const struct db *db, uint64_t used_bytes, uint64_t again_bytes,
+                   const struct statvfs *fs)
 {
     uint64_t disk_bytes = (uint64_t)fs->f_blocks * fs->f_frsize;
     uint64_t keep = within(disk_bytes / 16, KEEP_BYTES_MIN, KEEP_BYTES_MAX);
@@ -454,6 +503,8 @@ disk_used_permille(const struct db *db, uint64_t used_bytes, const struct statvf
         return 0;
     if ((uint64_t)st.st_blocks * 512 > used_bytes)
         left += (uint64_t)st.st_blocks * 512 - used_bytes;
+    left += again_bytes;
+    used_bytes -= MIN(used_bytes, again_bytes);
     permille = (int)(used_bytes / 1024 * 1000 / MAX((used_bytes + left) / 1024, 1));
     if (left < keep)
         return MAX(permille, DB_FULL_STOP);
@@ -486,6 +537,16 @@ hurry_long(struct db *db)
     pthread_mutex_unlock(&db->long_lock);
 }
 
+static int
+used_permille(const struct db *db, uint64_t used_bytes, uint64_t again_bytes,
+              const struct statvfs *fs)
+{
+    uint64_t in_use = used_bytes - MIN(used_bytes, again_bytes);
+    int of_map = (int)(in_use / 1024 * 1000 / (db->map_bytes / 1024));
+
+    return MAX(of_map, disk_used_permille(db, used_bytes, again_bytes, fs));
+}
+
 int
 db_look_after(struct db *db)
 {
@@ -505,9 +566,10 @@ db_look_after(struct db *db)
     if (fstatvfs(db->data_fd, &fs) != 0)
         return 0;
 
-    int of_map = (int)(used / 1024 * 1000 / (db->map_bytes / 1024));
-    int permille = MAX(of_map, disk_used_permille(db, used, &fs));
+    int permille = used_permille(db, used, 0, &fs);
 
+    if (permille >= DB_FULL_WARN)
+        permille = used_permille(db, used, free_bytes_again(db, stat.ms_psize), &fs);
     if (permille >= DB_FULL_STOP)
         hurry_long(db);
     return permille;

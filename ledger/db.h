@@ -36,6 +36,7 @@ enum db_table {
     DB_FAULT,        /* number as u64 -> JSON: what was set aside, when */
     DB_KEPT,         /* what upstreams keep for tenants: see ledger/kept.h */
     DB_LATENCY,      /* see ledger/rollup.h */
+    DB_CUT,          /* what stands for records that were dropped: see ledger/cut.h */
     DB_TABLE_COUNT
 };
 
@@ -127,6 +128,7 @@ int db_walk_start(struct db_txn *txn, enum db_table table, const struct db_key *
                   size_t prefix_len, struct db_walk *walk) MUST_CHECK;
 bool db_walk_next(struct db_walk *walk, struct str *key, struct str *value);
 void db_walk_end(struct db_walk *walk);
+int db_minute_delete(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_CHECK; /* -ENOENT */
 /* For DB_MINUTE, whose values are block keys in order: from that value on. */
 int db_minute_put(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_CHECK;
 int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
@@ -140,7 +142,8 @@ struct db_size {
 };
 struct db_size db_size(struct db_txn *txn, enum db_table table);
 extern const char *const db_table_name[DB_TABLE_COUNT];
-/* The last entry of a table. -ENOENT when it is empty. */
+/* The first entry of a table, and the last. -ENOENT when it is empty. */
+int db_first(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
 int db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;
 
 #define DB_FULL_WARN 800 /* per mille of the room: say so */

@@ -12,6 +12,8 @@ struct db {
     MDB_env *env;
     MDB_dbi dbi[DB_TABLE_COUNT];
     size_t map_bytes;
+    uint64_t free_bytes; /* in the file, to be used again, as last looked at */
+    unsigned free_looks;
     uint64_t ahead_bytes; /* the file is allocated up to here */
     int data_fd;          /* our own, for allocating ahead */
     int dir_fd;
@@ -20,6 +22,7 @@ struct db {
     /* Long readers do not: they are counted, and who grows the map looks at the count. */
     pthread_mutex_t long_lock;
     unsigned long_readers;
+    size_t long_since; /* the transaction before which what was freed is of no use to them; 0: none there */
     _Atomic bool wants_room; /* set for them by the main thread; relaxed, it carries nothing else */
     bool commit_failed;
     int (*fault)(void *arg, enum db_step step);

@@ -161,6 +161,17 @@ db_minute_put(struct db_txn *txn, uint32_t minute, uint64_t block)
 }
 
 int
+db_minute_delete(struct db_txn *txn, uint32_t minute, uint64_t block)
+{
+    struct db_key key = db_key_of_u32(minute), value = db_key_of_u64(block);
+    MDB_val k = val_of_key(&key), v = val_of_key(&value);
+    int rc = db_fault(txn->db, DB_BEFORE_PUT);
+
+    ASSERT(txn->write && txn->mdb != NULL);
+    return rc < 0 ? rc : db_rc(mdb_del(txn->mdb, txn->db->dbi[DB_MINUTE], &k, &v));
+}
+
+int
 db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from, uint64_t *block)
 {
     struct db_key key = db_key_of_u32(minute), from = db_key_of_u64(block_from);
@@ -237,8 +248,9 @@ db_size(struct db_txn *txn, enum db_table table)
     };
 }
 
-int
-db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value)
+static int
+entry_at(struct db_txn *txn, enum db_table table, MDB_cursor_op op, struct str *key,
+         struct str *value)
 {
     MDB_val k, v;
     MDB_cursor *cursor;
@@ -246,11 +258,23 @@ db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *va
 
     if (rc != 0)
         return db_rc(rc);
-    rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    rc = mdb_cursor_get(cursor, &k, &v, op);
     if (rc == 0) {
         *key = str_of(k);
         *value = str_of(v);
     }
     mdb_cursor_close(cursor);
     return db_rc(rc);
+}
+
+int
+db_first(struct db_txn *txn, enum db_table table, struct str *key, struct str *value)
+{
+    return entry_at(txn, table, MDB_FIRST, key, value);
+}
+
+int
+db_last(struct db_txn *txn, enum db_table table, struct str *key, struct str *value)
+{
+    return entry_at(txn, table, MDB_LAST, key, value);
 }

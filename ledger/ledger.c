@@ -23,6 +23,7 @@
 #include "ledger/core.h"
 #include "ledger/feed.h"
 #include "ledger/reload.h"
+#include "ledger/retention.h"
 #include "ledger/store.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@
 #define SLEEP_MS 1000
 #define WATCHED_MS 100       /* while somebody watches: refusals ring no bell */
 #define ENDING_MS 20
+#define DROPPING_MS 50
 #define TABLES_US 100000u    /* between looks at the tables' states */
 #define BUSY_US 1000000u     /* after a recount that waited in vain */
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
@@ -61,6 +63,8 @@ struct process {
     bool warned_full;
     unsigned idle_turns;
     struct pace pace;
+    struct retention_pace retention;
+    bool dropping; /* records are being dropped: come again soon */
     uint64_t tables_us, scan_us, audit_us; /* when next */
 };
 
@@ -245,6 +249,8 @@ turn(struct process *process, bool *busy)
     feed_refused(ledger);
     if (rc == 0)
         rc = work_for_others(process);
+    if (rc == 0)
+        rc = retention_turn(ledger, &process->retention, now_us, &process->dropping);
     return rc == 0 ? now_and_then(process, now_us) : rc;
 }
 
@@ -350,6 +356,8 @@ pause_between_turns(struct process *process, bool busy)
         if (ledger_doorbells(process->ledger))
             wait_ms = 0;
     }
+    if (process->dropping)
+        wait_ms = MIN(wait_ms, DROPPING_MS);
     beat(process, LEDGER_WAITS);
     if (poll(fds, COUNT_OF(fds), wait_ms) < 0)
         ASSERT(errno == EINTR);

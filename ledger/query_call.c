@@ -3,8 +3,10 @@
  * any thread.
  */
 #include "ledger/core.h"
+#include "ledger/cut.h"
 #include "ledger/query.h"
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/ucr.h"
 #include "shm/call_id.h"
@@ -77,6 +79,38 @@ find_in_minute(struct command *command, uint32_t minute, const uint8_t id[16], u
 }
 
 static int
+refuse_running(struct command *command)
+{
+    command_refuse(command, COMMAND_BUSY, "the call has not ended yet");
+    command_hint(command, "a call is recorded when it has ended");
+    return 0;
+}
+
+/* A call that began before the last of the dropped records was committed may have had one. */
+static int
+refuse_absent(struct command *command, struct str text, const uint8_t id[16])
+{
+    char until[RFC3339_LEN + 1];
+    struct cut cut;
+    int rc = cut_load(&command->txn, &cut);
+
+    if (rc < 0)
+        return rc;
+    command_absent(command);
+    if (cut.number == 0 || (uint64_t)call_id_wall_us(id) > cut.block_key) {
+        command_refuse(command, COMMAND_FAILED, "there is no call %.*s", STR_ARGS(text));
+        command_hint(command, "a call is recorded when it has ended");
+        return 0;
+    }
+    clock_rfc3339((int64_t)cut.block_key, until);
+    command_refuse(command, COMMAND_FAILED,
+                   "the record of %.*s is not kept any more: those up to %.19sZ were dropped",
+                   STR_ARGS(text), until);
+    command_hint(command, "retention in routes.conf says how long they are kept");
+    return 0;
+}
+
+static int
 call_show(struct command *command)
 {
     struct receipt *receipt = arena_zalloc(&command->arena, sizeof(*receipt));
@@ -123,14 +157,7 @@ call_show(struct command *command)
         command->state = receipt;
         return 0;
     }
-    if (before->runs) {
-        command_refuse(command, COMMAND_BUSY, "the call has not ended yet");
-    } else {
-        command_refuse(command, COMMAND_FAILED, "there is no call %.*s", STR_ARGS(text));
-        command_absent(command);
-    }
-    command_hint(command, "a call is recorded when it has ended");
-    return 0;
+    return before->runs ? refuse_running(command) : refuse_absent(command, text, id);
 }
 
 /* A worker has it under way: or has settled it since everything that was settled was committed. */

@@ -14,6 +14,7 @@ static bool
 has_number(const struct conf_key *key)
 {
     return key->type == CONF_T_UINT || key->type == CONF_T_SIZE || key->type == CONF_T_DURATION ||
+           key->type == CONF_T_AGE ||
            key->type == CONF_T_DECIMAL || key->type == CONF_T_PRICE || key->type == CONF_T_EACH;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "test/unit/ledger_world.h"
 
+#include "ledger/retention.h"
+
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -128,12 +130,62 @@ full_map(void **state)
     world_audit(&w);
 }
 
+static void
+calls(int rounds)
+{
+    uint32_t slot;
+
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i < 20; i++) {
+            assert_int_equal(world_take(&w, 0, 1, 1000, &slot), HOLD_OK);
+            world_settle(&w, 0, slot, 300);
+        }
+        assert_int_equal(ledger_commit_all(w.ledger), 0);
+    }
+}
+
+/* Who reads for long keeps the map from growing, and is asked to end when that matters. Pages that dropped
+ * records leave are room. */
+static void
+long_readers_give_way(void **state)
+{
+    const struct retention keep = {.age_us = 1};
+    struct db_txn reader;
+    bool more = true;
+    int permille = 0;
+
+    (void)state;
+    w.map_bytes = 2u << 20;
+    world_start(&w);
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"a\",\"credit\":\"1000\"}}");
+    assert_int_equal(db_read_long(w.ledger->db, &reader), 0);
+    for (int round = 0; permille < 850; round++) {
+        assert_true(round < 2000);
+        calls(1);
+        permille = db_look_after(w.ledger->db);
+        if (permille != 750)
+            assert_int_equal(db_wants_room(w.ledger->db), permille > 750);
+    }
+    db_end(&reader);
+    assert_false(db_wants_room(w.ledger->db));
+    while (more)
+        assert_int_equal(retention_step(w.ledger, &keep, &more), 0);
+    assert_int_equal(db_read_long(w.ledger->db, &reader), 0);
+    for (int look = 0; look < 65; look++) /* not looked at every time */
+        permille = db_look_after(w.ledger->db);
+    assert_in_range(permille, 0, 500);
+    db_end(&reader);
+    calls(50); /* in the room that was freed */
+    assert_in_range(db_look_after(w.ledger->db), 0, 500);
+    world_audit(&w);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(full_disk), TEST(full_map)};
+    const struct CMUnitTest tests[] = {TEST(full_disk), TEST(full_map), TEST(long_readers_give_way)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

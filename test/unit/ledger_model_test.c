@@ -4,6 +4,8 @@
  */
 #include "test/unit/ledger_world.h"
 
+#include "ledger/retention.h"
+
 #define TENANTS 5
 #define HOLDS 160
 #define DAY_US INT64_C(86400000000)
@@ -309,7 +311,23 @@ check_books(void)
     assert_int_equal(money_of(audit, "deposited"), deposited);
     assert_int_equal(money_of(audit, "spent"), spent);
     assert_int_equal(money_of(audit, "held"), all_held);
-    assert_int_equal(number_of(audit, "records"), m.records);
+    assert_int_equal(number_of(audit, "records") + number_of(audit, "records_dropped"), m.records);
+}
+
+/* Records go by age or by size; whoever dies in it, all that is checked stays what it was. */
+static void
+drop(void)
+{
+    const struct retention keep = {
+        .age_us = below(2) ? 1 + below((uint64_t)DAY_US) : 0,
+        .size_bytes = below(3) ? 0 : 1 + below(100000),
+    };
+    bool more;
+
+    if (below(3) == 0)
+        w.steps_left = (long)below(12);
+    restart_if(retention_step(w.ledger, &keep, &more));
+    w.steps_left = -1;
 }
 
 static void
@@ -336,7 +354,7 @@ one_run(unsigned steps)
         case 9:
         case 10:
         case 11: commit(); break;
-        case 12:
+        case 12: drop(); break;
         case 13:
         case 14:
         case 15:

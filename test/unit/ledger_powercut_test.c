@@ -9,6 +9,8 @@
  */
 #include "test/unit/ledger_world.h"
 
+#include "ledger/retention.h"
+
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -191,6 +193,12 @@ live(uint64_t *rng)
                  round % 5 == 4 ? "deduct" : "grant", "ab"[round % 2], round);
         ask_ok(&w, request);
         acknowledge();
+        if (round % 7 == 6) {
+            const struct retention keep = {.age_us = UINT64_C(36000000000)};
+            bool more;
+
+            assert_int_equal(retention_step(w.ledger, &keep, &more), 0);
+        }
         w.wall_us += INT64_C(7200000000);
     }
 }
