@@ -45,6 +45,7 @@ endif
 ifeq ($(origin AR),default)
 AR := ar
 endif
+OBJCOPY ?= objcopy
 
 # ---- flags -------------------------------------------------------------------------------------
 
@@ -142,8 +143,10 @@ FUZZ_SRCS := $(wildcard test/fuzz/fuzz_*.c)
 FUZZ_BINS := $(FUZZ_SRCS:test/fuzz/%.c=$(BUILD)/bin/%)
 BENCH_SRCS := $(wildcard bench/*.c)
 BENCH_BINS := $(BENCH_SRCS:bench/%.c=$(BUILD)/bin/bench-%)
-UPSTREAM_SRCS := $(wildcard test/upstream/*.c)
-UPSTREAM_OBJS := $(UPSTREAM_SRCS:%.c=$(BUILD)/obj/%.o)
+# A program within the program: its names are its own, and are joined into one object that shows one of them.
+MOCK_SRCS := $(wildcard mock/*.c)
+MOCK_OBJ := $(BUILD)/obj/mock.o
+UPSTREAM_OBJ := $(BUILD)/obj/test/upstream/main.o
 
 TURNPIKE := $(BUILD)/bin/turnpike
 SIM_UPSTREAM := $(BUILD)/bin/sim-upstream
@@ -177,7 +180,7 @@ link_line = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
 
 all: $(if $(wildcard master/main.c),$(TURNPIKE),$(LIB_OBJS) $(LLHTTP_OBJS))
 unit: $(UNIT_BINS)
-test-bins: all $(if $(UPSTREAM_SRCS),$(SIM_UPSTREAM))
+test-bins: all $(SIM_UPSTREAM)
 bench-bins: $(BENCH_BINS)
 fuzz-bins: $(FUZZ_BINS)
 
@@ -243,15 +246,19 @@ $(foreach room,$(NEEDS_all),$(eval $(call room_archive,$(room))))
 
 LINK = $(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -pthread
 
-$(TURNPIKE): $(MAIN_OBJ) $(LIB_OBJS) $(LLHTTP_OBJS)
+$(TURNPIKE): $(MAIN_OBJ) $(LIB_OBJS) $(MOCK_OBJ) $(LLHTTP_OBJS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS)
 
-$(SIM_UPSTREAM): $(UPSTREAM_OBJS) $(call archives,base)
+$(MOCK_OBJ): $(MOCK_SRCS:%.c=$(BUILD)/obj/%.o)
+	$(Q)$(CC) -r -nostdlib -o $@.tmp $^
+	$(Q)$(OBJCOPY) --keep-global-symbol=mock_main $@.tmp && mv $@.tmp $@
+
+$(SIM_UPSTREAM): $(UPSTREAM_OBJ) $(MOCK_OBJ) $(call archives,base)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK  $@')
-	$(Q)$(LINK) -o $@ $(UPSTREAM_OBJS) $(call grouped,$(filter %.a,$^)) $(LIB_LIBS)
+	$(Q)$(LINK) -o $@ $(UPSTREAM_OBJ) $(MOCK_OBJ) $(call grouped,$(filter %.a,$^)) $(LIB_LIBS)
 
 .SECONDEXPANSION:
 

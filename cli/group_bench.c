@@ -20,9 +20,27 @@ static const struct cli_option bench_options[] = {
     CLI_NO_OPTION,
 };
 
+/* Read by mock/mock.c. */
+static const struct cli_option mock_options[] = {
+    {"--listen", "ADDR:PORT", "listen", CLI_TEXT, "127.0.0.1:8081 unless told; port 0: a free one"},
+    {"--api", "openai|anthropic|gemini", "api", CLI_TEXT, "speak this one, and know no other's paths"},
+    {"--fault", "NAME[=VALUE][+…]", "fault", CLI_LIST,
+     "of every call, as status=503+retry-after=2; may be repeated"},
+    {"--delay", "TIME", "delay", CLI_TEXT, "before each answer begins, as 200ms"},
+    {"--gap", "TIME", "gap", CLI_TEXT, "between the chunks of a stream"},
+    {"--key", "SECRET", "key", CLI_LIST, "one that callers must have; any will do unless told"},
+    {"--tls-cert", "FILE", "tls_cert", CLI_TEXT, "speak TLS with this chain, PEM"},
+    {"--tls-key", "FILE", "tls_key", CLI_TEXT, "and its private key, PEM"},
+    {"--workers", "N", "workers", CLI_COUNT, "processes on the same port, with records of their own"},
+    {"--port-file", "FILE", "port_file", CLI_TEXT, "the port is written there"},
+    CLI_NO_OPTION,
+};
+
 static const struct cli_command commands[] = {
     {.noun = "bench", .run = bench_run_local, .arguments = {{"URL", "url"}}, .options = bench_options,
      .summary = "call an endpoint again and again, and say how long what takes"},
+    {.noun = "mock", .no_json = true, .options = mock_options,
+     .summary = "a simulated provider in the foreground, with faults to order"},
     {.noun = NULL},
 };
 

@@ -1,12 +1,13 @@
 /*
- * The one main(): serve and check are the master's, every other subcommand is cli/'s. Global
- * options may stand before the subcommand, so it is the first word that is no option.
+ * The one main(): serve and check are the master's, mock is a program of its own, every other subcommand is
+ * cli/'s. Global options may stand before the subcommand, so it is the first word that is no option.
  */
 #include <stdbool.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "master/serve.h"
+#include "mock/mock.h"
 
 #define ARGS_MAX 256
 
@@ -42,6 +43,19 @@ run(int (*subcommand)(int, char **), int argc, char **argv, int at)
     return subcommand(n, moved);
 }
 
+static void
+mock_help(void)
+{
+    cli_help("mock");
+}
+
+/* Where the simulated upstream of the shipped routes.conf is. */
+static int
+mock(int argc, char **argv)
+{
+    return mock_main(argc, argv, "127.0.0.1:8081", mock_help);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -51,5 +65,7 @@ main(int argc, char **argv)
         return run(serve_main, argc, argv, at);
     if (at < argc && strcmp(argv[at], "check") == 0)
         return run(check_main, argc, argv, at);
+    if (at < argc && strcmp(argv[at], "mock") == 0)
+        return run(mock, argc, argv, at);
     return cli_main(argc, argv);
 }
