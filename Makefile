@@ -37,6 +37,9 @@ sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
 sysusersdir ?= $(prefix)/lib/sysusers.d
+bashdir ?= $(prefix)/share/bash-completion/completions
+zshdir ?= $(prefix)/share/zsh/site-functions
+fishdir ?= $(prefix)/share/fish/vendor_completions.d
 INSTALL ?= install
 PKG_CONFIG ?= pkg-config
 ifeq ($(origin CC),default)
@@ -234,7 +237,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 		-MMD -MP -c -o $@ $<
 
 # What is shipped is within the program, too.
-$(BUILD)/obj/cli/shipped.o: $(wildcard routes.conf models.conf)
+$(BUILD)/obj/cli/shipped.o: $(wildcard routes.conf models.conf dist/completion/*)
 
 # One archive a room, made anew each time so that no object of a source long gone stays in it.
 define room_archive
@@ -300,6 +303,9 @@ install: all
 		>'$(DESTDIR)$(unitdir)/turnpike.service'
 	chmod 644 '$(DESTDIR)$(unitdir)/turnpike.service'
 	$(INSTALL) -m 644 dist/turnpike.sysusers '$(DESTDIR)$(sysusersdir)/turnpike.conf'
+	$(INSTALL) -D -m 644 dist/completion/turnpike.bash '$(DESTDIR)$(bashdir)/turnpike'
+	$(INSTALL) -D -m 644 dist/completion/_turnpike '$(DESTDIR)$(zshdir)/_turnpike'
+	$(INSTALL) -D -m 644 dist/completion/turnpike.fish '$(DESTDIR)$(fishdir)/turnpike.fish'
 	test -e '$(DESTDIR)$(sysconfdir)/turnpike/routes.conf' || $(INSTALL) -m 644 $(SAMPLE_CONF) \
 		'$(DESTDIR)$(sysconfdir)/turnpike/routes.conf'
 	test -e '$(DESTDIR)$(sysconfdir)/turnpike/models.conf' || $(INSTALL) -m 644 $(SAMPLE_MODELS) \
@@ -308,5 +314,6 @@ install: all
 # The configuration is the operator's and stays.
 uninstall:
 	rm -f '$(DESTDIR)$(bindir)/turnpike' '$(DESTDIR)$(unitdir)/turnpike.service' \
-		'$(DESTDIR)$(sysusersdir)/turnpike.conf' \
+		'$(DESTDIR)$(sysusersdir)/turnpike.conf' '$(DESTDIR)$(bashdir)/turnpike' \
+		'$(DESTDIR)$(zshdir)/_turnpike' '$(DESTDIR)$(fishdir)/turnpike.fish' \
 		$(foreach page,$(MAN_PAGES),'$(DESTDIR)$(call man_target,$(page))')

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/term.h"
 #include "cli/ask.h"
+#include "cli/complete.h"
 #include "cli/help.h"
 #include "cli/local.h"
 #include "cli/pager.h"
@@ -369,10 +370,14 @@ cli_main(int argc, char **argv)
     struct log_setup log = {.process = "turnpike", .level_max = LOG_LEVEL_WARN};
     const char *state = getenv("TURNPIKE_STATE");
     struct run run = {.state_dir = state != NULL && state[0] != '\0' ? state : STATE_DEFAULT};
-    struct words words = {.at = calloc((size_t)argc + 1, sizeof(char *))};
+    struct words words = {.at = NULL};
     bool want_version = false;
     enum cli_exit rc;
 
+    /* Its words are another command's: nothing of them is ours. */
+    if (argc > 1 && strcmp(argv[1], "complete") == 0)
+        return complete_main(argc - 2, argv + 2);
+    words.at = calloc((size_t)argc + 1, sizeof(char *));
     if (words.at == NULL)
         return CLI_FAILED;
     log_setup(&log);

@@ -13,6 +13,7 @@
     X(route)                                                                                       \
     X(bench)                                                                                       \
     X(top)                                                                                         \
+    X(completion)                                                                                  \
     /* in the order of the help */
 
 #define DECLARE(name) extern const struct cli_group cli_group_##name;

@@ -5,7 +5,7 @@
 
 #include "base/str.h"
 
-/* The Makefile has this file depend on both. */
+/* The Makefile has this file depend on them. */
 __asm__(".pushsection .rodata\n"
         "shipped_routes_bytes: .incbin \"routes.conf\"\n"
         "shipped_routes_end: .byte 0\n"
@@ -13,11 +13,19 @@ __asm__(".pushsection .rodata\n"
         "shipped_models_end: .byte 0\n"
         ".globl shipped_routes_bytes, shipped_routes_end, shipped_models_bytes, shipped_models_end\n"
         ".hidden shipped_routes_bytes, shipped_routes_end, shipped_models_bytes, shipped_models_end\n"
+        "shipped_bash_bytes: .incbin \"dist/completion/turnpike.bash\"\n .byte 0\n"
+        "shipped_zsh_bytes: .incbin \"dist/completion/_turnpike\"\n .byte 0\n"
+        "shipped_fish_bytes: .incbin \"dist/completion/turnpike.fish\"\n .byte 0\n"
+        ".globl shipped_bash_bytes, shipped_zsh_bytes, shipped_fish_bytes\n"
+        ".hidden shipped_bash_bytes, shipped_zsh_bytes, shipped_fish_bytes\n"
         ".popsection\n");
 
 #define HIDDEN __attribute__((visibility("hidden")))
 extern const char shipped_routes_bytes[] HIDDEN, shipped_routes_end[] HIDDEN;
 extern const char shipped_models_bytes[] HIDDEN, shipped_models_end[] HIDDEN;
+
+extern const char shipped_bash_bytes[] HIDDEN, shipped_zsh_bytes[] HIDDEN,
+    shipped_fish_bytes[] HIDDEN;
 
 #define CHAPTER_MARK "# ---- "
 
@@ -31,6 +39,14 @@ struct str
 shipped_models(void)
 {
     return (struct str){shipped_models_bytes, (size_t)(shipped_models_end - shipped_models_bytes)};
+}
+
+struct str
+shipped_completion(const char *shell)
+{
+    return str_from(strcmp(shell, "bash") == 0  ? shipped_bash_bytes
+                    : strcmp(shell, "zsh") == 0 ? shipped_zsh_bytes
+                                                : shipped_fish_bytes);
 }
 
 static struct str

@@ -1,4 +1,5 @@
-/* routes.conf and models.conf as they are shipped, within the program: `init` writes from them. */
+/* Files as they are shipped, within the program: routes.conf and models.conf, from which `init` writes, and what
+ * shells read for completions. */
 #ifndef CLI_SHIPPED_H
 #define CLI_SHIPPED_H
 
@@ -6,6 +7,7 @@
 
 struct str shipped_routes(void);
 struct str shipped_models(void);
+struct str shipped_completion(const char *shell); /* "bash", "zsh", "fish" */
 /*
  * The next section `KIND "NAME" { … }` of the text whose name is `name`, or begins with it and a '-': its
  * lines without the last newline, and *text moves behind it. STR_NONE when there is no more.

@@ -54,6 +54,8 @@ for part in "$@"; do
         need_command strace strace
         need_command openssl openssl
         need_command jq jq # examples of the manual use it
+        need_command zsh zsh # completions are tried in all three shells
+        need_command fish fish
         ;;
     *)
         echo "usage: dist/deps.sh build [test]" >&2

@@ -27,6 +27,7 @@ static const struct command_def *const tables[] = {
     command_upstreams_defs,
     command_top_defs,
     command_latency_defs,
+    command_names_defs,
     command_route_defs,
     command_audit_defs,
     command_reload_defs,

@@ -126,7 +126,7 @@ bool command_id(struct command *command, const char *name, bool must, uint32_t *
 extern const struct command_def command_tenant_defs[], command_member_defs[], command_key_defs[],
     command_credit_defs[], command_query_defs[], command_call_defs[], command_calls_defs[],
     command_usage_defs[], command_audit_defs[],
-    command_upstreams_defs[], command_top_defs[], command_latency_defs[],
+    command_upstreams_defs[], command_top_defs[], command_latency_defs[], command_names_defs[],
     command_route_defs[], command_reload_defs[], command_kept_defs[],
     command_backup_defs[], command_tail_defs[], command_retention_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */

@@ -76,6 +76,8 @@ def test_help_and_manual_say_the_same():
     overview = lint.read("man/turnpike.1")
     for page, commands in pages.items():
         name, section = os.path.basename(page).rsplit(".", 1)
+        if page == "man/turnpike.1":
+            continue
         assert f".Xr {name} {section}" in overview, f"turnpike(1) does not name {name}({section})"
         for command in commands:
             assert re.search(rf"^\.Cm (\w+ , )*{command.split()[0]}\b", overview, re.M), command
@@ -175,7 +177,7 @@ def test_examples_do_what_they_say(start, upstream):
     counts = {}
     for path in sorted(glob.glob(os.path.join(rig.ROOT, "man", "turnpike*.[1-8]"))):
         counts[os.path.basename(path)] = run_page(path, server, key)
-    assert counts["turnpike.1"] == 6 and counts["turnpike-key.1"] == 4, counts
+    assert counts["turnpike.1"] == 7 and counts["turnpike-key.1"] == 4, counts
     assert sum(counts.values()) >= 25, counts
     # They did something.
     assert server.ask("credit.show", tenant="acme")["deposited"] == "150"
