@@ -5,6 +5,7 @@
 #   make demo            a streamed call and its receipt, against a simulated upstream
 #   make check           everything that tests; ends with "N passed, N failed, N skipped"
 #   make bench           build the bench tools and run bench/run
+#   make doc             the manual as HTML, in build/doc (begin with index.html)
 #   make install         to $(DESTDIR)$(prefix); configuration to $(DESTDIR)$(sysconfdir)/turnpike
 #   make uninstall clean
 #
@@ -93,7 +94,7 @@ DEB_libsodium := libsodium-dev
 
 # Looked for once a run, and only when something is to be compiled.
 GOALS := $(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)
-ifneq ($(filter-out help deps check demo clean uninstall fuzz test-deps,$(GOALS)),)
+ifneq ($(filter-out help deps check demo doc clean uninstall fuzz test-deps,$(GOALS)),)
 ifeq ($(shell command -v $(firstword $(CC))),)
 $(error $(CC) is missing: apt-get install $(firstword $(CC)) (or run: make deps))
 endif
@@ -178,7 +179,7 @@ link_line = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
 
 # ---- targets -----------------------------------------------------------------------------------
 
-.PHONY: all help deps test-deps unit fuzz fuzz-bins bench-bins test-bins check demo bench install \
+.PHONY: all help deps test-deps unit fuzz fuzz-bins bench-bins test-bins check demo bench doc install \
 	uninstall clean FORCE
 
 all: $(if $(wildcard master/main.c),$(TURNPIKE),$(LIB_OBJS) $(LLHTTP_OBJS))
@@ -208,6 +209,9 @@ demo: deps
 
 bench: all test-bins bench-bins
 	bench/run
+
+doc:
+	@dist/doc $(BUILD)/doc
 
 clean:
 	rm -rf build build-fuzz build-address build-undefined build-address-undefined build-thread
