@@ -154,6 +154,13 @@ UPSTREAM_OBJ := $(BUILD)/obj/test/upstream/main.o
 
 TURNPIKE := $(BUILD)/bin/turnpike
 SIM_UPSTREAM := $(BUILD)/bin/sim-upstream
+# The same program as another version, and as one with another memory file, with places where tests stop it.
+NEXT := $(BUILD)/bin/turnpike-next
+NEXT_LAYOUT := $(BUILD)/bin/turnpike-next-layout
+NEXT_SRCS := base/version.c master/handover.c master/upgrade.c master/successor.c master/spawn.c
+NEXT_LAYOUT_SRCS := $(NEXT_SRCS) shm/region.c
+NEXT_FLAGS := -DUPGRADE_TEST_POINTS -UTURNPIKE_VERSION -DTURNPIKE_VERSION='"99.0"'
+NEXT_LAYOUT_FLAGS := $(NEXT_FLAGS) -DREGION_LAYOUT_VERSION=99u
 
 # What each room stands on: a unit test (ROOM_NAME_test.c) links its own room and these, so that
 # it says soon when a room reaches where it must not.
@@ -184,7 +191,7 @@ link_line = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
 
 all: $(if $(wildcard master/main.c),$(TURNPIKE),$(LIB_OBJS) $(LLHTTP_OBJS))
 unit: $(UNIT_BINS)
-test-bins: all $(SIM_UPSTREAM)
+test-bins: all $(SIM_UPSTREAM) $(NEXT) $(NEXT_LAYOUT)
 bench-bins: $(BENCH_BINS)
 fuzz-bins: $(FUZZ_BINS)
 
@@ -258,6 +265,21 @@ $(TURNPIKE): $(MAIN_OBJ) $(LIB_OBJS) $(MOCK_OBJ) $(LLHTTP_OBJS)
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(LINK) -o $@ $^ $(LIB_LIBS)
 
+# next_program: its program, sources that are compiled anew, flags, folder of their objects.
+define next_program
+$$(BUILD)/obj/$(4)/%.o: %.c $$(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo '  CC    $$@')
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(BASE_CFLAGS) $$(LIB_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+
+$(1): $(2:%.c=$(BUILD)/obj/$(4)/%.o) $(filter-out $(2:%.c=$(BUILD)/obj/%.o),$(OBJS)) $(MOCK_OBJ) $(LLHTTP_OBJS)
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo '  LINK  $$@')
+	$$(Q)$$(LINK) -o $$@ $$^ $$(LIB_LIBS)
+endef
+$(eval $(call next_program,$(NEXT),$(NEXT_SRCS),$(NEXT_FLAGS),next))
+$(eval $(call next_program,$(NEXT_LAYOUT),$(NEXT_LAYOUT_SRCS),$(NEXT_LAYOUT_FLAGS),next-layout))
+
 $(MOCK_OBJ): $(MOCK_SRCS:%.c=$(BUILD)/obj/%.o)
 	$(Q)$(CC) -r -nostdlib -o $@.tmp $^
 	$(Q)$(OBJCOPY) --keep-global-symbol=mock_main $@.tmp && mv $@.tmp $@
@@ -288,7 +310,7 @@ $(BENCH_BINS): $(BUILD)/bin/bench-%: $(BUILD)/obj/bench/%.o \
 	$(Q)$(LINK) -o $@ $< $(call grouped,$(filter %.a,$^)) $(LIB_LIBS) $(call link_line,bench/$*.c)
 
 # Headers that the compiler saw, when they were seen at all.
--include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/test/*/*.d)
+-include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/*/*/*.d)
 
 # ---- installing --------------------------------------------------------------------------------
 

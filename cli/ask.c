@@ -12,6 +12,7 @@
 #include "ledger/store.h"
 
 #define ASK_MS 60000u
+#define ASK_PATIENT_MS (24 * 3600 * 1000u) /* the caller may interrupt us */
 #define ANSWER_BYTES_MAX (128u << 20)
 #define BUSY_TRIES 50 /* of 100 ms: somebody else works on the store, or a server starts */
 
@@ -129,7 +130,7 @@ ask_ledger(const struct ask_of *of, struct str request, struct buf *answer)
     if (status != CLI_DONE)
         return status;
     if (link.fd >= 0) {
-        rc = client_ask(link.fd, request, answer, ASK_MS);
+        rc = client_ask(link.fd, request, answer, of->patient ? ASK_PATIENT_MS : ASK_MS);
         status = rc == 0 ? CLI_DONE : server_failed(of, rc);
     } else {
         rc = store_ask(link.store, request, answer);

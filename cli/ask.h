@@ -16,6 +16,7 @@ struct ask_of {
     const char *state_dir;
     const char *noun; /* of the subcommand that asks, for messages */
     bool needs_server;
+    bool patient;   /* the answer may take as long as calls do */
     bool makes_dir; /* a state directory that is not there is made */
 };
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/term.h"
+#include "base/version.h"
 #include "cli/ask.h"
 #include "cli/complete.h"
 #include "cli/help.h"
@@ -32,7 +33,7 @@ struct run {
 static enum cli_exit
 version(bool json)
 {
-    printf(json ? "{\"version\":\"%s\"}\n" : "turnpike %s\n", TURNPIKE_VERSION);
+    printf(json ? "{\"version\":\"%s\"}\n" : "turnpike %s\n", turnpike_version);
     return CLI_DONE;
 }
 
@@ -280,6 +281,7 @@ ask(const struct run *run)
         .state_dir = run->state_dir,
         .noun = run->command->noun,
         .needs_server = run->command->needs_server,
+        .patient = run->command->patient,
         /* The first tenant may be added before the first start. */
         .makes_dir = strcmp(run->command->cmd, "tenant.add") == 0,
     };

@@ -19,6 +19,7 @@ show_status(struct js_value result)
         {"ledger.lag", "ledger lag", false},
         {"ledger.durability", "durability", false},
         {"ledger.records", "records", false},
+        {"version", "version", false},
         {"generation", "generation", false},
         {"started", "started", false},
         {"uptime_s", "uptime s", false},
@@ -83,6 +84,33 @@ show_reload(struct js_value result)
     printf("\n");
 }
 
+static void
+show_upgrade(struct js_value result)
+{
+    char why[512], hint[256] = "", from[64], to[64], said[8192];
+    uint64_t draining = 0;
+
+    if (js_is(js_get(result, STR("said")), JS_STRING)) {
+        struct str text = js_unescape(js_get(result, STR("said")), said, sizeof(said));
+
+        fwrite(text.ptr, 1, text.len, stderr);
+    }
+    if (!js_bool(js_get(result, STR("ok")), false)) {
+        print_value(js_get(result, STR("why")), why, sizeof(why));
+        if (js_is(js_get(result, STR("hint")), JS_STRING))
+            print_value(js_get(result, STR("hint")), hint, sizeof(hint));
+        (void)complain(CLI_FAILED, "upgrade", why, hint);
+        return;
+    }
+    print_value(js_get(result, STR("from")), from, sizeof(from));
+    print_value(js_get(result, STR("to")), to, sizeof(to));
+    printf("upgraded: version %s to %s", from, to);
+    if (js_count(js_get(result, STR("draining")), UINT32_MAX, &draining) && draining > 0)
+        printf(", %llu worker%s of the earlier finish%s their calls", (unsigned long long)draining,
+               draining == 1 ? "" : "s", draining == 1 ? "es" : "");
+    printf("\n");
+}
+
 /* What the master did is its own to say. */
 static enum cli_exit
 judge_reload(struct js_value result, bool json)
@@ -139,6 +167,9 @@ static const struct cli_command commands[] = {
     {.noun = "reload", .cmd = "reload", .needs_server = true,
      .summary = "read routes.conf, secrets and certificates anew; waits for it",
      .show = show_reload, .judge = judge_reload},
+    {.noun = "upgrade", .cmd = "upgrade", .needs_server = true, .patient = true,
+     .summary = "have the new version in the program's file take over; waits for it",
+     .show = show_upgrade, .judge = judge_reload},
     {.noun = "stop", .run = stop_run, .options = stop_options,
      .summary = "drain and stop the server; waits for it"},
     {.noun = NULL},

@@ -63,6 +63,7 @@ struct cli_command {
     const char *cmd; /* of the request to the ledger process */
     enum cli_exit (*run)(const struct cli_local *local);
     bool needs_server; /* no work on the store itself */
+    bool patient;      /* its answer may take as long as calls do */
     bool no_json;      /* it prints nothing that --json or --color could change */
     bool pages;        /* its text may be long: cli/pager.h */
     bool hidden;       /* of no use to people: not listed */

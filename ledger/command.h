@@ -30,6 +30,7 @@ enum command_kind {
     COMMAND_MAIN,     /* reads, but needs the main thread's view of the region */
     COMMAND_WRITE,    /* one write transaction, on the main thread */
     COMMAND_ASK,      /* the master answers it: ledger/control.h */
+    COMMAND_HAND,     /* likewise, at the connection itself, which becomes the master's */
 };
 
 struct ledger;

@@ -1,4 +1,4 @@
-/* The one command that the master answers: the ledger process only carries it. */
+/* The commands that the master answers: the ledger process only carries them. */
 #include "ledger/command.h"
 
 /* Where there is no master. */
@@ -11,5 +11,6 @@ reload_refused(struct command *command)
 
 const struct command_def command_reload_defs[] = {
     {.name = "reload", .kind = COMMAND_ASK, .run = reload_refused},
+    {.name = "upgrade", .kind = COMMAND_HAND, .run = reload_refused},
     {.name = NULL},
 };

@@ -234,6 +234,57 @@ control_answer(struct control *control, struct str json)
     job_done(control, job);
 }
 
+/* The first of several; the others are told to come again, by the master or here. */
+static void
+job_hand(struct control *control, struct job *job)
+{
+    if (control->ledger->draining || control->leaving || control->hand != NULL) {
+        command_refuse(&job->command, COMMAND_BUSY, "%s",
+                       control->ledger->draining ? "the server is stopping" : "one is under way");
+        job_done(control, job);
+        return;
+    }
+    control->hand = job;
+}
+
+int
+control_hand(struct control *control)
+{
+    struct job *job = control->hand;
+    int fd;
+
+    if (job == NULL)
+        return -1;
+    control->hand = NULL;
+    fd = job->hand_fd;
+    job->hand_fd = -1;
+    job->handed = fd >= 0;
+    if (fd < 0)
+        command_refuse(&job->command, COMMAND_FAILED, "out of descriptors");
+    job_done(control, job);
+    return fd;
+}
+
+void
+control_leave(struct control *control)
+{
+    pthread_mutex_lock(&control->lock);
+    control->leaving = true;
+    pthread_mutex_unlock(&control->lock);
+    control_ring(control->io_fd);
+}
+
+bool
+control_busy(struct control *control)
+{
+    bool busy;
+
+    pthread_mutex_lock(&control->lock);
+    busy = control->jobs_open > 0;
+    pthread_mutex_unlock(&control->lock);
+    return busy;
+}
+
 int
 control_work(struct control *control)
 {
@@ -250,6 +301,10 @@ control_work(struct control *control)
         job->prepared = true;
         if (job->command.def->kind == COMMAND_ASK) {
             job_ask(control, job);
+            continue;
+        }
+        if (job->command.def->kind == COMMAND_HAND) {
+            job_hand(control, job);
             continue;
         }
         if (job->command.def->kind == COMMAND_READ) {
@@ -321,6 +376,8 @@ job_queue_drop(struct job_queue *queue)
         command_refuse(&job->command, COMMAND_BUSY, "the server is stopping");
         command_finish(&job->command, &answer);
         buf_free(&answer);
+        if (job->hand_fd >= 0)
+            close(job->hand_fd);
         free(job);
     }
 }
@@ -349,7 +406,9 @@ control_stop(struct control **controlp)
         pthread_join(control->io, NULL);
     if (control->asked != NULL)
         job_queue_put(&control->for_main, control->asked);
-    control->asked = NULL;
+    if (control->hand != NULL)
+        job_queue_put(&control->for_main, control->hand);
+    control->asked = control->hand = NULL;
     job_queue_drop(&control->for_main);
     job_queue_drop(&control->for_readers);
     for (struct job *job; (job = job_queue_take(&control->done)) != NULL;) {

@@ -28,6 +28,15 @@ int control_work(struct control *control) MUST_CHECK;
 bool control_asks(struct control *control) MUST_CHECK;
 /* What it said: the members of one JSON object are the result. STR_NONE: it can say nothing. */
 void control_answer(struct control *control, struct str json);
+/*
+ * A connection whose command the master answers at the connection itself: its descriptor, which is the
+ * caller's then, and of which nothing is left here. -1: there is none.
+ */
+int control_hand(struct control *control) MUST_CHECK;
+/* Another takes this process's place soon: who connects from now on waits for that one. */
+void control_leave(struct control *control);
+/* A command that was read has not been answered yet. */
+bool control_busy(struct control *control) MUST_CHECK;
 /* Finishes what runs, writes what is ready for at most a second, ends the threads. */
 void control_stop(struct control **control);
 

@@ -39,6 +39,8 @@ struct job {
     struct command command;
     bool prepared;
     uint32_t conn_idx, conn_generation;
+    int hand_fd; /* COMMAND_HAND: another descriptor of its connection; -1 when it is the master's, or none */
+    bool handed; /* there is no answer: the connection is closed here */
     struct buf answer;
     struct job *next;
 };
@@ -56,8 +58,9 @@ struct control {
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t readable;
     struct job_queue for_main, for_readers, done;
-    bool stopping;
+    bool stopping, leaving;
     uint64_t stop_us;
+    unsigned jobs_open; /* made, and not come back to their connections */
 
     /* The one command that is apart, while it is; it ends itself when its asker is gone. */
     struct job *apart;
@@ -65,6 +68,7 @@ struct control {
     bool apart_started; /* the thread is to be joined */
     _Atomic bool apart_stop; /* relaxed: it carries nothing else */
 
+    struct job *hand;  /* the main thread's: its connection is to go to the master */
     struct job *asked; /* the main thread's: waits for the master */
     bool ask;          /* and has not been asked */
 

@@ -7,6 +7,7 @@
 #include "ledger/core.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +96,11 @@ conn_request(struct control *control, uint32_t idx)
     len = end != NULL ? (size_t)(end - conn->in.ptr) : conn->in.len;
     job->conn_idx = idx;
     job->conn_generation = conn->generation;
+    job->hand_fd = -1;
     conn->state = CONN_WAITING;
+    pthread_mutex_lock(&control->lock);
+    control->jobs_open++;
+    pthread_mutex_unlock(&control->lock);
 
     bool started = command_start(&job->command, control->ledger,
                                  (struct str){conn->in.ptr, len}, conn->by);
@@ -105,6 +110,8 @@ conn_request(struct control *control, uint32_t idx)
     /* Longer than a line may be: what follows has no beginning, so it is the last answer. */
     conn->refused = end == NULL;
     buf_drop_front(&conn->in, MIN(len + 1, conn->in.len));
+    if (started && job->command.def->kind == COMMAND_HAND)
+        job->hand_fd = fcntl(conn->fd, F_DUPFD_CLOEXEC, 0);
     if (started)
         job_route(control, job);
     else
@@ -189,11 +196,14 @@ take_done(struct control *control)
 
         pthread_mutex_lock(&control->lock);
         job = job_queue_take(&control->done);
+        control->jobs_open -= job != NULL;
         pthread_mutex_unlock(&control->lock);
         if (job == NULL)
             return;
         conn = &control->conns[job->conn_idx];
-        if (conn->state == CONN_WAITING && conn->generation == job->conn_generation) {
+        if (job->handed && conn->state == CONN_WAITING && conn->generation == job->conn_generation) {
+            conn_close(conn);
+        } else if (conn->state == CONN_WAITING && conn->generation == job->conn_generation) {
             buf_add_str(&conn->out, buf_str(&job->answer));
             conn->state = CONN_WRITING;
             conn->active_us = clock_mono_us();
@@ -205,6 +215,8 @@ take_done(struct control *control)
         if (job->answer.ptr != NULL)
             explicit_bzero(job->answer.ptr, job->answer.cap);
         buf_free(&job->answer);
+        if (job->hand_fd >= 0)
+            close(job->hand_fd);
         free(job);
     }
 }
@@ -250,7 +262,7 @@ io_fill(struct control *control, struct pollfd *fds, uint32_t *conn_of)
         };
     }
     pthread_mutex_lock(&control->lock);
-    stopping = control->stopping;
+    stopping = control->stopping || control->leaving;
     pthread_mutex_unlock(&control->lock);
     conn_of[count] = UINT32_MAX;
     /* Who comes while all are taken, or while we stop, waits in the kernel's queue for a successor. */

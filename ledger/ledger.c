@@ -46,7 +46,8 @@
 #define BUSY_US 1000000u     /* after a recount that waited in vain */
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
 #define AUDIT_US 10000000u
-#define LOCK_TRIES 600       /* of 50 ms each, for a predecessor to go */
+#define LOCK_TRIES 6000      /* of 5 ms each, for a predecessor to go */
+#define LEAVE_US 1000000u    /* for commands that were read to be answered */
 #define NO_NEW_CALLS "\"new calls get 503 until there is room\""
 
 struct process {
@@ -60,6 +61,8 @@ struct process {
     int signal_fd, lifeline_fd;
     bool believe_locks; /* also of this master's workers: a live table without a lock is dead */
     bool master_gone, ending;
+    bool leaving;      /* a successor will come: LEDGER_LEAVE */
+    uint64_t leave_us; /* when it need not wait any more, once it is there */
     bool warned_full;
     unsigned idle_turns;
     struct pace pace;
@@ -189,6 +192,12 @@ obey(struct process *process)
         break;
     case LEDGER_DROP: reload_drop(&process->reload); break;
     case LEDGER_SAID: answer(process, fd); break;
+    case LEDGER_LEAVE:
+        process->leaving = true;
+        process->leave_us = clock_mono_us() + LEAVE_US;
+        if (process->control != NULL)
+            control_leave(process->control);
+        break;
     default: break; /* a master that knows more than we do */
     }
     if (fd >= 0)
@@ -196,10 +205,34 @@ obey(struct process *process)
     return rc;
 }
 
+/* Who asks for an upgrade is the master's from here on. */
+static void
+hand_over(struct process *process, int fd)
+{
+    struct ledger_word word = {.kind = LEDGER_ASKS_UPGRADE};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room = {{0}};
+    struct iovec part = {&word, sizeof(word)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
+    struct cmsghdr *with = CMSG_FIRSTHDR(&message);
+
+    with->cmsg_level = SOL_SOCKET;
+    with->cmsg_type = SCM_RIGHTS;
+    with->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(with), &fd, sizeof(int));
+    if (process->lifeline_fd >= 0 &&
+        sendmsg(process->lifeline_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_warn("master.deaf", "errno=%d", errno);
+    close(fd);
+}
+
 static int
 work_for_others(struct process *process)
 {
-    int rc = process->word.kind != 0 ? obey(process) : 0;
+    int hand_fd, rc = process->word.kind != 0 ? obey(process) : 0;
 
     if (rc == 0 && process->control != NULL)
         rc = control_work(process->control);
@@ -209,6 +242,9 @@ work_for_others(struct process *process)
         else
             control_answer(process->control, STR_NONE);
     }
+    hand_fd = rc == 0 && process->control != NULL ? control_hand(process->control) : -1;
+    if (hand_fd >= 0)
+        hand_over(process, hand_fd);
     return rc;
 }
 
@@ -299,9 +335,11 @@ hear_lifeline(struct process *process)
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    log_warn("master.gone", "pid=%d", (int)getppid());
     process->lifeline_fd = -1;
     process->master_gone = process->believe_locks = process->ending = true;
+    if (process->leaving)
+        return;
+    log_warn("master.gone", "pid=%d", (int)getppid());
     process->ledger->draining = true;
     if (process->control != NULL)
         control_answer(process->control, STR_NONE);
@@ -423,6 +461,15 @@ end_cleanly(struct process *process)
     return 0;
 }
 
+static bool
+may_be_superseded(const struct process *process)
+{
+    if (!process->leaving)
+        return process->master_gone;
+    return process->control == NULL || !control_busy(process->control) ||
+           clock_mono_us() >= process->leave_us;
+}
+
 static int
 serve(struct process *process)
 {
@@ -438,7 +485,7 @@ serve(struct process *process)
             return rc;
         if (end)
             return end_cleanly(process);
-        if (process->master_gone &&
+        if (may_be_superseded(process) &&
             atomic_load_explicit(&header->ledger_wanted, memory_order_acquire) != 0) {
             log_info("ledger.superseded", "seq=%llu",
                      (unsigned long long)process->ledger->tail.seq);
@@ -458,7 +505,7 @@ take_place(struct region *region)
 
     for (int tries = 0; rc == -EAGAIN && tries < LOCK_TRIES; tries++) {
         atomic_store_explicit(&region->header->ledger_wanted, 1, memory_order_release);
-        ledger_host_pause(NULL, 50000);
+        ledger_host_pause(NULL, 5000);
         rc = region_lock_ledger(region);
     }
     atomic_store_explicit(&region->header->ledger_wanted, 0, memory_order_release);

@@ -25,6 +25,10 @@
 
 #define LEDGER_TABLES_MAX 64
 
+/* What the store is written in (ledger/db.h), and whether this program can open one of another. */
+extern const uint32_t ledger_schema;
+bool ledger_reads_schema(uint32_t schema);
+
 enum ledger_durability {
     LEDGER_RELAXED = 0, /* a charge is durable at most 50 ms after it was settled */
     LEDGER_STRICT,      /* before the answer's last byte: workers wait for hold_committed() */
@@ -50,12 +54,14 @@ enum ledger_word_kind {
     LEDGER_READY = 'R',
     /* By the ledger process. */
     LEDGER_ASKS = 'A',     /* somebody asks for a reload; the master owes a LEDGER_SAID */
+    LEDGER_ASKS_UPGRADE = 'U', /* likewise for an upgrade; with it comes the socket to answer at */
     LEDGER_KEPT = 'K',     /* the answers to LEDGER_KEEP, with its generation */
     LEDGER_NOT_KEPT = 'N', /* routes.conf is not as the master read it */
     /* By the master. */
     LEDGER_KEEP = 'P', /* read routes.conf, put its prices into the store, and keep it for later */
     LEDGER_TAKE = 'T', /* what is kept is in force */
     LEDGER_DROP = 'D', /* and never will be */
+    LEDGER_LEAVE = 'L', /* another will want your place: open nothing new, and go when it does */
     LEDGER_SAID = 'S', /* the answer to who asked: one JSON object, in a file that comes with it */
 };
 struct ledger_word {

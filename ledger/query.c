@@ -1,6 +1,7 @@
 /* Queries: what they share, and the state of the processes. On any thread. */
 #include "ledger/query.h"
 
+#include "base/version.h"
 #include "ledger/core.h"
 #include "shm/stats.h"
 
@@ -96,6 +97,7 @@ status_show(struct command *command)
     jw_key(jw, "pid");
     jw_null(jw);
     jw_object_end(jw);
+    jw_key_cstr(jw, "version", turnpike_version);
     jw_key_u64(jw, "generation", atomic_load_explicit(&header->generation, memory_order_relaxed));
     jw_key_time(jw, "started", started_us);
     jw_key_u64(jw, "uptime_s",

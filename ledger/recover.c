@@ -129,6 +129,14 @@ meta_fixed(struct db_txn *txn, const char *name, void *out, size_t len)
     return rc;
 }
 
+const uint32_t ledger_schema = DB_SCHEMA_VERSION;
+
+bool
+ledger_reads_schema(uint32_t schema)
+{
+    return schema == DB_SCHEMA_VERSION;
+}
+
 static int
 meta_load(struct ledger *ledger)
 {
@@ -143,7 +151,7 @@ meta_load(struct ledger *ledger)
         db_end(&txn);
         return meta_init(ledger);
     }
-    if (rc == 0 && version != DB_SCHEMA_VERSION) {
+    if (rc == 0 && !ledger_reads_schema(version)) {
         log_error("store.version", "found=%u known=%u", version, DB_SCHEMA_VERSION);
         rc = -EPROTO;
     }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "master/check.h"
+#include "master/handover.h"
 #include "master/serve.h"
 #include "mock/mock.h"
 
@@ -61,8 +63,10 @@ main(int argc, char **argv)
 {
     int at = subcommand_at(argc, argv);
 
-    if (at < argc && strcmp(argv[at], "serve") == 0)
+    if (at < argc && strcmp(argv[at], "serve") == 0) {
+        handover_remember(argv);
         return run(serve_main, argc, argv, at);
+    }
     if (at < argc && strcmp(argv[at], "check") == 0)
         return run(check_main, argc, argv, at);
     if (at < argc && strcmp(argv[at], "mock") == 0)

@@ -2,7 +2,7 @@
  * What the master knows: itself, the children that run, and those that shall.
  *
  * One struct, made in master/serve.c, which starting children (master/spawn.h), looking after them
- * (master/supervise.h) and reloading (master/reload.h) change. Children have the copy of their fork.
+ * (master/supervise.h), reloading (master/reload.h) and upgrading (master/upgrade.h) change. Children have the copy of their fork.
  */
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "master/options.h"
 #include "master/reload.h"
+#include "master/upgrade.h"
 #include "master/watch.h"
 #include "shm/layout.h"
 
@@ -35,6 +36,7 @@ struct child {
     uint32_t number;       /* worker: which of the sets of listening sockets, from 0 */
     uint64_t kill_us;      /* worker that drains: overstayed from then on; 0: it was killed */
     uint32_t stop_ms, reload_ms; /* worker: how long it may drain */
+    bool replaced; /* worker of before an upgrade: drains when those that take its place serve */
 };
 
 /* Places of workers: those in charge and those that a reload starts, by number; those that drain,
@@ -48,8 +50,12 @@ struct master {
     struct generation now; /* of the workers in charge */
     uint32_t generation_last; /* given to workers */
     struct reload reload;
+    struct upgrade upgrade;
     struct region *region;
-    const char *control_path;
+    char region_path[4200]; /* the directory that it is in */
+    char control_path[128];
+    int lock_fd;       /* of DIR/master.lock */
+    int handed_fd[2];  /* while an upgrade may still be undone: its words, and who wrote them; -1 */
     int control_fd, signal_fd, ledger_wake_fd;
     int worker_wake_fd[REGION_TABLES_MAX];                     /* by table */
     int listen_fd[OPTIONS_WORKERS_MAX][OPTIONS_LISTEN_MAX];    /* by worker, listener */
@@ -58,7 +64,10 @@ struct master {
     char listeners_json[2048]; /* for status: an array of strings */
     struct watch watch;
     struct child ledger;
+    pid_t ledger_before;           /* an earlier one that was told to go, until it has; 0 none */
+    uint64_t ledger_before_end_us; /* when it is killed; 0 not yet known */
     struct child worker[WORKERS_MAX];
+    int start_status;   /* exit status that the start has earned already */
     bool stopping;      /* SIGTERM seen: nothing is started again but the ledger process */
     bool stop_at_once;  /* a second one, or the drain took too long */
     uint64_t stop_us;   /* when the drain is over */

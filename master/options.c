@@ -12,6 +12,7 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "base/term.h"
+#include "base/version.h"
 #include "net/listen.h"
 
 /* A worker that has nothing to do says once a second that it is there. */
@@ -177,7 +178,7 @@ set_log_format(struct options *o, const char *text)
 static int
 say_version(void)
 {
-    printf("turnpike %s\n", TURNPIKE_VERSION);
+    printf("turnpike %s\n", turnpike_version);
     return CLI_DONE;
 }
 
@@ -284,8 +285,16 @@ serve_check(struct options *o)
     return -1;
 }
 
+static void
+take_handed(struct options *o, const struct options_handed *handed)
+{
+    memcpy(o->listen, handed->listen, handed->listen_count * sizeof *o->listen);
+    o->listen_count = handed->listen_count;
+    o->worker_count = handed->worker_count;
+}
+
 int
-options_serve(int argc, char **argv, struct options *out)
+options_serve(int argc, char **argv, const struct options_handed *handed, struct options *out)
 {
     static const struct option longs[] = {
         {"config", required_argument, NULL, 'c'},
@@ -322,6 +331,8 @@ options_serve(int argc, char **argv, struct options *out)
     }
     if (optind < argc)
         return refuse(argv[optind], "serve takes no such argument", "see turnpike serve --help");
+    if (handed != NULL)
+        take_handed(out, handed);
     return serve_check(out);
 }
 

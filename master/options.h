@@ -37,11 +37,19 @@ struct options {
     bool json; /* check --json */
 };
 
+/* Of a server that is upgraded: what it listens on already, and how many workers it has. */
+struct options_handed {
+    const struct options_listen *listen;
+    unsigned listen_count, worker_count;
+};
+
 /*
  * argv[0] is the subcommand's name. Returns -1 to go on, else the exit status to end with (usage
- * printed, or an error said on standard error).
+ * printed, or an error said on standard error). handed, or NULL, stands for what the command line says of
+ * the same.
  */
-int options_serve(int argc, char **argv, struct options *out) MUST_CHECK;
+int options_serve(int argc, char **argv, const struct options_handed *handed,
+                  struct options *out) MUST_CHECK;
 int options_check(int argc, char **argv, struct options *out) MUST_CHECK;
 
 /* Says `turnpike: what: why; hint` on standard error. why and hint may be NULL. */

@@ -323,7 +323,7 @@ reload_turn(struct master *m)
 
     if (m->stopping)
         return;
-    if (reload->state == RELOAD_NONE && reload->wanted) {
+    if (reload->state == RELOAD_NONE && reload->wanted && m->upgrade.state == UPGRADE_NONE) {
         if (has_room(m))
             begin(m);
         else if (!reload->wait_told)
@@ -366,6 +366,8 @@ ask(struct master *m)
 {
     if (m->stopping)
         answer_busy(m, "the server is stopping", NULL);
+    else if (m->upgrade.state != UPGRADE_NONE)
+        answer_busy(m, "an upgrade is under way", "try again when it is done");
     else if (m->reload.state != RELOAD_NONE || m->reload.wanted)
         answer_busy(m, "one is under way", "try again when it is done");
     else if (!has_room(m))

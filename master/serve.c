@@ -8,7 +8,6 @@
 #include "master/serve.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,111 +18,28 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/jw.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/str.h"
-#include "base/term.h"
+#include "base/version.h"
+#include "master/check.h"
+#include "master/handover.h"
+#include "master/listeners.h"
 #include "master/notify.h"
 #include "master/spawn.h"
 #include "master/state.h"
+#include "master/successor.h"
 #include "master/supervise.h"
-#include "net/listen.h"
 
 #define EXIT_REGION_STALE 3 /* of the ledger process: the memory file is not this store's */
 
 static struct master the_master; /* too large for a stack; one a process */
 
-/* ---- routes.conf ---- */
-
-static void
-print_faults(const struct conf_faults *faults)
-{
-    for (size_t i = 0; i < faults->count; i++) {
-        const struct conf_fault *fault = &faults->at[i];
-
-        fprintf(stderr, "%s%s%s:%u:%s %s%s%s%s\n",
-                log_priority(fault->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR),
-                term_on(stderr, TERM_HEAD), fault->file,
-                fault->line, term_off(stderr, TERM_HEAD), term_on(stderr, TERM_WARN),
-                fault->warning ? "warning: " : "", term_off(stderr, TERM_WARN), fault->message);
-    }
-}
-
-static void
-print_faults_json(const struct conf_faults *faults, bool ok)
-{
-    struct buf buf;
-    struct jw jw;
-
-    buf_init(&buf, 16u << 20);
-    jw_init(&jw, &buf);
-    jw_object(&jw);
-    jw_key_bool(&jw, "ok", ok);
-    jw_key(&jw, "faults");
-    jw_array(&jw);
-    for (size_t i = 0; i < faults->count; i++) {
-        jw_object(&jw);
-        jw_key_cstr(&jw, "file", faults->at[i].file);
-        jw_key_u64(&jw, "line", faults->at[i].line);
-        jw_key_cstr(&jw, "severity", faults->at[i].warning ? "warning" : "error");
-        jw_key_cstr(&jw, "message", faults->at[i].message);
-        jw_object_end(&jw);
-    }
-    jw_array_end(&jw);
-    jw_object_end(&jw);
-    printf("%.*s\n", (int)buf.len, buf.ptr);
-    buf_free(&buf);
-}
-
-int
-check_main(int argc, char **argv)
-{
-    struct options options;
-    struct conf_faults faults;
-    struct conf *conf;
-    int rc = options_check(argc, argv, &options);
-
-    if (rc >= 0)
-        return rc;
-    conf = conf_load(options.conf_path, &faults);
-    rc = conf ? CLI_DONE : CLI_BAD_CONF;
-    if (options.json)
-        print_faults_json(&faults, conf != NULL);
-    else
-        print_faults(&faults);
-    if (conf != NULL && !options.json)
-        printf("%s: ok: %zu upstreams, %zu models, %zu channels\n", options.conf_path,
-               conf->upstream_count, conf->model_count, conf->channel_count);
-    conf_faults_free(&faults);
-    conf_free(&conf);
-    return rc;
-}
-
-static int
-load_conf(const char *path, struct conf **out)
-{
-    struct conf_faults faults;
-
-    *out = conf_load(path, &faults);
-    if (*out == NULL) {
-        print_faults(&faults);
-        conf_faults_free(&faults);
-        return CLI_BAD_CONF;
-    }
-    for (size_t i = 0; i < faults.count; i++)
-        log_warn("conf.warning", "at=%s:%u message=%s", faults.at[i].file, faults.at[i].line,
-                 log_quote(str_from(faults.at[i].message)));
-    conf_faults_free(&faults);
-    return 0;
-}
-
 /* ---- before the fork ---- */
 
-static int
-load_certificates(struct master *m)
+int
+serve_load_certificates(struct master *m)
 {
     struct state_fault fault;
 
@@ -131,95 +47,6 @@ load_certificates(struct master *m)
         return 0;
     options_complain(fault.file, fault.why, fault.hint);
     return fault.status;
-}
-
-/* The workers of a master that was killed close their listeners as soon as they notice. */
-#define PROBES 40u
-#define PROBE_WAIT_MS 50
-
-static int
-probe(const char *address, char *err, size_t cap)
-{
-    int rc = net_listen_probe(str_from(address), err, cap);
-
-    for (unsigned i = 1; rc == -EADDRINUSE && i < PROBES; i++) {
-        (void)poll(NULL, 0, PROBE_WAIT_MS);
-        rc = net_listen_probe(str_from(address), err, cap);
-    }
-    return rc;
-}
-
-/* With port 0 all workers' sockets must get the port that the first one got. */
-static int
-bind_one(struct master *m, unsigned worker, unsigned k)
-{
-    const char *address = m->options->listen[k].address;
-    char fixed[128], err[256];
-    int fd;
-
-    if (worker > 0) {
-        const char *colon = strrchr(address, ':');
-
-        snprintf(fixed, sizeof fixed, "%.*s:%u", (int)(colon ? colon - address : 0), address,
-                 net_listen_port(m->listen_fd[0][k]));
-        address = fixed;
-    }
-    fd = worker == 0 ? probe(address, err, sizeof err) : 0;
-    if (fd == 0)
-        fd = net_listen_socket(str_from(address), err, sizeof err);
-    if (fd < 0) {
-        options_complain("serve", err,
-                         fd == -EACCES ? "ports below 1024 need root"
-                                       : "another ADDR:PORT can be named with -l");
-        return fd == -EACCES ? CLI_NOT_ALLOWED : CLI_FAILED;
-    }
-    m->listen_fd[worker][k] = fd;
-    return 0;
-}
-
-static int
-bind_all(struct master *m)
-{
-    for (unsigned k = 0; k < m->options->listen_count; k++)
-        for (unsigned i = 0; i < m->options->worker_count; i++) {
-            int rc = bind_one(m, i, k);
-
-            if (rc != 0)
-                return rc;
-        }
-    return 0;
-}
-
-/* Where we listen, with the ports we got: as text for the log, as JSON for status. */
-static void
-name_listeners(struct master *m)
-{
-    static const char *const scheme[] = {
-        [LISTENER_PLAIN] = "http", [LISTENER_TLS] = "https", [LISTENER_METRICS] = "metrics"};
-    struct buf text, json;
-    struct jw jw;
-
-    buf_init(&text, sizeof m->listeners_text - 1);
-    buf_init(&json, sizeof m->listeners_json - 1);
-    jw_init(&jw, &json);
-    jw_array(&jw);
-    for (unsigned k = 0; k < m->options->listen_count; k++) {
-        const char *address = m->options->listen[k].address;
-        const char *colon = strrchr(address, ':');
-        char url[256];
-        int n = snprintf(url, sizeof url, "%s://%.*s:%u", scheme[m->options->listen[k].kind],
-                         (int)(colon ? colon - address : 0), address,
-                         net_listen_port(m->listen_fd[0][k]));
-
-        buf_add_fmt(&text, "%s%.*s", k ? " " : "", n, url);
-        jw_cstr(&jw, url);
-    }
-    jw_array_end(&jw);
-    str_copy(buf_str(&text), m->listeners_text, sizeof m->listeners_text);
-    str_copy(json.failed ? STR("[]") : buf_str(&json), m->listeners_json,
-             sizeof m->listeners_json);
-    buf_free(&text);
-    buf_free(&json);
 }
 
 static int
@@ -236,8 +63,8 @@ make_eventfds(struct master *m)
     return m->ledger_wake_fd < 0 ? -1 : 0;
 }
 
-static int
-take_signals_over(struct master *m)
+int
+serve_take_signals(struct master *m)
 {
     sigset_t set;
 
@@ -254,9 +81,8 @@ take_signals_over(struct master *m)
     return m->signal_fd < 0 ? -1 : 0;
 }
 
-/* Secrets live in this process: no core files, no reading of its memory by others. */
-static void
-harden(void)
+void
+serve_harden(void)
 {
     struct rlimit none = {0, 0}, files;
 
@@ -269,41 +95,39 @@ harden(void)
 }
 
 static int
-prepare(struct master *m, int *lock_fd, char *region_path, size_t cap, char *control_path,
-        size_t control_cap)
+prepare(struct master *m)
 {
     const struct options *o = m->options;
     int rc;
 
-    rc = load_conf(o->conf_path, &m->now.conf);
+    rc = check_load_conf(o->conf_path, &m->now.conf);
     if (rc == 0)
-        rc = load_certificates(m);
+        rc = serve_load_certificates(m);
     if (rc == 0)
-        rc = state_open(o, lock_fd);
+        rc = state_open(o, &m->lock_fd);
     if (rc == 0)
-        rc = bind_all(m);
+        rc = listeners_bind(m);
     if (rc == 0)
         rc = state_drop_root(o);
     if (rc == 0)
-        rc = state_control_socket(o->state_dir, control_path, control_cap, &m->control_fd);
+        rc = state_control_socket(o->state_dir, m->control_path, sizeof m->control_path,
+                                  &m->control_fd);
+    if (rc == 0)
+        rc = state_region(o->state_dir, false, m->region_path, sizeof m->region_path, &m->region);
     if (rc != 0)
         return rc;
-    m->control_path = control_path;
-    rc = state_region(o->state_dir, false, region_path, cap, &m->region);
-    if (rc != 0)
-        return rc;
-    harden();
+    serve_harden();
     rng_bytes(m->ticket_secret, sizeof m->ticket_secret);
-    name_listeners(m);
-    if (make_eventfds(m) < 0 || take_signals_over(m) < 0) {
+    listeners_name(m);
+    if (make_eventfds(m) < 0 || serve_take_signals(m) < 0) {
         options_complain("serve", strerror(errno), NULL);
         return CLI_FAILED;
     }
     return 0;
 }
 
-static void
-mark_header(struct master *m)
+void
+serve_mark_header(struct master *m)
 {
     struct region_header *header = m->region->header;
 
@@ -311,51 +135,101 @@ mark_header(struct master *m)
     atomic_store_explicit(&header->started_wall_us, clock_wall_us(), memory_order_relaxed);
     atomic_store_explicit(&header->draining, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&header->master_seq, 1, memory_order_relaxed);
-    m->generation_last = spawn_generation_last(m) + 1;
+    m->generation_last = MAX(m->generation_last, spawn_generation_last(m)) + 1;
     m->now.number = m->generation_last;
     atomic_store_explicit(&header->generation, m->now.number, memory_order_relaxed);
 }
 
-/* A memory file of another store (its directory was replaced) is made anew, once. */
-static int
-start_ledger(struct master *m, char *region_path, size_t cap)
+int
+serve_region_anew(struct master *m)
 {
     int rc;
 
-    mark_header(m);
+    region_detach(m->region);
+    m->region = NULL;
+    rc = state_region(m->options->state_dir, true, m->region_path, sizeof m->region_path, &m->region);
+    if (rc == 0)
+        serve_mark_header(m);
+    return rc;
+}
+
+/* A memory file of another store (its directory was replaced) is made anew, once. */
+static int
+start_ledger(struct master *m)
+{
+    int rc;
+
+    serve_mark_header(m);
     rc = supervise_start_ledger(m);
     if (rc != EXIT_REGION_STALE)
         return rc;
-    log_warn("region.stale", "dir=%s", region_path);
-    region_detach(m->region);
-    m->region = NULL;
-    rc = state_region(m->options->state_dir, true, region_path, cap, &m->region);
-    if (rc != 0)
-        return rc;
-    mark_header(m);
-    return supervise_start_ledger(m);
-}
-
-/* With every slot free and everything committed the memory file has nothing that the store lacks. */
-static bool
-region_is_empty(const struct region *region)
-{
-    for (uint32_t i = 0; i < region->header->geometry.table_max; i++)
-        if (atomic_load_explicit(&region->header->table[i].state, memory_order_acquire) !=
-            TABLE_FREE)
-            return false;
-    return true;
+    log_warn("region.stale", "dir=%s", m->region_path);
+    rc = serve_region_anew(m);
+    return rc != 0 ? rc : supervise_start_ledger(m);
 }
 
 /* A memory file that no ledger process has served from has nothing in it. */
 static int
-start_failed(struct master *m, const char *region_path, int rc)
+start_failed(struct master *m, int rc)
 {
-    if (m->control_path != NULL)
+    if (m->control_path[0] != '\0')
         unlink(m->control_path);
     if (m->region != NULL &&
         atomic_load_explicit(&m->region->header->ready_seq, memory_order_acquire) == 0)
-        (void)region_remove(region_path);
+        (void)region_remove(m->region_path);
+    return rc;
+}
+
+static int
+start(struct master *m)
+{
+    int rc = prepare(m);
+
+    if (rc != 0)
+        return start_failed(m, rc);
+    rc = start_ledger(m);
+    if (rc != 0) {
+        options_complain("ledger process", "does not start", "see the log above");
+        return start_failed(m, rc == CLI_BUSY ? rc : CLI_FAILED);
+    }
+    rc = supervise_start_workers(m);
+    if (rc == 0 && !m->stopping) {
+        log_info("serve.ready", "version=%s workers=%u listen=%s", turnpike_version,
+                 m->options->worker_count, log_quote(str_from(m->listeners_text)));
+        notify_send("READY=1\nSTATUS=serving");
+    }
+    if (rc != 0)
+        raise(SIGTERM);
+    m->start_status = rc;
+    return 0;
+}
+
+static void
+master_init(struct master *m, const struct options *options)
+{
+    log_setup(&(struct log_setup){.process = "master",
+                                  .level_max = options->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+                                  .json = options->log_json});
+    (void)prctl(PR_SET_NAME, "turnpike"); /* a program run by its descriptor has a number for a name */
+    m->options = options;
+    m->control_fd = m->lock_fd = m->signal_fd = m->ledger_wake_fd = -1;
+    m->handed_fd[0] = m->handed_fd[1] = -1;
+    m->ledger.lifeline_fd = -1;
+    upgrade_init(&m->upgrade);
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        m->worker[i].lifeline_fd = -1;
+}
+
+static int
+run(struct master *m)
+{
+    int rc = supervise_run(m);
+
+    unlink(m->control_path);
+    if (rc == CLI_DONE && state_region_empty(m->region))
+        (void)region_remove(m->region_path);
+    rc |= m->start_status;
+    log_info("serve.stopped", "status=%d", rc);
     return rc;
 }
 
@@ -363,41 +237,21 @@ int
 serve_main(int argc, char **argv)
 {
     static struct options options;
-    char region_path[4200], control_path[128];
+    static struct handover handover;
     struct master *m = &the_master;
-    int lock_fd = -1, stopped;
-    int rc = options_serve(argc, argv, &options);
+    const char *why = NULL;
+    bool understood = handover_read(&handover, &why);
+    int rc;
 
+    if (handover.mode == HANDOVER_CHECK)
+        return successor_check(argc, argv, &handover, understood ? NULL : why);
+    if (handover.mode != HANDOVER_NONE)
+        rc = successor_options(argc, argv, &handover, understood ? NULL : why, &options);
+    else
+        rc = options_serve(argc, argv, NULL, &options);
     if (rc >= 0)
         return rc;
-    log_setup(&(struct log_setup){.process = "master",
-                                  .level_max = options.log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
-                                  .json = options.log_json});
-    m->options = &options;
-    m->ledger.lifeline_fd = -1;
-    for (unsigned i = 0; i < WORKERS_MAX; i++)
-        m->worker[i].lifeline_fd = -1;
-    rc = prepare(m, &lock_fd, region_path, sizeof region_path, control_path, sizeof control_path);
-    if (rc != 0)
-        return start_failed(m, region_path, rc);
-    rc = start_ledger(m, region_path, sizeof region_path);
-    if (rc != 0) {
-        options_complain("ledger process", "does not start", "see the log above");
-        return start_failed(m, region_path, rc == CLI_BUSY ? rc : CLI_FAILED);
-    }
-    rc = supervise_start_workers(m);
-    if (rc == 0 && !m->stopping) {
-        log_info("serve.ready", "workers=%u listen=%s", options.worker_count,
-                 log_quote(str_from(m->listeners_text)));
-        notify_send("READY=1\nSTATUS=serving");
-    }
-    if (rc != 0)
-        raise(SIGTERM);
-    stopped = supervise_run(m);
-    unlink(control_path);
-    if (stopped == CLI_DONE && region_is_empty(m->region))
-        (void)region_remove(region_path);
-    rc |= stopped;
-    log_info("serve.stopped", "status=%d", rc);
-    return rc;
+    master_init(m, &options);
+    rc = handover.mode == HANDOVER_NONE ? start(m) : successor_take(m, &handover);
+    return rc != 0 ? rc : run(m);
 }

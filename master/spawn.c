@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ledger/ledger.h"
+#include "master/handover.h"
+#include "master/successor.h"
 #include "proto/proto.h"
 #include "worker/worker.h"
 
@@ -30,6 +32,8 @@ child_signals(void)
 {
     sigset_t none;
 
+    successor_crash_forget();
+
     signal(SIGINT, SIG_IGN); /* the terminal's Ctrl-C is for the master */
     signal(SIGHUP, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);
@@ -45,6 +49,9 @@ child_close_others(struct master *m, unsigned own_worker)
 {
     close_fd(&m->signal_fd);
     close_fd(&m->ledger.lifeline_fd);
+    close_fd(&m->upgrade.asker_fd);
+    close_fd(&m->handed_fd[0]);
+    close_fd(&m->handed_fd[1]);
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         if (m->worker[i].pid > 0)
             close_fd(&m->worker[i].lifeline_fd);
@@ -173,8 +180,11 @@ spawn_ledger(struct master *m)
     int lifeline_fd = -1;
     pid_t pid = fork_child(&m->ledger, SOCK_SEQPACKET, &lifeline_fd);
 
-    if (pid == 0)
+    if (pid == 0) {
+        if (m->handed_fd[0] >= 0)
+            handover_test_point("child");
         _exit(child_ledger(m, lifeline_fd));
+    }
     m->ledger.pulse = (struct pulse){0};
     if (pid < 0) {
         log_error("ledger.fork-failed", "errno=%d", errno);

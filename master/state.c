@@ -184,16 +184,26 @@ state_open(const struct options *o, int *lock_fd)
 }
 
 int
+state_control_path(const char *dir, char *path, size_t path_cap)
+{
+    int n = snprintf(path, path_cap, "%s/control.sock", dir);
+
+    if (n >= 0 && (size_t)n < MIN(path_cap, sizeof((struct sockaddr_un *)0)->sun_path))
+        return 0;
+    path[0] = '\0';
+    return failed("control.sock", ENAMETOOLONG, "use a shorter state directory (-s)");
+}
+
+int
 state_control_socket(const char *dir, char *path, size_t path_cap, int *fd)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int n = snprintf(path, path_cap, "%s/control.sock", dir);
     mode_t mask;
-    int rc;
+    int rc = state_control_path(dir, path, path_cap);
 
-    if (n < 0 || (size_t)n >= path_cap || (size_t)n >= sizeof addr.sun_path)
-        return failed("control.sock", ENAMETOOLONG, "use a shorter state directory (-s)");
-    memcpy(addr.sun_path, path, (size_t)n + 1);
+    if (rc != 0)
+        return rc;
+    memcpy(addr.sun_path, path, strlen(path) + 1);
     unlink(path);
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*fd < 0)
@@ -244,6 +254,16 @@ state_region(const char *dir, bool fresh, char *region_path, size_t cap, struct 
     if (rc < 0)
         return no_runtime_dir(region_path, rc, why);
     return region_make(region_path, out);
+}
+
+bool
+state_region_empty(const struct region *region)
+{
+    for (uint32_t i = 0; i < region->header->geometry.table_max; i++)
+        if (atomic_load_explicit(&region->header->table[i].state, memory_order_acquire) !=
+            TABLE_FREE)
+            return false;
+    return true;
 }
 
 static int

@@ -22,9 +22,15 @@ int state_open(const struct options *options, int *lock_fd) MUST_CHECK;
 /* DIR/control.sock, mode 0600, listening. The lock says that a socket found there is stale. */
 int state_control_socket(const char *dir, char *path, size_t path_cap, int *fd) MUST_CHECK;
 
+/* Its path alone: 0, or an exit status when that is too long. */
+int state_control_path(const char *dir, char *path, size_t path_cap) MUST_CHECK;
+
 /* The region for DIR: adopted if a crash left one, else made. fresh makes a new one in any case. */
 int state_region(const char *dir, bool fresh, char *region_path, size_t cap,
                  struct region **out) MUST_CHECK;
+
+/* With every slot free and everything committed it has nothing that the store lacks. */
+bool state_region_empty(const struct region *region);
 
 /* What is wrong with a file; why is static text, or as strerror() has it, or in text. */
 struct state_fault {

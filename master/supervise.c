@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -37,6 +38,14 @@ old_place(struct master *m)
     return NULL;
 }
 
+static void
+tell_to_drain(struct child *old)
+{
+    old->kill_us = clock_mono_us() + old->reload_ms * UINT64_C(1000) + OVERSTAY_US;
+    /* It ends one that has not come to its handler yet, and then has accepted nothing. */
+    kill(old->pid, SIGTERM);
+}
+
 void
 supervise_drain(struct master *m, unsigned place)
 {
@@ -45,11 +54,21 @@ supervise_drain(struct master *m, unsigned place)
     if (child->pid > 0) {
         old = old_place(m);
         *old = *child;
-        old->kill_us = clock_mono_us() + old->reload_ms * UINT64_C(1000) + OVERSTAY_US;
-        /* It ends one that has not come to its handler yet, and then has accepted nothing. */
-        kill(old->pid, SIGTERM);
+        tell_to_drain(old);
     }
     *child = (struct child){.lifeline_fd = -1};
+}
+
+void
+supervise_replace(struct master *m)
+{
+    for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++) {
+        struct child *child = &m->worker[i];
+
+        if (child->pid > 0 && child->replaced)
+            tell_to_drain(child);
+        child->replaced = false;
+    }
 }
 
 unsigned
@@ -187,6 +206,10 @@ reap(struct master *m)
             ledger_reaped(m, status);
             continue;
         }
+        if (pid == m->ledger_before)
+            m->ledger_before = 0;
+        if (upgrade_child_ended(m, pid, status))
+            continue;
         for (unsigned i = 0; i < WORKERS_MAX; i++)
             if (pid == m->worker[i].pid) {
                 worker_reaped(m, i, status);
@@ -206,16 +229,51 @@ hear(struct child *child)
         child->state = CHILD_SERVING;
 }
 
-/* The ledger process goes on to talk: of reloads. */
+/* A word, and the descriptor that came with it, or -1. */
+static bool
+hear_word(int fd, struct ledger_word *word, int *word_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    struct iovec part = {word, sizeof *word};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
+                             .msg_control = room.bytes, .msg_controllen = sizeof room.bytes};
+    bool heard = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == (ssize_t)sizeof *word;
+    const struct cmsghdr *with = heard ? CMSG_FIRSTHDR(&message) : NULL;
+
+    *word_fd = -1;
+    if (with != NULL && with->cmsg_level == SOL_SOCKET && with->cmsg_type == SCM_RIGHTS &&
+        with->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(word_fd, CMSG_DATA(with), sizeof(int));
+    return heard;
+}
+
+/* The ledger process goes on to talk: of reloads, and of who asks for an upgrade. */
 static void
 hear_ledger(struct master *m)
 {
     struct ledger_word word;
+    int word_fd;
 
     hear(&m->ledger);
     while (m->ledger.state == CHILD_SERVING && m->ledger.lifeline_fd >= 0 &&
-           recv(m->ledger.lifeline_fd, &word, sizeof word, MSG_DONTWAIT) == (ssize_t)sizeof word)
-        reload_ledger_said(m, &word);
+           hear_word(m->ledger.lifeline_fd, &word, &word_fd)) {
+        if (word.kind == LEDGER_ASKS_UPGRADE)
+            upgrade_asked(m, word_fd);
+        else
+            reload_ledger_said(m, &word);
+    }
+}
+
+void
+supervise_ledger_leaves(struct master *m)
+{
+    struct ledger_word word = {.kind = LEDGER_LEAVE};
+
+    if (m->ledger.state == CHILD_SERVING && m->ledger.lifeline_fd >= 0)
+        (void)send(m->ledger.lifeline_fd, &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void
@@ -253,8 +311,10 @@ stop_asked(struct master *m, int signal_number)
             longest_ms = MAX(longest_ms, m->worker[i].stop_ms);
     m->stop_us = clock_mono_us() + longest_ms * UINT64_C(1000) + OVERSTAY_US;
     /* Before their signal: it tells them which drain it is. */
-    atomic_store_explicit(&m->region->header->draining, 1, memory_order_release);
+    atomic_store_explicit(&m->region->header->draining, DRAINING_STOP,
+                          memory_order_release);
     reload_stop(m);
+    upgrade_stop(m);
     /* Ours too: a listening socket is closed only when nobody holds it. */
     for (unsigned i = 0; i < m->options->worker_count; i++)
         for (unsigned k = 0; k < m->options->listen_count; k++)
@@ -273,7 +333,7 @@ take_signals(struct master *m)
         else if (info.ssi_signo == SIGHUP)
             reload_hangup(m);
         else if (info.ssi_signo == SIGUSR2)
-            log_warn("signal.not-taken", "signal=%u", info.ssi_signo);
+            upgrade_signalled(m);
     }
     reap(m);
 }
@@ -297,81 +357,6 @@ wait_for_news(struct master *m, int timeout_ms)
         hear(&m->worker[i]);
     hear_ledger(m);
     take_signals(m);
-}
-
-int
-supervise_start_ledger(struct master *m)
-{
-    uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
-
-    spawn_ledger(m);
-    while (m->ledger.state == CHILD_STARTING && !m->stopping && clock_mono_us() < give_up_us) {
-        struct pollfd fds[2] = {{.fd = m->ledger.lifeline_fd, .events = POLLIN},
-                                {.fd = m->signal_fd, .events = POLLIN}};
-        int status;
-
-        (void)poll(fds, 2, 1000);
-        hear(&m->ledger);
-        if (m->ledger.state != CHILD_STARTING)
-            break;
-        if (waitpid(m->ledger.pid, &status, WNOHANG) == m->ledger.pid) {
-            child_ended(&m->ledger);
-            return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
-                                                                 : CLI_FAILED;
-        }
-        if (fds[1].revents)
-            take_signals(m);
-    }
-    m->ledger_served = m->ledger.state == CHILD_SERVING;
-    return m->ledger_served ? 0 : CLI_FAILED;
-}
-
-static unsigned
-serving_count(const struct master *m)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < m->options->worker_count; i++)
-        n += m->worker[i].state == CHILD_SERVING;
-    return n;
-}
-
-static unsigned
-running_count(const struct master *m)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < WORKERS_MAX; i++)
-        n += m->worker[i].pid > 0;
-    return n;
-}
-
-static void
-start_due(struct master *m)
-{
-    uint64_t now_us = clock_mono_us();
-
-    if (m->ledger.state == CHILD_NONE && now_us >= m->ledger.start_us)
-        spawn_ledger(m);
-    for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
-        if (m->worker[i].state == CHILD_NONE && now_us >= m->worker[i].start_us)
-            spawn_worker(m, i, i, &m->now);
-}
-
-int
-supervise_start_workers(struct master *m)
-{
-    uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
-
-    while (serving_count(m) < m->options->worker_count && !m->stopping) {
-        if (clock_mono_us() > give_up_us) {
-            options_complain("worker processes", "do not start", "see the log above");
-            return CLI_FAILED;
-        }
-        start_due(m);
-        wait_for_news(m, 20);
-    }
-    return 0;
 }
 
 /* True when it is well. */
@@ -414,7 +399,7 @@ look_at_children(struct master *m)
     uint64_t step_us;
     bool well;
 
-    if (!watch_begin(&m->watch, clock_mono_us(), &step_us))
+    if (m->watch.every_us == 0 || !watch_begin(&m->watch, clock_mono_us(), &step_us))
         return;
     well = look_at_ledger(m, step_us);
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
@@ -440,6 +425,110 @@ look_at_children(struct master *m)
         watch_feed(&m->watch);
 }
 
+/* One that was told to leave and stands still, or hangs, has had its time. */
+static void
+end_ledger_before(struct master *m)
+{
+    if (m->ledger_before == 0 || m->ledger_before_end_us == 0 ||
+        clock_mono_us() < m->ledger_before_end_us)
+        return;
+    log_warn("ledger.overstayed", "pid=%d", (int)m->ledger_before);
+    kill(m->ledger_before, SIGKILL);
+    m->ledger_before_end_us = 0;
+}
+
+int
+supervise_start_ledger(struct master *m)
+{
+    uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
+
+    spawn_ledger(m);
+    while (m->ledger.state == CHILD_STARTING && !m->stopping && clock_mono_us() < give_up_us) {
+        struct pollfd fds[2] = {{.fd = m->ledger.lifeline_fd, .events = POLLIN},
+                                {.fd = m->signal_fd, .events = POLLIN}};
+        int status;
+
+        (void)poll(fds, 2, 1000);
+        hear(&m->ledger);
+        if (m->ledger.state != CHILD_STARTING)
+            break;
+        if (waitpid(m->ledger.pid, &status, WNOHANG) == m->ledger.pid) {
+            child_ended(&m->ledger);
+            return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
+                                                                 : CLI_FAILED;
+        }
+        if (fds[1].revents)
+            take_signals(m);
+        look_at_children(m);
+        end_ledger_before(m);
+    }
+    m->ledger_served = m->ledger.state == CHILD_SERVING;
+    return m->ledger_served ? 0 : CLI_FAILED;
+}
+
+unsigned
+supervise_serving(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        n += m->worker[i].state == CHILD_SERVING;
+    return n;
+}
+
+static unsigned
+running_count(const struct master *m)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        n += m->worker[i].pid > 0;
+    return n;
+}
+
+bool
+supervise_died(const struct master *m)
+{
+    for (unsigned i = 0; i < m->options->worker_count; i++)
+        if (m->worker[i].failures > 0)
+            return true;
+    return false;
+}
+
+static bool
+starts_workers(const struct master *m)
+{
+    return !m->stopping && !upgrade_pauses(m);
+}
+
+static void
+start_due(struct master *m)
+{
+    uint64_t now_us = clock_mono_us();
+
+    if (m->ledger.state == CHILD_NONE && now_us >= m->ledger.start_us && !m->ledger_done)
+        spawn_ledger(m);
+    for (unsigned i = 0; i < m->options->worker_count && starts_workers(m); i++)
+        if (m->worker[i].state == CHILD_NONE && now_us >= m->worker[i].start_us)
+            spawn_worker(m, i, i, &m->now);
+}
+
+int
+supervise_start_workers(struct master *m)
+{
+    uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
+
+    while (supervise_serving(m) < m->options->worker_count && !m->stopping) {
+        if (clock_mono_us() > give_up_us) {
+            options_complain("worker processes", "do not start", "see the log above");
+            return CLI_FAILED;
+        }
+        start_due(m);
+        wait_for_news(m, 20);
+    }
+    return 0;
+}
+
 /* How long poll() may sleep until something is due. */
 static int
 next_due_ms(const struct master *m)
@@ -447,15 +536,17 @@ next_due_ms(const struct master *m)
     uint64_t now_us = clock_mono_us();
     uint64_t due_us = watch_due_us(&m->watch);
 
-    if (m->ledger.state == CHILD_NONE)
+    if (m->ledger.state == CHILD_NONE && !m->ledger_done)
         due_us = MIN(due_us, m->ledger.start_us);
-    for (unsigned i = 0; i < m->options->worker_count && !m->stopping; i++)
+    for (unsigned i = 0; i < m->options->worker_count && starts_workers(m); i++)
         if (m->worker[i].state == CHILD_NONE)
             due_us = MIN(due_us, m->worker[i].start_us);
     for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++)
         if (m->worker[i].pid > 0 && m->worker[i].kill_us > 0)
             due_us = MIN(due_us, m->worker[i].kill_us);
-    due_us = MIN(due_us, reload_due_us(m));
+    due_us = MIN(due_us, MIN(reload_due_us(m), upgrade_due_us(m)));
+    if (m->ledger_before != 0 && m->ledger_before_end_us != 0)
+        due_us = MIN(due_us, m->ledger_before_end_us);
     if (m->stopping && !m->stop_at_once)
         due_us = MIN(due_us, m->stop_us);
     return due_us <= now_us ? 0 : (int)((due_us - now_us) / 1000 + 1);
@@ -483,11 +574,37 @@ stop_ledger(struct master *m)
     return CLI_DONE;
 }
 
-int
-supervise_run(struct master *m)
+void
+supervise_watch(struct master *m)
 {
     watch_init(&m->watch, (uint64_t)m->options->hang_s * 1000000);
     m->watch.looked_us = clock_mono_us();
+}
+
+void
+supervise_step(struct master *m, int timeout_ms)
+{
+    start_due(m);
+    wait_for_news(m, timeout_ms);
+    look_at_children(m);
+    kill_overstayed(m);
+    end_ledger_before(m);
+}
+
+int
+supervise_finish(struct master *m)
+{
+    m->upgrade.state = UPGRADE_DRAIN; /* nobody takes their place */
+    while (running_count(m) > 0)
+        supervise_step(m, 20);
+    return stop_ledger(m);
+}
+
+int
+supervise_run(struct master *m)
+{
+    if (m->watch.every_us == 0)
+        supervise_watch(m);
     while (!m->stopping || running_count(m) > 0) {
         wait_for_news(m, next_due_ms(m));
         if (m->stopping && !m->stop_at_once && clock_mono_us() > m->stop_us) {
@@ -497,7 +614,9 @@ supervise_run(struct master *m)
         look_at_children(m);
         start_due(m);
         kill_overstayed(m);
+        end_ledger_before(m);
         reload_turn(m);
+        upgrade_turn(m);
     }
     return stop_ledger(m);
 }

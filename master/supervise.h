@@ -23,10 +23,25 @@ void supervise_drain(struct master *master, unsigned place);
 unsigned supervise_draining(const struct master *master);
 unsigned supervise_accepting(const struct master *master); /* of them: that have not begun to */
 
+/* Those that an upgrade has left serving (struct child, replaced) are told to. */
+void supervise_replace(struct master *master);
+/* Tells the ledger process that another will want its place. */
+void supervise_ledger_leaves(struct master *master);
+
 /* Forks the ledger process and waits until it serves. 0; or its exit status, or CLI_FAILED. */
 int supervise_start_ledger(struct master *master) MUST_CHECK;
 /* Forks all workers and waits until they serve. 0 or CLI_FAILED. */
 int supervise_start_workers(struct master *master) MUST_CHECK;
+
+/* The same in steps, for an upgrade: starts who is due, and waits for news for so long at most. */
+void supervise_step(struct master *master, int timeout_ms);
+unsigned supervise_serving(const struct master *master); /* of the workers in charge */
+bool supervise_died(const struct master *master);        /* one of them has */
+/* Until the workers, which have been told to drain, are gone and everything is committed. An exit status. */
+int supervise_finish(struct master *master) MUST_CHECK;
+/* From now on children are looked after by their heartbeats, too. */
+void supervise_watch(struct master *master);
+
 /* Until everything has stopped. Returns the exit status of serve. */
 int supervise_run(struct master *master) MUST_CHECK;
 

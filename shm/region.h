@@ -19,7 +19,9 @@
 #include "shm/shm.h"
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
+#ifndef REGION_LAYOUT_VERSION /* tests make one that is another */
 #define REGION_LAYOUT_VERSION 7u
+#endif
 
 /* How many of each; constant for the life of the file. */
 struct region_geometry {
@@ -49,6 +51,12 @@ enum table_state {
     TABLE_FREE = 0, /* nobody's; all its slots are FREE */
     TABLE_LIVE,     /* a worker's: set by the master before the fork */
     TABLE_DEAD,     /* its worker is proven dead: set by who proved it; the ledger process sweeps */
+};
+
+enum region_draining {
+    DRAINING_NOT = 0,
+    DRAINING_STOP,    /* the server stops */
+    DRAINING_REBUILD, /* an upgrade waits for all workers, and callers wait for it */
 };
 
 /* One a hold table. Written by: state: master FREE->LIVE, LIVE->DEAD, ledger DEAD->FREE (release,
@@ -115,7 +123,7 @@ struct region_header {
     _Atomic uint32_t generation; /* of the workers in charge: those of others drain, or begin */
     _Atomic uint32_t master_seq; /* counts masters */
     _Atomic int64_t started_wall_us;
-    _Atomic uint32_t draining; /* 1: SIGTERM seen */
+    _Atomic uint32_t draining; /* enum region_draining; before the workers' signal, which it explains */
     _Atomic uint32_t restarts_worker, restarts_ledger;
 
     struct region_table table[64];

@@ -15,6 +15,7 @@
 #define BODY_LOOK_MS 2000u /* how often a body's progress is looked at */
 /* A connection that is quiet for so long while its worker drains has no request on its way. */
 #define DRAIN_IDLE_MS 10000u
+#define DRAIN_IDLE_AWAITED_MS 1000u /* longer than any way, and nobody is served meanwhile */
 
 static void client_feed(struct client *c, uint8_t *bytes, size_t len);
 static void client_on_timer(struct wheel_timer *timer);
@@ -164,9 +165,10 @@ client_refuse(struct client *c, const struct proto_error *error)
 static void
 client_again_idle(struct client *c)
 {
-    uint32_t idle_ms = c->worker->limits->idle_ms;
+    const struct worker *w = c->worker;
+    uint32_t drain_ms = w->awaited ? DRAIN_IDLE_AWAITED_MS : DRAIN_IDLE_MS;
 
-    client_again(c, c->worker->draining ? MIN(idle_ms, DRAIN_IDLE_MS) : idle_ms);
+    client_again(c, w->draining ? MIN(w->limits->idle_ms, drain_ms) : w->limits->idle_ms);
 }
 
 static void

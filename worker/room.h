@@ -139,6 +139,7 @@ struct worker {
     bool routes_stay; /* conversations are sent where they went last */
     bool draining;   /* takes no more connections; those that are open get one more answer */
     bool stopping;   /* nobody takes the place of this worker: waiting for more is in vain */
+    bool awaited;    /* an upgrade waits for the last of us, and who wants to connect for it */
     bool drain_over; /* streams were told to end */
     uint64_t drain_due_ms; /* when they are */
     char *head_buf;  /* HEAD_BYTES_MAX, for heads that are written at once */

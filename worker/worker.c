@@ -132,9 +132,10 @@ static void
 on_drain_signal(struct net_watch *watch)
 {
     struct worker *w = CONTAINER_OF(watch, struct worker, signal_watch);
-    bool stopping =
-        atomic_load_explicit(&w->region->header->draining, memory_order_acquire) != 0;
+    uint32_t why = atomic_load_explicit(&w->region->header->draining, memory_order_acquire);
+    bool stopping = why == DRAINING_STOP;
 
+    w->awaited = why == DRAINING_REBUILD;
     worker_drain(w, stopping, stopping ? "stop" : "reload");
 }
 

@@ -27,6 +27,8 @@ if not BUILD.is_absolute():
 SANITIZED = "address" in BUILD.name or "thread" in BUILD.name
 TURNPIKE = BUILD / "bin/turnpike"
 SIM = BUILD / "bin/sim-upstream"
+# The same, as version 99.0; and as 99.0 with another memory file. Both stop where a test says.
+NEXT, NEXT_LAYOUT = BUILD / "bin/turnpike-next", BUILD / "bin/turnpike-next-layout"
 SLOW = 4 if SANITIZED else 1
 EXIT_NO_SERVER, EXIT_BUSY = 69, 75
 
@@ -264,6 +266,7 @@ class Server:
         self.conf = self.folder / "routes.conf"
         self.conf.write_text(routes_conf(sim.port))
         self.options = list(options)
+        self.program = TURNPIKE
         self.log_path = self.folder / "log"
         self.port = free_port()
         self.workers, self.durability = workers, durability
@@ -276,7 +279,7 @@ class Server:
 
     def command(self, *extra):
         return [
-            *(TURNPIKE, "serve", "-c", self.conf, "-s", self.state),
+            *(self.program, "serve", "-c", self.conf, "-s", self.state),
             *("-l", f"127.0.0.1:{self.port}", "-w", str(self.workers)),
             *("--durability", self.durability, *self.options, *extra),
         ]

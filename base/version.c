@@ -1,0 +1,3 @@
+#include "base/version.h"
+
+const char turnpike_version[] = TURNPIKE_VERSION;

@@ -1,0 +1,101 @@
+#include "master/listeners.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/jw.h"
+#include "base/str.h"
+#include "master/master.h"
+#include "net/listen.h"
+
+/* The workers of a master that was killed close their listeners as soon as they notice. */
+#define PROBES 40u
+#define PROBE_WAIT_MS 50
+
+static int
+probe(const char *address, char *err, size_t cap)
+{
+    int rc = net_listen_probe(str_from(address), err, cap);
+
+    for (unsigned i = 1; rc == -EADDRINUSE && i < PROBES; i++) {
+        (void)poll(NULL, 0, PROBE_WAIT_MS);
+        rc = net_listen_probe(str_from(address), err, cap);
+    }
+    return rc;
+}
+
+/* With port 0 all workers' sockets must get the port that the first one got. */
+static int
+bind_one(struct master *m, unsigned worker, unsigned k)
+{
+    const char *address = m->options->listen[k].address;
+    char fixed[128], err[256];
+    int fd;
+
+    if (worker > 0) {
+        const char *colon = strrchr(address, ':');
+
+        snprintf(fixed, sizeof fixed, "%.*s:%u", (int)(colon ? colon - address : 0), address,
+                 net_listen_port(m->listen_fd[0][k]));
+        address = fixed;
+    }
+    fd = worker == 0 ? probe(address, err, sizeof err) : 0;
+    if (fd == 0)
+        fd = net_listen_socket(str_from(address), err, sizeof err);
+    if (fd < 0) {
+        options_complain("serve", err,
+                         fd == -EACCES ? "ports below 1024 need root"
+                                       : "another ADDR:PORT can be named with -l");
+        return fd == -EACCES ? CLI_NOT_ALLOWED : CLI_FAILED;
+    }
+    m->listen_fd[worker][k] = fd;
+    return 0;
+}
+
+int
+listeners_bind(struct master *m)
+{
+    for (unsigned k = 0; k < m->options->listen_count; k++)
+        for (unsigned i = 0; i < m->options->worker_count; i++) {
+            int rc = bind_one(m, i, k);
+
+            if (rc != 0)
+                return rc;
+        }
+    return 0;
+}
+
+/* Where we listen, with the ports we got: as text for the log, as JSON for status. */
+void
+listeners_name(struct master *m)
+{
+    static const char *const scheme[] = {
+        [LISTENER_PLAIN] = "http", [LISTENER_TLS] = "https", [LISTENER_METRICS] = "metrics"};
+    struct buf text, json;
+    struct jw jw;
+
+    buf_init(&text, sizeof m->listeners_text - 1);
+    buf_init(&json, sizeof m->listeners_json - 1);
+    jw_init(&jw, &json);
+    jw_array(&jw);
+    for (unsigned k = 0; k < m->options->listen_count; k++) {
+        const char *address = m->options->listen[k].address;
+        const char *colon = strrchr(address, ':');
+        char url[256];
+        int n = snprintf(url, sizeof url, "%s://%.*s:%u", scheme[m->options->listen[k].kind],
+                         (int)(colon ? colon - address : 0), address,
+                         net_listen_port(m->listen_fd[0][k]));
+
+        buf_add_fmt(&text, "%s%.*s", k ? " " : "", n, url);
+        jw_cstr(&jw, url);
+    }
+    jw_array_end(&jw);
+    str_copy(buf_str(&text), m->listeners_text, sizeof m->listeners_text);
+    str_copy(json.failed ? STR("[]") : buf_str(&json), m->listeners_json,
+             sizeof m->listeners_json);
+    buf_free(&text);
+    buf_free(&json);
+}
