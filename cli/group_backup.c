@@ -1,4 +1,5 @@
 #include "cli/backup.h"
+#include "cli/export.h"
 #include "cli/table.h"
 
 static const struct cli_option backup_options[] = {
@@ -11,6 +12,17 @@ static const struct cli_option restore_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option export_options[] = {
+    {"--since", "TIME", "since", CLI_TEXT, "2026-11-21, a full time, or a span before now as 30d"},
+    {"--until", "TIME", "until", CLI_TEXT, "the same; now unless told"},
+    {"--tenant", "TENANT", "tenant", CLI_TEXT, "only this one's"},
+    {"--key", "ID", "key", CLI_TEXT, "only this key's"},
+    {"--model", "MODEL", "model", CLI_TEXT, "only this model's"},
+    {"--format", "csv|jsonl", "format", CLI_TEXT, "csv unless told"},
+    {"--output", "FILE", "output", CLI_TEXT, "write to it instead of standard output"},
+    {"--force", NULL, "force", CLI_FLAG, "replace FILE if it is there"},
+    CLI_NO_OPTION,
+};
 static const struct cli_option retention_options[] = {
     {"--records", "AGE", "records", CLI_TEXT, "as if this stood in routes.conf, such as 90d"},
     {"--size", "SIZE", "size", CLI_TEXT, "likewise, such as 20g"},
@@ -44,6 +56,8 @@ static const struct cli_command commands[] = {
      .summary = "copy the store, also while it is in use; - is standard output"},
     {.noun = "restore", .run = restore_cli_run, .arguments = {{"FILE", "file"}},
      .options = restore_options, .summary = "make the store of a backup, which is verified first"},
+    {.noun = "export", .run = export_run, .options = export_options,
+     .summary = "records of calls as CSV or lines of JSON"},
     {.noun = "retention", .cmd = "retention", .options = retention_options,
      .summary = "records kept, dropped, and due to be dropped", .show = show_retention},
     {.noun = NULL},

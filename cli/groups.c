@@ -43,7 +43,7 @@ const char *
 cli_letter(const char *flag)
 {
     static const char *const letters[][2] = {
-        {"-c", "--config"}, {"-h", "--help"},    {"-l", "--listen"},
+        {"-c", "--config"}, {"-h", "--help"},    {"-l", "--listen"}, {"-o", "--output"},
         {"-n", "--lines"},  {"-s", "--state"},  {"-w", "--workers"},
     };
 

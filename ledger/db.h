@@ -133,8 +133,9 @@ int db_minute_delete(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_C
 int db_minute_put(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_CHECK;
 int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
                    uint64_t *block) MUST_CHECK; /* -ENOENT */
-/* The greatest pair below that one. -ENOENT when there is none. */
+/* The greatest pair below that one, and the least above. -ENOENT when there is none. */
 int db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
+int db_minute_after(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
 bool db_is_empty(struct db_txn *txn, enum db_table table); /* false when that cannot be told */
 /* How many entries a table has, and the bytes of its pages. 0 when that cannot be told. */
 struct db_size {

@@ -226,6 +226,43 @@ db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block)
     return db_rc(rc);
 }
 
+/* To the first pair above that one. */
+static int
+minute_seek_above(MDB_cursor *cursor, uint32_t minute, uint64_t block, MDB_val *k, MDB_val *v)
+{
+    struct db_key key = db_key_of_u32(minute), from = db_key_of_u64(block + 1);
+    int rc = MDB_NOTFOUND;
+
+    if (block < UINT64_MAX) {
+        *k = val_of_key(&key);
+        *v = val_of_key(&from);
+        rc = mdb_cursor_get(cursor, k, v, MDB_GET_BOTH_RANGE);
+    }
+    if (rc != MDB_NOTFOUND || minute == UINT32_MAX)
+        return rc;
+    key = db_key_of_u32(minute + 1);
+    *k = val_of_key(&key);
+    return mdb_cursor_get(cursor, k, v, MDB_SET_RANGE);
+}
+
+int
+db_minute_after(struct db_txn *txn, uint32_t *minute, uint64_t *block)
+{
+    MDB_val k, v;
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[DB_MINUTE], &cursor);
+
+    if (rc != 0)
+        return db_rc(rc);
+    rc = minute_seek_above(cursor, *minute, *block, &k, &v);
+    if (rc == 0) {
+        *minute = db_u32(str_of(k), 0);
+        *block = db_u64(str_of(v), 0);
+    }
+    mdb_cursor_close(cursor);
+    return db_rc(rc);
+}
+
 bool
 db_is_empty(struct db_txn *txn, enum db_table table)
 {

@@ -1,11 +1,12 @@
 /*
- * The calls of a window of time, the newest first, page by page. A row is a record: a call whose hold
+ * The calls of a window of time, the newest first or the oldest, page by page. A row is a record: a call whose hold
  * was extended has one for each of its slots. On any thread.
  *
  * Where a page ends is a place: a minute, a block with calls that began in it, and how many of those
  * were given. Nothing that is committed later moves it.
  */
 #include "ledger/core.h"
+#include "ledger/cut.h"
 #include "ledger/query.h"
 
 #include "base/str.h"
@@ -33,6 +34,7 @@ struct calls {
     int outcome; /* -1: any */
     int64_t since_us, until_us;
     struct place at;
+    bool oldest_first;
     bool more;
 };
 
@@ -76,17 +78,22 @@ outcome_arg(struct command *command, struct calls *calls)
     return false;
 }
 
+/* "before" a place for the newest first, "after" one for the oldest. */
 static bool
 place_arg(struct command *command, struct calls *calls)
 {
+    const char *name = calls->oldest_first ? "after" : "before";
     struct str text;
 
-    if (!command_str(command, "before", false, &text))
+    if (!command_str(command, name, false, &text))
         return false;
-    calls->at = (struct place){(uint32_t)((calls->until_us - 1) / US_PER_MINUTE), UINT64_MAX, 0};
+    if (calls->oldest_first)
+        calls->at = (struct place){(uint32_t)(calls->since_us / US_PER_MINUTE), 0, 0};
+    else
+        calls->at = (struct place){(uint32_t)((calls->until_us - 1) / US_PER_MINUTE), UINT64_MAX, 0};
     if (text.len == 0 || place_read(text, &calls->at))
         return true;
-    command_refuse(command, COMMAND_USAGE, "before: that is no page's end");
+    command_refuse(command, COMMAND_USAGE, "%s: that is no page's end", name);
     command_hint(command, "give what the page before had as its \"next\"");
     return false;
 }
@@ -99,7 +106,8 @@ calls_args(struct command *command, struct calls *calls)
         !command_str(command, "model", false, &calls->model) ||
         !command_u32(command, "limit", &calls->limit) ||
         !command_time(command, "since", &calls->since_us) ||
-        !command_time(command, "until", &calls->until_us) || !outcome_arg(command, calls))
+        !command_time(command, "until", &calls->until_us) ||
+        !command_flag(command, "oldest_first", &calls->oldest_first) || !outcome_arg(command, calls))
         return false;
     if (calls->limit > ROWS_MAX) {
         command_refuse(command, COMMAND_USAGE, "limit: at most %u", ROWS_MAX);
@@ -139,6 +147,8 @@ write_row(struct command *command, const struct block_record *r)
 {
     jw_object(&command->jw);
     query_write_record(command, r, r->amount_ucr, r->charge_ucr, r->rec.uncollected_ucr);
+    jw_key_u64(&command->jw, "member", r->rec.member_id);
+    jw_key_u64(&command->jw, "project", r->rec.project_id);
     jw_object_end(&command->jw);
 }
 
@@ -157,14 +167,16 @@ calls_of_block(struct command *command, struct calls *calls)
     if (rc == 0)
         rc = block_open(bytes, &block);
     if (rc < 0)
-        return rc == -ENOENT ? -EILSEQ : rc;
+        return rc;
     block_walk(&block, calls->tenant_id, &walk);
     while (block_next(&walk, &record)) {
         if (!is_wanted(command, calls, &record) || seen++ < calls->at.given)
             continue;
         if (calls->written == calls->limit) {
             calls->more = true;
-            calls->at.block += calls->at.given == 0; /* this block is still to come, as a whole */
+            /* This block is still to come, as a whole. */
+            if (calls->at.given == 0)
+                calls->at.block += calls->oldest_first ? UINT64_MAX : 1;
             return 0;
         }
         write_row(command, &record);
@@ -178,16 +190,20 @@ static int
 calls_walk(struct command *command, struct calls *calls)
 {
     int64_t first_minute = calls->since_us / US_PER_MINUTE;
+    int64_t last_minute = (calls->until_us - 1) / US_PER_MINUTE;
     uint32_t blocks = 0;
     int rc = 0;
 
-    if (calls->at.given > 0) /* the rest of the block that a page ended in */
+    if (calls->at.given > 0) { /* the rest of the block that a page ended in, unless it was dropped */
         rc = calls_of_block(command, calls);
+        rc = rc == -ENOENT ? 0 : rc;
+    }
     while (rc == 0 && !calls->more) {
         struct place next = {calls->at.minute, calls->at.block, 0};
 
-        rc = db_minute_before(&command->txn, &next.minute, &next.block);
-        if (rc < 0 || next.minute < first_minute)
+        rc = calls->oldest_first ? db_minute_after(&command->txn, &next.minute, &next.block)
+                                 : db_minute_before(&command->txn, &next.minute, &next.block);
+        if (rc < 0 || next.minute < first_minute || next.minute > last_minute)
             break;
         if (blocks++ == BLOCKS_MAX) {
             calls->more = true;
@@ -195,8 +211,23 @@ calls_walk(struct command *command, struct calls *calls)
         }
         calls->at = next;
         rc = calls_of_block(command, calls);
+        if (rc == -ENOENT)
+            return -EILSEQ;
     }
     return rc == -ENOENT ? 0 : rc;
+}
+
+/* What the pages that follow should ask with, whatever the clock says then; and what is no more. */
+static int
+write_window(struct command *command, const struct calls *calls)
+{
+    struct cut cut;
+    int rc = cut_load(&command->txn, &cut);
+
+    jw_key_time(&command->jw, "since", calls->since_us);
+    jw_key_time(&command->jw, "until", calls->until_us);
+    jw_key_time(&command->jw, "dropped_until", (int64_t)cut.block_key);
+    return rc;
 }
 
 static int
@@ -209,6 +240,9 @@ calls_list(struct command *command)
 
     if (!calls_args(command, &calls))
         return 0;
+    rc = calls.oldest_first ? write_window(command, &calls) : 0;
+    if (rc < 0)
+        return rc;
     jw_key(jw, "calls");
     jw_array(jw);
     rc = calls_walk(command, &calls);
@@ -229,7 +263,8 @@ calls_list(struct command *command)
 static int
 calls_prepare(struct command *command)
 {
-    return ledger_commit_all(command->ledger);
+    /* A page that follows is about the same calls. */
+    return command_has(command, "after") ? 0 : ledger_commit_all(command->ledger);
 }
 
 const struct command_def command_calls_defs[] = {
