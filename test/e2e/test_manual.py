@@ -185,6 +185,16 @@ def test_examples_do_what_they_say(start, upstream):
     assert os.path.exists(os.path.join(server.folder, "mistral.conf"))
 
 
+def test_metrics_are_in_the_manual(start, upstream):
+    """turnpike-metrics(7) has every name that /metrics has, and no other, each by its kind."""
+    server, _ = world(start, upstream)
+    there = dict(re.findall(r"^# TYPE (\w+) (\w+)$", server.metrics(), re.M))
+    with open(os.path.join(rig.ROOT, "man", "turnpike-metrics.7"), encoding="utf-8") as file:
+        page = dict(re.findall(r"^\.It Li (turnpike_\w+) Pq (\w+)$", file.read(), re.M))
+    assert {name: kind for name, kind in there.items() if page.get(name) != kind} == {}
+    assert set(page) <= set(there)
+
+
 def test_configurations_in_the_manual_are_right(folder):
     """The examples of routes.conf(5) are files that check finds no fault in."""
     page, seen = os.path.join(rig.ROOT, "man", "routes.conf.5"), 0
