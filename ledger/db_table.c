@@ -237,6 +237,9 @@ minute_seek_above(MDB_cursor *cursor, uint32_t minute, uint64_t block, MDB_val *
         *k = val_of_key(&key);
         *v = val_of_key(&from);
         rc = mdb_cursor_get(cursor, k, v, MDB_GET_BOTH_RANGE);
+        /* It leaves the key as it was given: ours, on the stack. */
+        if (rc == 0)
+            return mdb_cursor_get(cursor, k, v, MDB_GET_CURRENT);
     }
     if (rc != MDB_NOTFOUND || minute == UINT32_MAX)
         return rc;
