@@ -476,6 +476,7 @@ build_conf(struct load *load)
     conf->autos = build_kind(load, &plans[3], &conf->auto_count);
     conf->rules = build_kind(load, &plans[4], &conf->rule_count);
     build_all_limits(load);
+    build_metrics(load);
     build_log(load);
     build_retention(load);
     if (!load->no_memory)

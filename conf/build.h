@@ -119,6 +119,7 @@ struct raw_section *section_once(struct load *load, enum conf_section_kind kind)
 
 /* What is told of calls: watch.c. */
 void build_log(struct load *load);
+void build_metrics(struct load *load);
 
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
 struct str path_from(struct load *load, struct place at, struct str path);

@@ -367,6 +367,11 @@ struct conf_log {
     uint32_t slow_ms;  /* a call that took as long is slow */
 };
 
+struct conf_metrics {
+    bool by_tenant, by_key;
+    uint32_t series; /* most that are kept */
+};
+
 /* One thing said about a file. */
 struct conf_fault {
     const char *file;
@@ -402,6 +407,7 @@ struct conf {
     struct conf_limits limits;
     struct conf_log log;
     struct conf_retention retention;
+    struct conf_metrics metrics;
     /*
      * A hash of conf_prices_json(): equal where equal prices are stated, whatever else the file
      * says. Never 0.

@@ -498,6 +498,17 @@ static const struct conf_key retention_keys[] = {
                     "is no bound."),
 };
 
+#define METRICS struct conf_metrics
+static const struct conf_key metrics_keys[] = {
+    KEY_BOOL("by-tenant", METRICS, by_tenant, .def = "false",
+             .doc = "Calls, tokens and credits of each tenant, by its number."),
+    KEY_BOOL("by-key", METRICS, by_key, .def = "false",
+             .doc = "The same of each key of each tenant, by their numbers."),
+    KEY_UINT("series", METRICS, series, .min = 10, .max = 2000, .def = "1000",
+             .doc = "How many combinations of model, channel and upstream, tenants and keys are told "
+                    "apart, from the first start on. What comes later is counted as other."),
+};
+
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
     [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys, COUNT_OF(upstream_keys),
                          "One way to reach a provider."},
@@ -524,6 +535,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                     "Which calls are told of in the log."},
     [CONF_S_RETENTION] = {"retention", false, CONF_NONE, retention_keys, COUNT_OF(retention_keys),
                           "How long records of calls are kept."},
+    [CONF_S_METRICS] = {"metrics", false, CONF_NONE, metrics_keys, COUNT_OF(metrics_keys),
+                        "What is measured of calls."},
 };
 
 const struct conf_key *

@@ -9,3 +9,12 @@ build_log(struct load *load)
 
     build_fill(load, section != NULL ? section : &none, &load->conf->log);
 }
+
+void
+build_metrics(struct load *load)
+{
+    struct raw_section none = {.kind = CONF_S_METRICS};
+    const struct raw_section *section = section_once(load, CONF_S_METRICS);
+
+    build_fill(load, section != NULL ? section : &none, &load->conf->metrics);
+}

@@ -7,6 +7,7 @@
 
 #include "base/ucr.h"
 #include "ledger/feed.h"
+#include "ledger/measure.h"
 #include "ledger/rollup.h"
 #include "shm/names.h"
 
@@ -432,6 +433,8 @@ ledger_commit(struct ledger *ledger)
         recent_add(ledger->recent, ledger->host.mono_us(ledger->host.arg), records, count);
         rc = ledger_point(ledger, POINT_COMMITTED);
     }
+    if (rc == 0)
+        measure_records(ledger, records, count);
     if (rc == 0)
         rc = batch_apply(ledger, records, count);
     if (rc == 0) {

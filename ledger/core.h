@@ -28,6 +28,8 @@
 #include "shm/hold.h"
 #include "shm/key.h"
 
+struct series_writer;
+
 #define LEDGER_BATCH_MAX 4096        /* records of one transaction */
 #define LEDGER_RECOUNT_CHUNK 1024    /* accounts and budgets frozen at once */
 #define LEDGER_RECOUNT_WAIT_US 100000 /* for living workers' CLAIMs to go */
@@ -149,6 +151,8 @@ struct ledger {
     bool key_second;          /* key_excess was measured: now compare */
     struct ledger_stats stats;
     struct recent *recent; /* main thread */
+    struct series_writer *series;     /* measure.c's, as the next are: what of stats was told */
+    uint64_t faults_told, audits_told;
 };
 
 struct slot_ref {

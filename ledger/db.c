@@ -547,6 +547,22 @@ used_permille(const struct db *db, uint64_t used_bytes, uint64_t again_bytes,
     return MAX(of_map, disk_used_permille(db, used_bytes, again_bytes, fs));
 }
 
+bool
+db_room(struct db *db, struct db_room *out)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct statvfs fs;
+
+    if (mdb_env_info(db->env, &info) != 0 || mdb_env_stat(db->env, &stat) != 0 ||
+        fstatvfs(db->data_fd, &fs) != 0)
+        return false;
+    *out = (struct db_room){.used_bytes = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize,
+                            .disk_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
+                            .free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize};
+    return true;
+}
+
 int
 db_look_after(struct db *db)
 {

@@ -142,6 +142,11 @@ struct db_size {
     uint64_t entries, bytes;
 };
 struct db_size db_size(struct db_txn *txn, enum db_table table);
+/* What the store takes and its disk has. False when that cannot be told. */
+struct db_room {
+    uint64_t used_bytes, disk_bytes, free_bytes;
+};
+bool db_room(struct db *db, struct db_room *out) MUST_CHECK;
 extern const char *const db_table_name[DB_TABLE_COUNT];
 /* The first entry of a table, and the last. -ENOENT when it is empty. */
 int db_first(struct db_txn *txn, enum db_table table, struct str *key, struct str *value) MUST_CHECK;

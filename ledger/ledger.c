@@ -19,6 +19,7 @@
 #include "ledger/access.h"
 #include "ledger/command.h"
 #include "ledger/control.h"
+#include "ledger/measure.h"
 #include "ledger/pace.h"
 #include "ledger/core.h"
 #include "ledger/feed.h"
@@ -133,6 +134,7 @@ now_and_then(struct process *process, uint64_t now_us)
     if (now_us >= process->scan_us) {
         process->scan_us = now_us + SCAN_US;
         look_at_room(process);
+        measure_gauges(process->ledger);
         key_retire(process->inherit->region);
     }
     if (now_us < process->audit_us)

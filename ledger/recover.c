@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "ledger/entity.h"
+#include "shm/series.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -454,7 +455,9 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->batch = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->batch));
     ledger->announce = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->announce));
     ledger->recent = recent_new(ledger->host.mono_us(ledger->host.arg));
-    if (ledger->batch == NULL || ledger->announce == NULL || ledger->recent == NULL)
+    ledger->series = series_writer_new(ledger->region);
+    if (ledger->batch == NULL || ledger->announce == NULL || ledger->recent == NULL ||
+        ledger->series == NULL)
         goto fail;
 
     struct db_setup db = {
@@ -505,6 +508,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->journalled);
     free(ledger->batch);
     free(ledger->announce);
+    series_writer_free(&ledger->series);
     free(ledger->key_excess);
     recent_free(&ledger->recent);
     pthread_rwlock_destroy(&ledger->map_lock);

@@ -20,6 +20,7 @@
 #include "shm/layout.h"
 #include "shm/names.h"
 #include "shm/peers.h"
+#include "shm/series.h"
 #include "shm/stats.h"
 
 #include <errno.h>
@@ -124,6 +125,7 @@ region_layout(const struct region_geometry *geometry, struct region_layout *out)
     layout.part_bytes[REGION_HEALTH] = (uint64_t)g->health_max * sizeof(struct health);
     layout.part_bytes[REGION_IDEM] = (uint64_t)g->idem_max * sizeof(struct idem_entry);
     layout.part_bytes[REGION_AFFINITY] = AFFINITY_LINES * sizeof(struct affinity_line);
+    layout.part_bytes[REGION_SERIES] = series_bytes();
     layout.part_bytes[REGION_INDEXES] = key_index_area_off(key_index_class_max(g->key_max) + 1, 0);
     layout.part_bytes[REGION_TABLES] = g->table_max * layout.table_bytes;
     for (int part = 0; part < REGION_PART_COUNT; part++) {

@@ -20,7 +20,7 @@
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
 #ifndef REGION_LAYOUT_VERSION /* tests make one that is another */
-#define REGION_LAYOUT_VERSION 7u
+#define REGION_LAYOUT_VERSION 8u
 #endif
 
 /* How many of each; constant for the life of the file. */
@@ -42,6 +42,7 @@ enum region_part {
     REGION_HEALTH,
     REGION_IDEM,
     REGION_AFFINITY,
+    REGION_SERIES,
     REGION_INDEXES,
     REGION_TABLES,
     REGION_PART_COUNT

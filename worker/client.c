@@ -7,6 +7,7 @@
 #include "worker/call.h"
 #include "worker/callid.h"
 #include "worker/crowd.h"
+#include "worker/metrics.h"
 #include "worker/own.h"
 #include "worker/refused.h"
 #include "worker/request.h"
@@ -49,7 +50,7 @@ client_drop(struct client *c)
 {
     struct worker *w = c->worker;
 
-    ASSERT(c->call == NULL && c->query == NULL);
+    ASSERT(c->call == NULL && c->query == NULL && c->scrape == NULL);
     wheel_cancel(&w->net.wheel, &c->timer);
     h1_req_end(&c->req);
     crowd_leave(c);
@@ -89,6 +90,7 @@ client_gone(struct client *c)
     c->gone = true;
     if (c->query)
         own_client_gone(c);
+    metrics_client_gone(c);
     if (c->call)
         call_client_gone(c->call);
     ASSERT(c->call == NULL);
@@ -136,6 +138,8 @@ client_on_drain(struct conn *conn)
 
     if (c->call)
         call_client_drained(c->call);
+    else
+        metrics_drained(c);
 }
 
 /* ---- deadlines: one timer, which finds out what is due when it comes up ---- */
@@ -380,7 +384,7 @@ client_close_after(struct client *c)
 static void
 client_answered(struct client *c)
 {
-    ASSERT(c->call == NULL && c->query == NULL);
+    ASSERT(c->call == NULL && c->query == NULL && c->scrape == NULL);
     c->answering = false;
     c->bodyless = false;
     c->phase = H1_REQ_IDLE; /* what the next request has sent already gets a deadline of its own */

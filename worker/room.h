@@ -53,6 +53,7 @@ struct health;
 struct kept_call;
 struct own_query;
 struct probe;
+struct scrape;
 struct speech;
 struct tunnel;
 
@@ -159,6 +160,7 @@ struct client {
     struct worker *worker;
     struct call *call;        /* under way on this connection, or NULL */
     struct own_query *query;  /* likewise: a receipt that is being fetched */
+    struct scrape *scrape;    /* likewise: the metrics that are being sent */
     uint64_t phase_ms;        /* when the request's head or body began */
     uint32_t requests;        /* served */
     uint8_t phase;            /* enum h1_req_state that the timer was set for */

@@ -360,7 +360,7 @@ def test_the_operator_pays_for_failed_tries(start, sims, fault, output):
     least = rig.cost({"input": guess}, PRICES)
     # Events that came in one piece with what broke it are counted; a role is an event of output, too.
     assert least <= cost <= rig.cost({"input": guess, "output": 0 if output == 0 else 8}, PRICES)
-    assert server.metric("turnpike_operator_ucr_total") == cost
+    assert rig.ucr(f'{server.metric("turnpike_failed_attempts_cost_credits_total"):.6f}') == cost
 
 
 def test_what_the_operator_pays_there(start, sims):

@@ -128,7 +128,7 @@ def test_connections_in_all(start, upstream, open_sockets):
     # Of a request whose body would come only later no byte of it is waited for.
     answer, = rig.answers_of(rig.raw(server.port, post(key, b"", length=1 << 20))[0])
     is_refused(answer, "too many connections")
-    assert server.metric("turnpike_connections") == connections(server) == 4
+    assert server.metric("turnpike_connections_open") == connections(server) == 4
     assert server.run("status").returncode == 0
     assert [asked(s)[0] for s in held] == [200] * 4, "who was there is served as before"
     # A spare that finds room when it asks is served, and stays.
@@ -184,7 +184,7 @@ def test_memory(start, upstream, open_sockets):
         is_refused(rig.answers_of(read_all(s))[0], "no memory")
     assert held_bytes(server) < 3 << 20
     assert [key.chat().status for _ in range(5)] == [200] * 5
-    assert server.metric("turnpike_calls_refused_total") == 2
+    assert server.metric("turnpike_requests_refused_total", reason="overload") == 2
     for s in slow:
         s.close()
     rig.wait_for(lambda: held_bytes(server) <= idle)
