@@ -164,13 +164,6 @@ take(void *arg, struct apart_said *said)
 
 /* ---- what is said of it ---- */
 
-static const char *
-text_of(struct js_value object, const char *name, char *out, size_t cap)
-{
-    print_value(js_get(object, str_from(name)), out, cap);
-    return out;
-}
-
 static void
 say_taken(const struct outfile *out, struct js_value result)
 {
@@ -179,14 +172,14 @@ say_taken(const struct outfile *out, struct js_value result)
 
     if (!str_to_u64(js_get(result, STR("bytes")).raw, &bytes))
         bytes = 0;
+    print_value(js_get(result, STR("time")), time, sizeof(time));
+    print_value(js_get(result, STR("tenants")), tenants, sizeof(tenants));
+    print_value(js_get(result, STR("calls")), calls, sizeof(calls));
+    print_value(js_get(result, STR("seq")), seq, sizeof(seq));
     fprintf(out->is_stream ? stderr : stdout,
-            "backup of %s: %s tenant%s, %s call%s, last sequence %s; %s%s%s\n",
-            text_of(result, "time", time, sizeof(time)),
-            text_of(result, "tenants", tenants, sizeof(tenants)),
-            strcmp(tenants, "1") == 0 ? "" : "s", text_of(result, "calls", calls, sizeof(calls)),
-            strcmp(calls, "1") == 0 ? "" : "s",
-            text_of(result, "seq", seq, sizeof(seq)), progress_bytes(bytes, size),
-            out->is_stream ? "" : " in ", out->is_stream ? "" : out->path);
+            "backup of %s: %s tenant%s, %s call%s, last sequence %s; %s%s%s\n", time, tenants,
+            strcmp(tenants, "1") == 0 ? "" : "s", calls, strcmp(calls, "1") == 0 ? "" : "s", seq,
+            progress_bytes(bytes, size), out->is_stream ? "" : " in ", out->is_stream ? "" : out->path);
 }
 
 static enum cli_exit

@@ -184,6 +184,7 @@ show_calls(struct js_value result)
 static void
 show_audit(struct js_value result)
 {
+    uint64_t dropped = 0;
     static const struct print_column fields[] = {
         {"ok", "the books balance", false},
         {"deposited", "deposited", false},
@@ -211,6 +212,8 @@ show_audit(struct js_value result)
     };
 
     print_fields(result, fields);
+    if (js_count(js_get(result, STR("records_dropped")), UINT64_MAX, &dropped) && dropped > 0)
+        printf("%-17s  %llu\n", "records dropped", (unsigned long long)dropped);
     if (js_is(js_get(result, STR("accounts")), JS_ARRAY)) {
         printf("\n");
         print_table(js_get(result, STR("accounts")), accounts, "no tenants");

@@ -226,38 +226,40 @@ db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block)
     return db_rc(rc);
 }
 
-/* To the first pair above that one. */
+/* To the first pair above that one. *minute is left as the key's bytes, to which *k may point. */
 static int
-minute_seek_above(MDB_cursor *cursor, uint32_t minute, uint64_t block, MDB_val *k, MDB_val *v)
+minute_seek_above(MDB_cursor *cursor, struct db_key *minute, uint64_t block, MDB_val *k, MDB_val *v)
 {
-    struct db_key key = db_key_of_u32(minute), from = db_key_of_u64(block + 1);
+    struct db_key from = db_key_of_u64(block + 1);
+    uint32_t n = db_u32((struct str){(const char *)minute->bytes, minute->len}, 0);
     int rc = MDB_NOTFOUND;
 
     if (block < UINT64_MAX) {
-        *k = val_of_key(&key);
+        *k = val_of_key(minute);
         *v = val_of_key(&from);
         rc = mdb_cursor_get(cursor, k, v, MDB_GET_BOTH_RANGE);
         /* It leaves the key as it was given: ours, on the stack. */
         if (rc == 0)
             return mdb_cursor_get(cursor, k, v, MDB_GET_CURRENT);
     }
-    if (rc != MDB_NOTFOUND || minute == UINT32_MAX)
+    if (rc != MDB_NOTFOUND || n == UINT32_MAX)
         return rc;
-    key = db_key_of_u32(minute + 1);
-    *k = val_of_key(&key);
+    *minute = db_key_of_u32(n + 1);
+    *k = val_of_key(minute);
     return mdb_cursor_get(cursor, k, v, MDB_SET_RANGE);
 }
 
 int
 db_minute_after(struct db_txn *txn, uint32_t *minute, uint64_t *block)
 {
+    struct db_key key = db_key_of_u32(*minute);
     MDB_val k, v;
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[DB_MINUTE], &cursor);
 
     if (rc != 0)
         return db_rc(rc);
-    rc = minute_seek_above(cursor, *minute, *block, &k, &v);
+    rc = minute_seek_above(cursor, &key, *block, &k, &v);
     if (rc == 0) {
         *minute = db_u32(str_of(k), 0);
         *block = db_u64(str_of(v), 0);

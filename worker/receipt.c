@@ -56,7 +56,10 @@ on_answered(void *arg, const struct ledger_answer *answer)
     free(q);
     switch (answer->said) {
     case LEDGER_DONE: send_receipt(c, answer->result.raw); return;
-    case LEDGER_ABSENT: send_error(c, shape, ERROR_NOT_FOUND, "there is no such call"); return;
+    case LEDGER_ABSENT: /* or not any more, which it says */
+        send_error(c, shape, ERROR_NOT_FOUND,
+                   answer->why[0] != '\0' ? answer->why : "there is no such call");
+        return;
     case LEDGER_BUSY: send_error(c, shape, ERROR_UNAVAILABLE, answer->why); return;
     case LEDGER_REFUSED:
         send_error(c, shape, ERROR_UNAVAILABLE, "the ledger cannot tell at the moment");

@@ -44,12 +44,13 @@ def test_a_reload_takes_new_bounds(start, upstream):
     assert gone.stderr.startswith(
         f"turnpike: call: the record of {calls[0]} is not kept any more: those up to 20"), gone.stderr
     answer = key.get(f"/v1/receipts/{calls[0]}")
-    assert answer.status == 404, answer
+    assert answer.status == 404 and b"not kept any more" in answer.body, answer
     assert server.cli("call", calls[-1])["id"] == calls[-1]
     assert server.ask("usage", since="1d")["total"] == before
     assert key.credit()["spent"] == spent
     audit = server.audit()
     assert audit["records"] == 1 and audit["records_dropped"] == 5
+    assert "records            1\nrecords dropped    5\n" in server.run("audit").stdout
 
     # Kept again, from now on.
     configure(server, "")
