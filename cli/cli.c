@@ -366,6 +366,17 @@ dispatch(struct run *run, const struct words *words, bool want_version)
     return run_command(run, words);
 }
 
+/* "help key add" is "key add --help". */
+static void
+take_help(struct run *run, struct words *words)
+{
+    if (words->count == 0 || strcmp(words->at[0], "help") != 0)
+        return;
+    run->help = true;
+    words->count--;
+    memmove(words->at, words->at + 1, (size_t)words->count * sizeof(words->at[0]));
+}
+
 int
 cli_main(int argc, char **argv)
 {
@@ -387,6 +398,7 @@ cli_main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     buf_init(&run.request, REQUEST_BYTES_MAX);
     rc = take_globals(&run, argc, argv, &words, &want_version);
+    take_help(&run, &words);
     if (rc == CLI_DONE)
         rc = dispatch(&run, &words, want_version);
     buf_free(&run.request);

@@ -271,6 +271,10 @@ complete_main(int argc, char **argv)
         argc--;
         argv++;
     }
+    if (argc > 1 && strcmp(argv[0], "help") == 0) { /* of the command that follows */
+        argc--;
+        argv++;
+    }
     line.words = argv;
     line.count = argc > 0 ? argc - 1 : 0;
     line.current = argc > 0 ? argv[argc - 1] : "";

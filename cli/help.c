@@ -122,14 +122,19 @@ help_command(struct buf *out, const struct cli_command *command, const char *pag
 static void
 help_list(struct buf *out)
 {
+    const struct cli_group *group, *last = NULL;
     struct cli_iter it = {0};
     const struct cli_command *command;
 
-    while ((command = cli_next(&it, NULL)) != NULL) {
+    while ((command = cli_next(&it, &group)) != NULL) {
         struct buf line;
 
         if (command->hidden)
             continue;
+        if (group != last)
+            buf_add_fmt(out, "%s%s%s%s:\n", last != NULL ? "\n" : "", term_on(stdout, TERM_HEAD),
+                        group->page, term_off(stdout, TERM_HEAD));
+        last = group;
         buf_init(&line, 512);
         help_line(&line, command);
         buf_add_char(&line, '\0');
@@ -167,7 +172,7 @@ help_all(FILE *to, const char *noun)
     if (noun == NULL) {
         buf_add_fmt(&out, "usage: turnpike SUBCOMMAND … [options]\n\n");
         help_list(&out);
-        buf_add_char(&out, '\n');
+        buf_add_fmt(&out, "\nof every command:\n");
         for (const struct cli_option *o = cli_globals; o->flag != NULL; o++)
             help_option(&out, o);
         buf_add_fmt(&out, "\nturnpike SUBCOMMAND --help says what it takes.\n"

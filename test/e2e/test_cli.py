@@ -62,6 +62,11 @@ def test_help_and_version(cli):
     for words in (["tenant"], ["tenant", "add"], ["key", "add"], ["usage"], ["stop"], ["audit"]):
         assert "turnpike " + words[0] in cli.run(*words, "--help").stdout
     assert "--allow-ip" in cli.run("--help", "key", "add").stdout
+    assert cli.run("help").stdout == everything
+    assert cli.run("help", "key", "add").stdout == cli.run("key", "add", "--help").stdout
+    assert "did you mean tenant?" in cli.error("help", "tennant", status=2)
+    for page in ("turnpike(8)", "turnpike-key(1)", "turnpike-top(1)"):
+        assert f"\n{page}:\n" in everything
 
 
 @pytest.mark.parametrize("words", [

@@ -66,6 +66,7 @@ LINES = [
     ("completion ", ["bash", "zsh", "fish"]),
     ("stop --n", ["--now"]),
     ("nothing ", []),
+    ("help credit gr", ["grant"]),
     ("backup rout", ["routes.conf"]),
     ("check -c rout", ["routes.conf"]),
 ]
