@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <termios.h>
@@ -99,6 +100,9 @@ screen_open(void)
         (void)sigprocmask(SIG_SETMASK, &screen.mask_before, NULL);
         return rc;
     }
+    /* What was told of the terminal's size would stay while it changes. */
+    (void)unsetenv("COLUMNS");
+    (void)unsetenv("LINES");
     catch_faults();
     screen.open = 1;
     raw();

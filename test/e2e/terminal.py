@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -33,10 +34,11 @@ class Terminal:
             self.process.send_signal(signal.SIGWINCH)
 
     def read(self, until=None, seconds=rig.PATIENCE):
-        """All it writes up to its end, or up to a text."""
+        """All it writes up to its end, up to what a pattern finds, or until a function says so of the text."""
+        found = until if callable(until) else lambda text: re.search(until, text)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if until is not None and until in self.text:
+            if until is not None and found(self.text):
                 return self.text
             if select.select([self.master], [], [], 0.05)[0]:
                 self.text += os.read(self.master, 65536).decode("utf-8", "replace")
