@@ -38,6 +38,7 @@ sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
 unitdir ?= $(prefix)/lib/systemd/system
 sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 bashdir ?= $(prefix)/share/bash-completion/completions
 zshdir ?= $(prefix)/share/zsh/site-functions
 fishdir ?= $(prefix)/share/fish/vendor_completions.d
@@ -316,11 +317,13 @@ $(BENCH_BINS): $(BUILD)/bin/bench-%: $(BUILD)/obj/bench/%.o \
 
 MAN_PAGES := $(wildcard man/*.[1-8])
 man_target = $(mandir)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+SOCKET_UNITS := dist/turnpike.socket dist/turnpike-tls.socket dist/turnpike-metrics.socket
 SAMPLE_CONF := $(firstword $(wildcard dist/routes.conf routes.conf))
 SAMPLE_MODELS := $(firstword $(wildcard dist/models.conf models.conf))
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)' \
+		'$(DESTDIR)$(tmpfilesdir)' \
 		'$(DESTDIR)$(sysconfdir)/turnpike'
 	$(INSTALL) -m 755 $(TURNPIKE) '$(DESTDIR)$(bindir)/turnpike'
 	$(foreach page,$(MAN_PAGES),$(INSTALL) -D -m 644 $(page) \
@@ -328,6 +331,10 @@ install: all
 	sed -e 's|@bindir@|$(bindir)|g' -e 's|@sysconfdir@|$(sysconfdir)|g' dist/turnpike.service \
 		>'$(DESTDIR)$(unitdir)/turnpike.service'
 	chmod 644 '$(DESTDIR)$(unitdir)/turnpike.service'
+	$(INSTALL) -m 644 $(SOCKET_UNITS) '$(DESTDIR)$(unitdir)'
+	sed -e 's|@sysconfdir@|$(sysconfdir)|g' dist/turnpike.tmpfiles \
+		>'$(DESTDIR)$(tmpfilesdir)/turnpike.conf'
+	chmod 644 '$(DESTDIR)$(tmpfilesdir)/turnpike.conf'
 	$(INSTALL) -m 644 dist/turnpike.sysusers '$(DESTDIR)$(sysusersdir)/turnpike.conf'
 	$(INSTALL) -D -m 644 dist/completion/turnpike.bash '$(DESTDIR)$(bashdir)/turnpike'
 	$(INSTALL) -D -m 644 dist/completion/_turnpike '$(DESTDIR)$(zshdir)/_turnpike'
@@ -340,6 +347,7 @@ install: all
 # The configuration is the operator's and stays.
 uninstall:
 	rm -f '$(DESTDIR)$(bindir)/turnpike' '$(DESTDIR)$(unitdir)/turnpike.service' \
+		$(SOCKET_UNITS:dist/%='$(DESTDIR)$(unitdir)/%') '$(DESTDIR)$(tmpfilesdir)/turnpike.conf' \
 		'$(DESTDIR)$(sysusersdir)/turnpike.conf' '$(DESTDIR)$(bashdir)/turnpike' \
 		'$(DESTDIR)$(zshdir)/_turnpike' '$(DESTDIR)$(fishdir)/turnpike.fish' \
 		$(foreach page,$(MAN_PAGES),'$(DESTDIR)$(call man_target,$(page))')

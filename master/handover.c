@@ -380,6 +380,7 @@ read_listener(struct handover *h, struct js_value object)
     if (k == OPTIONS_LISTEN_MAX || !text_of(object, "address", h->address[k], sizeof h->address[k]))
         return false;
     h->listen[k].address = h->address[k];
+    h->listen[k].passed_fd = -1; /* all are handed */
     for (unsigned n = 0; n < COUNT_OF(kind_name); n++)
         if (js_str_eq(kind, str_from(kind_name[n])))
             h->listen[k].kind = (enum worker_listener_kind)n;

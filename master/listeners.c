@@ -1,6 +1,7 @@
 #include "master/listeners.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,21 @@ probe(const char *address, char *err, size_t cap)
         rc = net_listen_probe(str_from(address), err, cap);
     }
     return rc;
+}
+
+/* One socket for all workers: each has a descriptor of its own to close. */
+static int
+take_passed(struct master *m, unsigned worker, unsigned k)
+{
+    int passed_fd = m->options->listen[k].passed_fd;
+    int fd = worker == 0 ? passed_fd : fcntl(passed_fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0) {
+        options_complain("serve", strerror(errno), NULL);
+        return CLI_FAILED;
+    }
+    m->listen_fd[worker][k] = fd;
+    return 0;
 }
 
 /* With port 0 all workers' sockets must get the port that the first one got. */
@@ -60,7 +76,8 @@ listeners_bind(struct master *m)
 {
     for (unsigned k = 0; k < m->options->listen_count; k++)
         for (unsigned i = 0; i < m->options->worker_count; i++) {
-            int rc = bind_one(m, i, k);
+            int rc = m->options->listen[k].passed_fd >= 0 ? take_passed(m, i, k)
+                                                          : bind_one(m, i, k);
 
             if (rc != 0)
                 return rc;

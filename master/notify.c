@@ -1,12 +1,14 @@
 #include "master/notify.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 void
@@ -33,4 +35,24 @@ notify_send(const char *state)
         log_warn("notify.failed", "error=%s", log_quote((struct str){strerror(errno),
                                                                       strlen(strerror(errno))}));
     close(fd);
+}
+
+#define GOES_ON_EVERY_US UINT64_C(3000000)
+#define GOES_ON_US UINT64_C(20000000)
+
+void
+notify_goes_on(const char *status)
+{
+    static char about[9]; /* "starting", "stopping", "upgradin": another is said at once */
+    static uint64_t said_us;
+    uint64_t now_us = clock_mono_us();
+    char text[256];
+
+    if (strncmp(status, about, sizeof about - 1) == 0 && now_us < said_us + GOES_ON_EVERY_US)
+        return;
+    said_us = now_us;
+    memcpy(about, status, strnlen(status, sizeof about - 1));
+    snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=%.160s",
+             (unsigned long long)GOES_ON_US, status);
+    notify_send(text);
 }

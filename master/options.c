@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/term.h"
 #include "base/version.h"
+#include "master/passed.h"
 #include "net/listen.h"
 
 /* A worker that has nothing to do says once a second that it is there. */
@@ -77,7 +78,7 @@ add_listen(struct options *o, const char *address, enum worker_listener_kind kin
         return refuse(address, "too many listeners", "at most 16");
     if (!net_listen_parse(str_from(address), &addr, why, sizeof why))
         return refuse(flag[kind], why, "as 127.0.0.1:8080, [::1]:8080 or *:8080");
-    o->listen[o->listen_count++] = (struct options_listen){address, kind};
+    o->listen[o->listen_count++] = (struct options_listen){address, kind, -1};
     return -1;
 }
 
@@ -331,8 +332,14 @@ options_serve(int argc, char **argv, const struct options_handed *handed, struct
     }
     if (optind < argc)
         return refuse(argv[optind], "serve takes no such argument", "see turnpike serve --help");
-    if (handed != NULL)
+    if (handed != NULL) {
         take_handed(out, handed);
+    } else {
+        int rc = passed_listeners(out);
+
+        if (rc >= 0)
+            return rc;
+    }
     return serve_check(out);
 }
 

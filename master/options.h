@@ -16,6 +16,7 @@
 struct options_listen {
     const char *address; /* as written */
     enum worker_listener_kind kind;
+    int passed_fd; /* it listens already; -1: to be bound */
 };
 
 struct options {

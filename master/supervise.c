@@ -15,6 +15,7 @@
 #include "ledger/ledger.h"
 #include "master/notify.h"
 #include "master/spawn.h"
+#include "shm/stats.h"
 
 #define START_TIMEOUT_MS 60000
 #define LIVED_LONG_US UINT64_C(10000000)
@@ -461,6 +462,7 @@ supervise_start_ledger(struct master *m)
             take_signals(m);
         look_at_children(m);
         end_ledger_before(m);
+        notify_goes_on("starting; the books are gone over");
     }
     m->ledger_served = m->ledger.state == CHILD_SERVING;
     return m->ledger_served ? 0 : CLI_FAILED;
@@ -552,6 +554,30 @@ next_due_ms(const struct master *m)
     return due_us <= now_us ? 0 : (int)((due_us - now_us) / 1000 + 1);
 }
 
+/* Calls under way end, in a stop or before an upgrade; then everything is committed. */
+static void
+tell_what_is_left(const struct master *m)
+{
+    const struct region_header *header = m->region->header;
+    uint64_t calls = 0;
+    char text[96];
+
+    for (uint32_t i = 0; i < header->geometry.table_max; i++) {
+        const _Atomic uint64_t *stats = stat_at(m->region, i);
+
+        if (stats != NULL && atomic_load_explicit(&header->table[i].state, memory_order_relaxed) ==
+                                 TABLE_LIVE)
+            calls += atomic_load_explicit(&stats[STAT_CALLS_OPEN], memory_order_relaxed);
+    }
+    if (running_count(m) > 0)
+        snprintf(text, sizeof text, "%s; %llu calls under way", m->stopping ? "stopping" : "upgrading",
+                 (unsigned long long)calls);
+    else
+        snprintf(text, sizeof text, "%s; what is settled is committed",
+                 m->stopping ? "stopping" : "upgrading");
+    notify_goes_on(text);
+}
+
 /* All workers are gone: SIGTERM tells the ledger process to commit what is left, and to go. */
 static int
 stop_ledger(struct master *m)
@@ -570,6 +596,7 @@ stop_ledger(struct master *m)
             kill(m->ledger.pid, SIGTERM);
         wait_for_news(m, 100);
         look_at_children(m); /* of workers there are none: also for the watchdog */
+        tell_what_is_left(m);
     }
     return CLI_DONE;
 }
@@ -612,6 +639,8 @@ supervise_run(struct master *m)
             stop_at_once(m);
         }
         look_at_children(m);
+        if (m->stopping || upgrade_pauses(m))
+            tell_what_is_left(m);
         start_due(m);
         kill_overstayed(m);
         end_ledger_before(m);

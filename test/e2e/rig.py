@@ -372,6 +372,8 @@ class Turnpike:
             options = self.env.get("ASAN_OPTIONS", "")
             self.env["ASAN_OPTIONS"] = f"{options}:detect_leaks=0".lstrip(":")
         self.args = ["-c", self.conf, "-s", self.state, "-w", str(workers), *listen, *args]
+        self.program = [TURNPIKE]  # or what runs it
+        self.pass_fds = ()
         self.process = None
         self.crash_expected = False
         self._log_from = 0
@@ -386,8 +388,8 @@ class Turnpike:
         self._log_from = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [TURNPIKE, "serve", *self.args, *more], env=self.env, stderr=log, stdout=log,
-                stdin=subprocess.DEVNULL, cwd=self.folder)
+                [*self.program, "serve", *self.args, *more], env=self.env, stderr=log, stdout=log,
+                stdin=subprocess.DEVNULL, cwd=self.folder, pass_fds=self.pass_fds)
         ready = wait_for(self._ready, what="the server")
         urls = re.findall(r"(?:https?|metrics)://[^\s\",]+", ready)
         self.urls = urls
