@@ -49,14 +49,15 @@ show_faults(struct js_value list)
 
     for (js_iter_init(&it, list); js_next(&it, &key, &fault);) {
         char file[256], line[16], message[1100];
+        bool warning = js_str_eq(js_get(fault, STR("severity")), STR("warning"));
+        enum term_paint paint = warning ? TERM_WARN : TERM_PLAIN;
 
         print_value(js_get(fault, STR("file")), file, sizeof(file));
         print_value(js_get(fault, STR("line")), line, sizeof(line));
         print_value(js_get(fault, STR("message")), message, sizeof(message));
         fprintf(stderr, "%s%s:%s:%s %s%s%s%s\n", term_on(stderr, TERM_HEAD), file, line,
-                term_off(stderr, TERM_HEAD), term_on(stderr, TERM_WARN),
-                js_str_eq(js_get(fault, STR("severity")), STR("warning")) ? "warning: " : "",
-                term_off(stderr, TERM_WARN), message);
+                term_off(stderr, TERM_HEAD), term_on(stderr, paint), warning ? "warning: " : "",
+                term_off(stderr, paint), message);
     }
 }
 

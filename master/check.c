@@ -14,13 +14,14 @@ check_print_faults(const struct conf_faults *faults, bool warnings)
 {
     for (size_t i = 0; i < faults->count; i++) {
         const struct conf_fault *fault = &faults->at[i];
+        enum term_paint paint = fault->warning ? TERM_WARN : TERM_PLAIN;
 
         if (warnings || !fault->warning)
             fprintf(stderr, "%s%s%s:%u:%s %s%s%s%s\n",
                     log_priority(fault->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR),
                     term_on(stderr, TERM_HEAD), fault->file, fault->line,
-                    term_off(stderr, TERM_HEAD), term_on(stderr, TERM_WARN),
-                    fault->warning ? "warning: " : "", term_off(stderr, TERM_WARN), fault->message);
+                    term_off(stderr, TERM_HEAD), term_on(stderr, paint),
+                    fault->warning ? "warning: " : "", term_off(stderr, paint), fault->message);
     }
 }
 

@@ -35,6 +35,13 @@ def test_colours(state):
     assert "\x1b[1mNAME" in run("tenant", "list", env={**state, "NO_COLOR": ""})[1]
     status, error = run("tennant", env=state)
     assert status == 2 and error.startswith("\x1b[1;31mturnpike:\x1b[0m tennant: ")
+    # Of check, too, which is another process's.
+    conf = os.path.join(os.path.dirname(state["TURNPIKE_STATE"]), "routes.conf")
+    with open(conf, "w", encoding="utf-8") as file:
+        file.write('channel "x" { use = {"nope"} }\n')
+    status, error = run("check", "-c", conf, env=state)
+    assert status == 78 and error.startswith(f"\x1b[1m{conf}:1:\x1b[0m use: no upstream")
+    assert "\x1b" not in run("check", "-c", conf, "--color", "never", env=state)[1]
     # No terminal: only when asked for.
     for words, escape in (([], False), (["--color", "always"], True), (["--color=auto"], False)):
         done = subprocess.run([rig.TURNPIKE, "tenant", "list", *words], env={**os.environ, **state},
