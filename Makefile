@@ -36,6 +36,7 @@ prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 sysconfdir ?= /etc
 mandir ?= $(prefix)/share/man
+sharedir ?= $(prefix)/share/turnpike
 unitdir ?= $(prefix)/lib/systemd/system
 sysusersdir ?= $(prefix)/lib/sysusers.d
 tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
@@ -336,6 +337,9 @@ install: all
 		>'$(DESTDIR)$(tmpfilesdir)/turnpike.conf'
 	chmod 644 '$(DESTDIR)$(tmpfilesdir)/turnpike.conf'
 	$(INSTALL) -m 644 dist/turnpike.sysusers '$(DESTDIR)$(sysusersdir)/turnpike.conf'
+	$(INSTALL) -D -m 644 dist/grafana/turnpike.json '$(DESTDIR)$(sharedir)/grafana/turnpike.json'
+	$(INSTALL) -D -m 644 dist/prometheus/turnpike.rules.yml \
+		'$(DESTDIR)$(sharedir)/prometheus/turnpike.rules.yml'
 	$(INSTALL) -D -m 644 dist/completion/turnpike.bash '$(DESTDIR)$(bashdir)/turnpike'
 	$(INSTALL) -D -m 644 dist/completion/_turnpike '$(DESTDIR)$(zshdir)/_turnpike'
 	$(INSTALL) -D -m 644 dist/completion/turnpike.fish '$(DESTDIR)$(fishdir)/turnpike.fish'
@@ -350,4 +354,6 @@ uninstall:
 		$(SOCKET_UNITS:dist/%='$(DESTDIR)$(unitdir)/%') '$(DESTDIR)$(tmpfilesdir)/turnpike.conf' \
 		'$(DESTDIR)$(sysusersdir)/turnpike.conf' '$(DESTDIR)$(bashdir)/turnpike' \
 		'$(DESTDIR)$(zshdir)/_turnpike' '$(DESTDIR)$(fishdir)/turnpike.fish' \
+		'$(DESTDIR)$(sharedir)/grafana/turnpike.json' \
+		'$(DESTDIR)$(sharedir)/prometheus/turnpike.rules.yml' \
 		$(foreach page,$(MAN_PAGES),'$(DESTDIR)$(call man_target,$(page))')

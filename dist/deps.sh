@@ -39,7 +39,8 @@ for part in "$@"; do
         has_package libllhttp-dev || has_package node-llhttp || llhttp_missing=true
         ;;
     test)
-        need_package libcmocka-dev libjansson-dev python3-pytest python3-pytest-xdist
+        need_package libcmocka-dev libjansson-dev python3-pytest python3-pytest-xdist \
+            python3-yaml
         need_command clang clang
         # The sanitizers' and the fuzzer's run-time parts are a package apart from clang's.
         if ! command -v clang >/dev/null 2>&1 ||
