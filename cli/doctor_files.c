@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/mode.h"
 #include "base/str.h"
 #include "ledger/peek.h"
 #include "ledger/store.h"
@@ -239,7 +240,7 @@ check_key_mode(const char *path, struct doctor_report *report)
     char todo[256];
     struct stat st;
 
-    if (stat(path, &st) != 0 || (st.st_mode & 007) == 0)
+    if (stat(path, &st) != 0 || !mode_key_is_open(&st))
         return;
     (void)snprintf(todo, sizeof(todo), "chmod 600 %.200s", path);
     doctor_say(report, DOCTOR_FAIL, "certificate", todo, "others can read the key %s (mode %04o)", path,

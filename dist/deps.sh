@@ -54,6 +54,7 @@ for part in "$@"; do
         need_command npm npm
         need_command strace strace
         need_command openssl openssl
+        need_package libfaketime # a wall clock that is set
         need_command jq jq # examples of the manual use it
         need_command zsh zsh # completions are tried in all three shells
         need_command fish fish

@@ -446,6 +446,8 @@ store_failed(struct command *command, int rc)
 {
     command_refuse(command, COMMAND_FAILED, "the store in %s failed: %s",
                    db_path(command->ledger->db), strerror(-rc));
+    if (rc == -ENOSPC)
+        command_hint(command, "make room on its disk; nothing was changed");
 }
 
 int

@@ -666,6 +666,21 @@ run(struct process *process)
     return rc;
 }
 
+static int
+exit_of(int rc)
+{
+    switch (rc) {
+    case -ESTALE: return LEDGER_EXIT_FOREIGN;
+    case -EPROTO: return LEDGER_EXIT_VERSION;
+    case -EILSEQ: return LEDGER_EXIT_DAMAGED;
+    case -ENOSPC: return LEDGER_EXIT_FULL;
+    case -EACCES:
+    case -EPERM:
+    case -EROFS: return LEDGER_EXIT_DENIED;
+    default: return LEDGER_EXIT_FAILED;
+    }
+}
+
 int
 ledger_main(const struct ledger_inherit *inherit)
 {
@@ -689,12 +704,9 @@ ledger_main(const struct ledger_inherit *inherit)
     if (process.signal_fd < 0)
         return LEDGER_EXIT_FAILED;
     rc = run(&process);
-    if (rc == -ESTALE)
-        return LEDGER_EXIT_FOREIGN;
-    if (rc < 0) {
-        /* The threads are left as they are: the process ends, and nothing of theirs is ours to save. */
-        return LEDGER_EXIT_FAILED;
-    }
+    /* The threads are left as they are: the process ends, and nothing of theirs is ours to save. */
+    if (rc < 0)
+        return exit_of(rc);
     control_stop(&process.control);
     feed_refused(process.ledger);
     stop_readers(&process);

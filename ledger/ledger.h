@@ -109,6 +109,11 @@ enum ledger_exit {
     LEDGER_EXIT_FAILED = 1,  /* restart it, with backoff */
     LEDGER_EXIT_FOREIGN = 3, /* the region is another store's, or newer than the store: remove the
                                 memory file, make a new one, start again */
+    /* As FAILED, for reasons that people can do something about: */
+    LEDGER_EXIT_VERSION = 4, /* the store is of a turnpike with another form of it */
+    LEDGER_EXIT_DAMAGED = 5, /* it is damaged, or none */
+    LEDGER_EXIT_FULL = 6,    /* its disk is full */
+    LEDGER_EXIT_DENIED = 7,  /* it may not be read or written */
 };
 
 /*

@@ -153,7 +153,7 @@ meta_load(struct ledger *ledger)
         return meta_init(ledger);
     }
     if (rc == 0 && !ledger_reads_schema(version)) {
-        log_error("store.version", "found=%u known=%u", version, DB_SCHEMA_VERSION);
+        log_info("store.version", "found=%u known=%u", version, DB_SCHEMA_VERSION);
         rc = -EPROTO;
     }
     if (rc == 0)

@@ -135,7 +135,11 @@ open_ledger(struct store *store)
 const char *
 store_error_text(int rc)
 {
-    return rc == -EILSEQ ? "it is damaged, or not of this program" : strerror(-rc);
+    switch (rc) {
+    case -EILSEQ: return "it is damaged, or not of this program";
+    case -EPROTO: return "it is of another version of turnpike";
+    default: return strerror(-rc);
+    }
 }
 
 /* The runtime directory and the memory file in it. */
@@ -153,6 +157,28 @@ open_region(struct store *store, bool fresh, struct store_fault *fault)
     if (rc < 0 && store->region_path[0] != '\0')
         snprintf(fault->what, sizeof(fault->what), "%s", store->region_path);
     return rc;
+}
+
+static void
+say_unopened(int rc, struct store_fault *fault)
+{
+    switch (rc) {
+    case -EILSEQ:
+        fault->why = "the store cannot be opened: it is damaged, or not of this program";
+        fault->hint = "put a copy of the directory store in its place";
+        break;
+    case -EPROTO:
+        fault->why = "the store is of another version of turnpike";
+        fault->hint = "use that one, or restore a backup; turnpike doctor says which it is";
+        break;
+    case -ENOSPC:
+        fault->why = "the store cannot be opened: its disk is full";
+        fault->hint = "make room";
+        break;
+    default:
+        fault->why = "the store cannot be opened";
+        fault->hint = NULL;
+    }
 }
 
 int
@@ -192,9 +218,7 @@ store_open(const char *state_dir, struct store **out, struct store_fault *fault)
         rc = open_ledger(store);
     }
     if (rc < 0) {
-        fault->why = rc == -EILSEQ ? "the store cannot be opened: it is damaged, or not of this program"
-                                   : "the store cannot be opened";
-        fault->hint = rc == -EILSEQ ? "put a copy of the directory store in its place" : NULL;
+        say_unopened(rc, fault);
         goto fail;
     }
     *out = store;

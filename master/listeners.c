@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "master/master.h"
 #include "net/listen.h"
+#include "net/owner.h"
 
 /* The workers of a master that was killed close their listeners as soon as they notice. */
 #define PROBES 40u
@@ -43,6 +44,26 @@ take_passed(struct master *m, unsigned worker, unsigned k)
     return 0;
 }
 
+static int
+bind_refused(const char *address, int rc, const char *why)
+{
+    char hint[160] = "another ADDR:PORT can be named with -l";
+    struct net_owner owner;
+    struct net_addr addr;
+    char parse_why[200];
+
+    if (rc == -EACCES)
+        (void)snprintf(hint, sizeof hint, "ports below 1024 need root");
+    else if (rc == -EADDRINUSE &&
+             net_listen_parse(str_from(address), &addr, parse_why, sizeof parse_why) &&
+             net_port_owner(addr.port, &owner))
+        (void)snprintf(hint, sizeof hint,
+                       "process %d (%s) has it: stop that, or name another ADDR:PORT with -l",
+                       (int)owner.pid, owner.name);
+    options_complain("serve", why, hint);
+    return rc == -EACCES ? CLI_NOT_ALLOWED : CLI_FAILED;
+}
+
 /* With port 0 all workers' sockets must get the port that the first one got. */
 static int
 bind_one(struct master *m, unsigned worker, unsigned k)
@@ -61,12 +82,8 @@ bind_one(struct master *m, unsigned worker, unsigned k)
     fd = worker == 0 ? probe(address, err, sizeof err) : 0;
     if (fd == 0)
         fd = net_listen_socket(str_from(address), err, sizeof err);
-    if (fd < 0) {
-        options_complain("serve", err,
-                         fd == -EACCES ? "ports below 1024 need root"
-                                       : "another ADDR:PORT can be named with -l");
-        return fd == -EACCES ? CLI_NOT_ALLOWED : CLI_FAILED;
-    }
+    if (fd < 0)
+        return bind_refused(address, fd, err);
     m->listen_fd[worker][k] = fd;
     return 0;
 }

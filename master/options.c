@@ -223,7 +223,7 @@ serve_option(struct options *o, int opt)
         return -1;
     case 's':
         o->state_dir = optarg;
-        return -1;
+        return optarg[0] != '\0' ? -1 : refuse("--state", "a directory must follow", NULL);
     case 'l':
         return add_listen(o, optarg, LISTENER_PLAIN);
     case 'w':

@@ -32,6 +32,7 @@
 #include "master/successor.h"
 #include "master/supervise.h"
 
+#define DESCRIPTORS_SPARE 128 /* of a worker: listeners, wake-ups, the log, the ledger's socket */
 #define EXIT_REGION_STALE 3 /* of the ledger process: the memory file is not this store's */
 
 static struct master the_master; /* too large for a stack; one a process */
@@ -94,6 +95,24 @@ serve_harden(void)
     }
 }
 
+/* A worker takes its share of the clients, and one connection to an upstream for each at most: where that is more than
+ * it may have descriptors, it is said now and not when clients wait. */
+static void
+count_descriptors(const struct master *m)
+{
+    unsigned workers = m->options->worker_count;
+    uint64_t share = (m->now.conf->limits.connections + workers - 1) / workers, upstreams = 0;
+    struct rlimit files;
+
+    for (size_t i = 0; i < m->now.conf->upstream_count; i++)
+        upstreams += m->now.conf->upstreams[i].connections_max;
+    share += MIN(upstreams, share) + DESCRIPTORS_SPARE;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < share)
+        log_warn("descriptors.few", "limit=%llu wanted=%llu hint=%s",
+                 (unsigned long long)files.rlim_max, (unsigned long long)share,
+                 log_quote(STR("raise LimitNOFILE or ulimit -Hn, or lower limits connections")));
+}
+
 static int
 prepare(struct master *m)
 {
@@ -117,10 +136,12 @@ prepare(struct master *m)
     if (rc != 0)
         return rc;
     serve_harden();
+    count_descriptors(m);
     rng_bytes(m->ticket_secret, sizeof m->ticket_secret);
     listeners_name(m);
     if (make_eventfds(m) < 0 || serve_take_signals(m) < 0) {
-        options_complain("serve", strerror(errno), NULL);
+        options_complain("serve", strerror(errno),
+                         errno == EMFILE ? "raise LimitNOFILE or ulimit -Hn" : NULL);
         return CLI_FAILED;
     }
     return 0;
@@ -180,6 +201,32 @@ start_failed(struct master *m, int rc)
     return rc;
 }
 
+/* Says why the ledger process did not start, by its exit status, and gives ours. */
+static int
+no_ledger(const struct options *o, int status)
+{
+    switch (status) {
+    case LEDGER_EXIT_VERSION:
+        options_complain(o->state_dir, "the store is of another version of turnpike",
+                         "use that one, or restore a backup; turnpike doctor says which it is");
+        return CLI_FAILED;
+    case LEDGER_EXIT_DAMAGED:
+        options_complain(o->state_dir, "the store is damaged, or not of this program",
+                         "restore a backup, and keep what is there");
+        return CLI_FAILED;
+    case LEDGER_EXIT_FULL:
+        options_complain(o->state_dir, "the disk of the store is full", "make room");
+        return CLI_FAILED;
+    case LEDGER_EXIT_DENIED:
+        options_complain(o->state_dir, "the store may not be read and written",
+                         "run as its owner (--user), on a disk that is mounted for writing");
+        return CLI_NOT_ALLOWED;
+    default:
+        options_complain("ledger process", "does not start", "see the log above");
+        return status == CLI_BUSY ? status : CLI_FAILED;
+    }
+}
+
 static int
 start(struct master *m)
 {
@@ -188,10 +235,8 @@ start(struct master *m)
     if (rc != 0)
         return start_failed(m, rc);
     rc = start_ledger(m);
-    if (rc != 0) {
-        options_complain("ledger process", "does not start", "see the log above");
-        return start_failed(m, rc == CLI_BUSY ? rc : CLI_FAILED);
-    }
+    if (rc != 0)
+        return start_failed(m, no_ledger(m->options, rc));
     rc = supervise_start_workers(m);
     if (rc == 0 && !m->stopping) {
         log_info("serve.ready", "version=%s workers=%u listen=%s", turnpike_version,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mode.h"
 
 #define PEM_BYTES_MAX (1024 * 1024)
 
@@ -266,8 +267,9 @@ state_region_empty(const struct region *region)
     return true;
 }
 
+/* 0 or an errno. *open_to_others: others can read it, so that it is no place for a key. */
 static int
-read_pem(const char *path, struct str *out)
+read_pem(const char *path, struct str *out, bool *open_to_others)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be no file */
     struct stat st;
@@ -280,6 +282,7 @@ read_pem(const char *path, struct str *out)
         close(fd);
         return EINVAL;
     }
+    *open_to_others = mode_key_is_open(&st);
     text = malloc((size_t)st.st_size + 1);
     n = text ? read(fd, text, (size_t)st.st_size) : -1;
     close(fd);
@@ -311,13 +314,14 @@ certificate_read(const struct options *o, unsigned i, struct worker_certificate 
                  struct state_fault *fault)
 {
     struct tls_identity identity;
-    int error = read_pem(o->cert_path[i], &out->chain_pem);
+    bool is_open = false;
+    int error = read_pem(o->cert_path[i], &out->chain_pem, &is_open);
 
     *fault = (struct state_fault){.file = o->cert_path[i], .hint = "--tls-cert takes a PEM file"};
     if (error == 0) {
         fault->file = o->cert_key_path[i];
         fault->hint = "--tls-key takes a PEM file";
-        error = read_pem(o->cert_key_path[i], &out->key_pem);
+        error = read_pem(o->cert_key_path[i], &out->key_pem, &is_open);
     }
     if (error != 0) {
         fault->why = strerror(error);
@@ -325,8 +329,12 @@ certificate_read(const struct options *o, unsigned i, struct worker_certificate 
         return false;
     }
     identity = (struct tls_identity){out->chain_pem, out->key_pem};
-    if (tls_identity_check(&identity, fault->text))
-        return true;
+    if (tls_identity_check(&identity, fault->text)) {
+        fault->why = "others can read this key";
+        fault->hint = "chmod 600 it";
+        fault->status = CLI_BAD_CONF;
+        return !is_open;
+    }
     fault->file = o->cert_path[i];
     fault->why = fault->text;
     fault->hint = "--tls-cert and --tls-key must match";

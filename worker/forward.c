@@ -242,6 +242,14 @@ forward_from_queue(struct call *call, uint8_t candidate)
     forward_dial(call);
 }
 
+/* This machine's own lack, which says nothing of the upstream. */
+static bool
+is_ours(const struct conn_error *e)
+{
+    return e->err == -EMFILE || e->err == -ENFILE || e->err == -ENOBUFS || e->err == -ENOMEM ||
+           e->err == -EADDRNOTAVAIL;
+}
+
 void
 forward_conn_failed(struct call *call, const struct conn_error *e)
 {
@@ -249,6 +257,11 @@ forward_conn_failed(struct call *call, const struct conn_error *e)
     enum record_reason reason = REASON_RESET;
     enum error_kind kind = ERROR_UPSTREAM_FAILED;
 
+    if (is_ours(e)) {
+        log_failed(call, REASON_NO_CONNECTION, e->text);
+        no_connection(call, "cannot be connected to: this machine has no room for it");
+        return;
+    }
     switch (e->stage) {
     case CONN_STAGE_RESOLVE:
         reason = e->err == -EACCES ? REASON_ADDRESS : REASON_DNS;

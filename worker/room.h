@@ -134,6 +134,7 @@ struct worker {
     uint64_t turn_mono_us;
     int64_t turn_wall_us;
     int64_t clock_offset_us; /* wall less monotonic, at the last tick */
+    uint64_t accept_told_us, accept_paused_told; /* when that was last logged; how many of it */
     uint64_t rng;
     uint32_t queries_open; /* questions to the ledger process: ledger_ask.h */
     bool routes_need; /* routes.conf has rules that ask what a request needs */

@@ -28,6 +28,7 @@
 
 #define TICK_MS 1000u
 #define CLOCK_STEP_US INT64_C(60000000)
+#define ACCEPT_TELL_US UINT64_C(60000000)
 #define ENDED_MS 3000u /* for error events to be taken; the master waits 10 s for us */
 
 static int sigterm_fd = -1; /* the signal handler's only word */
@@ -192,6 +193,21 @@ look_at_clocks(struct worker *w)
     w->clock_offset_us = offset_us;
 }
 
+/* Connections that wait since there are no descriptors, or as many are open as may be: said once a while, with how
+ * often it came to that since. */
+static void
+look_at_listeners(struct worker *w)
+{
+    uint64_t times = w->net.counts.accept_paused - w->accept_paused_told;
+
+    if (times == 0 || (w->accept_told_us != 0 && w->turn_mono_us - w->accept_told_us < ACCEPT_TELL_US))
+        return;
+    w->accept_paused_told += times;
+    w->accept_told_us = w->turn_mono_us;
+    log_warn("accept.paused", "times=%llu open=%llu most=%u", (unsigned long long)times,
+             (unsigned long long)w->net.counts.accepted_open, w->net.options.accepted_max);
+}
+
 /*
  * A heartbeat also when nothing happens, and a look at what a lost ring may have left waiting: to the
  * end, since the ledger process of another master knows no way to ring a worker that outlived its own.
@@ -203,6 +219,7 @@ on_tick(struct wheel_timer *timer)
 
     call_look_at_waiting(w);
     look_at_clocks(w);
+    look_at_listeners(w);
     probe_tick(w);
     wheel_set(&w->net.wheel, &w->tick, TICK_MS, on_tick);
 }
@@ -481,6 +498,7 @@ worker_main(const struct worker_inherit *inherit)
         return 1;
     }
     (void)!write(inherit->lifeline_fd, "R", 1);
+    look_at_clocks(w); /* from here on */
     wheel_set(&w->net.wheel, &w->tick, TICK_MS, on_tick);
     net_run(&w->net);
     ASSERT(list_empty(&w->calls));

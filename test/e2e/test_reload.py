@@ -308,6 +308,7 @@ def test_certificates_are_read_anew(start, upstream, certificates, folder):
                 text = f.read()
             with open(os.path.join(folder, name), "w", encoding="ascii") as f:
                 f.write(text)
+            os.chmod(os.path.join(folder, name), 0o600)
 
     put(certificates.make("before.test"))
     listen = ("--tls-listen", "127.0.0.1:0", "--tls-cert", os.path.join(folder, "cert.pem"),
