@@ -179,8 +179,16 @@ read_more(struct backup_in *in, size_t len)
     if (!buf_reserve(&in->frame, len))
         return -ENOMEM;
     while (len > 0) {
-        ssize_t n = read(in->fd, in->frame.ptr + in->frame.len, len);
+        struct pollfd pfd = {.fd = in->fd, .events = POLLIN};
+        ssize_t n;
 
+        if (in->stop != NULL && in->stop(in->arg))
+            return -ECANCELED;
+        if (poll(&pfd, 1, WAIT_MS) <= 0)
+            continue; /* a pipe that makes us wait, or a signal */
+        n = read(in->fd, in->frame.ptr + in->frame.len, len);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
         if (n < 0)
             return -errno;
         if (n == 0)

@@ -49,6 +49,8 @@ void backup_out_end(struct backup_out *out); /* frees; writes nothing */
 
 struct backup_in {
     int fd; /* the caller's */
+    bool (*stop)(void *arg); /* as of struct backup_out; set after backup_in_start() */
+    void *arg;
     uint8_t hash[HASH_LEN];
     uint32_t number;    /* of the next frame */
     uint64_t at, next;  /* where the frame begins that was read last, and the next one */
@@ -60,7 +62,8 @@ struct backup_in {
 };
 
 void backup_in_start(struct backup_in *in, int fd);
-/* The next frame, whole and with the right hash. -EILSEQ: see fault and at; other errnos as read(). */
+/* The next frame, whole and with the right hash. -EILSEQ: see fault and at; -ECANCELED: stopped; other
+ * errnos as read(). */
 int backup_in_frame(struct backup_in *in) MUST_CHECK;
 /* After a HEAD or DATA: false when the frame has no more entries, or (fault is set) is none. */
 bool backup_in_entry(struct backup_in *in, uint8_t *table, struct str *key,

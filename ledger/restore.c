@@ -43,7 +43,7 @@ file_failed(struct restore *restore, const struct backup_in *in, int rc)
         return fail(restore, rc, "use the program that wrote it, or a newer one",
                     "a program with another form of the store wrote it%s%s",
                     restore->about.version[0] != '\0' ? ": turnpike " : "", restore->about.version);
-    if (rc == -EINTR)
+    if (rc == -ECANCELED)
         return fail(restore, rc, "nothing was changed", "interrupted");
     if (rc != -EILSEQ)
         return fail(restore, rc, NULL, "it cannot be read: %s", strerror(-rc));
@@ -176,15 +176,20 @@ load_end(struct load *load)
     return rc < 0 ? store_failed(load->restore, rc) : 0;
 }
 
+static bool
+on_stop(void *arg)
+{
+    const struct load *load = arg;
+    const struct restore *restore = load->restore;
+
+    return restore->on_progress != NULL &&
+           !restore->on_progress(restore->arg, load->in.next, restore->about.store_bytes);
+}
+
 static int
 go_on(struct load *load)
 {
-    struct restore *restore = load->restore;
-
-    if (restore->on_progress == NULL ||
-        restore->on_progress(restore->arg, load->in.next, restore->about.store_bytes))
-        return 0;
-    return fail(restore, -ECANCELED, "nothing was changed", "interrupted");
+    return on_stop(load) ? file_failed(load->restore, &load->in, -ECANCELED) : 0;
 }
 
 static int
@@ -307,15 +312,20 @@ build(struct restore *restore, const char *path)
 {
     struct load load = {.restore = restore};
     struct db_setup setup = {.path = path};
+    char unnamed[PATH_BYTES + 8]; /* what db_open() makes first */
     int rc;
 
+    snprintf(unnamed, sizeof(unnamed), "%s.new", path);
     remove_store(path);
     rc = db_open(&setup, &load.db);
     if (rc < 0) {
+        remove_store(unnamed);
         remove_store(path);
         return store_failed(restore, rc);
     }
     backup_in_start(&load.in, restore->fd);
+    load.in.stop = on_stop;
+    load.in.arg = &load;
     rc = load_frames(&load);
     if (rc == 0)
         rc = verify(&load);

@@ -175,17 +175,52 @@ def test_interrupted(server, folder, sig):
     try:
         backup = take(server, os.path.join(folder, "copy"))
 
-        def waits():
-            with open(f"/proc/{backup.pid}/task/{backup.pid}/children", encoding="ascii") as f:
-                return f.read()
-
-        rig.wait_for(waits, what="it to begin")
+        rig.wait_for(lambda: children(backup.pid), what="it to begin")
         backup.send_signal(sig)
         assert backup.wait(rig.PATIENCE) == -sig
     finally:
         os.kill(ledger, signal.SIGCONT)
     assert os.listdir(folder) == []
     server.settled_audit()
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(child) for child in f.read().split()]
+
+
+@pytest.mark.parametrize("whom,sig", [("parent", signal.SIGTERM), ("parent", signal.SIGKILL),
+                                      ("child", signal.SIGKILL)])
+def test_a_restore_that_dies(server, folder, whom, sig):
+    """In the middle of its file: what was there stays, and the next one works."""
+    key = server.key()
+    grow(server, key.tenant, 300)
+    file = os.path.join(folder, "copy")
+    server.cli("backup", file)
+    assert server.stop() == 0
+    with open(file, "rb") as f:
+        data = f.read()
+    restore = subprocess.Popen([rig.TURNPIKE, "restore", "-", "--force", "-s", server.state],
+                               env=server.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    restore.stdin.write(data[:-1000])
+    restore.stdin.flush()
+    incoming = os.path.join(server.state, "store.incoming")
+    rig.wait_for(lambda: os.path.exists(os.path.join(incoming, "data.mdb")))
+    child, = children(restore.pid)
+    os.kill(child if whom == "child" else restore.pid, sig)
+    restore.wait(rig.PATIENCE)
+    restore.stdin.close()
+    if whom == "child":  # it could not tidy up
+        assert restore.returncode == 1 and b"its process was killed" in restore.stderr.read()
+    else:
+        assert restore.returncode == -sig
+        rig.wait_for(lambda: not os.path.exists(incoming))
+    server.audit()
+    assert server.cli("credit", "show", key.tenant)["deposited"] == "400"
+    assert server.cli("restore", file, "--force")["aside"]
+    assert not os.path.exists(incoming)
+    server.start()
 
 
 def test_mistakes(server, folder):
