@@ -17,6 +17,7 @@
 #define LOOK_US UINT64_C(1000000)
 #define STEP_US UINT64_C(50000)
 #define LEAP_US INT64_C(3600000000)
+#define LEAP_BELIEVED_US UINT64_C(86400000000)
 
 /* ---- which blocks ---- */
 
@@ -430,8 +431,8 @@ retention_preview(struct db_txn *txn, const struct retention *keep, int64_t now_
 /* ---- when ---- */
 
 /*
- * A wall clock that ran away from the monotonic one since we began is wrong now or was before: nothing is dropped
- * by it, for that cannot be undone. A restart takes it as it is.
+ * A wall clock that ran away from the monotonic one is wrong now, or was before, or the machine slept. Nothing is
+ * dropped by it for a day, for that cannot be undone; then it is believed.
  */
 static bool
 clock_leapt(struct ledger *ledger, struct retention_pace *pace)
@@ -439,20 +440,26 @@ clock_leapt(struct ledger *ledger, struct retention_pace *pace)
     int64_t wall_us = ledger_wall_us(ledger);
     uint64_t mono_us = ledger->host.mono_us(ledger->host.arg);
 
-    if (!pace->started) {
+    if (!pace->started ||
+        (pace->leap_us != 0 && mono_us - pace->leap_us > LEAP_BELIEVED_US)) {
         pace->started = true;
         pace->wall_us = wall_us;
         pace->mono_us = mono_us;
+        pace->leap_us = 0;
     }
 
     int64_t ahead_us = wall_us - pace->wall_us - (int64_t)(mono_us - pace->mono_us);
 
-    if (ahead_us <= LEAP_US)
+    if (ahead_us <= LEAP_US) {
+        pace->leap_us = 0;
         return false;
-    if (!pace->leapt)
-        log_warn("retention.held", "why=\"the clock was put forward\" by_s=%lld",
-                 (long long)(ahead_us / 1000000));
-    pace->leapt = true;
+    }
+    if (pace->leap_us == 0) {
+        pace->leap_us = mono_us;
+        log_warn("retention.held", "why=\"the clock was put forward\" by_s=%lld for_s=%llu",
+                 (long long)(ahead_us / 1000000),
+                 (unsigned long long)(LEAP_BELIEVED_US / 1000000));
+    }
     return true;
 }
 
@@ -462,15 +469,17 @@ retention_turn(struct ledger *ledger, struct retention_pace *pace, uint64_t now_
     struct retention keep;
     int rc;
 
-    *soon = false;
+    *soon = pace->more;
     if (ledger->conf == NULL || now_us < pace->next_us)
         return 0;
+    *soon = pace->more = false;
     pace->next_us = now_us + LOOK_US;
     keep.age_us = ledger->conf->retention.records_ms * 1000;
     keep.size_bytes = ledger->conf->retention.size_bytes;
     if ((keep.age_us == 0 && keep.size_bytes == 0) || clock_leapt(ledger, pace))
         return 0;
     rc = retention_step(ledger, &keep, soon);
+    pace->more = *soon;
     if (*soon)
         pace->next_us = now_us + STEP_US;
     if (rc != -EILSEQ)

@@ -35,9 +35,11 @@ int retention_preview(struct db_txn *txn, const struct retention *keep, int64_t 
 
 struct retention_pace {
     uint64_t next_us; /* monotonic */
-    int64_t wall_us;  /* both clocks at the first look */
+    int64_t wall_us;  /* both clocks at the first look, or when a leap was believed */
     uint64_t mono_us;
-    bool started, leapt, damaged; /* said once */
+    uint64_t leap_us; /* monotonic: when a leap was seen; 0: there is none */
+    bool started, more;
+    bool damaged; /* said */
 };
 /* By the configuration in force, if it is time. *soon: there is more to do. */
 int retention_turn(struct ledger *ledger, struct retention_pace *pace, uint64_t now_us,

@@ -176,6 +176,53 @@ by_size(void **state)
     world_close(&w);
 }
 
+/* By the configuration, now and then; a clock that leapt is not believed for a day. */
+static void
+when_it_is_time(void **state)
+{
+    static struct conf conf;
+    struct retention_pace pace = {0};
+    uint64_t now_us = 1;
+    bool soon;
+
+    (void)state;
+    open_world();
+    for (int i = 0; i < 130; i++)
+        hour(1, NULL);
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0); /* no server */
+    w.ledger->conf = &conf;
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0); /* all are kept */
+    check(130, 0);
+    conf.retention.records_ms = 1;
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0); /* not yet */
+    assert_false(soon);
+    now_us += 2000000;
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0);
+    assert_true(soon);
+    check(66, 64);
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us + 1000, &soon), 0);
+    assert_true(soon); /* but not yet */
+    check(66, 64);
+
+    w.wall_us += 2 * HOUR_US;
+    now_us += 2000000;
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0);
+    assert_false(soon);
+    w.mono_us += (uint64_t)(20 * HOUR_US);
+    w.wall_us += 20 * HOUR_US;
+    now_us += 2000000;
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0);
+    check(66, 64);
+    w.mono_us += (uint64_t)(5 * HOUR_US);
+    w.wall_us += 5 * HOUR_US;
+    now_us += 2000000;
+    assert_int_equal(retention_turn(w.ledger, &pace, now_us, &soon), 0);
+    assert_true(soon);
+    check(2, 128);
+    w.ledger->conf = NULL;
+    world_close(&w);
+}
+
 /* ---- what is found ---- */
 
 static void
@@ -335,6 +382,7 @@ main(void)
         cmocka_unit_test(by_age),
         cmocka_unit_test(in_steps),
         cmocka_unit_test(by_size),
+        cmocka_unit_test(when_it_is_time),
         cmocka_unit_test(changes_are_found),
         cmocka_unit_test(damaged_blocks_stay),
         cmocka_unit_test(restored_as_it_was),
