@@ -487,8 +487,9 @@ call_admit(struct call *call, const struct key_extra *extra)
         call_refuse(call, &error);
         return;
     }
-    /* A refusal here costs no hold and leaves no record. */
-    if (call->plan.candidates[0].down && feed_all_out(call, &error)) {
+    /* A refusal here costs no hold and leaves no record. Asked of the lines themselves: the plan goes by
+     * a look at them that may be some time old, in which all may have gone out. */
+    if (feed_all_out(call, &error)) {
         call_refuse(call, &error);
         return;
     }

@@ -248,6 +248,20 @@ def test_all_are_out(start, start_sim, kind):
     assert audit["records"] == 1 and key.spent() == 0
 
 
+def test_all_are_out_is_seen_at_once(start, start_sim):
+    """Also by a worker that looked at all upstreams a moment before, for the call that found them out."""
+    sims = [start_sim(), start_sim()]
+    server = start(conf_of(*(s.port for s in sims)))
+    key = server.key()
+    for sim in sims:
+        sim.faults({"status": 401})
+    with rig.Http(server.port) as c:
+        statuses = [c.send("POST", "/v1/chat/completions", rig.chat_body(), key.bearer).read().status
+                    for _ in range(4)]
+    assert statuses == [502, 503, 503, 503]
+    assert server.settled_audit()["records"] == 1
+
+
 def test_all_are_out_but_for_a_trial(start, start_sim):
     """Of many that come when the time is over one goes; the others are told at once to come again."""
     sim = start_sim()
