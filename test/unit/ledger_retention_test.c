@@ -176,6 +176,45 @@ by_size(void **state)
     world_close(&w);
 }
 
+static unsigned
+rows(struct js_value page)
+{
+    struct js_value none, row;
+    struct js_iter it;
+    unsigned count = 0;
+
+    for (js_iter_init(&it, js_get(page, STR("calls"))); js_next(&it, &none, &row);)
+        count++;
+    return count;
+}
+
+/* A page that ended in a block which has gone since goes on with what is left. */
+static void
+pages_over_a_cut(void **state)
+{
+    struct js_value page;
+    struct str next;
+    char request[160];
+
+    (void)state;
+    open_world();
+    for (int i = 0; i < 4; i++)
+        hour(10, NULL);
+    page = ask_ok(&w, "{\"cmd\":\"call.list\",\"args\":{\"oldest_first\":true,\"limit\":14}}");
+    next = js_get(page, STR("next")).raw;
+    snprintf(request, sizeof(request),
+             "{\"cmd\":\"call.list\",\"args\":{\"oldest_first\":true,\"limit\":100,\"after\":\"%.*s\"}}",
+             STR_ARGS(next));
+    page = ask_ok(&w, request);
+    assert_int_equal(rows(page), 26);
+    assert_false(drop(HOURS_AND_A_HALF(2), 0)); /* the first two blocks */
+    page = ask_ok(&w, request);
+    assert_int_equal(rows(page), 20);
+    assert_int_equal(js_get(page, STR("next")).type, JS_NULL);
+    assert_true(js_is(js_get(page, STR("dropped_until")), JS_STRING));
+    world_close(&w);
+}
+
 /* By the configuration, now and then; a clock that leapt is not believed for a day. */
 static void
 when_it_is_time(void **state)
@@ -382,6 +421,7 @@ main(void)
         cmocka_unit_test(by_age),
         cmocka_unit_test(in_steps),
         cmocka_unit_test(by_size),
+        cmocka_unit_test(pages_over_a_cut),
         cmocka_unit_test(when_it_is_time),
         cmocka_unit_test(changes_are_found),
         cmocka_unit_test(damaged_blocks_stay),
