@@ -218,6 +218,119 @@ many_at_once(void **state)
     }
 }
 
+/* ---- descriptors ---- */
+
+static void
+tell_with(int fd, const char *text, const int *passed, unsigned count)
+{
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } room = {{0}};
+    struct iovec part = {(void *)(uintptr_t)text, strlen(text)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room.bytes,
+                             .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *with = CMSG_FIRSTHDR(&message);
+
+    with->cmsg_level = SOL_SOCKET;
+    with->cmsg_type = SCM_RIGHTS;
+    with->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(with), passed, count * sizeof(int));
+    assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), strlen(text));
+}
+
+/* Each is used or closed: the reader of its pipe hears the end. */
+static void
+descriptors_are_not_kept(void **state)
+{
+    int fd = join(), first[2], second[2];
+    char byte;
+
+    (void)state;
+    assert_int_equal(pipe(first), 0);
+    assert_int_equal(pipe(second), 0);
+    tell_with(fd, "{\"cmd\":\"tenant.list\"}\n", (int[]){first[1], second[1]}, 2);
+    close(first[1]);
+    close(second[1]);
+    assert_non_null(strstr(hear(fd), "\"tenants\":[]"));
+    assert_int_equal(read(first[0], &byte, 1), 0);
+    assert_int_equal(read(second[0], &byte, 1), 0);
+    close(first[0]);
+    close(second[0]);
+
+    assert_int_equal(pipe(first), 0);
+    tell_with(fd, "{\"cmd\":", &first[1], 1); /* and goes before the request is whole */
+    close(first[1]);
+    close(fd);
+    assert_int_equal(read(first[0], &byte, 1), 0);
+    close(first[0]);
+    fd = join();
+    tell(fd, "{\"cmd\":\"backup\"}\n");
+    assert_non_null(strstr(hear(fd), "no descriptor came"));
+    close(fd);
+}
+
+static void
+wait_for_bytes(int fd)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+    for (int patience = 0; poll(&pfd, 1, 10) == 0; patience++) {
+        assert_true(patience < 1000);
+        assert_int_equal(control_work(control), 0);
+    }
+}
+
+/* One that is apart holds up nobody, is alone, and ends when its asker goes, or we stop. */
+static void
+one_apart(void **state)
+{
+    char reason[400], request[600];
+    int fd = join(), stuck[2], file = memfd_create("backup", MFD_CLOEXEC);
+
+    (void)state;
+    memset(reason, 'x', sizeof(reason) - 1);
+    reason[sizeof(reason) - 1] = '\0';
+    tell(fd, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"a\"}}\n");
+    (void)hear(fd);
+    snprintf(request, sizeof(request),
+             "{\"cmd\":\"credit.grant\",\"args\":{\"tenant\":\"a\",\"amount\":\"1\",\"reason\":\"%s\"}}\n",
+             reason);
+    for (int i = 0; i < 250; i++) {
+        tell(fd, request);
+        assert_non_null(strstr(hear(fd), "\"ok\":true"));
+    }
+    for (int round = 0; round < 2; round++) {
+        int asker = join();
+
+        assert_int_equal(pipe(stuck), 0);
+        tell_with(asker, "{\"cmd\":\"backup\"}\n", &stuck[1], 1);
+        close(stuck[1]);
+        wait_for_bytes(stuck[0]);
+        tell_with(fd, "{\"cmd\":\"backup\"}\n", &file, 1);
+        assert_non_null(strstr(hear(fd), "another one is under way"));
+        tell(fd, request);
+        assert_non_null(strstr(hear(fd), "\"ok\":true"));
+        if (round == 0) {
+            close(asker);
+            while (read(stuck[0], request, sizeof(request) / 2) > 0)
+                ;
+            snprintf(request, sizeof(request), "{\"cmd\":\"tenant.list\"}\n");
+        } else {
+            control_stop(&control);
+            close(asker);
+            assert_int_equal(control_start(w.ledger, listen_fd, &control), 0);
+        }
+        close(stuck[0]);
+    }
+    close(fd);
+    fd = join();
+    tell_with(fd, "{\"cmd\":\"backup\"}\n", &file, 1);
+    assert_non_null(strstr(hear(fd), "\"tenants\":1"));
+    close(fd);
+    close(file);
+}
+
 /* What waits when the process ends is answered or cut, never left hanging. */
 static void
 stop_with_work_left(void **state)
@@ -246,6 +359,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_request),  TEST(several_in_one_write), TEST(byte_by_byte), TEST(broken_requests),
         TEST(deaf_client), TEST(many_at_once),         TEST(stop_with_work_left),
+        TEST(descriptors_are_not_kept), TEST(one_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
