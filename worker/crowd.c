@@ -5,18 +5,42 @@
 #include "worker/client.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #define RETRY_AFTER_S 1u
 /* A listener accepts so many in a turn, and what gives way to them is freed at the turn's end. */
 #define CLOSING_MAX (16u * LISTEN_ACCEPTS_MAX)
 #define IPV6_SITE_BYTES 8 /* a /64: what one customer has at least */
+/* Descriptors that are of no client or upstream of a call: spares, metrics, listeners, questions. */
+#define OTHER_FILES (CROWD_SPARES + CROWD_METRICS + 128u)
+#define CONNECTIONS_LEAST 16u
+
+/*
+ * No more than there are descriptors for when each connection has a call, and each call an upstream's
+ * while there may be more of those: a listener that finds none left can only stop accepting, and then
+ * nobody is told anything. The master has said in the log that there are few.
+ */
+static uint32_t
+connections_for_files(const struct worker *w, uint32_t wanted)
+{
+    struct rlimit files;
+    uint64_t room, upstreams = 0, can;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+        return wanted;
+    for (size_t i = 0; i < w->conf->upstream_count; i++)
+        upstreams += w->conf->upstreams[i].connections_max;
+    room = files.rlim_cur > OTHER_FILES ? files.rlim_cur - OTHER_FILES : 0;
+    can = MAX(room / 2, room > upstreams ? room - upstreams : 0);
+    return (uint32_t)MIN(MAX(can, CONNECTIONS_LEAST), wanted);
+}
 
 void
 crowd_init(struct worker *w)
 {
     uint32_t workers = w->inherit->worker_count;
 
-    w->connections_max = MAX(w->limits->connections / workers, 1u);
+    w->connections_max = connections_for_files(w, MAX(w->limits->connections / workers, 1u));
     w->calls_max = MAX(w->limits->calls / workers, 1u);
     list_init(&w->spares);
     held_bound((int64_t)w->limits->memory_bytes);

@@ -3,6 +3,7 @@ Who is one too many is told so, at once; who was let in is served; and how the s
 
 import contextlib
 import json
+import os
 import resource
 import signal
 import socket
@@ -93,13 +94,29 @@ def test_connections_of_one_address(start, upstream, open_sockets):
     # What a killed worker counted is gone with it, and the other's is not.
     left = [w for w in server.status()["workers"]][0]
     server.crash_expected = True
-    rig.os.kill(left["pid"], signal.SIGKILL)
+    os.kill(left["pid"], signal.SIGKILL)
     rig.wait_for(lambda: left["pid"] not in server.worker_pids() and
                  len(server.worker_pids()) == 2, what="another worker")
     other = connections(server)
     held = open_sockets(server.port, 6 - sum(alive(s) for s in held))
     assert [asked(s)[0] for s in held] == [200] * len(held) and other + len(held) >= 6
     is_refused(rig.answers_of(rig.raw(server.port, b"")[0])[0], "this address")
+
+
+def test_addresses_of_both_kinds(start, upstream):
+    """IPv4 is one address by whichever listener it comes; IPv6 is another."""
+    if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
+        pytest.skip("no IPv6 here")
+    server = start(base_conf(upstream.port, limits="connections-per-address = 2"),
+                   listen=("-l", "*:0", "-l", "127.0.0.1:0"))
+    both, four = server.ports["http"]
+    with contextlib.ExitStack() as held:
+        for host, port in (("127.0.0.1", both), ("127.0.0.1", four), ("::1", both), ("::1", both)):
+            c = held.enter_context(rig.Http(port, host=host))
+            assert c.send("GET", "/healthz").read("GET").status == 200
+        for host, port in (("127.0.0.1", both), ("127.0.0.1", four), ("::1", both)):
+            with rig.Http(port, host=host) as c:
+                assert c.begin("GET").status == 503
 
 
 def alive(s):
@@ -137,6 +154,31 @@ def test_connections_in_all(start, upstream, open_sockets):
     rig.wait_for(lambda: connections(server) == 3)
     assert [asked(waiting, "/v1/models")[0] for _ in range(2)] == [401] * 2
     assert connections(server) == 4
+
+
+def test_few_descriptors(start, upstream, open_sockets, monkeypatch, folder):
+    """Where the system allows fewer than connections would need, they are fewer: nobody meets a listener
+    that cannot accept."""
+    wrapper = os.path.join(folder, "turnpike")
+    with open(wrapper, "w", encoding="ascii") as f:
+        f.write(f'#!/bin/sh\nulimit -n 656 && exec {rig.TURNPIKE} "$@"\n')
+    os.chmod(wrapper, 0o755)
+    with monkeypatch.context() as m:
+        m.setattr(rig, "TURNPIKE", wrapper)
+        server = start(base_conf(upstream.port), "--metrics-listen", "127.0.0.1:0")
+    key = server.key()
+    assert server.metric("turnpike_connections_max") == 200
+    assert "descriptors.few" in server.log()
+    calls = [key.open("/v1/chat/completions", rig.chat_body({"words": 900, "gap": 100}, stream=True))
+             for _ in range(100)]
+    open_sockets(server.port, 400)
+    for _ in range(3):
+        assert asked(open_sockets(server.port)[0])[0] == 200
+        is_refused(rig.answers_of(rig.raw(server.port, post(key))[0])[0], "too many connections")
+    assert server.metric("turnpike_connections_open") == 200
+    for connection, answer in calls:
+        answer.close()
+        connection.reset()
 
 
 def test_calls_at_a_time(start, upstream):
@@ -223,7 +265,7 @@ def test_two_thousand_that_hang(start, upstream, open_sockets):
     assert held_bytes(server) <= count * block + count * (block + 20000) + readers * (256 << 10)
     frozen = server.worker_pids()[0]
     server.crash_expected = True
-    rig.os.kill(frozen, signal.SIGSTOP)
+    os.kill(frozen, signal.SIGSTOP)
     rig.wait_for(lambda: frozen not in server.worker_pids() and len(server.worker_pids()) == 2,
                  what="another worker")
     assert [key.chat().status for _ in range(10)] == [200] * 10
