@@ -271,6 +271,7 @@ doctor_run(const struct cli_local *local)
         .tls_cert = local_values(local, "tls_cert"),
         .tls_key = local_values(local, "tls_key"),
     };
+    static struct cli_given cert, key; /* outlive this: threads look at them */
     struct conf_faults faults;
     struct conf *conf;
     struct task *tasks;
@@ -289,6 +290,11 @@ doctor_run(const struct cli_local *local)
     doctor.conf = conf;
     doctor.faults = &faults;
     doctor.master_pid = MAX(client_master_pid(doctor.state_dir), 0);
+    if (doctor.tls_cert->count == 0 && doctor.master_pid > 0) {
+        doctor_serving(doctor.master_pid, &cert, &key);
+        doctor.tls_cert = &cert;
+        doctor.tls_key = &key;
+    }
     tasks = tasks_make(&doctor, local_value(local, "offline") != NULL, &count);
     if (tasks == NULL)
         return complain(CLI_FAILED, "doctor", strerror(ENOMEM), NULL);

@@ -59,6 +59,8 @@ void doctor_certificates(const struct doctor *doctor, const void *arg, struct do
 /* doctor_server.c */
 void doctor_server(const struct doctor *doctor, const void *arg, struct doctor_report *report);
 void doctor_ports(const struct doctor *doctor, const void *arg, struct doctor_report *report);
+/* doctor_serving.c: the certificates and keys of the server that runs; lists in static memory. */
+void doctor_serving(int pid, struct cli_given *cert, struct cli_given *key);
 /* doctor_upstream.c; arg is the struct conf_upstream */
 void doctor_upstream(const struct doctor *doctor, const void *arg, struct doctor_report *report);
 

@@ -326,6 +326,8 @@ certificate_read(const struct options *o, unsigned i, struct worker_certificate 
     if (error != 0) {
         fault->why = strerror(error);
         fault->status = error == EACCES || error == EPERM ? CLI_NOT_ALLOWED : CLI_FAILED;
+        if (fault->status == CLI_NOT_ALLOWED)
+            fault->hint = "it must be readable for who runs the server";
         return false;
     }
     identity = (struct tls_identity){out->chain_pem, out->key_pem};

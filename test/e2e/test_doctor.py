@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import conftest
 import rig
 
 
@@ -131,6 +132,14 @@ def test_certificates_of_ours(patient, certificates):
                     "3", "-subj", "/CN=soon"], check=True, capture_output=True)
     of = patient.ask("--offline", "--tls-cert", soon, "--tls-key", soon_key)["certificate"]
     assert [c["level"] for c in of] == ["warn"] and "expires soon" in of[0]["text"]
+
+
+def test_certificates_of_the_server_that_runs(start, upstream, certificates):
+    chain, key = certificates.make("served.test")
+    server = start(conftest.base_conf(upstream.port), "--tls-listen", "127.0.0.1:0", "--tls-cert", chain,
+                   f"--tls-key={key}")
+    done = server.run("doctor", "-c", server.conf, "--offline")
+    assert f"ok    certificate: {chain}: until 20" in done.stdout
 
 
 def test_files(patient):
