@@ -186,13 +186,17 @@ def test_examples_do_what_they_say(start, upstream):
 
 
 def test_metrics_are_in_the_manual(start, upstream):
-    """turnpike-metrics(7) has every name that /metrics has, and no other, each by its kind."""
+    """turnpike-metrics(7) has every name that /metrics has, each by its kind; and none that the program has not."""
     server, _ = world(start, upstream)
     there = dict(re.findall(r"^# TYPE (\w+) (\w+)$", server.metrics(), re.M))
     with open(os.path.join(rig.ROOT, "man", "turnpike-metrics.7"), encoding="utf-8") as file:
         page = dict(re.findall(r"^\.It Li (turnpike_\w+) Pq (\w+)$", file.read(), re.M))
     assert {name: kind for name, kind in there.items() if page.get(name) != kind} == {}
-    assert set(page) <= set(there)
+    with open(rig.TURNPIKE, "rb") as file:
+        program = file.read()
+    # Some are there with certificates or settings alone; names of plain counters are put together.
+    gone = [name for name in set(page) - set(there) if name.encode() not in program]
+    assert gone == []
 
 
 def test_configurations_in_the_manual_are_right(folder):
