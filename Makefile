@@ -137,7 +137,7 @@ endif
 
 # ---- sources -----------------------------------------------------------------------------------
 
-ROOMS := base conf shm net proto route ledger worker master cli
+ROOMS := base conf shm net proto route ledger worker telemetry master cli
 SRCS := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c))
 OBJS := $(SRCS:%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ := $(BUILD)/obj/master/main.o
@@ -173,6 +173,7 @@ NEEDS_net := net base llhttp
 NEEDS_proto := proto base
 NEEDS_route := route shm conf base
 NEEDS_ledger := ledger route shm conf base
+NEEDS_telemetry := telemetry conf shm base
 NEEDS_all := $(ROOMS) llhttp
 # What harnesses are made for: who handles calls and processes has none, and need not be built for them.
 NEEDS_fuzz := cli ledger route shm conf net proto base llhttp

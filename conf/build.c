@@ -478,6 +478,7 @@ build_conf(struct load *load)
     build_all_limits(load);
     build_metrics(load);
     build_log(load);
+    build_telemetry(load);
     build_retention(load);
     if (!load->no_memory)
         build_maps(load);

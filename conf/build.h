@@ -54,6 +54,12 @@ struct draft_channel {
     struct conf_strs weights;
 };
 
+struct draft_telemetry {
+    struct conf_telemetry out;
+    struct draft_secret from;
+    struct str ca_file;
+};
+
 struct draft_rule {
     struct conf_rule out;
     struct str hours;
@@ -114,12 +120,17 @@ void build_credentials(struct load *load, const struct raw_section *section,
 void secret_load(struct load *load, const struct raw_section *section, const char *owner,
                  const struct draft_secret *from, struct conf_credential *out);
 
+/* The same of the headers that a collector wants. Out: its secret, or why there is none. */
+void secret_load_headers(struct load *load, const struct raw_section *section, const char *owner,
+                         const struct draft_secret *from, struct conf_credential *out);
+
 /* The one section of an untitled kind, or NULL; a second is a fault. */
 struct raw_section *section_once(struct load *load, enum conf_section_kind kind);
 
-/* What is told of calls: watch.c. */
+/* What is told of calls, and to whom: watch.c. */
 void build_log(struct load *load);
 void build_metrics(struct load *load);
+void build_telemetry(struct load *load);
 
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
 struct str path_from(struct load *load, struct place at, struct str path);

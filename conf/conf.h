@@ -372,6 +372,23 @@ struct conf_metrics {
     uint32_t series; /* most that are kept */
 };
 
+/* Where OpenTelemetry's traces and metrics go. Strings are NUL-terminated. */
+struct conf_telemetry {
+    bool on;                  /* the section is there, and its headers could be read */
+    struct str otlp;          /* the collector's base URL, without a slash at its end */
+    struct str headers;       /* secret: "name=value,name=value", values percent-encoded; or STR_NONE */
+    struct str service;       /* service.name */
+    struct str ca_file;       /* STR_NONE: the system's */
+    uint32_t sample_u;        /* the share of traces, in millionths */
+    uint32_t interval_ms;     /* spans wait for so long at most */
+    uint32_t metrics_ms;      /* between two reports of metrics; 0: none */
+    uint32_t timeout_ms;      /* for the collector to answer */
+    uint32_t queue_count;     /* spans that wait at most */
+};
+
+/* Do both say the same, secrets too? */
+bool conf_telemetry_same(const struct conf_telemetry *a, const struct conf_telemetry *b);
+
 /* One thing said about a file. */
 struct conf_fault {
     const char *file;
@@ -406,6 +423,7 @@ struct conf {
     size_t rule_count;
     struct conf_limits limits;
     struct conf_log log;
+    struct conf_telemetry telemetry;
     struct conf_retention retention;
     struct conf_metrics metrics;
     /*

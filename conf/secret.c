@@ -31,6 +31,7 @@ struct secret_source {
 struct target {
     struct conf_credential *out;
     const char *owner;
+    bool blanks; /* it may hold such */
 };
 
 static void PRINTF_LIKE(4, 5)
@@ -48,14 +49,14 @@ static void PRINTF_LIKE(4, 5)
 
 /* It goes into a header: visible bytes only. */
 static const char *
-secret_fault(struct str secret)
+secret_fault(struct str secret, bool blanks)
 {
     if (secret.len == 0)
         return "is empty";
     if (secret.len > SECRET_LEN_MAX)
         return "is longer than any key";
     for (size_t i = 0; i < secret.len; i++)
-        if (secret.ptr[i] <= ' ' || secret.ptr[i] >= 0x7f)
+        if (secret.ptr[i] < ' ' || (secret.ptr[i] == ' ' && !blanks) || secret.ptr[i] >= 0x7f)
             return "holds bytes that no key has, such as a blank or a newline";
     return NULL;
 }
@@ -64,7 +65,7 @@ static void
 secret_keep(struct load *load, struct place at, const char *what, struct str secret,
             const struct target *to)
 {
-    const char *fault = secret_fault(secret);
+    const char *fault = secret_fault(secret, to->blanks);
 
     if (fault != NULL)
         disable(load, at, to, "%s %s", what, fault);
@@ -148,27 +149,49 @@ secret_credential(struct load *load, struct place at, struct str name, const str
     secret_open(load, at, &source, to);
 }
 
-void
-secret_load(struct load *load, const struct raw_section *section, const char *owner,
-            const struct draft_secret *from, struct conf_credential *out)
+/* The keys that name the three sources. */
+struct names {
+    const char *env, *file, *credential;
+};
+
+static void
+secret_from(struct load *load, const struct raw_section *section, const struct names *names,
+            const struct draft_secret *from, const struct target *to)
 {
-    struct secret_source file = {.key = "key-file", .private = true};
-    const struct target to = {out, owner};
+    struct secret_source file = {.key = names->file, .private = true};
     struct place at;
     const char *value;
 
     if (from->key_env.ptr != NULL) {
-        at = raw_place(section, "key-env");
+        at = raw_place(section, names->env);
         value = getenv(from->key_env.ptr);
         if (value == NULL)
-            disable(load, at, &to, "the environment variable %s is not set", from->key_env.ptr);
+            disable(load, at, to, "the environment variable %s is not set", from->key_env.ptr);
         else
-            secret_keep(load, at, from->key_env.ptr, str_from(value), &to);
+            secret_keep(load, at, from->key_env.ptr, str_from(value), to);
     } else if (from->key_file.ptr != NULL) {
-        at = raw_place(section, "key-file");
+        at = raw_place(section, names->file);
         file.path = path_from(load, at, from->key_file);
-        secret_open(load, at, &file, &to);
+        secret_open(load, at, &file, to);
     } else if (from->key_credential.ptr != NULL) {
-        secret_credential(load, raw_place(section, "key-credential"), from->key_credential, &to);
+        secret_credential(load, raw_place(section, names->credential), from->key_credential, to);
     }
+}
+
+void
+secret_load(struct load *load, const struct raw_section *section, const char *owner,
+            const struct draft_secret *from, struct conf_credential *out)
+{
+    static const struct names names = {"key-env", "key-file", "key-credential"};
+
+    secret_from(load, section, &names, from, &(struct target){out, owner, false});
+}
+
+void
+secret_load_headers(struct load *load, const struct raw_section *section, const char *owner,
+                    const struct draft_secret *from, struct conf_credential *out)
+{
+    static const struct names names = {"headers-env", "headers-file", "headers-credential"};
+
+    secret_from(load, section, &names, from, &(struct target){out, owner, true});
 }

@@ -509,6 +509,39 @@ static const struct conf_key metrics_keys[] = {
                     "apart, from the first start on. What comes later is counted as other."),
 };
 
+#define TELEMETRY struct draft_telemetry
+static const struct conf_key telemetry_keys[] = {
+    KEY_STRING("otlp", TELEMETRY, out.otlp, .min = 1, .max = 2048,
+               .doc = "The base URL of a collector that takes OTLP over HTTP, such as "
+                      "http://127.0.0.1:4318; /v1/traces and /v1/metrics are added to it. The value "
+                      "of OTEL_EXPORTER_OTLP_ENDPOINT when absent."),
+    KEY_STRING("headers-env", TELEMETRY, from.key_env, .min = 1, .max = 128,
+               .doc = "The environment variable that holds headers for the collector, as "
+                      "NAME=VALUE,NAME=VALUE. OTEL_EXPORTER_OTLP_HEADERS, if that is set, when no "
+                      "source is named."),
+    KEY_STRING("headers-file", TELEMETRY, from.key_file, .min = 1, .max = 4095,
+               .doc = "The file that holds them, readable by its owner alone."),
+    KEY_STRING("headers-credential", TELEMETRY, from.key_credential, .min = 1, .max = 255,
+               .doc = "The systemd credential that holds them."),
+    KEY_STRING("service", TELEMETRY, out.service, .min = 1, .max = 128,
+               .doc = "What the gateway is called there; the value of OTEL_SERVICE_NAME when absent, "
+                      "else turnpike."),
+    KEY_DECIMAL("sample", TELEMETRY, out.sample_u, .max = CONF_MICRO, .def = "1",
+                .doc = "The share of calls that are traced, of those that come without a trace of "
+                       "their own; with one, the caller has decided."),
+    KEY_DURATION("interval", TELEMETRY, out.interval_ms, .min = 100, .max = HOUR, .def = "5s",
+                 .doc = "How long spans wait for others to be sent with."),
+    KEY_DURATION("metrics-interval", TELEMETRY, out.metrics_ms, .min = 0, .max = HOUR,
+                 .def = "60s", .doc = "How often metrics are sent; 0s is never."),
+    KEY_DURATION("timeout", TELEMETRY, out.timeout_ms, .min = 100, .max = 10 * MINUTE,
+                 .def = "10s", .doc = "How long the collector may take to answer."),
+    KEY_UINT("queue", TELEMETRY, out.queue_count, .min = 64, .max = 262144, .def = "8192",
+             .doc = "Calls whose spans may wait while the collector does not take them; what "
+                    "comes beyond is dropped, and counted."),
+    KEY_STRING("ca-file", TELEMETRY, ca_file, .min = 0, .max = 4095, .def = "",
+               .doc = "Certificate authorities to trust instead of the system's, in PEM."),
+};
+
 const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
     [CONF_S_UPSTREAM] = {"upstream", true, CONF_NONE, upstream_keys, COUNT_OF(upstream_keys),
                          "One way to reach a provider."},
@@ -533,6 +566,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                        "What one client or upstream may take."},
     [CONF_S_LOG] = {"log", false, CONF_NONE, log_keys, COUNT_OF(log_keys),
                     "Which calls are told of in the log."},
+    [CONF_S_TELEMETRY] = {"telemetry", false, CONF_NONE, telemetry_keys, COUNT_OF(telemetry_keys),
+                          "A collector of OpenTelemetry's traces and metrics."},
     [CONF_S_RETENTION] = {"retention", false, CONF_NONE, retention_keys, COUNT_OF(retention_keys),
                           "How long records of calls are kept."},
     [CONF_S_METRICS] = {"metrics", false, CONF_NONE, metrics_keys, COUNT_OF(metrics_keys),

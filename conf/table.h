@@ -65,6 +65,7 @@ enum conf_section_kind {
     CONF_S_RULE,
     CONF_S_LIMITS,
     CONF_S_LOG,
+    CONF_S_TELEMETRY,
     CONF_S_RETENTION,
     CONF_S_METRICS,
     CONF_SECTION_COUNT

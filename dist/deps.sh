@@ -35,7 +35,7 @@ for part in "$@"; do
         need_command gcc gcc libc6-dev
         need_command pkg-config pkg-config
         need_command curl curl ca-certificates # for the demo
-        need_package libc6-dev libuv1-dev libmbedtls-dev liblmdb-dev libconfuse-dev libsodium-dev
+        need_package libcurl4-openssl-dev libc6-dev libuv1-dev libmbedtls-dev liblmdb-dev libconfuse-dev libsodium-dev
         has_package libllhttp-dev || has_package node-llhttp || llhttp_missing=true
         ;;
     test)

@@ -102,7 +102,7 @@ block_record_write(const struct block_record *r, int64_t start_us_min, struct bl
     write_u64(w, rec->protocol);
     write_u64(w, rec->endpoint);
     write_u64(w, rec->outcome);
-    write_u64(w, rec->flags);
+    write_u64(w, rec->flags & RECORD_FLAGS_KEPT);
     write_u64(w, rec->http_status);
     write_bytes(w, &rec->price_version, sizeof(rec->price_version)); /* a hash: no small number */
     write_u64(w, (uint64_t)rec->start_wall_us - (uint64_t)start_us_min);

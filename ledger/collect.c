@@ -119,6 +119,10 @@ record_copy(struct record *to, const struct record *from)
     for (unsigned i = 0; i < COUNT_OF(to->tally); i++)
         if (i == to->tally_idx || to->tally_cost_ucr[i] != 0)
             to->tally[i] = from->tally[i];
+    if (to->flags & RECORD_TRACE_PARENT) {
+        memcpy(to->trace_id, from->trace_id, sizeof(to->trace_id));
+        memcpy(to->trace_parent, from->trace_parent, sizeof(to->trace_parent));
+    }
 }
 
 const char *

@@ -123,6 +123,10 @@ event_of_record(const struct ledger *ledger, const struct block_record *r, struc
     event->outcome = swept ? OUTCOME_UNKNOWN : rec->outcome;
     event->attempt_count = rec->attempt_count;
     memcpy(event->model_reported, rec->model_reported, sizeof(event->model_reported));
+    if (rec->flags & RECORD_TRACE_PARENT) {
+        memcpy(event->trace_id, rec->trace_id, sizeof(event->trace_id));
+        memcpy(event->trace_parent, rec->trace_parent, sizeof(event->trace_parent));
+    }
     memcpy(event->attempt, rec->attempt, rec->attempt_count * sizeof(event->attempt[0]));
 }
 

@@ -1,6 +1,6 @@
 /*
  * The feed: the calls that are over, as they are committed, for those who watch: the access log
- * (ledger/access.h), `turnpike tail` (query_tail.c).
+ * (ledger/access.h), `turnpike tail` (query_tail.c), telemetry (ledger/pump.h).
  *
  * It is one ring that the main thread writes, whoever reads, and that each reader goes through at its own
  * pace, with a number of its own: the queue of a reader is what lies between its number and the last one. A

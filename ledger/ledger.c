@@ -21,6 +21,7 @@
 #include "ledger/control.h"
 #include "ledger/measure.h"
 #include "ledger/pace.h"
+#include "ledger/pump.h"
 #include "ledger/core.h"
 #include "ledger/feed.h"
 #include "ledger/reload.h"
@@ -56,6 +57,7 @@ struct process {
     struct ledger *ledger;
     struct control *control;
     struct access *access;
+    struct pump *pump;
     struct reload reload;
     struct ledger_word word; /* of the master's, to be obeyed at the next turn; kind 0: none */
     int word_fd;             /* what came with it, or -1 */
@@ -368,7 +370,7 @@ is_watched(const struct process *process)
     const struct ledger *ledger = process->ledger;
     const struct conf *conf = ledger->conf; /* our own thread is the one that replaces it */
 
-    return (conf != NULL && conf->log.access != CONF_ACCESS_OFF) ||
+    return (conf != NULL && (conf->log.access != CONF_ACCESS_OFF || conf->telemetry.on)) ||
            feed_watched(ledger->feed, clock_mono_us());
 }
 
@@ -582,8 +584,10 @@ start_readers(struct process *process)
 {
     int rc = access_start(process->ledger, &process->access);
 
+    if (rc == 0 && process->inherit->telemetry_fd > 0)
+        rc = pump_start(process->ledger, process->inherit->telemetry_fd, &process->pump);
     if (rc < 0)
-        log_error("access.failed", "why=%s", log_quote(str_from(strerror(-rc))));
+        log_error("readers.failed", "why=%s", log_quote(str_from(strerror(-rc))));
     return rc;
 }
 
@@ -592,6 +596,7 @@ stop_readers(struct process *process)
 {
     feed_stop(process->ledger->feed);
     access_stop(&process->access);
+    pump_stop(&process->pump);
 }
 
 static void

@@ -75,6 +75,7 @@ struct ledger_inherit {
     const char *state_dir; /* the store is in state_dir/store, made when there is none */
     struct region *region; /* mapped; the ledger takes its liveness lock itself */
     int control_fd;        /* listening Unix stream socket, or -1 */
+    int telemetry_fd;      /* where calls that are over are told (shm/event.h); 0 none */
     int wake_fd;           /* eventfd that workers ring when header.ledger_sleeping; or -1 */
     int worker_wake_fd[LEDGER_TABLES_MAX]; /* eventfd by table index, -1 none */
     /*

@@ -57,6 +57,8 @@ struct master {
     int lock_fd;       /* of DIR/master.lock */
     int handed_fd[2];  /* while an upgrade may still be undone: its words, and who wrote them; -1 */
     int control_fd, signal_fd, ledger_wake_fd;
+    /* Calls that are over: the ledger process's end, telemetry's. Ours too, so that either may be replaced. */
+    int telemetry_fd[2];
     int worker_wake_fd[REGION_TABLES_MAX];                     /* by table */
     int listen_fd[OPTIONS_WORKERS_MAX][OPTIONS_LISTEN_MAX];    /* by worker, listener */
     uint8_t ticket_secret[32];
@@ -66,6 +68,7 @@ struct master {
     struct child ledger;
     pid_t ledger_before;           /* an earlier one that was told to go, until it has; 0 none */
     uint64_t ledger_before_end_us; /* when it is killed; 0 not yet known */
+    struct child telemetry; /* only where routes.conf has a collector */
     struct child worker[WORKERS_MAX];
     int start_status;   /* exit status that the start has earned already */
     bool stopping;      /* SIGTERM seen: nothing is started again but the ledger process */

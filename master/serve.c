@@ -259,7 +259,8 @@ master_init(struct master *m, const struct options *options)
     m->options = options;
     m->control_fd = m->lock_fd = m->signal_fd = m->ledger_wake_fd = -1;
     m->handed_fd[0] = m->handed_fd[1] = -1;
-    m->ledger.lifeline_fd = -1;
+    m->telemetry_fd[0] = m->telemetry_fd[1] = -1;
+    m->ledger.lifeline_fd = m->telemetry.lifeline_fd = -1;
     upgrade_init(&m->upgrade);
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         m->worker[i].lifeline_fd = -1;

@@ -13,6 +13,7 @@
 #include "master/handover.h"
 #include "master/successor.h"
 #include "proto/proto.h"
+#include "telemetry/telemetry.h"
 #include "worker/worker.h"
 
 #define BACKOFF_FIRST_US UINT64_C(100000)
@@ -52,6 +53,7 @@ child_close_others(struct master *m, unsigned own_worker)
     close_fd(&m->upgrade.asker_fd);
     close_fd(&m->handed_fd[0]);
     close_fd(&m->handed_fd[1]);
+    close_fd(&m->telemetry.lifeline_fd);
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         if (m->worker[i].pid > 0)
             close_fd(&m->worker[i].lifeline_fd);
@@ -67,6 +69,7 @@ child_ledger(struct master *m, int lifeline_fd)
         .state_dir = m->options->state_dir,
         .region = m->region,
         .control_fd = m->control_fd,
+        .telemetry_fd = m->telemetry_fd[0],
         .wake_fd = m->ledger_wake_fd,
         .lifeline_fd = lifeline_fd,
         .first = !m->ledger_served,
@@ -129,7 +132,31 @@ child_worker(struct master *m, const struct child *child, const struct generatio
     child_signals();
     child_close_others(m, number);
     close_fd(&m->control_fd);
+    close_fd(&m->telemetry_fd[0]);
+    close_fd(&m->telemetry_fd[1]);
     return worker_main(&inherit);
+}
+
+static int
+child_telemetry(struct master *m, int lifeline_fd)
+{
+    struct telemetry_inherit inherit = {
+        .conf = m->now.conf,
+        .region = m->region,
+        .events_fd = m->telemetry_fd[1],
+        .lifeline_fd = lifeline_fd,
+        .endpoint_name = proto_endpoint_name,
+        .endpoint_name_count = ENDPOINT_COUNT,
+        .log_level_max = m->options->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+        .log_json = m->options->log_json,
+    };
+
+    child_signals();
+    child_close_others(m, UINT32_MAX);
+    close_fd(&m->control_fd);
+    close_fd(&m->telemetry_fd[0]);
+    explicit_bzero(m->ticket_secret, sizeof m->ticket_secret);
+    return telemetry_main(&inherit);
 }
 
 /* ---- in the master ---- */
@@ -174,12 +201,23 @@ spawn_later(struct child *child, unsigned at_once)
     return (unsigned)(wait_us / 1000);
 }
 
+/* Also where nobody reads it: a reload may want somebody to. Without it there is no telemetry. */
+static void
+make_telemetry_pair(struct master *m)
+{
+    if (m->telemetry_fd[0] < 0 &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, m->telemetry_fd) < 0)
+        log_error("telemetry.no-socket", "errno=%d", errno);
+}
+
 void
 spawn_ledger(struct master *m)
 {
     int lifeline_fd = -1;
-    pid_t pid = fork_child(&m->ledger, SOCK_SEQPACKET, &lifeline_fd);
+    pid_t pid;
 
+    make_telemetry_pair(m);
+    pid = fork_child(&m->ledger, SOCK_SEQPACKET, &lifeline_fd);
     if (pid == 0) {
         if (m->handed_fd[0] >= 0)
             handover_test_point("child");
@@ -189,6 +227,24 @@ spawn_ledger(struct master *m)
     if (pid < 0) {
         log_error("ledger.fork-failed", "errno=%d", errno);
         (void)spawn_later(&m->ledger, 0);
+    }
+}
+
+void
+spawn_telemetry(struct master *m)
+{
+    int lifeline_fd = -1;
+    pid_t pid;
+
+    m->telemetry.kill_us = 0;
+    m->telemetry.stop_ms = m->now.conf->telemetry.timeout_ms;
+    pid = fork_child(&m->telemetry, SOCK_STREAM, &lifeline_fd);
+
+    if (pid == 0)
+        _exit(child_telemetry(m, lifeline_fd));
+    if (pid < 0) {
+        log_error("telemetry.fork-failed", "errno=%d", errno);
+        (void)spawn_later(&m->telemetry, 0);
     }
 }
 

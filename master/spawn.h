@@ -16,6 +16,8 @@
 
 /* Forks the ledger process. When that fails, says so and sets the moment of the next try. */
 void spawn_ledger(struct master *master);
+/* The same of the process that exports traces and metrics. */
+void spawn_telemetry(struct master *master);
 /* Forks a worker of that generation into an empty place; number says which listening sockets are its.
  * It may have to wait for a table, or fail to be forked: pid 0 still, start_us is set. */
 void spawn_worker(struct master *master, unsigned place, uint32_t number,

@@ -23,6 +23,7 @@
  * accounts frozen, whose calls wait for the next. */
 #define AT_ONCE_WORKER 1u
 #define AT_ONCE_LEDGER 3u
+#define AT_ONCE_TELEMETRY 1u
 /* Calls under way get time-stop or time-reload (routes.conf); then workers end their streams with an
  * error. They know that by themselves, and are killed only when they overstay it by this. */
 #define OVERSTAY_US UINT64_C(10000000)
@@ -103,6 +104,11 @@ kill_overstayed(struct master *m)
 {
     uint64_t now_us = clock_mono_us();
 
+    if (m->telemetry.pid > 0 && m->telemetry.kill_us > 0 && now_us >= m->telemetry.kill_us) {
+        log_warn("telemetry.overstayed", "pid=%d", (int)m->telemetry.pid);
+        kill(m->telemetry.pid, SIGKILL);
+        m->telemetry.kill_us = UINT64_MAX;
+    }
     for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++) {
         struct child *child = &m->worker[i];
 
@@ -196,6 +202,24 @@ ledger_reaped(struct master *m, int status)
               "\"calls go on, but for accounts that it was counting; charges wait for the next\"");
 }
 
+/* Nothing but telemetry hangs on it. */
+static void
+telemetry_reaped(struct master *m, int status)
+{
+    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    char text[32];
+    unsigned restart_ms;
+
+    how_it_ended(status, text, sizeof text);
+    child_ended(&m->telemetry);
+    m->telemetry.kill_us = 0;
+    if (clean || m->stopping)
+        return;
+    restart_ms = spawn_later(&m->telemetry, AT_ONCE_TELEMETRY);
+    log_error("telemetry.died", "%s deaths_in_a_row=%u restart_ms=%u", text, m->telemetry.failures,
+              restart_ms);
+}
+
 static void
 reap(struct master *m)
 {
@@ -205,6 +229,10 @@ reap(struct master *m)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == m->ledger.pid) {
             ledger_reaped(m, status);
+            continue;
+        }
+        if (pid == m->telemetry.pid) {
+            telemetry_reaped(m, status);
             continue;
         }
         if (pid == m->ledger_before)
@@ -356,6 +384,7 @@ wait_for_news(struct master *m, int timeout_ms)
         log_error("master.poll-failed", "errno=%d", errno);
     for (unsigned i = 0; i < WORKERS_OLD; i++)
         hear(&m->worker[i]);
+    hear(&m->telemetry);
     hear_ledger(m);
     take_signals(m);
 }
@@ -503,6 +532,14 @@ starts_workers(const struct master *m)
     return !m->stopping && !upgrade_pauses(m);
 }
 
+/* Shall there be one, and is none? */
+static bool
+telemetry_is_due(const struct master *m)
+{
+    return starts_workers(m) && m->ledger_served && m->telemetry.state == CHILD_NONE &&
+           m->now.conf->telemetry.on && m->telemetry_fd[0] >= 0;
+}
+
 static void
 start_due(struct master *m)
 {
@@ -510,6 +547,8 @@ start_due(struct master *m)
 
     if (m->ledger.state == CHILD_NONE && now_us >= m->ledger.start_us && !m->ledger_done)
         spawn_ledger(m);
+    if (telemetry_is_due(m) && now_us >= m->telemetry.start_us)
+        spawn_telemetry(m);
     for (unsigned i = 0; i < m->options->worker_count && starts_workers(m); i++)
         if (m->worker[i].state == CHILD_NONE && now_us >= m->worker[i].start_us)
             spawn_worker(m, i, i, &m->now);
@@ -540,6 +579,10 @@ next_due_ms(const struct master *m)
 
     if (m->ledger.state == CHILD_NONE && !m->ledger_done)
         due_us = MIN(due_us, m->ledger.start_us);
+    if (telemetry_is_due(m))
+        due_us = MIN(due_us, m->telemetry.start_us);
+    if (m->telemetry.pid > 0 && m->telemetry.kill_us > 0)
+        due_us = MIN(due_us, m->telemetry.kill_us);
     for (unsigned i = 0; i < m->options->worker_count && starts_workers(m); i++)
         if (m->worker[i].state == CHILD_NONE)
             due_us = MIN(due_us, m->worker[i].start_us);
@@ -601,6 +644,27 @@ stop_ledger(struct master *m)
     return CLI_DONE;
 }
 
+/* It sends what it has, in its own time. */
+void
+supervise_end_telemetry(struct master *m)
+{
+    if (m->telemetry.pid <= 0 || m->telemetry.kill_us != 0)
+        return;
+    kill(m->telemetry.pid, SIGTERM);
+    m->telemetry.kill_us = clock_mono_us() + m->telemetry.stop_ms * UINT64_C(1000) + OVERSTAY_US;
+}
+
+static void
+stop_telemetry(struct master *m)
+{
+    supervise_end_telemetry(m);
+    while (m->telemetry.pid > 0) {
+        wait_for_news(m, 100);
+        kill_overstayed(m);
+        look_at_children(m);
+    }
+}
+
 void
 supervise_watch(struct master *m)
 {
@@ -621,15 +685,21 @@ supervise_step(struct master *m, int timeout_ms)
 int
 supervise_finish(struct master *m)
 {
+    int rc;
+
     m->upgrade.state = UPGRADE_DRAIN; /* nobody takes their place */
     while (running_count(m) > 0)
         supervise_step(m, 20);
-    return stop_ledger(m);
+    rc = stop_ledger(m);
+    stop_telemetry(m);
+    return rc;
 }
 
 int
 supervise_run(struct master *m)
 {
+    int rc;
+
     if (m->watch.every_us == 0)
         supervise_watch(m);
     while (!m->stopping || running_count(m) > 0) {
@@ -647,5 +717,7 @@ supervise_run(struct master *m)
         reload_turn(m);
         upgrade_turn(m);
     }
-    return stop_ledger(m);
+    rc = stop_ledger(m);
+    stop_telemetry(m);
+    return rc;
 }

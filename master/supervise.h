@@ -20,6 +20,8 @@
 
 /* Moves a worker to where old ones drain, and tells it to. The place is empty afterwards. */
 void supervise_drain(struct master *master, unsigned place);
+/* The telemetry process is told to send what it has and to end; another is started where there shall be one. */
+void supervise_end_telemetry(struct master *master);
 unsigned supervise_draining(const struct master *master);
 unsigned supervise_accepting(const struct master *master); /* of them: that have not begun to */
 

@@ -1,5 +1,5 @@
 /*
- * A call that is over, as those are told who watch: the access log, `turnpike tail`. Metadata
+ * A call that is over, as those are told who watch: the access log, `turnpike tail`, telemetry. Metadata
  * only, of a fixed size; names are ids of the region. Made by the ledger process (ledger/feed.h).
  */
 #ifndef SHM_EVENT_H
@@ -24,8 +24,18 @@ struct call_event {
     uint8_t outcome;                    /* enum record_outcome; of no meaning when refused */
     bool refused;                       /* before it had a hold: there is no record of it */
     uint8_t attempt_count;
+    uint8_t trace_id[16], trace_parent[8]; /* with RECORD_TRACE_PARENT */
     char model_reported[RECORD_MODEL_BYTES];
     struct record_attempt attempt[RECORD_ATTEMPTS_MAX];
+};
+
+/* Several of them in one message, from the ledger process to telemetry's. */
+#define EVENT_BATCH_MAX 32u
+struct event_batch {
+    uint64_t missed;      /* before these: lost since nobody took them */
+    uint32_t count;
+    uint32_t event_bytes; /* one of them: another version's is not understood */
+    struct call_event event[EVENT_BATCH_MAX];
 };
 
 /* Something went wrong with it, whoever was at fault. */

@@ -111,6 +111,9 @@ enum record_flag {
     RECORD_USAGE_OVER_CAP = 1u << 13,
     /* It reported searches, images, seconds or characters, for which the model states no price. */
     RECORD_UNPRICED = 1u << 14,
+    /* Not kept: of the trace that it is part of. */
+    RECORD_TRACED = 1u << 15,       /* its spans are wanted */
+    RECORD_TRACE_PARENT = 1u << 16, /* trace_id and trace_parent are the caller's */
 };
 
 struct record_attempt {
@@ -182,8 +185,11 @@ struct record {
     int64_t before_ucr;
     char model_reported[RECORD_MODEL_BYTES]; /* NUL-padded */
     struct record_attempt attempt[RECORD_ATTEMPTS_MAX];
-    uint8_t pad_lines[32];
+    uint8_t trace_id[16], trace_parent[8]; /* with RECORD_TRACE_PARENT */
+    uint8_t pad_lines[8];
 };
+/* Of the flags, those that the store keeps. */
+#define RECORD_FLAGS_KEPT (RECORD_TRACED - 1)
 _Static_assert(sizeof(struct record) == 8 * CACHE_LINE, "whole lines, no hidden tail");
 _Static_assert(sizeof(struct record_tally) == 68, "no hidden tail");
 /* Where what most calls use begins and ends. */

@@ -1,6 +1,6 @@
 /*
  * Calls that were refused before they had a hold, and so leave no record: a ring in each worker's table,
- * for those who watch (access log, tail). No money hangs on it, so it may lose some: the worker
+ * for those who watch (access log, tail, telemetry). No money hangs on it, so it may lose some: the worker
  * never looks whether anybody reads, and writes over what is old. Who reads finds out what it missed.
  *
  * An entry is one line. Its stamp says whose turn the rest is of: 0 while it is written, its number from 1

@@ -15,6 +15,7 @@
 #include "worker/relay.h"
 #include "worker/settle.h"
 #include "worker/speak.h"
+#include "worker/trace.h"
 #include "worker/tunnel.h"
 #include "worker/uconn.h"
 
@@ -324,12 +325,12 @@ write_client_headers(const struct call *call, struct h1_out *out)
 {
     const struct h1_head *head = call->client->req.head;
     enum proto_protocol protocol = proto_of((enum proto_endpoint)call->up_endpoint);
-    bool content_type = false, version = false;
+    bool content_type = false, version = false, traced = call->worker->conf->telemetry.on;
 
     for (size_t i = 0; i < head->header_count; i++) {
         struct str name = h1_head_name(head, i);
 
-        if (!headers_go_up(protocol, name))
+        if (!headers_go_up(protocol, name) || (traced && trace_replaces(call, head, i)))
             continue;
         if (head->headers[i].known == H1_CONTENT_TYPE) {
             if (!sends_body(call))
@@ -343,6 +344,8 @@ write_client_headers(const struct call *call, struct h1_out *out)
         h1_out_own(out, "content-type: ", STR("application/json"));
     if (!version && protocol == PROTO_ANTHROPIC)
         h1_out_own(out, "anthropic-version: ", STR("2023-06-01"));
+    if (traced)
+        trace_head_lines(call, out);
 }
 
 static bool

@@ -11,6 +11,7 @@
 #include "worker/stay.h"
 #include "worker/idem.h"
 #include "worker/limit.h"
+#include "worker/trace.h"
 #include "worker/tunnel.h"
 
 /* The rooms that know of classes may not know each other. */
@@ -79,6 +80,8 @@ settle_begin(struct call *call)
     r->request_bytes = (uint32_t)MIN(call->ask.body.len, (size_t)UINT32_MAX);
     if (w->inherit->durability == DURABILITY_RESERVE)
         note_input_cost(call, r);
+    if (w->conf->telemetry.on)
+        trace_begin(call);
     settle_candidate(call);
 }
 

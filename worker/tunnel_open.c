@@ -13,6 +13,7 @@
 #include "worker/relay.h"
 #include "worker/refused.h"
 #include "worker/settle.h"
+#include "worker/trace.h"
 #include "worker/uconn.h"
 
 /* ---- the client's request ---- */
@@ -116,14 +117,18 @@ static void
 write_client_headers(const struct call *call, struct h1_out *out)
 {
     const struct h1_head *head = call->client->req.head;
+    bool traced = call->worker->conf->telemetry.on;
 
     for (size_t i = 0; i < head->header_count; i++)
         if (head->headers[i].known != H1_CONTENT_TYPE &&
             head->headers[i].known != H1_IDEMPOTENCY_KEY &&
-            headers_go_up(PROTO_OPENAI, h1_head_name(head, i)))
+            headers_go_up(PROTO_OPENAI, h1_head_name(head, i)) &&
+            !(traced && trace_replaces(call, head, i)))
             h1_out_copy(out, h1_head_name(head, i), head, i);
     if (call->tunnel->offers_beta && !h1_head_has(head, H1_OPENAI_BETA))
         h1_out_own(out, "openai-beta: ", STR("realtime=v1"));
+    if (traced)
+        trace_head_lines(call, out);
 }
 
 static bool

@@ -4,7 +4,7 @@ Every place where a caller, a tool, a model or a provider can say something has 
 They go through the gateway in all protocols, passed and translated, streamed and whole, with upstreams that
 answer well, badly, and by repeating all that they were sent; with processes that are killed in the middle.
 Then all that was written is searched for them, also in base64: the log in both forms, with the access log;
-metrics, answers of the control socket, the store, a backup of it, and the memory file as it is while calls are
+metrics, traces, answers of the control socket, the store, a backup of it, and the memory file as it is while calls are
 under way. What is searched is known to be the right thing by words that must be found there.
 """
 
@@ -23,6 +23,7 @@ import conftest
 import rig
 import translation
 import ws
+from collector import Collector
 from test_media import form
 from test_realtime import delta, done, usage
 from test_translate import conf_of
@@ -30,7 +31,7 @@ from translation import PROTOCOLS, Ask
 
 KINDS = ("prompt", "system", "argument", "result", "answer", "answered-args", "file", "filename", "user",
          "idempotency", "provider", "stop", "unknown-model", "path", "query", "agent", "bad-json", "schema",
-         "frame", "heard", "wrong-key", "session", "url")
+         "frame", "heard", "collector", "wrong-key", "session", "url")
 MARK = "canary" + os.urandom(6).hex()  # all begin with it: what has none of it need not be searched for each
 WORD = {kind: MARK + kind.replace("-", "") for kind in KINDS}
 PROVIDER_KEY = "prov-" + WORD["provider"]
@@ -127,6 +128,7 @@ def realtime(session):
 class Gateway:
     def __init__(self, sim, log_form):
         self.sim, self.live = sim, ws.Upstream(realtime)
+        self.collector = Collector()
         self.parrots = [Parrot(way) for way in Parrot.WAYS]
         conf = conf_of({name: sim.port for name in PROTOCOLS})
         for parrot in self.parrots:
@@ -142,10 +144,12 @@ upstream "live" {{ protocol = openai  url = "http://127.0.0.1:{self.live.port}/v
 channel "live" {{ use = {{"live"}} }}
 model "files" {{ input = 0  output = 0  per-request = 0.001 }}
 log {{ access = full }}
+telemetry {{ otlp = "http://127.0.0.1:{self.collector.port}"  headers-env = "COLLECTOR"  interval = 100ms
+            metrics-interval = 200ms }}
 """
         self.server = rig.Turnpike(
             conf, "--log-format", log_form, "--log-debug", "--metrics-listen", "127.0.0.1:0", workers=2,
-            env={"TEST_UPSTREAM_KEY": PROVIDER_KEY, "OPENAI_API_KEY": PROVIDER_KEY})
+            env={"TEST_UPSTREAM_KEY": PROVIDER_KEY, "COLLECTOR": f"x-key={WORD['collector']}", "OPENAI_API_KEY": PROVIDER_KEY})
         self.server.crash_expected = True
         self.key = self.server.key(None, "--name", KEY_NAME, credit="1000")
         self.secrets = (self.key.text[3:],)
@@ -249,6 +253,7 @@ log {{ access = full }}
         for parrot in self.parrots:
             parrot.stop()
         self.live.stop()
+        self.collector.stop()
         self.server.destroy()
 
 
@@ -322,6 +327,10 @@ def test_nothing_of_it_is_written(session_upstream, log_form):
                 store += bytes_of(path)
         kept["store"] = store
         kept["log"] = server.log().encode()
+        requests = gateway.collector.requests
+        assert all(WORD["collector"] in str(headers) for _, headers, *_ in requests)
+        kept["traces"], kept["series"] = (b"".join(body for where, _, body, *_ in requests if where == path)
+                                          for path in ("/v1/traces", "/v1/metrics"))
 
         # They are what they are taken for.
         a_call = calls["calls"][-1]["id"].encode()
@@ -329,6 +338,8 @@ def test_nothing_of_it_is_written(session_upstream, log_form):
         assert b"sim-talk" in kept["store"]
         assert KEY_NAME.encode() in kept["store"] and b"sim-talk" in kept["tail"]
         assert b"turnpike_calls_total" in kept["metrics"] and b"serve" in kept["arguments"]
+        assert kept["traces"].count(b'"kind":2') >= 50
+        assert b"gen_ai.client.token.usage" in kept["series"]
         assert kept["log"].count(b"call.ended") >= 60 and kept["log"].count(b"call.refused") >= 10
         assert not glob.glob(os.path.join(server.folder, "**", "core*"), recursive=True)
         for what, data in kept.items():
