@@ -96,7 +96,9 @@ commit_now(struct call *call, const struct gather *g)
     /* No other candidate can be tried any more. */
     call_forget_request(call);
     h1_req_next(&client->req);
-    if (!sent)
+    if (sent) /* what was set may be the time of the hold, which is over */
+        call_set_timer(call, call_upstream(call)->idle_ms);
+    else
         call_client_gone(call);
     return sent;
 }
@@ -192,7 +194,6 @@ commit_timed_out(struct call *call)
     if (call->head_sent || speak_collects(call) || call->commit_due_ms == 0 ||
         worker_now_ms(call->worker) < call->commit_due_ms)
         return false;
-    if (commit_now(call, &none))
-        call_set_timer(call, call_upstream(call)->idle_ms);
+    (void)commit_now(call, &none);
     return true;
 }

@@ -100,6 +100,18 @@ def test_time_for_the_hold_does_not_shorten_the_idle_time(start, sims):
     assert server.receipt(answer.id)["outcome"] == "ok"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_silence_after_the_first_word_is_the_idle_time(start, sims, kind):
+    """The first word comes within the time of the hold, the next one after it would have been over."""
+    first_word_ms = FIRST_WORD[kind] * 150
+    server = start(conf_of([s.port for s in sims], f"commit-time = {first_word_ms + 75}ms"))
+    connection, response = open_stream(server.key(), kind, {"words": 2, "gap": 150})
+    with connection:
+        body, cut = rig.rest(response)
+    assert not cut, body
+    assert server.receipt(response.headers["x-request-id"])["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("limits", ["commit-time = 0s", "commit-bytes = 0", "commit-bytes = 100"])
 def test_nothing_is_held_back(start, sims, limits):
     """Bounds that a role alone passes: it is the commit."""
