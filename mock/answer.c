@@ -79,6 +79,8 @@ call_end(struct conn *c, bool client_closed)
         .stream = call->stream,
         .completed = !client_closed && !call->incomplete,
         .client_closed = client_closed,
+        .tls_version = tls_version(c->tls),
+        .tls_suite = tls_suite(c->tls),
     };
 
     memcpy(record.request_id, call->request_id, sizeof(record.request_id));

@@ -72,6 +72,8 @@ record_print(struct buf *out, const struct record *r, uint64_t number)
     jw_key_bool(&jw, "completed", r->completed);
     jw_key_bool(&jw, "client_closed", r->client_closed);
     jw_key_u64(&jw, "conn", r->conn_id);
+    jw_key_cstr(&jw, "tls_version", r->tls_version);
+    jw_key_cstr(&jw, "tls_suite", r->tls_suite);
     jw_key_i64(&jw, "begin_us", r->begin_us);
     jw_key_i64(&jw, "end_us", r->end_us);
     jw_object_end(&jw);

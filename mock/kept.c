@@ -107,6 +107,8 @@ kept_answer(struct conn *c, const struct request *req)
     record.seq = call_number_next();
     record.begin_us = record.end_us = clock_wall_us();
     record.conn_id = c->id;
+    record.tls_version = tls_version(c->tls);
+    record.tls_suite = tls_suite(c->tls);
     record.key = (uint8_t)key_number(req);
     record.completed = true;
     str_copy(req->x_request_id, record.request_id, sizeof(record.request_id));

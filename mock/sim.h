@@ -195,6 +195,8 @@ struct record {
     uint8_t endpoint;
     uint8_t key; /* number of the --key that came, from 1 */
     bool stream, completed, client_closed;
+    /* What the connection's handshake agreed on, in the library's own words; NULL: no TLS. */
+    const char *tls_version, *tls_suite;
     char request_id[REQUEST_ID_MAX + 1];
     char model[RECORD_MODEL_MAX + 1];
 };
@@ -278,6 +280,9 @@ void conn_close_soon(struct conn *c, bool reset);
 struct tls *tls_config_new(const char *cert_file, const char *key_file);
 struct tls *tls_conn_new(struct tls *config, int fd);
 void tls_conn_free(struct tls *tls);
+/* NULL without TLS (tls is NULL then), and before the handshake is done. */
+const char *tls_version(const struct tls *tls);
+const char *tls_suite(const struct tls *tls);
 /* As read(2) and write(2), but -errno; -EAGAIN while the handshake goes on. */
 long tls_read(struct tls *tls, void *bytes, size_t cap);
 long tls_write(struct tls *tls, const void *bytes, size_t len);

@@ -22,6 +22,7 @@ struct tls {
     mbedtls_ssl_context ssl;
     int fd;
     bool ready;
+    const char *version, *suite; /* once ready */
     size_t write_len; /* of the write that the socket refused: mbedTLS wants the same again */
 };
 
@@ -158,6 +159,8 @@ tls_shake(struct tls *tls)
     rc = mbedtls_ssl_handshake(&tls->ssl);
     if (rc == 0) {
         tls->ready = true;
+        tls->version = mbedtls_ssl_get_version(&tls->ssl);
+        tls->suite = mbedtls_ssl_get_ciphersuite(&tls->ssl);
         stats.tls_handshakes++;
         return 0;
     }
@@ -166,6 +169,18 @@ tls_shake(struct tls *tls)
         return answer;
     stats.tls_failed++;
     return -EPROTO;
+}
+
+const char *
+tls_version(const struct tls *tls)
+{
+    return tls != NULL ? tls->version : NULL;
+}
+
+const char *
+tls_suite(const struct tls *tls)
+{
+    return tls != NULL ? tls->suite : NULL;
 }
 
 long

@@ -681,6 +681,9 @@ def test_tls(tmp_path):
         stats = json.loads(again.recv(65536).split(b"\r\n\r\n", 1)[1])
         assert stats["tls_handshakes"] == 2 and stats["tls_resumed"] == 1
         again.close()
+        conn.request("GET", "/sim/calls")
+        call = json.loads(conn.getresponse().read().splitlines()[-1])
+        assert call["tls_version"] == conn.sock.version() and "TLS-ECDHE-ECDSA-WITH-" in call["tls_suite"]
         conn.close()
     finally:
         sim.stop()
