@@ -4,7 +4,7 @@
 #   make deps            install what the build needs (Debian; only when something is missing)
 #   make demo            a streamed call and its receipt, against a simulated upstream
 #   make check           everything that tests; ends with "N passed, N failed, N skipped"
-#   make bench           build the bench tools and run bench/run
+#   make bench           build the bench tools, run bench/run (with BENCH_ARGS), draw bench/comparison.svg
 #   make doc             the manual as HTML, in build/doc (begin with index.html)
 #   make install         to $(DESTDIR)$(prefix); configuration to $(DESTDIR)$(sysconfdir)/turnpike
 #   make uninstall clean
@@ -149,6 +149,8 @@ FUZZ_SRCS := $(wildcard test/fuzz/fuzz_*.c)
 FUZZ_BINS := $(FUZZ_SRCS:test/fuzz/%.c=$(BUILD)/bin/%)
 BENCH_SRCS := $(wildcard bench/*.c)
 BENCH_BINS := $(BENCH_SRCS:bench/%.c=$(BUILD)/bin/bench-%)
+LOAD_SRCS := $(wildcard bench/load/*.c)
+BENCH_LOAD := $(BUILD)/bin/bench-load
 # A program within the program: its names are its own, and are joined into one object that shows one of them.
 MOCK_SRCS := $(wildcard mock/*.c)
 MOCK_OBJ := $(BUILD)/obj/mock.o
@@ -195,7 +197,7 @@ link_line = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
 all: $(if $(wildcard master/main.c),$(TURNPIKE),$(LIB_OBJS) $(LLHTTP_OBJS))
 unit: $(UNIT_BINS)
 test-bins: all $(SIM_UPSTREAM) $(NEXT) $(NEXT_LAYOUT)
-bench-bins: $(BENCH_BINS)
+bench-bins: $(BENCH_BINS) $(BENCH_LOAD)
 fuzz-bins: $(FUZZ_BINS)
 
 help:
@@ -217,8 +219,13 @@ demo: deps
 	+@$(MAKE) --no-print-directory -j2 all test-bins
 	@test/demo.sh
 
+BENCH_JSON := $(BUILD)/bench/comparison.json
+
+# The picture is drawn also when figures are invalid: it says which.
 bench: all test-bins bench-bins
-	bench/run
+	@mkdir -p $(dir $(BENCH_JSON)) && rm -f $(BENCH_JSON)
+	bench/run --json $(BENCH_JSON) $(BENCH_ARGS); status=$$?; \
+		bench/picture.py $(BENCH_JSON) bench/comparison.svg && exit $$status
 
 doc:
 	@dist/doc $(BUILD)/doc
@@ -311,6 +318,11 @@ $(BENCH_BINS): $(BUILD)/bin/bench-%: $(BUILD)/obj/bench/%.o \
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(LINK) -o $@ $< $(call grouped,$(filter %.a,$^)) $(LIB_LIBS) $(call link_line,bench/$*.c)
+
+$(BENCH_LOAD): $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o) $$(call archives,$(NEEDS_bench_load))
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK  $@')
+	$(Q)$(LINK) -o $@ $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o) $(call grouped,$(filter %.a,$^)) $(LIB_LIBS)
 
 # Headers that the compiler saw, when they were seen at all.
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/obj/*/*/*.d)

@@ -16,13 +16,15 @@ import sys
 import threading
 
 import failing
-import run
+import figures
+import machine
+import peers
 
 UPSTREAMS = 4
 THREADS = 8
 
 
-class Four(run.Turnpike):
+class Four(peers.Turnpike):
     name = "turnpike"
 
     def __init__(self, bench, upstreams, affinity):
@@ -87,7 +89,6 @@ def measure(bench, affinity, options):
             thread.join()
         if failed:
             raise failed[0]
-        peer.audit()
         per_upstream = [len(u.calls()) for u in upstreams]
     finally:
         peer.stop()
@@ -105,12 +106,12 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     options.keep = False
-    bench = run.Bench(options)
+    bench = machine.Bench(options)
     try:
         results = {"10m": measure(bench, "10m", options), "0s": measure(bench, "0s", options)}
     finally:
         bench.close()
-    run.table("%d agents of %d turns over %d upstreams" % (options.agents, options.turns, UPSTREAMS),
+    figures.table("%d agents of %d turns over %d upstreams" % (options.agents, options.turns, UPSTREAMS),
               ["affinity", "turns after the first", "hits", "%", "calls by upstream"],
               [[kind, r["turns"], r["hits"], "%.1f" % (100 * r["hits"] / r["turns"]),
                 ", ".join(map(str, r["calls"]))] for kind, r in results.items()])

@@ -15,7 +15,10 @@ import os
 import sys
 import time
 
-import run
+import figures
+import loadgen
+import machine
+import peers
 
 KINDS = {
     "refuse": None,
@@ -29,7 +32,7 @@ OPEN_S = 3.0  # what the circuit gets to open in
 SHAPE = {"words": 8}
 
 
-class Three(run.Turnpike):
+class Three(peers.Turnpike):
     name = "turnpike"
 
     def __init__(self, bench, upstreams):
@@ -53,10 +56,10 @@ limits { requests-per-connection = 4000000000  affinity = 0s }
 class Upstream:
     def __init__(self, bench, number):
         port_file = os.path.join(bench.dir, "port-%d-%d" % (number, time.monotonic_ns()))
-        self.started = run.Started([os.path.join(run.BIN, "sim-upstream"), "--port-file", port_file],
-                                   core=run.LOAD_CORE,
+        self.started = machine.Started([os.path.join(machine.BIN, "sim-upstream"), "--port-file", port_file],
+                                   core=machine.LOAD_CORE,
                                    log=os.path.join(bench.dir, "upstream-%d.log" % number))
-        run.wait_for("an upstream", lambda: os.path.exists(port_file) and os.path.getsize(port_file))
+        machine.wait_for("an upstream", lambda: os.path.exists(port_file) and os.path.getsize(port_file))
         with open(port_file) as f:
             self.port = int(f.read())
 
@@ -99,7 +102,7 @@ def most_at_once(calls):
 def one_load(bench, peer, options, streamed, *more):
     body = json.dumps({"model": "sim-chat", "stream": streamed, "sim": SHAPE,
                        "messages": [{"role": "user", "content": "x" * 900}]})
-    return run.load(bench, peer, "call", "-c", options.connections, "--body", body, *more)
+    return loadgen.load(bench, peer, "call", "-c", options.connections, "--body", body, *more)
 
 
 def measure(bench, kind, options):
@@ -123,7 +126,6 @@ def measure(bench, kind, options):
                        if c["end_us"] >= begun_us)
         tried = [] if KINDS[kind] is None else upstreams[0].calls()
         late = [c for c in tried if c["begin_us"] >= begun_us]
-        peer.audit()
         return {
             "calls": broken["calls"] + opening["calls"],
             "failed": broken["errors"] + opening["errors"],
@@ -150,15 +152,15 @@ def main():
     unknown = [k for k in options.kinds if k not in KINDS]
     if unknown:
         parser.error("unknown: " + ", ".join(unknown))
-    bench = run.Bench(options)
+    bench = machine.Bench(options)
     found = {}
     try:
         for kind in options.kinds:
             found[kind] = measure(bench, kind, options)
-            run.note("%s: %s" % (kind, found[kind]))
+            machine.note("%s: %s" % (kind, found[kind]))
     finally:
         bench.close()
-    run.table("One of three upstreams fails",
+    figures.table("One of three upstreams fails",
               ["it does", "calls", "failed for the client", "p50 µs healthy", "p50 µs", "ratio",
                "calls sent to it", "at once, circuit open"],
               [[k, r["calls"], r["failed"], "%.0f" % r["healthy_p50"], "%.0f" % r["p50"],

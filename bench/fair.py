@@ -17,13 +17,16 @@ import os
 import sys
 import time
 
-import run
+import figures
+import loadgen
+import machine
+import peers
 
 LOUD_CONNECTIONS = 600
 LOUD_DELAYS = (0.5, 0.7, 0.9, 1.15, 1.35, 1.5)  # of the quiet one's
 
 
-class Limited(run.Turnpike):
+class Limited(peers.Turnpike):
     name = "turnpike"
 
     def __init__(self, bench, options):
@@ -54,7 +57,7 @@ def one_load(peer, key, options, connections, rate, seconds, delay=1.0, backgrou
     body = json.dumps({"model": "sim-chat", "sim": {"delay": int(options.delay * delay), "words": 8},
                        "messages": [{"role": "user", "content": "x" * 900}]})
     peer.key = key
-    return run.load(peer.bench, peer, "call", "-c", int(connections), "-t", seconds, "--rate", rate,
+    return loadgen.load(peer.bench, peer, "call", "-c", int(connections), "-t", seconds, "--rate", rate,
                     "--warmup", 1, "--body", body, background=background)
 
 
@@ -96,7 +99,7 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     options.keep = False
-    bench = run.Bench(options)
+    bench = machine.Bench(options)
     rounds = []
     try:
         peer = Limited(bench, options)
@@ -104,28 +107,27 @@ def main():
         quiet, loud = peer.tenant("quiet"), peer.tenant("loud")
         for n in range(options.rounds):
             rounds.append(one_round(peer, quiet, loud, options))
-            run.note("%d: %s" % (n + 1, rounds[-1]))
-        peer.audit()
+            machine.note("%d: %s" % (n + 1, rounds[-1]))
         peer.stop()
     finally:
         bench.close()
 
     def middle(key):
-        return run.median([r[key] for r in rounds])
+        return figures.median([r[key] for r in rounds])
 
     ratios = sorted(r["beside"] / r["alone"] for r in rounds)
-    run.table("A quiet tenant beside one that offers a hundred times its share",
+    figures.table("A quiet tenant beside one that offers a hundred times its share",
               ["workers", "p50 ms alone", "beside", "ratio", "p99 ms alone", "beside",
                "loud: calls/s tried", "served", "share"],
               [[options.workers, "%.1f" % middle("alone"), "%.1f" % middle("beside"),
-                "%.2f (%.2f…%.2f)" % (run.median(ratios), ratios[0], ratios[-1]),
+                "%.2f (%.2f…%.2f)" % (figures.median(ratios), ratios[0], ratios[-1]),
                 "%.1f" % middle("alone_p99"), "%.1f" % middle("beside_p99"),
                 "%.0f" % middle("loud_tried"), "%.0f" % middle("loud_served"),
                 "%.0f" % middle("share")]])
     if options.json:
         with open(options.json, "w") as f:
             json.dump(rounds, f, indent=1)
-    sys.exit(run.median(ratios) > 1.2)
+    sys.exit(figures.median(ratios) > 1.2)
 
 
 if __name__ == "__main__":

@@ -13,18 +13,21 @@ import os
 import subprocess
 import sys
 
-import run
+import figures
+import loadgen
+import machine
+import peers
 
 
 def measure(bench, rounds):
-    peer = run.Turnpike(bench)
+    peer = peers.Turnpike(bench)
     peer.start()
-    program = ["taskset", "-c", run.PROXY_CORE, os.path.join(run.BIN, "bench-route"), "--json", "-r",
+    program = ["taskset", "-c", machine.PROXY_CORE, os.path.join(machine.BIN, "bench-route"), "--json", "-r",
                "3"]
     results = []
     try:
         for _ in range(rounds + 1):
-            load, cpu = run.measured(peer, lambda: run.load(bench, peer, "call", "-c", 64, "-t", 2,
+            load, cpu = loadgen.measured(peer, lambda: loadgen.load(bench, peer, "call", "-c", 64, "-t", 2,
                                                             "--body-bytes", 1024))
             done = subprocess.run(program, capture_output=True, text=True, check=False)
             results.append({"call": cpu / load["calls"], **json.loads(done.stdout)})
@@ -34,12 +37,12 @@ def measure(bench, rounds):
 
 
 def show(results):
-    call_us = run.median([r["call"] for r in results]) / 1000
+    call_us = figures.median([r["call"] for r in results]) / 1000
     kinds = [k for k in results[0] if k not in ("call", "allocations")]
-    run.table("Choosing among 50 candidates, beside %.1f µs of CPU for a whole call" % call_us,
+    figures.table("Choosing among 50 candidates, beside %.1f µs of CPU for a whole call" % call_us,
               ["candidates", "ns", "% of a call", "allocations"],
-              [[k, "%.0f" % run.median([r[k] for r in results]),
-                "%.1f" % run.median([100 * r[k] / r["call"] for r in results]),
+              [[k, "%.0f" % figures.median([r[k] for r in results]),
+                "%.1f" % figures.median([100 * r[k] / r["call"] for r in results]),
                 max(r["allocations"] for r in results)] for k in kinds])
 
 
@@ -50,7 +53,7 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     options.keep = False
-    bench = run.Bench(options)
+    bench = machine.Bench(options)
     try:
         results = measure(bench, options.rounds)
     finally:

@@ -18,7 +18,10 @@ import statistics
 import subprocess
 import tempfile
 
-import run
+import figures
+import loadgen
+import machine
+import peers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH = os.path.join(ROOT, "build/bin/bench-translate")
@@ -135,7 +138,7 @@ def bench_stream(rounds):
 STREAMS = 100
 
 
-class Translating(run.Turnpike):
+class Translating(peers.Turnpike):
     """The same simulated upstream under four names, each of which speaks one protocol."""
 
     words = 300
@@ -160,14 +163,14 @@ limits { requests-per-connection = 4000000000 }
 def streams(peer, protocol):
     body = {"model": "m-" + protocol, "stream": True, "max_tokens": 8000,
             "messages": [{"role": "user", "content": "x" * 200}]}
-    _, cpu = run.measured(peer, lambda: run.load(
+    _, cpu = loadgen.measured(peer, lambda: loadgen.load(
         peer.bench, peer, "call", "-c", STREAMS, "-n", STREAMS, "--body", json.dumps(body)))
     return cpu / 1000 / STREAMS / peer.words
 
 
 def bench_chunks(options):
     options.keep = False
-    bench = run.Bench(options)
+    bench = machine.Bench(options)
     rounds = []
     try:
         peer = Translating(bench)
@@ -175,17 +178,16 @@ def bench_chunks(options):
         peer.start()
         for number in range(options.rounds + 1):
             rounds.append({protocol: streams(peer, protocol) for protocol in PROTOCOLS})
-            run.note("%d: %s" % (number, rounds[-1]))
-        peer.audit()
+            machine.note("%d: %s" % (number, rounds[-1]))
         peer.stop()
     finally:
         bench.close()
     del rounds[0]
     passed = [one["openai"] for one in rounds]
-    run.table("Streams to a client of chat: CPU of all processes a chunk",
+    figures.table("Streams to a client of chat: CPU of all processes a chunk",
               ["upstream", "CPU µs a chunk", "of one that passes"],
-              [[protocol, "%.2f" % run.median([one[protocol] for one in rounds]),
-                "%.2f" % run.median([one[protocol] / p for one, p in zip(rounds, passed)])]
+              [[protocol, "%.2f" % figures.median([one[protocol] for one in rounds]),
+                "%.2f" % figures.median([one[protocol] / p for one, p in zip(rounds, passed)])]
                for protocol in PROTOCOLS])
 
 

@@ -1,0 +1,10 @@
+/* The request that all calls are, made once. */
+#ifndef BENCH_LOAD_REQUEST_H
+#define BENCH_LOAD_REQUEST_H
+
+#include <stddef.h>
+
+/* As the options want it; the caller's to free. */
+char *request_make(size_t *len);
+
+#endif
