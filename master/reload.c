@@ -213,7 +213,8 @@ change_over(struct master *m)
     }
     m->now = reload->next;
     /* Another takes its place, when it has sent what it has. */
-    if (!conf_telemetry_same(&before.conf->telemetry, &m->now.conf->telemetry))
+    if (m->telemetry.pid <= 0 ||
+        !conf_telemetry_same(&before.conf->telemetry, &m->now.conf->telemetry))
         supervise_end_telemetry(m);
     atomic_store_explicit(&m->region->header->generation, m->now.number, memory_order_relaxed);
     /* Another than the one that read it: it has what it was forked with, so the next shall be. */

@@ -15,6 +15,7 @@
 #include "ledger/ledger.h"
 #include "master/notify.h"
 #include "master/spawn.h"
+#include "telemetry/telemetry.h"
 #include "shm/stats.h"
 
 #define START_TIMEOUT_MS 60000
@@ -213,8 +214,13 @@ telemetry_reaped(struct master *m, int status)
     how_it_ended(status, text, sizeof text);
     child_ended(&m->telemetry);
     m->telemetry.kill_us = 0;
+    m->telemetry.start_us = 0;
     if (clean || m->stopping)
         return;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TELEMETRY_EXIT_UNFIT) {
+        m->telemetry.start_us = UINT64_MAX; /* it has said why */
+        return;
+    }
     restart_ms = spawn_later(&m->telemetry, AT_ONCE_TELEMETRY);
     log_error("telemetry.died", "%s deaths_in_a_row=%u restart_ms=%u", text, m->telemetry.failures,
               restart_ms);
@@ -648,6 +654,7 @@ stop_ledger(struct master *m)
 void
 supervise_end_telemetry(struct master *m)
 {
+    m->telemetry.start_us = 0; /* what did not work may now */
     if (m->telemetry.pid <= 0 || m->telemetry.kill_us != 0)
         return;
     kill(m->telemetry.pid, SIGTERM);

@@ -255,8 +255,9 @@ telemetry_main(const struct telemetry_inherit *inherit)
         log_warn("telemetry.unprotected", "errno=%d", errno);
     why = begin(&process);
     if (why != NULL) {
-        log_error("telemetry.failed", "why=%s", log_quote(str_from(why)));
-        return 1;
+        log_error("telemetry.unfit", "why=%s effect=%s", log_quote(str_from(why)),
+                  "\"nothing is sent until a reload or restart\"");
+        return TELEMETRY_EXIT_UNFIT;
     }
     if (send(inherit->lifeline_fd, "R", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_warn("master.deaf", "errno=%d", errno);
@@ -267,5 +268,5 @@ telemetry_main(const struct telemetry_inherit *inherit)
     series_free(&process.series);
     providers_free(&process.teller.providers);
     free(process.queue);
-    return 0;
+    return TELEMETRY_EXIT_DONE;
 }

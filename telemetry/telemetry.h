@@ -38,6 +38,11 @@ struct telemetry_inherit {
     bool log_json;
 };
 
+enum telemetry_exit {
+    TELEMETRY_EXIT_DONE = 0,
+    TELEMETRY_EXIT_UNFIT = 3, /* it cannot work, and so would not the next: no libcurl, or wrong headers */
+};
+
 /*
  * The process: call it in the child and exit with what it returns. SIGTERM: what has come is sent, as far as
  * the collector takes it in timeout, and it ends.

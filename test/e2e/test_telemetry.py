@@ -340,6 +340,24 @@ def test_tls_is_verified(start, sims, collect, certificates):
     assert wrong.requests == []
 
 
+def test_unfit(start, sims, collect, folder):
+    """Headers that are none: said once, and not tried again until a reload has others."""
+    collector, secret = collect(), os.path.join(folder, "headers")
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("tok-4711")
+    os.chmod(secret, 0o600)
+    telemetry = section(collector.port, f'headers-file = "{secret}"')
+    server = start(conf(sims, telemetry))
+    key = server.key()
+    rig.wait_for(lambda: "telemetry.unfit" in server.log(), 10, "its being said")
+    assert key.chat().status == 200 and child_of(server) is None
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("x-key=tok-4711\n")
+    reload(server, telemetry)
+    exported(collector, key.chat(), 2)
+    assert server.log().count("telemetry.unfit") == 1 and "tok-4711" not in server.log()
+
+
 def test_environment_and_faults(start, sims, collect, folder):
     """What OpenTelemetry's variables say where the file does not; and what is wrong with a section."""
     collector = collect()
