@@ -122,6 +122,8 @@ class Books:
 
     def gather(self):
         """Takes what is new; the ids of calls that came to something."""
+        # A client may have its answer's end before the upstream has done with its own.
+        rig.wait_for("the upstream is done", 30, lambda: self.sim.stats()["open_calls"] == 0, 0.01)
         new = set()
         for answer in self.load.answers[self.seen :]:
             self.seen += 1

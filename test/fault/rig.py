@@ -208,6 +208,9 @@ class Sim:
             self.after = max(call["number"] for call in calls)
         return calls
 
+    def stats(self):
+        return json.loads(self.ask("/sim/stats"))
+
     def stop(self):
         self.process.terminate()
         self.process.wait(10)
