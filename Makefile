@@ -8,6 +8,7 @@
 #   make doc             the manual as HTML, in build/doc (begin with index.html)
 #   make install         to $(DESTDIR)$(prefix); configuration to $(DESTDIR)$(sysconfdir)/turnpike
 #   make uninstall clean
+#   make deb sbom        the Debian package, and what it is made of: dist/package.mk
 #
 #   make unit            build the unit tests into build/test/ (run one: build/test/base_js_test)
 #   make fuzz            build the fuzz harnesses with clang into build-fuzz/bin/
@@ -43,6 +44,7 @@ tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 bashdir ?= $(prefix)/share/bash-completion/completions
 zshdir ?= $(prefix)/share/zsh/site-functions
 fishdir ?= $(prefix)/share/fish/vendor_completions.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 INSTALL ?= install
 PKG_CONFIG ?= pkg-config
 ifeq ($(origin CC),default)
@@ -96,7 +98,7 @@ DEB_libsodium := libsodium-dev
 
 # Looked for once a run, and only when something is to be compiled.
 GOALS := $(if $(MAKECMDGOALS),$(MAKECMDGOALS),all)
-ifneq ($(filter-out help deps check demo doc clean uninstall fuzz test-deps,$(GOALS)),)
+ifneq ($(filter-out help deps check demo doc clean uninstall fuzz test-deps deb,$(GOALS)),)
 ifeq ($(shell command -v $(firstword $(CC))),)
 $(error $(CC) is missing: apt-get install $(firstword $(CC)) (or run: make deps))
 endif
@@ -207,7 +209,7 @@ deps:
 	@dist/deps.sh build
 
 test-deps:
-	@dist/deps.sh build test
+	@dist/deps.sh build deb test
 
 fuzz:
 	+@$(MAKE) --no-print-directory FUZZ=1 CC=clang fuzz-bins
@@ -356,6 +358,8 @@ install: all
 	$(INSTALL) -D -m 644 dist/completion/turnpike.bash '$(DESTDIR)$(bashdir)/turnpike'
 	$(INSTALL) -D -m 644 dist/completion/_turnpike '$(DESTDIR)$(zshdir)/_turnpike'
 	$(INSTALL) -D -m 644 dist/completion/turnpike.fish '$(DESTDIR)$(fishdir)/turnpike.fish'
+	test -e '$(DESTDIR)$(sysconfdir)/turnpike/environment' || $(INSTALL) -m 600 dist/environment \
+		'$(DESTDIR)$(sysconfdir)/turnpike/environment'
 	test -e '$(DESTDIR)$(sysconfdir)/turnpike/routes.conf' || $(INSTALL) -m 644 $(SAMPLE_CONF) \
 		'$(DESTDIR)$(sysconfdir)/turnpike/routes.conf'
 	test -e '$(DESTDIR)$(sysconfdir)/turnpike/models.conf' || $(INSTALL) -m 644 $(SAMPLE_MODELS) \
@@ -370,3 +374,7 @@ uninstall:
 		'$(DESTDIR)$(sharedir)/grafana/turnpike.json' \
 		'$(DESTDIR)$(sharedir)/prometheus/turnpike.rules.yml' \
 		$(foreach page,$(MAN_PAGES),'$(DESTDIR)$(call man_target,$(page))')
+
+# ---- packages ----------------------------------------------------------------------------------
+
+include dist/package.mk

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages that building ("build") and testing ("test") need. Does nothing, and
-# needs no network and no root, when all of them are there.
+# Installs the Debian packages that building ("build"), making the Debian package ("deb") and testing
+# ("test") need. Does nothing, and needs no network and no root, when all of them are there.
 #
-# usage: dist/deps.sh build [test]
+# usage: dist/deps.sh build [deb] [test]
 set -eu
 
 missing=""
@@ -38,6 +38,9 @@ for part in "$@"; do
         need_package libcurl4-openssl-dev libc6-dev libuv1-dev libmbedtls-dev liblmdb-dev libconfuse-dev libsodium-dev
         has_package libllhttp-dev || has_package node-llhttp || llhttp_missing=true
         ;;
+    deb)
+        need_package build-essential debhelper dpkg-dev pkg-config
+        ;;
     test)
         need_package libcmocka-dev libjansson-dev python3-pytest python3-pytest-xdist \
             python3-yaml
@@ -58,9 +61,14 @@ for part in "$@"; do
         need_command jq jq # examples of the manual use it
         need_command zsh zsh # completions are tried in all three shells
         need_command fish fish
+        # What looks at the Debian package, and makes machines to install it on.
+        need_package python3-yaml
+        need_command lintian lintian
+        need_command mmdebstrap mmdebstrap
+        need_command unshare util-linux
         ;;
     *)
-        echo "usage: dist/deps.sh build [test]" >&2
+        echo "usage: dist/deps.sh build [deb] [test]" >&2
         exit 2
         ;;
     esac
