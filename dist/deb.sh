@@ -27,7 +27,7 @@ in_git() { [ -e .git ] && git rev-parse --git-dir >/dev/null 2>&1; }
 
 sources() {
     if in_git; then
-        git ls-files
+        git -c core.quotepath=off ls-files
     else
         find . -mindepth 1 \( -name .git -o -path './build*' -o -name __pycache__ -o -name node_modules \) \
             -prune -o \( -type f -o -type l \) -print
@@ -45,7 +45,7 @@ export SOURCE_DATE_EPOCH
 
 rm -rf "$out/turnpike"
 mkdir -p "$out/turnpike"
-sources | while read -r name; do
+sources | while IFS= read -r name; do
     # A file that is deleted and not committed is still in git's list.
     [ ! -e "$name" ] || echo "$name"
 done | tar -c -f - --mtime="@$SOURCE_DATE_EPOCH" -T - | tar -x -f - -C "$out/turnpike"

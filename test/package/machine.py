@@ -21,7 +21,7 @@ import urllib.request
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Of the Debian mirrors that cost nothing to keep: what was fetched once.
+# Packages of Debian that were fetched once, and the folders that machines are mounted at.
 CACHE = os.path.join(ROOT, "build", "package-cache")
 NEEDED_BYTES = 3 << 30  # of memory, for the tmpfs
 PR_SET_PDEATHSIG = 1
@@ -108,7 +108,8 @@ class Place:
     """Namespaces with a tmpfs at path, which only commands that run() starts can see."""
 
     def __init__(self):
-        self.path = tempfile.mkdtemp(prefix="turnpike-package-")
+        os.makedirs(CACHE, exist_ok=True)
+        self.path = tempfile.mkdtemp(prefix="machine-", dir=CACHE)
         script = ('mount --make-rprivate / && mount -t tmpfs -o mode=755 tmpfs "$0" && '
                   'mount -t proc proc /proc && echo ready && exec sleep infinity')
         self.holder = subprocess.Popen(

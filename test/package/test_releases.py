@@ -85,6 +85,19 @@ def log_of(debian):
     return debian.run("journalctl", "-q", "--no-pager", "-o", "cat", "-u", "turnpike.service")
 
 
+def listed_is_what_it_needs(debian):
+    """The list of what the program is made of, and what Debian found it to need."""
+    sbom = json.loads(debian.read("/usr/share/doc/turnpike/turnpike.spdx.json"))
+    licences = {package["name"]: package["licenseDeclared"] for package in sbom["packages"]}
+    assert "NOASSERTION" not in licences.values(), licences
+    depends = debian.run("dpkg-query", "-W", "-f", "${Depends}", "turnpike")
+    libraries = {part.split()[0] for part in depends.split(", ") if part.startswith("lib")}
+    assert len(libraries) >= 6 and set(licences) - {"turnpike", "node-llhttp"} == libraries
+    for name in libraries:
+        version = debian.run("dpkg-query", "-W", "-f", "${Version}", name)
+        assert version == {package["name"]: package["versionInfo"] for package in sbom["packages"]}[name]
+
+
 def is_fresh(debian, client):
     """It runs, by itself, with the sample configuration and no provider's key."""
     assert service(debian, "ActiveState") == "active", log_of(debian)
@@ -98,7 +111,7 @@ def is_fresh(debian, client):
     debian.run("turnpike", "check", "-c", "/etc/turnpike/routes.conf")
     # As documents promise: the manual, and what the package is made of.
     assert debian.exists("/usr/share/man/man8/turnpike.8.gz")
-    assert json.loads(debian.read("/usr/share/doc/turnpike/turnpike.spdx.json"))["spdxVersion"] == "SPDX-2.3"
+    listed_is_what_it_needs(debian)
     # Nothing of it has changed since it was packed.
     assert debian.run("dpkg", "-V", "turnpike") == ""
 
@@ -146,7 +159,7 @@ def upgrades(debian, client):
 def removes(debian):
     debian.run("apt-get", "-q", "-y", "remove", "turnpike")
     assert not debian.exists("/usr/bin/turnpike")
-    assert debian.exists("/var/lib/turnpike/data.mdb") or debian.run("ls", "/var/lib/turnpike").strip() != ""
+    assert debian.run("ls", "/var/lib/turnpike/store") != ""
     assert ADDED in debian.read("/etc/turnpike/routes.conf")
     assert service(debian, "ActiveState") == "inactive"
     # What stopped was in order: nothing is left in memory.
