@@ -44,7 +44,6 @@ tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 bashdir ?= $(prefix)/share/bash-completion/completions
 zshdir ?= $(prefix)/share/zsh/site-functions
 fishdir ?= $(prefix)/share/fish/vendor_completions.d
-tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 INSTALL ?= install
 PKG_CONFIG ?= pkg-config
 ifeq ($(origin CC),default)
