@@ -3,5 +3,6 @@
 
 #include "base/js.c"
 #include "base/js_check.c"
+#include "base/js_string.c"
 
 #include "test/unit/base_js_test.c"
