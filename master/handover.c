@@ -552,6 +552,10 @@ handover_read(struct handover *h, const char **why)
     if (text != NULL)
         explicit_bzero(text, (size_t)st.st_size);
     free(text);
+    if (h->mode == HANDOVER_BACK && h->program_fd >= 0) { /* of a crash: it is this very program */
+        close(h->program_fd);
+        h->program_fd = -1;
+    }
     return *why == NULL;
 }
 

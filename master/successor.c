@@ -539,8 +539,6 @@ come_back(struct master *m, struct handover *h)
                           .hint = h->hint[0] != '\0' ? h->hint : "see the server's log",
                           .from = turnpike_version,
                           .draining = supervise_draining(m)});
-    h->program_fd = -1;
-    close_fd(&m->handed_fd[1]);
     settle_in(m, h);
     notify_ready("serving; the last upgrade failed");
     return 0;

@@ -403,7 +403,7 @@ class Server:
                 line
                 for line in self.log_path.read_text(errors="replace").splitlines()
                 if bad.search(line)
-                and not (self.ledger_may_fail and "ledger.died status=1" in line)
+                and not (self.ledger_may_fail and re.search(r"ledger\.died status=[16]\b", line))
             ]
         return []
 

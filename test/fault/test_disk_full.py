@@ -258,7 +258,7 @@ def test_start_on_a_full_disk_says_where(make_server, disk):
             text=True,
             env=server.env,
         )
-        assert done.returncode == 1 and "No space left on device" in done.stderr, done
+        assert done.returncode == 1 and "its disk is full; make room" in done.stderr, done
     finally:
         filler.give_back()
     server.start()
