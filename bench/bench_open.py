@@ -22,6 +22,7 @@ class Named:
 
 
 def open_once(bench, name, count, workers, tls):
+    bench.upstreams_renew()
     peer = PEERS[name](bench, streams=True, workers=workers, tls=tls, upstream_tls=tls)
     holder = None
     try:

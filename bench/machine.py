@@ -166,6 +166,16 @@ class Bench:
         with open(port_file) as f:
             return int(f.read())
 
+    def upstreams_renew(self):
+        """Others, on ports that nobody was connected to yet: old connections of others are in nobody's way."""
+        for upstream in self.upstreams:
+            upstream.stop()
+        self.upstreams, self.tls_port = [], None
+        for name in os.listdir(self.dir):
+            if name.endswith(".port"):
+                os.remove(os.path.join(self.dir, name))
+        self.upstream_port = self.upstream_start("upstream")
+
     def upstream_tls_port(self):
         if self.tls_port is None:
             cert, key = self.certificate()

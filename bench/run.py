@@ -13,6 +13,7 @@ when errors of a peer made figures invalid.
 import argparse
 import json
 import os
+import signal
 import sys
 
 import bench_calls
@@ -72,6 +73,8 @@ def file_add(path, results):
 
 def main():
     options = options_read()
+    # So that what was started is ended, and its files are gone.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     here = {**about(), "versions": versions(options.peers), "rounds": options.rounds, "seconds": options.seconds}
     results = {}
     bench = Bench(options)

@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #define BLOCKING_READ_S 10
+/* The system looks for a port ever longer as those of an address are taken: then the next one. */
+#define LINKS_AN_ADDRESS 8192
+#define ADDRESSES_MAX 64
 
 static mbedtls_ssl_config tls_config;
 static mbedtls_entropy_context entropy;
@@ -82,6 +85,22 @@ tls_attach(struct link *l, const char *host)
     return 0;
 }
 
+/* The first ones come from where the system would have them come. */
+static void
+source_choose(int fd)
+{
+    static unsigned opened;
+    unsigned n = opened++ / LINKS_AN_ADDRESS % ADDRESSES_MAX;
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK + n)};
+    int on = 1;
+
+    if (n == 0)
+        return;
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    (void)bind(fd, (const struct sockaddr *)&from, sizeof(from));
+}
+
 int
 link_open(struct link *l, const struct sockaddr_in *to, const char *host, bool tls, bool blocking)
 {
@@ -92,6 +111,7 @@ link_open(struct link *l, const struct sockaddr_in *to, const char *host, bool t
     if (l->fd < 0)
         return -errno;
     (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    source_choose(l->fd);
     if (blocking)
         (void)setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     rc = tls ? tls_attach(l, host) : 0;
