@@ -232,9 +232,23 @@ def test_full_pipe(session_upstream):
 # ---- turnpike tail ----
 
 
+@pytest.fixture(autouse=True)
+def no_tail_is_left():
+    """They follow until they are interrupted: also when their test fails."""
+    yield
+    for tail in Tail.started:
+        tail.process.kill()
+        tail.process.wait()
+        tail.thread.join()
+    Tail.started.clear()
+
+
 class Tail:
+    started = []
+
     def __init__(self, server, *args, stdout=subprocess.PIPE):
         self.lines = []
+        Tail.started.append(self)
         self.process = subprocess.Popen(
             [rig.TURNPIKE, "tail", "-s", server.state, *args], stdout=stdout,
             stderr=subprocess.STDOUT, text=True, env=server.env)
