@@ -58,10 +58,16 @@ def trace_of(sim):
     return dict(sim.last_head()[1]).get("traceparent")
 
 
-def child_of(server, name="telemetry"):
-    return next((int(pid) for pid in map(str, server.pids())
-                 if open(f"/proc/{pid}/comm", encoding="ascii").read().startswith("turnpike-" + name[:5])),
-                None)
+def child_of(server):
+    """The telemetry process's pid, or None."""
+    for pid in server.pids():
+        try:
+            with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                if f.read().startswith("turnpike-telem"):
+                    return pid
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            pass
+    return None
 
 
 def nanos(span, which):
