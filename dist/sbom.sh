@@ -27,12 +27,13 @@ licence_of() {
 }
 
 # The package that a file is of, without its architecture. Where /lib is a link to /usr/lib, dpkg knows a
-# file by either name.
+# file by either name, and says of some only who diverted the other.
 owner_of() {
     real=$(readlink -f "$1")
     for path in "$1" "$real" "${real#/usr}" "/usr$1"; do
-        if found=$(dpkg-query -S "$path" 2>/dev/null); then
-            echo "$found" | sed -n '1s/[:,].*//p'
+        found=$(dpkg-query -S "$path" 2>/dev/null | sed -e '/^diversion by /d' -e 's/[:,].*//' | head -n 1)
+        if [ -n "$found" ]; then
+            echo "$found"
             return
         fi
     done
