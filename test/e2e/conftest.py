@@ -95,6 +95,7 @@ def upstream(session_upstream):
     assert session_upstream.stats()["malformed"] == 0
     rig.wait_for(lambda: session_upstream.stats()["open_calls"] == 0, 20,
                  "calls that nobody waits for to be given up")
+    session_upstream.reset()  # what a test ordered of it is nothing to a fixture that comes next
 
 
 @pytest.fixture(scope="session")

@@ -356,6 +356,7 @@ def test_unfit(start, sims, collect, folder):
     server = start(conf(sims, telemetry))
     key = server.key()
     rig.wait_for(lambda: "telemetry.unfit" in server.log(), 10, "its being said")
+    rig.wait_for(lambda: child_of(server) is None, 10, "its end")
     assert key.chat().status == 200 and child_of(server) is None
     with open(secret, "w", encoding="ascii") as f:
         f.write("x-key=tok-4711\n")

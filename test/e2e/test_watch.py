@@ -202,9 +202,9 @@ class Unread(rig.Turnpike):
         return getattr(self, "text", b"").decode()[offset:]
 
 
-def test_full_pipe(session_upstream):
+def test_full_pipe(upstream):
     """Nobody reads the log: calls are served and committed all the same, and what was lost is counted."""
-    server = Unread(conftest.base_conf(session_upstream.port) + "log { access = full }\n",
+    server = Unread(conftest.base_conf(upstream.port) + "log { access = full }\n",
                     env={"TEST_UPSTREAM_KEY": conftest.UPSTREAM_KEY})
     try:
         key = server.key()
