@@ -42,11 +42,17 @@ def conf(sims, telemetry):
 
 
 def reload(server, telemetry):
+    """Where the section is another, its process's successor is waited for: what ends while one takes over
+    from the other may still be told to the old collector."""
+    before = child_of(server)
     with open(server.conf, encoding="utf-8") as f:
-        text = re.sub(r"\ntelemetry \{.*?\}\n", "\n", f.read())
+        old = f.read()
+    text = re.sub(r"\ntelemetry \{.*?\}\n", "\n", old) + telemetry
     with open(server.conf, "w", encoding="utf-8") as f:
-        f.write(text + telemetry)
+        f.write(text)
     assert server.ask("reload")["ok"]
+    if before is not None and text != old:
+        rig.wait_for(lambda: before not in server.pids(), 20, "the end of the process before")
 
 
 def exported(collector, call, count):
