@@ -227,9 +227,39 @@ telemetry_reaped(struct master *m, int status)
               restart_ms);
 }
 
+/*
+ * One that another program in our place began, which could not go on and went back to us (an upgrade that
+ * failed): known by its table alone. Whether the ledger process met it dead or alive depends on the moment.
+ */
+static void
+stranger_reaped(struct master *m, pid_t pid)
+{
+    struct region_header *header = m->region->header;
+
+    for (uint32_t i = 0; i < header->geometry.table_max; i++) {
+        struct region_table *table = &header->table[i];
+
+        if (atomic_load_explicit(&table->pid, memory_order_relaxed) != (uint32_t)pid ||
+            atomic_load_explicit(&table->state, memory_order_relaxed) != TABLE_LIVE)
+            continue;
+        atomic_store_explicit(&table->state, TABLE_DEAD, memory_order_release);
+        wake_ledger(m);
+    }
+}
+
+static bool
+worker_of(const struct master *m, pid_t pid, unsigned *place)
+{
+    for (*place = 0; *place < WORKERS_MAX; ++*place)
+        if (m->worker[*place].pid == pid)
+            return true;
+    return false;
+}
+
 static void
 reap(struct master *m)
 {
+    unsigned place;
     int status;
     pid_t pid;
 
@@ -246,11 +276,10 @@ reap(struct master *m)
             m->ledger_before = 0;
         if (upgrade_child_ended(m, pid, status))
             continue;
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
-            if (pid == m->worker[i].pid) {
-                worker_reaped(m, i, status);
-                break;
-            }
+        if (worker_of(m, pid, &place))
+            worker_reaped(m, place, status);
+        else
+            stranger_reaped(m, pid);
     }
 }
 
