@@ -48,7 +48,7 @@ random_record(uint32_t tenants)
     rec->protocol = (uint8_t)up_to(255);
     rec->endpoint = (uint8_t)up_to(255);
     rec->outcome = (uint8_t)(rng_next(&rng) % OUTCOME_COUNT);
-    rec->flags = (uint32_t)up_to(UINT32_MAX);
+    rec->flags = (uint32_t)up_to(UINT32_MAX) & RECORD_FLAGS_KEPT;
     rec->http_status = (uint16_t)up_to(UINT16_MAX);
     rec->price_version = up_to(UINT64_MAX);
     rec->start_wall_us = INT64_C(1795000000000000) + (int64_t)up_to(3600000000);
