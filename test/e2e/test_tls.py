@@ -157,7 +157,7 @@ def test_wrong_certificate_is_refused(start, start_sim, certificates, folder, wr
         "bad.test", "DNS:elsewhere.test" if wrong == "name" else "DNS:localhost")
     sim = start_sim("--tls-cert", certificate, "--tls-key", key_file)
     server = start(tls_upstream_conf(sim.port, None if wrong == "system" else certificates.ca,
-                                     more='key-env = "TEST_UPSTREAM_KEY"'))
+                                     more='key-env = "TEST_UPSTREAM_KEY"  timeout-connect = 30s'))
     key = server.key()
     answer = key.chat()
     assert answer.status == 502, answer

@@ -710,6 +710,7 @@ def test_killed_again_and_again_while_it_starts(make_server):
 def test_status_names_living_processes(make_server):
     server = make_server(workers=2)
     acme(server)
+    rig.wait_for("both are there", 20, lambda: len(server.cli("status")["workers"]) == 2)
     for _ in range(3):
         status = server.cli("status")
         assert status["master"]["pid"] == server.process.pid
