@@ -526,6 +526,8 @@ def test_the_ledger_process_dies_in_a_reload(start, upstream):
     assert "reload.done" not in server.log()
     os.kill(ledger, signal.SIGKILL)
     rig.wait_for(lambda: server.status()["generation"] == generation + 1, what="the reload")
+    # Up to then the old workers take what comes in beside the new ones.
+    rig.wait_for(lambda: "reload.done" in server.log(), what="the old ones' listeners to close")
     answer = key.chat()
     call = upstream.call(answer.id)
     assert rig.ucr(answer["x-turnpike-cost"]) == \
