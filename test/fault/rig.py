@@ -274,6 +274,7 @@ class Server:
         self.port = free_port()
         self.workers, self.durability = workers, durability
         self.process = None
+        self.log_start = 0
         self.masters = []
         self.ledger_may_fail = False
         ours = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -289,6 +290,7 @@ class Server:
 
     def start(self, wait=True, seconds=30):
         with open(self.log_path, "ab") as log:
+            self.log_start = log.tell()
             self.process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
@@ -300,9 +302,10 @@ class Server:
         self.masters.append(self.process)
         if wait:
             self.wait_ready(seconds)
+            wait_for("every worker serves", seconds, self.all_serve, 0.02)
 
     def ready(self):
-        """Every worker of this master's serves: its log says so."""
+        """A worker of this master's answers that the gateway is ready."""
         assert self.process.poll() is None, f"serve ended: {self.process.returncode}\n{self.log()}"
         try:
             with urllib.request.urlopen(
@@ -311,6 +314,10 @@ class Server:
                 return r.status == 200
         except OSError:
             return False
+
+    def all_serve(self):
+        """Every worker of the master started last has begun: its log says so."""
+        return b"serve.ready" in self.log_path.read_bytes()[self.log_start :]
 
     def wait_ready(self, seconds=30):
         wait_for("the server is ready", seconds, self.ready, 0.02)
