@@ -2,13 +2,14 @@
  * Connections: reading, writing, ending.
  *
  * Sockets are watched by uv_poll, not uv_tcp: what waits for a slow peer is then ours to append
- * to, and its progress ours to time; a read is one recv() into the loop's shared buffer; and an
+ * to, and its progress ours to time; a read is one recv() into a buffer that all share; and an
  * idle connection is small. A change of what is watched costs two epoll_ctl(), so it happens
  * only when output blocks, or when something arrived that nobody wants (see conn_read_stop()).
  */
 #include "net/conn.h"
 
 #include "base/held.h"
+#include "net/arrivals.h"
 #include "net/conn_in.h"
 #include "net/tls_in.h"
 #include "net/turn.h"
@@ -206,9 +207,8 @@ conn_saw_eof(struct conn *conn, bool clean)
 static void
 conn_read(struct conn *conn, bool poll_failed)
 {
-    uint8_t *buf = conn->net->read_buf;
-    size_t cap = conn->tls != NULL ? READ_TLS_BYTES : NET_READ_BYTES;
-    ssize_t got = recv(conn->fd, buf, cap, 0);
+    ssize_t got = arrivals_take(conn->net->arrivals, conn,
+                                conn->tls != NULL ? READ_TLS_BYTES : NET_READ_BYTES);
     int err = 0;
     socklen_t err_len = sizeof(err);
 
@@ -216,10 +216,6 @@ conn_read(struct conn *conn, bool poll_failed)
         /* libuv stops a poll that met an error; bytes before the error are still good. */
         if (poll_failed)
             conn_update_interest(conn);
-        if (conn->tls != NULL)
-            conn_tls_input(conn, buf, (size_t)got);
-        else
-            conn->events->on_data(conn, buf, (size_t)got);
         return;
     }
     if (got == 0) {
@@ -228,7 +224,7 @@ conn_read(struct conn *conn, bool poll_failed)
     }
     if (errno != EAGAIN && errno != EINTR) {
         err = errno;
-    } else if (poll_failed) {
+    } else if (poll_failed && conn->state == CONN_OPEN) {
         (void)getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &err, &err_len);
         if (err == 0)
             conn_update_interest(conn);
@@ -481,6 +477,8 @@ conn_on_poll(uv_poll_t *poll, int status, int events)
     bool failed = status < 0;
 
     net_awake(conn->net);
+    if (conn->arrived) /* told of it twice in one turn: first what came first */
+        arrivals_deliver(conn->net->arrivals);
     if (failed) {
         conn->interest = 0;
         events = UV_READABLE | UV_WRITABLE;

@@ -15,7 +15,8 @@
  * Short output is gathered and sent when the turn of the loop ends (net/turn.h), long output at
  * once; only what the kernel did not take is kept after that. There is no hard limit on what is
  * kept: the owner stops its source when conn_is_full() and goes on in on_drain. Input is never
- * kept: bytes of on_data are in the worker's shared buffer and are gone when the callback returns.
+ * kept: what came for all connections is read before the first on_data of a turn (net/arrivals.h),
+ * into a buffer that they share, and is gone when the callback returns.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -110,6 +111,7 @@ struct conn {
     bool poll_made : 1;
     bool crew_busy : 1; /* a handshake step runs beside the loop, or waits to */
     bool erred : 1;     /* a write failed: told by its result, not again by on_error */
+    bool arrived : 1;   /* may be read: bytes are here that on_data will bring later in this turn */
 };
 _Static_assert(sizeof(struct conn) <= 320, "thousands of them are open at once");
 
@@ -135,8 +137,9 @@ conn_is_full(const struct conn *conn)
 /*
  * Both are idempotent and lazy: stopping costs nothing until something arrives, so a stop and a
  * start between two arrivals cost no system call. Reading is on when on_open comes. After
- * conn_read_stop() no on_data comes, with one exception: bytes that arrived together with the
- * end of a TLS handshake follow on_open directly, also if it stopped reading.
+ * conn_read_stop() no on_data comes, with two exceptions: bytes that arrived together with the
+ * end of a TLS handshake follow on_open directly, also if it stopped reading; and what had arrived
+ * in this turn still comes when another connection's callback stopped it.
  */
 void conn_read_stop(struct conn *conn);
 void conn_read_start(struct conn *conn);

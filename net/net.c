@@ -4,6 +4,7 @@
  */
 #include "net/net.h"
 
+#include "net/arrivals.h"
 #include "net/crew.h"
 #include "net/dns_in.h"
 #include "net/tls_in.h"
@@ -45,7 +46,10 @@ net_awake(struct net *net)
 static void
 net_on_check(uv_check_t *check)
 {
-    net_awake(CONTAINER_OF(check, struct net, check));
+    struct net *net = CONTAINER_OF(check, struct net, check);
+
+    net_awake(net);
+    arrivals_deliver(net->arrivals);
 }
 
 static int
@@ -94,9 +98,13 @@ net_init(struct net *net, const struct net_options *options)
     if (net->read_buf == NULL)
         return -ENOMEM;
     rc = -ENOMEM;
+    net->arrivals = malloc(sizeof(*net->arrivals));
+    if (net->arrivals == NULL)
+        goto free_read_buf;
+    net->arrivals->count = net->arrivals->len = 0;
     net->turn = malloc(sizeof(*net->turn));
     if (net->turn == NULL)
-        goto free_read_buf;
+        goto free_arrivals;
     net->turn->count = net->turn->len = 0;
     net->turn->sending = false;
     rc = uv_loop_init(&net->loop);
@@ -121,6 +129,9 @@ close_loop:
 free_turn:
     free(net->turn);
     net->turn = NULL;
+free_arrivals:
+    free(net->arrivals);
+    net->arrivals = NULL;
 free_read_buf:
     free(net->read_buf);
     net->read_buf = NULL;
@@ -161,6 +172,7 @@ net_end(struct net *net)
     dns_free(net->dns);
     tls_scratch_free(net->tls);
     free(net->turn);
+    free(net->arrivals);
     free(net->read_buf);
     memset(net, 0, sizeof(*net));
 }

@@ -21,8 +21,9 @@
 
 #include <uv.h>
 
-#define NET_READ_BYTES (64u << 10) /* the shared read buffer: most that one wake-up reads */
+#define NET_READ_BYTES (64u << 10) /* most that one wake-up reads of a connection */
 
+struct arrivals;
 struct crew;
 struct dns_cache;
 struct tls_scratch;
@@ -74,6 +75,7 @@ struct net {
     uv_check_t check;
     bool asleep;             /* before_sleep was called, and after_wake not yet */
     uint8_t *read_buf;       /* NET_READ_BYTES, valid within one callback */
+    struct arrivals *arrivals; /* input of this turn */
     struct turn *turn;       /* output of this turn */
     struct tls_scratch *tls; /* made at the first TLS connection */
     struct dns_cache *dns;

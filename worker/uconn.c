@@ -136,14 +136,29 @@ dial(struct pool *pool, struct call *call)
     return true;
 }
 
+/* The one given back last; not one whose upstream has just said what nobody asked it for. */
+static struct uconn *
+idle_one(struct pool *pool)
+{
+    struct list *node = pool->idle.next;
+
+    while (node != &pool->idle) {
+        struct uconn *uc = CONTAINER_OF(node, struct uconn, node);
+
+        if (!uc->conn.arrived)
+            return uc;
+        node = node->next;
+    }
+    return NULL;
+}
+
 enum uconn_took
 uconn_take(struct pool *pool, struct call *call)
 {
     bool room = pool->open_count < pool->open_max;
+    struct uconn *uc = idle_one(pool);
 
-    if (pool->idle_count > 0) {
-        struct uconn *uc = LIST_FIRST(&pool->idle, struct uconn, node);
-
+    if (uc != NULL) {
         if (!kept_makes(call)) {
             uconn_set_state(uc, UCONN_BUSY);
             lend(uc, call);
