@@ -142,14 +142,19 @@ put_string(struct buf *buf, struct str s)
 void
 jw_key(struct jw *jw, const char *name)
 {
+    size_t len = strlen(name);
+
     ASSERT(in_object(jw));
     ASSERT(!jw->after_key);
-    ASSERT_SLOW(scan_special(name, name + strlen(name)) == name + strlen(name));
+    ASSERT_SLOW(scan_special(name, name + len) == name + len);
     put_comma(jw);
-    buf_add_char(jw->buf, '"');
-    buf_add(jw->buf, name, strlen(name));
-    buf_add(jw->buf, "\":", 2);
     jw->after_key = true;
+    if (!buf_reserve(jw->buf, len + 3))
+        return;
+    jw->buf->ptr[jw->buf->len] = '"';
+    memcpy(jw->buf->ptr + jw->buf->len + 1, name, len);
+    memcpy(jw->buf->ptr + jw->buf->len + 1 + len, "\":", 2);
+    jw->buf->len += len + 3;
 }
 
 void

@@ -148,7 +148,7 @@ call_complete(struct bench_line *line)
 /* ---- the answer ---- */
 
 static void
-take_event(struct bench_line *line, const struct sse_event *event, uint64_t now_us)
+take_event(struct bench_line *line, struct sse_event *event, uint64_t now_us)
 {
     enum meter_verdict verdict;
 

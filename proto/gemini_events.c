@@ -12,6 +12,7 @@
 #include "base/jw.h"
 #include "base/str.h"
 #include "proto/gemini_in.h"
+#include "proto/pick.h"
 
 #define CHOICES_MAX 16
 _Static_assert(CHOICES_MAX * 16 <= sizeof ((struct codec_reader *)0)->calls_seen * 8,
@@ -182,22 +183,30 @@ read_call(const struct candidate *candidate, struct js_value call)
 static bool
 read_part(struct candidate *candidate, struct js_value part)
 {
-    struct js_value text = js_get(part, STR("text")), call = js_get(part, STR("functionCall"));
-    struct js_value signature = js_get(part, STR("thoughtSignature"));
-    bool thought = js_get(part, STR("thought")).type == JS_TRUE;
+    enum { TEXT, CALL, SIGNATURE, THOUGHT, COUNT };
+    static const struct str names[COUNT] = {
+        [TEXT] = PICK_NAME("text"),
+        [CALL] = PICK_NAME("functionCall"),
+        [SIGNATURE] = PICK_NAME("thoughtSignature"),
+        [THOUGHT] = PICK_NAME("thought"),
+    };
+    struct js_value values[COUNT];
+    bool thought;
 
     if (part.type != JS_OBJECT)
         return false;
-    if (call.type == JS_OBJECT) {
-        read_signature(candidate, signature, true);
-        return read_call(candidate, call);
+    pick_members(part, names, COUNT, values);
+    if (values[CALL].type == JS_OBJECT) {
+        read_signature(candidate, values[SIGNATURE], true);
+        return read_call(candidate, values[CALL]);
     }
+    thought = values[THOUGHT].type == JS_TRUE;
     if (!thought)
-        read_signature(candidate, signature, false);
-    if (text.type == JS_STRING)
-        read_text(candidate, text, thought);
+        read_signature(candidate, values[SIGNATURE], false);
+    if (values[TEXT].type == JS_STRING)
+        read_text(candidate, values[TEXT], thought);
     if (thought)
-        read_signature(candidate, signature, false);
+        read_signature(candidate, values[SIGNATURE], false);
     return true;
 }
 
@@ -253,19 +262,25 @@ read_finish(const struct candidate *candidate, struct js_value reason)
 static bool
 read_candidate(struct codec_reader *reader, struct js_value value)
 {
-    struct candidate candidate = {
-        .reader = reader,
-        .logprobs = js_get(value, STR("logprobsResult")),
+    enum { CONTENT, INDEX, FINISH, LOGPROBS, COUNT };
+    static const struct str names[COUNT] = {
+        [CONTENT] = PICK_NAME("content"),
+        [INDEX] = PICK_NAME("index"),
+        [FINISH] = PICK_NAME("finishReason"),
+        [LOGPROBS] = PICK_NAME("logprobsResult"),
     };
-    struct js_value parts = js_path(value, "content", "parts", NULL);
-    struct js_value index = js_get(value, STR("index")), key, part;
+    struct js_value values[COUNT], parts, key, part;
+    struct candidate candidate = {.reader = reader};
     struct js_iter it;
     uint64_t n = 0;
 
+    pick_members(value, names, COUNT, values);
     if (value.type != JS_OBJECT ||
-        (index.type == JS_NUMBER && !js_count(index, CHOICES_MAX - 1, &n)))
+        (values[INDEX].type == JS_NUMBER && !js_count(values[INDEX], CHOICES_MAX - 1, &n)))
         return false;
     candidate.choice = (uint32_t)n;
+    candidate.logprobs = values[LOGPROBS];
+    parts = js_get(values[CONTENT], STR("parts"));
     if (parts.type != JS_ARRAY)
         parts.type = JS_NONE;
     for (js_iter_init(&it, parts); js_next(&it, &key, &part);)
@@ -274,15 +289,12 @@ read_candidate(struct codec_reader *reader, struct js_value value)
     if (candidate.logprobs.type == JS_OBJECT)
         emit_text(&candidate, CHAT_DELTA_TEXT, STR(""),
                   logprobs_list(&reader->scratch, candidate.logprobs));
-    return read_finish(&candidate, js_get(value, STR("finishReason")));
+    return read_finish(&candidate, values[FINISH]);
 }
 
 static void
-emit_start(struct codec_reader *reader, struct js_value document)
+emit_start(struct codec_reader *reader, struct js_value id, struct js_value model)
 {
-    struct js_value id = js_get(document, STR("responseId"));
-    struct js_value model = js_get(document, STR("modelVersion"));
-
     codec_emit(reader, &(struct chat_delta){
                            .kind = CHAT_DELTA_START,
                            .id = id.type == JS_STRING ? id.raw : STR_NONE,
@@ -290,31 +302,51 @@ emit_start(struct codec_reader *reader, struct js_value document)
                        });
 }
 
-/* False: the upstream breaks its protocol. *candidates: how many there are. */
-static bool
-read_response(struct codec_reader *reader, struct js_value document, size_t *candidates)
+static void
+keep_usage(struct codec_reader *reader, const struct usage *usage)
 {
-    struct js_value list = js_get(document, STR("candidates"));
-    struct js_value usage = js_get(document, STR("usageMetadata"));
-    struct js_value key, candidate;
+    reader->usage = *usage;
+    if (usage->state == USAGE_BAD)
+        reader->usage.state = USAGE_ABSENT;
+}
+
+/*
+ * False: the upstream breaks its protocol. *candidates: how many there are. event: whose usage the
+ * meter has read, or NULL.
+ */
+static bool
+read_response(struct codec_reader *reader, struct js_value document, const struct sse_event *event,
+              size_t *candidates)
+{
+    enum { CANDIDATES, USAGE, ERROR, ID, MODEL, FEEDBACK, COUNT };
+    static const struct str names[COUNT] = {
+        [CANDIDATES] = PICK_NAME("candidates"), [USAGE] = PICK_NAME("usageMetadata"),
+        [ERROR] = PICK_NAME("error"),           [ID] = PICK_NAME("responseId"),
+        [MODEL] = PICK_NAME("modelVersion"),    [FEEDBACK] = PICK_NAME("promptFeedback"),
+    };
+    struct js_value values[COUNT], list, key, candidate;
     struct js_iter it;
 
     *candidates = 0;
-    if (document.type != JS_OBJECT || js_get(document, STR("error")).type == JS_OBJECT)
+    pick_members(document, names, COUNT, values);
+    list = values[CANDIDATES];
+    if (document.type != JS_OBJECT || values[ERROR].type == JS_OBJECT)
         return false;
     if (list.type != JS_NONE && list.type != JS_NULL && list.type != JS_ARRAY)
         return false;
-    emit_start(reader, document);
-    if (usage.type != JS_NONE) {
-        reader->usage = usage_from_gemini(usage);
-        if (reader->usage.state == USAGE_BAD)
-            reader->usage.state = USAGE_ABSENT;
+    emit_start(reader, values[ID], values[MODEL]);
+    if (event != NULL && event->usage != NULL) {
+        keep_usage(reader, event->usage);
+    } else if (event == NULL && values[USAGE].type != JS_NONE) {
+        struct usage usage = usage_from_gemini(values[USAGE]);
+
+        keep_usage(reader, &usage);
     }
     for (js_iter_init(&it, list); js_next(&it, &key, &candidate); ++*candidates)
         if (!read_candidate(reader, candidate))
             return false;
     if (*candidates == 0 &&
-        js_path(document, "promptFeedback", "blockReason", NULL).type == JS_STRING) {
+        js_get(values[FEEDBACK], STR("blockReason")).type == JS_STRING) {
         emit_finish(reader, 0, CHAT_FINISH_FILTER);
         ++*candidates;
     }
@@ -330,8 +362,10 @@ gemini_event_read(struct codec_reader *reader, const struct sse_event *event)
 
     if (event->data.ptr == NULL)
         return true;
+    if (event->document.type != JS_NONE)
+        return read_response(reader, event->document, event, &candidates);
     return js_check_lenient(event->data, &document, NULL, &fault) &&
-           read_response(reader, document, &candidates);
+           read_response(reader, document, NULL, &candidates);
 }
 
 void
@@ -347,7 +381,7 @@ gemini_answer_read(struct codec_reader *reader, struct js_value document)
 {
     size_t candidates;
 
-    if (!read_response(reader, document, &candidates) || candidates == 0)
+    if (!read_response(reader, document, NULL, &candidates) || candidates == 0)
         return false;
     gemini_stream_end(reader);
     return true;

@@ -56,6 +56,8 @@ keep_service(struct meter *meter, struct js_value value)
         str_copy(reported, meter->service, sizeof(meter->service));
 }
 
+static const struct usage usage_bad = {.state = USAGE_BAD};
+
 static void
 keep_usage(struct meter *meter, struct usage usage)
 {
@@ -118,11 +120,14 @@ some_choice_finished(struct js_value choices)
 static bool
 has_elements(struct js_value list)
 {
-    struct js_value key, value;
-    struct js_iter it;
+    const char *p;
 
-    js_iter_init(&it, list);
-    return list.type == JS_ARRAY && js_next(&it, &key, &value);
+    if (list.type != JS_ARRAY)
+        return false;
+    p = list.raw.ptr + 1;
+    while ((uint8_t)*p <= ' ') /* white space, since it was checked, and the bracket is no such */
+        p++;
+    return *p != ']';
 }
 
 static enum meter_verdict
@@ -359,7 +364,7 @@ anthropic_event(struct meter *meter, const struct sse_event *event)
 /* Every event is a whole answer in itself, with all that was used up to then. There is no mark at the
  * end: the body ends, and a candidate has said why. */
 static enum meter_verdict
-gemini_event(struct meter *meter, const struct sse_event *event)
+gemini_event(struct meter *meter, struct sse_event *event)
 {
     enum { CANDIDATES, USAGE, MODEL, ERROR, FEEDBACK, COUNT };
     static const struct str members[COUNT] = {
@@ -368,13 +373,16 @@ gemini_event(struct meter *meter, const struct sse_event *event)
         [FEEDBACK] = PICK_NAME("promptFeedback"),
     };
     struct js_value document, values[COUNT];
+    struct js_members all;
+    struct js_error ignored;
+    struct usage usage;
     enum content end;
 
     if (is_done(event->data))
         return stray_done(meter);
-    if (!parse(event->data, &document))
+    if (!js_check_lenient(event->data, &document, &all, &ignored) || document.type != JS_OBJECT)
         return METER_BAD;
-    pick_members(document, members, COUNT, values);
+    pick_noted(&all, members, COUNT, values);
     if (is_set(values[ERROR]))
         return METER_UPSTREAM_ERROR;
     if (!meter->understood && values[CANDIDATES].type != JS_ARRAY &&
@@ -382,7 +390,12 @@ gemini_event(struct meter *meter, const struct sse_event *event)
         return METER_BAD;
     meter->understood = true;
     keep_model(meter, values[MODEL]);
-    keep_usage(meter, usage_from_gemini(values[USAGE]));
+    usage = usage_from_gemini(values[USAGE]);
+    keep_usage(meter, usage);
+    event->document = document;
+    event->usage = usage.state == USAGE_ABSENT ? NULL
+                   : usage.state == USAGE_BAD  ? &usage_bad
+                                               : &meter->usage;
     meter->answered = meter->answered || content_in_candidates(values[CANDIDATES]);
     end = content_candidates_end(values[CANDIDATES], values[FEEDBACK]);
     ends(meter, end);
@@ -467,7 +480,7 @@ meter_bytes_end(struct meter *meter)
 /* -------------------------------------------------------------------------------------------- */
 
 enum meter_verdict
-meter_event(struct meter *meter, const struct sse_event *event)
+meter_event(struct meter *meter, struct sse_event *event)
 {
     struct js_value ignored;
 

@@ -62,7 +62,7 @@ struct meter {
 
 void meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked);
 
-enum meter_verdict meter_event(struct meter *meter, const struct sse_event *event);
+enum meter_verdict meter_event(struct meter *meter, struct sse_event *event);
 /* In place of events, of an answer that is bytes: some came, and no more will. */
 void meter_bytes(struct meter *meter);
 void meter_bytes_end(struct meter *meter);

@@ -22,6 +22,9 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/js.h"
+
+struct usage;
 
 #define SSE_EVENT_LEN_MAX (1024u * 1024u)
 
@@ -34,6 +37,10 @@ struct sse_event {
     /* From sse_last() only: the stream ended before the blank line. Whoever passes raw on has to
      * add "\n\n". */
     bool unterminated;
+    /* What the meter found in it, when it looked, so that who translates it need not look again:
+     * data, checked; its usage, good or bad, NULL when it says nothing of that. */
+    struct js_value document;
+    const struct usage *usage; /* the meter's, until its next event */
 };
 
 struct sse {

@@ -33,20 +33,25 @@ struct modalities {
 static bool
 read_modalities(struct js_value list, struct modalities *out)
 {
-    struct js_value key, item;
+    enum { MODALITY, TOKENS, COUNT };
+    static const struct str names[COUNT] = {
+        [MODALITY] = PICK_NAME("modality"),
+        [TOKENS] = PICK_NAME("tokenCount"),
+    };
+    struct js_value key, item, values[COUNT];
     struct js_iter it;
 
     *out = (struct modalities){0};
     if (list.type != JS_NONE && list.type != JS_NULL && list.type != JS_ARRAY)
         return false;
     for (js_iter_init(&it, list); js_next(&it, &key, &item);) {
-        struct js_value modality = js_get(item, STR("modality"));
-        uint32_t *sum = js_str_eq(modality, STR("AUDIO"))   ? &out->audio
-                        : js_str_eq(modality, STR("IMAGE")) ? &out->image
-                                                            : NULL;
-        uint32_t count;
+        uint32_t *sum, count;
 
-        if (!read_count(js_get(item, STR("tokenCount")), &count))
+        pick_members(item, names, COUNT, values);
+        sum = js_str_eq(values[MODALITY], STR("AUDIO"))   ? &out->audio
+              : js_str_eq(values[MODALITY], STR("IMAGE")) ? &out->image
+                                                          : NULL;
+        if (!read_count(values[TOKENS], &count))
             return false;
         if (sum != NULL && count > USAGE_COUNT_MAX - *sum)
             return false;

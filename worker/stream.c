@@ -309,7 +309,7 @@ pass_on(struct call *call, struct gather *g)
 
 /* The bytes that were left when the body ended. False: they cannot be passed on. */
 static bool
-half_event(struct call *call, const struct sse_event *event, struct gather *g)
+half_event(struct call *call, struct sse_event *event, struct gather *g)
 {
     switch (meter_event(&call->meter, event)) {
     case METER_PASS:

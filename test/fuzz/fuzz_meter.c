@@ -61,7 +61,7 @@ check_passed(const struct meter *meter, const struct sse_event *event)
 
 /* True to go on. */
 static bool
-take(struct meter *meter, const struct sse_event *event)
+take(struct meter *meter, struct sse_event *event)
 {
     bool ended = meter->ended;
     enum meter_verdict verdict = meter_event(meter, event);

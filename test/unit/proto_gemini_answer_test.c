@@ -1,6 +1,7 @@
 #include "base/str.h"
 #include "proto/codec_in.h"
 #include "proto/gemini_embed.h"
+#include "proto/meter.h"
 #include "test/unit/testing.h"
 
 #define LIMIT (1u << 20)
@@ -47,15 +48,20 @@ log_delta(void *arg, const struct chat_delta *d)
     log->len += (size_t)len;
 }
 
+/* How an upstream's words come: as events, as events that the meter has been through, as a whole. */
+enum way { AS_EVENTS, AS_METERED, AS_WHOLE };
+
 /* One event a string. False where one of them was not understood. */
 static bool
-read_events(const char *const *events, size_t count, bool whole, struct log *log, bool *finished)
+read_events(const char *const *events, size_t count, enum way way, struct log *log, bool *finished)
 {
     struct codec_reader reader = {
         .endpoint = ENDPOINT_GENERATE, .on_delta = log_delta, .arg = log};
+    struct meter meter;
     bool good = true;
 
     *log = (struct log){.len = 0};
+    meter_init(&meter, ENDPOINT_GENERATE, false);
     buf_init(&reader.scratch, LIMIT);
     for (size_t i = 0; i < count && good; i++) {
         struct page page = page_make(events[i], strlen(events[i]));
@@ -64,14 +70,16 @@ read_events(const char *const *events, size_t count, bool whole, struct log *log
         struct js_error fault;
 
         reader.scratch.len = 0;
-        if (whole)
+        if (way == AS_METERED && meter_event(&meter, &event) == METER_PASS)
+            assert_int_equal(event.document.type, JS_OBJECT); /* or the test would be another */
+        if (way == AS_WHOLE)
             good = js_check(page.text, &document, &fault) &&
                    gemini_codec.answer_read(&reader, document);
         else
             good = gemini_codec.event_read(&reader, &event);
         page_free(&page);
     }
-    if (good && !whole)
+    if (good && way != AS_WHOLE)
         gemini_codec.stream_end(&reader);
     *finished = reader.finished;
     buf_free(&reader.scratch);
@@ -84,10 +92,12 @@ check_events(const char *const *events, size_t count, const char *want)
     struct log log;
     bool finished;
 
-    if (!read_events(events, count, false, &log, &finished))
-        fail_msg("refused after %s", log.text);
-    assert_string_equal(log.text, want);
-    assert_int_equal(finished, strstr(want, "finish") != NULL);
+    for (enum way way = AS_EVENTS; way <= AS_METERED; way++) {
+        if (!read_events(events, count, way, &log, &finished))
+            fail_msg("refused after %s", log.text);
+        assert_string_equal(log.text, want);
+        assert_int_equal(finished, strstr(want, "finish") != NULL);
+    }
 }
 #define CHECK_EVENTS(want, ...)                                                                    \
     check_events((const char *const[]){__VA_ARGS__},                                               \
@@ -99,7 +109,7 @@ check_whole(const char *answer, const char *want)
     struct log log;
     bool finished;
 
-    if (!read_events(&answer, 1, true, &log, &finished))
+    if (!read_events(&answer, 1, AS_WHOLE, &log, &finished))
         fail_msg("refused after %s", log.text);
     assert_string_equal(log.text, want);
 }
@@ -188,12 +198,12 @@ test_finishes(void **state)
     CHECK_EVENTS("start(,) call(,f) args({}) call_end finish(calls) end",
                  PARTS("{\"functionCall\":{\"name\":\"f\",\"args\":{}}}"),
                  FINISH("", "MALFORMED_FUNCTION_CALL"));
-    assert_false(read_events((const char *[]){FINISH("", "MALFORMED_FUNCTION_CALL")}, 1, false,
+    assert_false(read_events((const char *[]){FINISH("", "MALFORMED_FUNCTION_CALL")}, 1, AS_EVENTS,
                              &log, &finished));
     assert_false(finished);
     assert_false(read_events((const char *[]){FINISH("{\"text\":\"a\",\"thought\":true}",
                                                      "UNEXPECTED_TOOL_CALL")},
-                             1, false, &log, &finished));
+                             1, AS_EVENTS, &log, &finished));
 }
 
 static void
@@ -278,10 +288,10 @@ test_broken(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(events); i++)
-        if (read_events(&events[i], 1, false, &log, &finished))
+        if (read_events(&events[i], 1, AS_EVENTS, &log, &finished))
             fail_msg("taken: %s", events[i]);
     for (size_t i = 0; i < COUNT_OF(wholes); i++)
-        if (read_events(&wholes[i], 1, true, &log, &finished))
+        if (read_events(&wholes[i], 1, AS_WHOLE, &log, &finished))
             fail_msg("taken: %s", wholes[i]);
     reader.arg = &log;
     assert_true(gemini_codec.event_read(&reader, &comment));

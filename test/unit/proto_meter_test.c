@@ -21,7 +21,7 @@ static const char letters[METER_VERDICT_COUNT] = {
 };
 
 static void
-take(struct run *run, const struct sse_event *event)
+take(struct run *run, struct sse_event *event)
 {
     bool was_understood = run->meter.understood;
     enum meter_verdict verdict = meter_event(&run->meter, event);
