@@ -1,6 +1,8 @@
 """Upstreams that break at the worst moment, and what the caller pays then."""
 
 import json
+import os
+import signal
 import threading
 import time
 
@@ -204,3 +206,38 @@ def test_refused_calls_use_no_tokens_a_minute(start, scripted):
         answer = key.chat(model="not-there", user=padding)
         assert answer.status == 404, answer
     assert key.chat(user=padding).status == 200
+
+
+def test_what_an_idle_upstream_says_is_nobodys_answer(start, scripted):
+    """Bytes on a kept connection that come in one turn with the next request are not taken for its answer."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    unasked = threading.Event()
+    said = threading.Event()
+
+    def answer(connection, body):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+                           b"content-length: %d\r\n\r\n" % len(body) + body)
+
+    def twice(connection):
+        answer(connection, whole_body(usage))
+        assert unasked.wait(20)
+        answer(connection, whole_body(usage).replace(b"hello", b"stray"))
+        said.set()
+
+    server = start(conf_of(scripted(twice, lambda c: answer(c, whole_body(usage)))))
+    key = server.key()
+    pid, = server.worker_pids()
+    ask = {"model": "sim-chat", "messages": [{"role": "user", "content": "x"}]}
+    with rig.Http(server.port) as client:
+        for turn in range(2):
+            if turn == 1:
+                os.kill(pid, signal.SIGSTOP)
+                unasked.set()
+                assert said.wait(20)
+            client.send("POST", "/v1/chat/completions", ask, key.bearer)
+            if turn == 1:
+                os.kill(pid, signal.SIGCONT)
+            got = client.read()
+            assert got.status == 200, got
+            assert got.json["choices"][0]["message"]["content"] == "hello"
+    server.check_log()

@@ -510,6 +510,138 @@ close_inside_callbacks(void **state)
     }
 }
 
+/* ---- what came in one turn ---- */
+
+/* Who was told of bytes, in order, and whether bytes of the next one were here by then. */
+struct told {
+    struct side *order[4];
+    bool next_arrived[4];
+    unsigned count;
+};
+
+static struct told told;
+static struct side *told_next[4]; /* of sides[i]: the one that it looks at, and closes */
+static struct side *told_side[4];
+
+static void
+told_on_data(struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct side *side = CONTAINER_OF(conn, struct side, conn);
+
+    side_on_data(conn, bytes, len);
+    told.order[told.count] = side;
+    for (unsigned i = 0; i < COUNT_OF(told_side); i++) {
+        if (told_side[i] != side || told_next[i] == NULL)
+            continue;
+        told.next_arrived[told.count] = told_next[i]->conn.arrived;
+        conn_close(&told_next[i]->conn);
+    }
+    told.count++;
+}
+
+static const struct conn_events told_events = {
+    .on_open = side_on_open,
+    .on_data = told_on_data,
+    .on_eof = side_on_eof,
+    .on_drain = side_on_drain,
+    .on_error = side_on_error,
+    .on_closed = side_on_closed,
+};
+
+static void
+told_init(struct side *a, struct side *b)
+{
+    told = (struct told){.count = 0};
+    memset(told_side, 0, sizeof(told_side));
+    memset(told_next, 0, sizeof(told_next));
+    told_side[0] = a;
+    told_side[1] = b;
+    a->conn.events = b->conn.events = &told_events;
+}
+
+/* Of two that have something to read the first closes the other: nobody is told of that one's. */
+static void
+who_closes_is_not_told(void **state)
+{
+    struct door door;
+    struct side in[2];
+    int fd[2];
+
+    (void)state;
+    side_init(&in[0]);
+    side_init(&in[1]);
+    door_open(&net, &door, in, 2, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        fd[i] = raw_connect(door.port);
+    RUN_UNTIL(&net, in[0].opened == 1 && in[1].opened == 1);
+    told_init(&in[0], &in[1]);
+    told_next[0] = &in[1];
+    told_next[1] = &in[0];
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(send(fd[i], "word", 4, MSG_NOSIGNAL), 4);
+    RUN_UNTIL(&net, in[0].closed + in[1].closed == 1);
+    assert_int_equal(told.count, 1);
+    assert_true(told.next_arrived[0]);
+    assert_true(got_is(told.order[0], "word"));
+    assert_false(told.order[0]->conn.arrived);
+    conn_close(&told.order[0]->conn);
+    RUN_UNTIL(&net, in[0].closed == 1 && in[1].closed == 1);
+    assert_int_equal(told.count, 1);
+    door_close(&net, &door);
+    for (unsigned i = 0; i < 2; i++) {
+        close(fd[i]);
+        side_free(&in[i]);
+    }
+}
+
+/* And what was dialled is told before what was accepted, whichever said its word first. */
+static void
+dialled_ones_are_told_first(void **state)
+{
+    const struct str word = STR("word");
+    struct pair p;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        pair_open(&p);
+        told_init(&p.in, &p.out);
+        /* Both words leave at the end of one turn, and are here together in the next. */
+        assert_int_equal(conn_write(i == 0 ? &p.in.conn : &p.out.conn, &word, 1), 0);
+        assert_int_equal(conn_write(i == 0 ? &p.out.conn : &p.in.conn, &word, 1), 0);
+        RUN_UNTIL(&net, told.count == 2);
+        assert_ptr_equal(told.order[0], &p.out);
+        assert_ptr_equal(told.order[1], &p.in);
+        p.in.conn.events = p.out.conn.events = &side_events;
+        pair_end(&p);
+    }
+}
+
+/* More than there is room for in one turn comes all the same, each in its order. */
+static void
+more_than_a_turn_holds(void **state)
+{
+    enum { PAIRS = 6, BYTES = 200 << 10 };
+    static char bytes[BYTES];
+    struct str part = {bytes, sizeof(bytes)};
+    struct pair p[PAIRS];
+
+    (void)state;
+    tools_fill(bytes, sizeof(bytes), 3);
+    for (unsigned i = 0; i < PAIRS; i++)
+        pair_open(&p[i]);
+    for (unsigned i = 0; i < PAIRS; i++) {
+        assert_int_equal(conn_write(&p[i].out.conn, &part, 1), 0);
+        assert_int_equal(conn_write(&p[i].in.conn, &part, 1), 0);
+    }
+    for (unsigned i = 0; i < PAIRS; i++) {
+        RUN_UNTIL(&net, p[i].in.got.len == BYTES && p[i].out.got.len == BYTES);
+        assert_memory_equal(p[i].in.got.ptr, bytes, BYTES);
+        assert_memory_equal(p[i].out.got.ptr, bytes, BYTES);
+    }
+    for (unsigned i = 0; i < PAIRS; i++)
+        pair_end(&p[i]);
+}
+
 static void
 twice_is_fine(void **state)
 {
@@ -556,6 +688,9 @@ main(void)
         cmocka_unit_test_setup_teardown(linger_ends_by_time_and_by_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(stalled_flush_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(close_inside_callbacks, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_closes_is_not_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(dialled_ones_are_told_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_than_a_turn_holds, setup, teardown),
         cmocka_unit_test_setup_teardown(twice_is_fine, setup, teardown),
         cmocka_unit_test_setup_teardown(random_actions, setup, teardown),
     };
