@@ -6,6 +6,14 @@ _Static_assert(HASH_LEN == crypto_generichash_BYTES, "BLAKE2b-256");
 _Static_assert(HASH_KEY_LEN == crypto_generichash_KEYBYTES, "BLAKE2b's usual key");
 
 void
+hash_start(void)
+{
+    int rc = sodium_init();
+
+    ASSERT(rc >= 0);
+}
+
+void
 hash_keyed(const uint8_t key[HASH_KEY_LEN], const void *bytes, size_t len, uint8_t out[HASH_LEN])
 {
     int rc = crypto_generichash(out, HASH_LEN, bytes, len, key, key == NULL ? 0 : HASH_KEY_LEN);

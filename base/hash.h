@@ -7,6 +7,8 @@
 #define HASH_LEN 32
 #define HASH_KEY_LEN 32
 
+/* Once, at the program's start: picks what is fastest on this machine. All below works without. */
+void hash_start(void);
 /* BLAKE2b-256 of the bytes, keyed (key may be NULL: unkeyed). */
 void hash_keyed(const uint8_t key[HASH_KEY_LEN], const void *bytes, size_t len,
                 uint8_t out[HASH_LEN]);

@@ -2,10 +2,10 @@
  * The one main(): serve and check are the master's, mock is a program of its own, every other subcommand is
  * cli/'s. Global options may stand before the subcommand, so it is the first word that is no option.
  */
-#include <sodium.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "cli/cli.h"
 #include "master/check.h"
 #include "master/handover.h"
@@ -64,8 +64,7 @@ main(int argc, char **argv)
 {
     int at = subcommand_at(argc, argv);
 
-    if (sodium_init() < 0) /* picks what is fastest here */
-        return CLI_FAILED;
+    hash_start();
     if (at < argc && strcmp(argv[at], "serve") == 0) {
         handover_remember(argv);
         return run(serve_main, argc, argv, at);
