@@ -71,6 +71,13 @@ hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot)
     return HOLD_OK;
 }
 
+void
+hold_foresee(const struct hold_table *table, uint32_t slot)
+{
+    (void)table;
+    (void)slot;
+}
+
 struct record *
 hold_record(const struct hold_table *table, uint32_t slot)
 {

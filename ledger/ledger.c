@@ -4,7 +4,7 @@
  *     a turn:  dead workers' tables · collect · announce · commit · commands · now and then: scan,
  *              audit, room on the disk, retired keys
  *
- * Pace. In relaxed mode, while there is work, a turn every 30 ms, so that workers make no system call
+ * Pace. In relaxed mode, while there is work, a turn every 45 ms at least, so that workers make no system call
  * for a settlement. When nothing came for a few turns, and in the other modes after every turn, it
  * says in the header that it sleeps, looks once more, and waits for the workers' eventfd.
  *

@@ -13,7 +13,7 @@
 
 #define PACE_RECORDS 256
 #define PACE_MS_MIN 5
-#define PACE_MS_MAX 30
+#define PACE_MS_MAX 45
 
 struct pace { /* all zero at first */
     uint64_t records, at_us;

@@ -22,48 +22,76 @@ is_link(struct js_value value)
            !(value.raw.len >= 5 && str_eq_nocase((struct str){value.raw.ptr, 5}, STR("data:")));
 }
 
-/* What holds an address or the name of a file: a part of a message, or its "file", "source" … */
+/* The members by which a message or a part of one points elsewhere, and those that hold more parts. */
+enum {
+    LINK_URL,
+    LINK_FILE_URL,
+    LINK_FILE_ID,
+    LINK_FILE_URI,
+    LINK_COUNT, /* of an object that holds nothing but an address */
+    PART_IMAGE = LINK_COUNT,
+    PART_FILE,
+    PART_SOURCE,
+    PART_TYPE,
+    PART_CONTENT,
+    PART_OUTPUT,
+    PART_COUNT
+};
+static const struct str part_names[PART_COUNT] = {
+    [LINK_URL] = PICK_NAME("url"),           [LINK_FILE_URL] = PICK_NAME("file_url"),
+    [LINK_FILE_ID] = PICK_NAME("file_id"),   [LINK_FILE_URI] = PICK_NAME("file_uri"),
+    [PART_IMAGE] = PICK_NAME("image_url"),   [PART_FILE] = PICK_NAME("file"),
+    [PART_SOURCE] = PICK_NAME("source"),     [PART_TYPE] = PICK_NAME("type"),
+    [PART_CONTENT] = PICK_NAME("content"),   [PART_OUTPUT] = PICK_NAME("output"),
+};
+
+static bool
+some_link(const struct js_value values[LINK_COUNT])
+{
+    for (unsigned i = 0; i < LINK_COUNT; i++)
+        if (is_link(values[i]))
+            return true;
+    return false;
+}
+
+/* What holds an address or the name of a file: a part's "file", "source" … */
 static bool
 object_links(struct js_value object)
 {
-    return is_link(js_get(object, STR("url"))) || is_link(js_get(object, STR("file_url"))) ||
-           is_link(js_get(object, STR("file_id"))) || is_link(js_get(object, STR("file_uri")));
+    struct js_value values[LINK_COUNT];
+
+    if (!js_is(object, JS_OBJECT))
+        return false;
+    pick_members(object, part_names, LINK_COUNT, values);
+    return some_link(values);
 }
 
+/* Its members go to values, for who looks further. */
 static bool
-part_links(struct js_value part)
+part_links(struct js_value part, struct js_value values[PART_COUNT])
 {
-    struct js_value image;
-
-    if (!js_is(part, JS_OBJECT))
-        return false;
-    image = js_get(part, STR("image_url"));
-    return is_link(image) || object_links(image) || object_links(part) ||
-           object_links(js_get(part, STR("file"))) || object_links(js_get(part, STR("source"))) ||
-           js_str_eq(js_get(part, STR("type")), STR("item_reference"));
+    pick_members(part, part_names, PART_COUNT, values);
+    return is_link(values[PART_IMAGE]) || object_links(values[PART_IMAGE]) || some_link(values) ||
+           object_links(values[PART_FILE]) || object_links(values[PART_SOURCE]) ||
+           js_str_eq(values[PART_TYPE], STR("item_reference"));
 }
 
 /* The parts of a message, and those of a tool's result among them. */
 static bool
 parts_link(struct js_value parts)
 {
-    struct js_value key, part, inner;
+    struct js_value key, part, inner, values[PART_COUNT], inner_values[PART_COUNT];
     struct js_iter it, inner_it;
 
     if (!js_is(parts, JS_ARRAY))
         return false;
     for (js_iter_init(&it, parts); js_next(&it, &key, &part);) {
-        struct js_value content;
-
-        if (!js_is(part, JS_OBJECT))
-            continue;
-        if (part_links(part))
+        if (part_links(part, values))
             return true;
-        content = js_get(part, STR("content"));
-        if (!js_is(content, JS_ARRAY))
+        if (!js_is(values[PART_CONTENT], JS_ARRAY))
             continue;
-        for (js_iter_init(&inner_it, content); js_next(&inner_it, &key, &inner);)
-            if (part_links(inner))
+        for (js_iter_init(&inner_it, values[PART_CONTENT]); js_next(&inner_it, &key, &inner);)
+            if (part_links(inner, inner_values))
                 return true;
     }
     return false;
@@ -72,15 +100,14 @@ parts_link(struct js_value parts)
 static bool
 messages_link(struct js_value messages)
 {
-    struct js_value key, message;
+    struct js_value key, message, values[PART_COUNT];
     struct js_iter it;
 
     if (!js_is(messages, JS_ARRAY))
         return false;
     for (js_iter_init(&it, messages); js_next(&it, &key, &message);)
-        if (js_is(message, JS_OBJECT) &&
-            (part_links(message) || parts_link(js_get(message, STR("content"))) ||
-             parts_link(js_get(message, STR("output")))))
+        if (part_links(message, values) || parts_link(values[PART_CONTENT]) ||
+            parts_link(values[PART_OUTPUT]))
             return true;
     return false;
 }

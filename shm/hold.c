@@ -166,11 +166,9 @@ slot_keep(struct hold_table *table, uint32_t slot)
     table->held_count++;
 }
 
-/* The slot of the next hold, most likely: by then its lines are here. */
-static void
-slot_foresee(const struct hold_table *table)
+void
+hold_foresee(const struct hold_table *table, uint32_t slot)
 {
-    uint32_t slot = table->queue_count > 0 ? table->queue[table->queue_head] : table->fresh;
     const char *record;
 
     if (slot >= table->slot_max)
@@ -179,6 +177,13 @@ slot_foresee(const struct hold_table *table)
     __builtin_prefetch(&table->slots[slot], 1);
     for (size_t off = RECORD_WARM_OFF; off < RECORD_WARM_END; off += CACHE_LINE)
         __builtin_prefetch(record + off, 1);
+}
+
+/* The slot of the next hold, most likely: by then its lines are here. */
+static void
+foresee_next(const struct hold_table *table)
+{
+    hold_foresee(table, table->queue_count > 0 ? table->queue[table->queue_head] : table->fresh);
 }
 
 /* ---- take ---- */
@@ -297,7 +302,7 @@ hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot_out)
     memset((char *)&table->records[idx] + RECORD_FIELDS_OFF, 0,
            RECORD_FIELDS_END - RECORD_FIELDS_OFF);
     slot_keep(table, idx);
-    slot_foresee(table);
+    foresee_next(table);
     /* Release: amount and windows are whole for who sees HELD. */
     atomic_store_explicit(&slot->state, hold_word(HOLD_HELD, generation), memory_order_release);
     SHM_STEP("hold_take: held");

@@ -115,6 +115,8 @@ struct hold_ask {
 enum hold_result
 hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot) MUST_CHECK;
 struct record *hold_record(const struct hold_table *table, uint32_t slot);
+/* The slot and its record will be written soon: calls for their lines, which costs nothing until then. */
+void hold_foresee(const struct hold_table *table, uint32_t slot);
 int64_t hold_amount_ucr(const struct hold_table *table, uint32_t slot);
 /* Raises progress; lower values are ignored, higher than the amount are cut to it. */
 void hold_progress(struct hold_table *table, uint32_t slot, int64_t progress_ucr);

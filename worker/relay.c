@@ -330,6 +330,8 @@ relay_bytes(struct uconn *uc, const uint8_t *bytes, size_t len)
         tunnel_from_upstream(call, bytes, len);
         return;
     }
+    if (call->held)
+        hold_foresee(&call->worker->holds, call->slot);
     if (call->state == CALL_STREAM || call->state == CALL_WHOLE)
         call->response_bytes += len;
     if (call->state == CALL_WHOLE && call->upstream_status < 300)
