@@ -227,6 +227,34 @@ take_event(struct sse *sse, size_t len, struct str *raw)
     return 0;
 }
 
+/*
+ * The event that nearly all are, whole in the fed bytes: one line of data and a blank one, both ended by
+ * LF. False for any other, and nothing is done then.
+ */
+static bool
+take_plain(struct sse *sse, struct sse_event *event)
+{
+    static const char data[] = "data:";
+    const size_t name_len = sizeof(data) - 1;
+    const char *start = sse->fed.ptr, *value = start + name_len, *lf;
+    size_t len = sse->fed.len;
+
+    if (sse->scanned_len != 0 || !sse->started || len < name_len ||
+        memcmp(start, data, name_len) != 0)
+        return false;
+    lf = memchr(value, '\n', len - name_len);
+    if (lf == NULL || (size_t)(lf - start) + 2 > MIN(len, sse->event_len_max) || lf[1] != '\n' ||
+        memchr(value, '\r', (size_t)(lf - value)) != NULL)
+        return false;
+    value += value < lf && *value == ' ';
+    *event = (struct sse_event){
+        .raw = {start, (size_t)(lf - start) + 2},
+        .data = {value, (size_t)(lf - value)},
+    };
+    sse->fed = (struct str){lf + 2, len - event->raw.len};
+    return true;
+}
+
 int
 sse_next(struct sse *sse, struct sse_event *event)
 {
@@ -238,6 +266,8 @@ sse_next(struct sse *sse, struct sse_event *event)
         return sse->failed;
     if (sse->fed.len == 0)
         return 0;
+    if (take_plain(sse, event))
+        return 1;
     if (!find_end(sse, &end))
         return sse->scanned_len > sse->event_len_max ? fail(sse, -EMSGSIZE) : 0;
     if (carried_len(sse) + end > sse->event_len_max)
