@@ -147,8 +147,27 @@ call_detach_client(struct call *call)
 }
 
 void
+call_keep_error(struct call *call, const struct proto_error *error)
+{
+    static const struct proto_error no_memory = {
+        .kind = ERROR_UPSTREAM_FAILED,
+        .message = "turnpike: its upstream failed, and there is no memory left to say how",
+    };
+    struct proto_error *kept = arena_alloc(&call->arena, sizeof(*kept));
+
+    if (kept != NULL)
+        *kept = *error;
+    call->last_error = kept != NULL ? kept : &no_memory;
+}
+
+void
 call_forget_request(struct call *call)
 {
+    struct proto_error broken;
+    bool breaks = call->last_error != NULL && call->then == STREAM_BREAK; /* and says so once it is paid */
+
+    if (breaks)
+        broken = *call->last_error;
     settle_keep_open(call);
     call->ask.body = STR_NONE;
     call->ask.model = STR_NONE;
@@ -157,6 +176,9 @@ call_forget_request(struct call *call)
     speak_forget_request(call);
     arena_end(&call->arena);
     call->down_lines = STR_NONE;
+    call->last_error = NULL;
+    if (breaks)
+        call_keep_error(call, &broken);
 }
 
 void

@@ -46,6 +46,8 @@ void call_fail(struct call *call, const struct proto_error *error);
 /* Headers that tell what served the call: x-turnpike-channel, -upstream, -model. */
 void call_head_lines(const struct call *call, struct h1_out *out, struct str model_reported);
 
+/* What to tell the client should nobody do better (call->last_error). */
+void call_keep_error(struct call *call, const struct proto_error *error);
 /* The request's bytes are needed no more: no further attempt can be made. */
 void call_forget_request(struct call *call);
 

@@ -34,11 +34,11 @@ log_failed(const struct call *call, enum record_reason reason, const char *text)
 static void
 give_up(struct call *call)
 {
-    unsigned status = error_status(call->last_error.kind, PROTO_OPENAI);
+    unsigned status = error_status(call->last_error->kind, PROTO_OPENAI);
 
     if (status == 502 || status == 504)
         stat_add(call->worker->stats, STAT_UPSTREAM_FAILED, 1);
-    call_fail(call, &call->last_error);
+    call_fail(call, call->last_error);
 }
 
 bool
@@ -90,7 +90,7 @@ forward_failed(struct call *call, enum record_reason reason, const struct proto_
         feed_failed(call, reason, call->upstream_status);
     if (uc != NULL)
         uconn_cancel(uc);
-    call->last_error = *error;
+    call_keep_error(call, error);
     buf_free(&call->body);
     call->upstream_status = 0;
     /* What its stream said, if it had begun one, says nothing of the next one's. */

@@ -309,7 +309,7 @@ struct call {
      * wait for the hold that pays for them; or what waits for its commit. */
     struct buf body;
     size_t wait_len;          /* of the body, in CALL_EXTEND_WAIT: what waits */
-    struct proto_error last_error; /* what the last attempt would have us tell the client */
+    const struct proto_error *last_error; /* what the last attempt would have us tell the client; NULL */
     struct sse sse;
     struct meter meter;
     uint32_t progress_events; /* meter.event_count when the idle timer was last moved */

@@ -83,7 +83,7 @@ stream_wait_broken(struct call *call, enum record_reason reason, const struct pr
     ASSERT(call->state == CALL_EXTEND_WAIT);
     call->then = STREAM_BREAK;
     call->then_reason = (uint8_t)reason;
-    call->last_error = *error;
+    call_keep_error(call, error);
     if (call->uconn)
         uconn_cancel(call->uconn);
 }
@@ -108,7 +108,7 @@ go_on(struct call *call, const struct buf *last)
             stream_complete(call, &g, buf_str(last), STR_NONE);
         return;
     case STREAM_BREAK:
-        error = call->last_error;
+        error = *call->last_error;
         stream_broken(call, (enum record_reason)call->then_reason, &error);
         return;
     }
