@@ -202,26 +202,24 @@ upstream_url(struct load *load, const struct raw_section *section, struct conf_u
     upstream_url_keep(load, &url, out);
 }
 
-static void
-upstream_ca(struct load *load, const struct raw_section *section, struct str ca_file,
-            struct conf_upstream *out)
+struct str
+build_ca_file(struct load *load, const struct raw_section *section, struct str stated)
 {
     struct place at = raw_place(section, "ca-file");
+    struct str path;
     int fd;
 
-    if (ca_file.len == 0)
-        return;
-    out->ca_file = path_from(load, at, ca_file);
-    if (load->from_text || out->ca_file.ptr == NULL)
-        return;
-    fd = open(out->ca_file.ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        load_fault(load, at, "ca-file: cannot read %s: %m", out->ca_file.ptr);
-        return;
-    }
-    close(fd);
-    if (!out->tls)
-        load_warning(load, at, "ca-file: has no effect, the URL is not https://");
+    if (stated.len == 0)
+        return STR_NONE;
+    path = path_from(load, at, stated);
+    if (load->from_text || path.ptr == NULL)
+        return path;
+    fd = open(path.ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        load_fault(load, at, "ca-file: cannot read %s: %m", path.ptr);
+    else
+        close(fd);
+    return path;
 }
 
 static void
@@ -235,7 +233,10 @@ build_upstream(struct load *load, struct raw_section *section, void *slot)
     out->name = section->title;
     upstream_url(load, section, out);
     build_credentials(load, section, &draft, out);
-    upstream_ca(load, section, draft.ca_file, out);
+    out->ca_file = build_ca_file(load, section, draft.ca_file);
+    if (out->ca_file.ptr != NULL && !load->from_text && !out->tls)
+        load_warning(load, raw_place(section, "ca-file"),
+                     "ca-file: has no effect, the URL is not https://");
 }
 
 /* ---- channels, autos, limits --------------------------------------------------------------- */

@@ -134,5 +134,7 @@ void build_telemetry(struct load *load);
 
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
 struct str path_from(struct load *load, struct place at, struct str path);
+/* The section's ca-file, as stated; a fault when it cannot be read. STR_NONE: there is none. */
+struct str build_ca_file(struct load *load, const struct raw_section *section, struct str stated);
 
 #endif

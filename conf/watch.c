@@ -1,9 +1,7 @@
 /* What is told of calls, and to whom: the sections log, metrics and telemetry. */
 #include "conf/build.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/str.h"
 #include "conf/url.h"
@@ -64,25 +62,6 @@ telemetry_url(struct load *load, const struct raw_section *section, struct conf_
                      "ca-file: has no effect, the URL is not https://");
 }
 
-static void
-telemetry_ca(struct load *load, const struct raw_section *section, struct str ca_file,
-             struct conf_telemetry *out)
-{
-    struct place at = raw_place(section, "ca-file");
-    int fd;
-
-    if (ca_file.len == 0)
-        return;
-    out->ca_file = path_from(load, at, ca_file);
-    if (load->from_text || out->ca_file.ptr == NULL)
-        return;
-    fd = open(out->ca_file.ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        load_fault(load, at, "ca-file: cannot read %s: %m", out->ca_file.ptr);
-    else
-        close(fd);
-}
-
 /* Headers that were to be sent and cannot be: nothing is, since a collector would refuse it. */
 static void
 telemetry_headers(struct load *load, const struct raw_section *section,
@@ -121,7 +100,7 @@ build_telemetry(struct load *load)
     out->service = env_else(load, out->service, "OTEL_SERVICE_NAME");
     if (out->service.ptr == NULL)
         out->service = STR("turnpike");
-    telemetry_ca(load, section, draft.ca_file, out);
+    out->ca_file = build_ca_file(load, section, draft.ca_file);
     telemetry_url(load, section, out);
     telemetry_headers(load, section, &draft.from, out);
 }

@@ -173,8 +173,8 @@ fit_map(struct db *db)
     return db->map_bytes == info.me_mapsize ? 0 : db_rc(mdb_env_set_mapsize(db->env, db->map_bytes));
 }
 
-static int
-sync_dir(const char *path)
+int
+db_sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
 
@@ -210,7 +210,7 @@ make_store(const char *path, const char *new_path)
     if (db.env != NULL)
         mdb_env_close(db.env);
     if (rc == 0)
-        rc = sync_dir(new_path);
+        rc = db_sync_dir(new_path);
     if (rc == 0 && rename(new_path, path) != 0)
         rc = -errno;
     return rc;
@@ -240,7 +240,7 @@ ensure_store(const char *path)
     if (rc < 0 || slash == NULL)
         return rc;
     *slash = '\0';
-    return sync_dir(name[0] != '\0' ? name : "/");
+    return db_sync_dir(name[0] != '\0' ? name : "/");
 }
 
 int

@@ -56,6 +56,8 @@ struct db_setup {
 };
 
 int db_open(const struct db_setup *setup, struct db **out) MUST_CHECK;
+/* What was made, renamed or removed in a folder is so after a power cut. 0 or a negative errno. */
+int db_sync_dir(const char *path) MUST_CHECK;
 void db_close(struct db **db);
 /* For the text of a failure: where the store is, and what of it failed. */
 const char *db_path(const struct db *db);

@@ -20,12 +20,10 @@
 #include "ledger/command.h"
 #include "ledger/control.h"
 #include "ledger/measure.h"
-#include "ledger/pace.h"
 #include "ledger/pump.h"
 #include "ledger/core.h"
 #include "ledger/feed.h"
-#include "ledger/reload.h"
-#include "ledger/retention.h"
+#include "ledger/process.h"
 #include "ledger/store.h"
 
 #include <errno.h>
@@ -49,30 +47,7 @@
 #define SCAN_US 1000000u     /* for slots whose bell was lost */
 #define AUDIT_US 10000000u
 #define LOCK_TRIES 6000      /* of 5 ms each, for a predecessor to go */
-#define LEAVE_US 1000000u    /* for commands that were read to be answered */
 #define NO_NEW_CALLS "\"new calls get 503 until there is room\""
-
-struct process {
-    const struct ledger_inherit *inherit;
-    struct ledger *ledger;
-    struct control *control;
-    struct access *access;
-    struct pump *pump;
-    struct reload reload;
-    struct ledger_word word; /* of the master's, to be obeyed at the next turn; kind 0: none */
-    int word_fd;             /* what came with it, or -1 */
-    int signal_fd, lifeline_fd;
-    bool believe_locks; /* also of this master's workers: a live table without a lock is dead */
-    bool master_gone, ending;
-    bool leaving;      /* a successor will come: LEDGER_LEAVE */
-    uint64_t leave_us; /* when it need not wait any more, once it is there */
-    bool warned_full;
-    unsigned idle_turns;
-    struct pace pace;
-    struct retention_pace retention;
-    bool dropping; /* records are being dropped: come again soon */
-    uint64_t tables_us, scan_us, audit_us; /* when next */
-};
 
 /* ---- the outside world ---- */
 
@@ -145,113 +120,6 @@ now_and_then(struct process *process, uint64_t now_us)
     return audit_sample(process->ledger);
 }
 
-/* ---- the master's words ---- */
-
-static void
-say(const struct process *process, enum ledger_word_kind kind, uint32_t generation)
-{
-    struct ledger_word word = {.kind = (uint32_t)kind, .generation = generation};
-
-    if (process->lifeline_fd >= 0 &&
-        send(process->lifeline_fd, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_warn("master.deaf", "errno=%d", errno);
-}
-
-/* The whole of a file that the master sent. */
-static void
-answer(struct process *process, int fd)
-{
-    struct stat st;
-    struct buf text;
-
-    if (process->control == NULL)
-        return;
-    buf_init(&text, COMMAND_ANSWER_BYTES_MAX);
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 &&
-        buf_reserve(&text, (size_t)st.st_size) &&
-        pread(fd, text.ptr, (size_t)st.st_size, 0) == st.st_size)
-        text.len = (size_t)st.st_size;
-    control_answer(process->control, buf_str(&text));
-    buf_free(&text);
-}
-
-static int
-obey(struct process *process)
-{
-    struct ledger_word word = process->word;
-    int fd = process->word_fd, rc = 0;
-    bool kept;
-
-    process->word.kind = 0;
-    process->word_fd = -1;
-    switch (word.kind) {
-    case LEDGER_KEEP:
-        rc = reload_keep(&process->reload, process->ledger, &word, &kept);
-        if (rc == 0)
-            say(process, kept ? LEDGER_KEPT : LEDGER_NOT_KEPT, word.generation);
-        break;
-    case LEDGER_TAKE:
-        feed_mark(process->ledger);
-        reload_take(&process->reload, process->ledger);
-        break;
-    case LEDGER_DROP: reload_drop(&process->reload); break;
-    case LEDGER_SAID: answer(process, fd); break;
-    case LEDGER_LEAVE:
-        process->leaving = true;
-        process->leave_us = clock_mono_us() + LEAVE_US;
-        if (process->control != NULL)
-            control_leave(process->control);
-        break;
-    default: break; /* a master that knows more than we do */
-    }
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-/* Who asks for an upgrade is the master's from here on. */
-static void
-hand_over(struct process *process, int fd)
-{
-    struct ledger_word word = {.kind = LEDGER_ASKS_UPGRADE};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } room = {{0}};
-    struct iovec part = {&word, sizeof(word)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
-    struct cmsghdr *with = CMSG_FIRSTHDR(&message);
-
-    with->cmsg_level = SOL_SOCKET;
-    with->cmsg_type = SCM_RIGHTS;
-    with->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(with), &fd, sizeof(int));
-    if (process->lifeline_fd >= 0 &&
-        sendmsg(process->lifeline_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_warn("master.deaf", "errno=%d", errno);
-    close(fd);
-}
-
-static int
-work_for_others(struct process *process)
-{
-    int hand_fd, rc = process->word.kind != 0 ? obey(process) : 0;
-
-    if (rc == 0 && process->control != NULL)
-        rc = control_work(process->control);
-    if (rc == 0 && process->control != NULL && control_asks(process->control)) {
-        if (process->lifeline_fd >= 0)
-            say(process, LEDGER_ASKS, 0);
-        else
-            control_answer(process->control, STR_NONE);
-    }
-    hand_fd = rc == 0 && process->control != NULL ? control_hand(process->control) : -1;
-    if (hand_fd >= 0)
-        hand_over(process, hand_fd);
-    return rc;
-}
-
 /* ---- a turn ---- */
 
 /* *busy: something was committed, or is there to be. */
@@ -288,7 +156,7 @@ turn(struct process *process, bool *busy)
         look_at_room(process);
     feed_refused(ledger);
     if (rc == 0)
-        rc = work_for_others(process);
+        rc = words_work(process);
     if (rc == 0)
         rc = retention_turn(ledger, &process->retention, now_us, &process->dropping);
     return rc == 0 ? now_and_then(process, now_us) : rc;
@@ -301,52 +169,6 @@ drain_fd(int fd)
 
     while (read(fd, bytes, sizeof(bytes)) > 0)
         ;
-}
-
-/* A word of the master's, and the file that came with it. As recv(). */
-static ssize_t
-word_receive(int fd, struct ledger_word *word, int *word_fd)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } room;
-    struct iovec part = {word, sizeof(*word)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes)};
-    ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *with = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-
-    *word_fd = -1;
-    if (with != NULL && with->cmsg_level == SOL_SOCKET && with->cmsg_type == SCM_RIGHTS &&
-        with->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(word_fd, CMSG_DATA(with), sizeof(int));
-    return n;
-}
-
-static void
-hear_lifeline(struct process *process)
-{
-    struct ledger_word word = {0};
-    int word_fd;
-    ssize_t n = word_receive(process->lifeline_fd, &word, &word_fd);
-
-    if (n > 0) {
-        ASSERT(process->word.kind == 0); /* each is obeyed before the next is read */
-        process->word = word;
-        process->word_fd = word_fd;
-        return;
-    }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    process->lifeline_fd = -1;
-    process->master_gone = process->believe_locks = process->ending = true;
-    if (process->leaving)
-        return;
-    log_warn("master.gone", "pid=%d", (int)getppid());
-    process->ledger->draining = true;
-    if (process->control != NULL)
-        control_answer(process->control, STR_NONE);
 }
 
 static void
@@ -411,7 +233,7 @@ pause_between_turns(struct process *process, bool busy)
         process->tables_us = 0; /* the master rings as well, when a worker died */
     }
     if (fds[1].revents != 0)
-        hear_lifeline(process);
+        words_hear(process);
     if (fds[2].revents & POLLIN)
         hear_signal(process);
 }

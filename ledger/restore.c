@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "ledger/audit.h"
+#include "ledger/db.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,19 +74,6 @@ remove_store(const char *path)
         (void)unlink(file);
     }
     (void)rmdir(path);
-}
-
-static int
-sync_dir(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (fsync(fd) != 0 && errno != EINVAL)
-        rc = -errno;
-    close(fd);
-    return rc;
 }
 
 /* ---- reading it into a store ---- */
@@ -336,7 +324,7 @@ build(struct restore *restore, const char *path)
     db_end(&load.txn);
     backup_in_end(&load.in);
     db_close(&load.db);
-    if (rc == 0 && sync_dir(path) < 0)
+    if (rc == 0 && db_sync_dir(path) < 0)
         rc = store_failed(restore, -EIO);
     if (rc < 0)
         remove_store(path);
@@ -469,7 +457,7 @@ put_in_place(struct restore *restore, const char *state_dir, const char *from, c
             rc = exchange(from, path, restore->aside);
     }
     if (rc == 0)
-        rc = sync_dir(state_dir);
+        rc = db_sync_dir(state_dir);
     if (rc < 0) {
         restore->aside[0] = '\0';
         return store_failed(restore, rc);
