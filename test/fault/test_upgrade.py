@@ -278,6 +278,36 @@ def kill_at(server, point, rng):
     return whom
 
 
+def test_worker_of_a_program_that_went_back_may_die_late(serve):
+    """When everybody else is back where they were, and has looked at what was left."""
+    server = serve()
+    key = acme(server)[2]
+    before = set(server.children())
+    put(server, NEXT)
+    server.point.write_text("stop:workers")
+    server.process.send_signal(signal.SIGUSR2)
+    (master,) = rig.wait_for("it stands at workers", 60, lambda: stopped(server), 0.005)
+    assert master == server.process.pid
+    late = [pid for pid in server.children()
+            if pid not in before and rig.comm(pid) != "turnpike-ledger"]
+    assert len(late) == server.workers, late
+    for pid in late:
+        rig.kill(pid, signal.SIGSTOP)
+    server.point.write_text("")
+    os.kill(master, signal.SIGABRT)
+    rig.kill(master, signal.SIGCONT)
+    rig.wait_for("it went back", 60, lambda: "upgrade.failed" in server.log(100000), 0.05)
+    check_version(server, our_version())
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    time.sleep(1)  # the ledger process looks for dead workers ten times a second
+    assert all(rig.alive(pid) for pid in late)
+    for pid in late:
+        rig.kill(pid)
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    assert check_end(server)["records"] == 2
+    assert server.stop() == 0, server.log()
+
+
 @pytest.mark.parametrize("program", [NEXT, NEXT_LAYOUT], ids=["same", "another"])
 def test_kills_during_an_upgrade_lose_nothing(serve, sim, rng, program):
     """At each step; then the server is started again, if it has to be, and all is accounted for."""
