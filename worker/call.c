@@ -72,19 +72,19 @@ call_set_state(struct call *call, enum call_state next)
 const struct conf_upstream *
 call_upstream(const struct call *call)
 {
-    return &call->worker->conf->upstreams[call->plan.candidates[call->candidate].upstream_idx];
+    return &call->worker->conf->upstreams[call->at->upstream_idx];
 }
 
 struct pool *
 call_pool(const struct call *call)
 {
-    return &call->worker->pools[call->plan.candidates[call->candidate].upstream_idx];
+    return &call->worker->pools[call->at->upstream_idx];
 }
 
 struct credential *
 call_credential(const struct call *call, uint8_t candidate)
 {
-    const struct route_candidate *c = &call->plan.candidates[candidate];
+    const struct route_candidate *c = call_candidate(call, candidate);
 
     return &call->worker->pools[c->upstream_idx].credentials[c->credential];
 }
@@ -92,13 +92,13 @@ call_credential(const struct call *call, uint8_t candidate)
 const struct price *
 call_price(const struct call *call)
 {
-    return &call->plan.candidates[call->candidate].price;
+    return &call->at->price;
 }
 
 const struct conf_channel *
 call_channel(const struct call *call)
 {
-    return &call->worker->conf->channels[call->plan.candidates[call->candidate].channel_idx];
+    return &call->worker->conf->channels[call->at->channel_idx];
 }
 
 /* ---- timers ---- */
@@ -174,6 +174,9 @@ call_forget_request(struct call *call)
     call->ask.file = NULL;
     call->query = STR_NONE;
     speak_forget_request(call);
+    call->left = *call->at;
+    call->at = &call->left;
+    call->plan = NULL;
     arena_end(&call->arena);
     call->down_lines = STR_NONE;
     call->last_error = NULL;
@@ -358,8 +361,9 @@ admit_limits(struct call *call, struct proto_error *error)
 void
 call_set_candidate(struct call *call, uint8_t candidate)
 {
-    ASSERT(candidate < call->plan.candidate_count);
+    ASSERT(candidate < call->plan->candidate_count);
     call->candidate = candidate;
+    call->at = &call->plan->candidates[candidate];
     /* What the one before was sent is not this one's price. The slot's own mark stays where it is: it
      * is what a worker that is killed leaves, and never falls. */
     call->progress_ucr = 0;
@@ -445,6 +449,7 @@ call_new(struct client *client, enum proto_endpoint endpoint, const struct auth 
     list_init(&call->node);
     list_init(&call->waiting_node);
     list_push_back(&w->calls, &call->node);
+    call->at = &call->left;
     arena_init(&call->arena, ARENA_BYTES_MAX);
     buf_init(&call->body, w->limits->response_body_bytes);
     sse_init(&call->sse, w->limits->event_bytes);

@@ -231,6 +231,21 @@ service_of(enum proto_endpoint endpoint)
     return endpoint == ENDPOINT_EMBEDDINGS ? ROUTE_EMBED : ROUTE_NATIVE;
 }
 
+/* Room for one, with nobody in it. */
+static bool
+plan_make(struct call *call)
+{
+    struct route_plan *plan = arena_alloc(&call->arena, sizeof(*plan));
+
+    if (plan == NULL)
+        return false;
+    plan->auto_idx = plan->rule_idx = CONF_NONE;
+    plan->model_idx = 0;
+    plan->candidate_count = 0;
+    call->plan = plan;
+    return true;
+}
+
 bool
 choose_route(struct call *call, const struct key_extra *extra, struct str channel,
              struct proto_error *error)
@@ -251,15 +266,20 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
     };
     enum route_result result = ROUTE_CHANNEL_NOT_ALLOWED;
 
+    if (!plan_make(call)) {
+        error_set(error, ERROR_UNAVAILABLE, NULL, NULL, "turnpike: out of memory");
+        error->retry_after_s = 1;
+        return false;
+    }
     if (route_key_read(call->key, extra, &w->channel_names, &key, &ask)) {
         find_needs(call, &ask);
         if (stay_find(call, &affinity))
             ask.affinity = &affinity;
-        result = route_choose(w->routes, &ask, &call->plan);
+        result = route_choose(w->routes, &ask, call->plan);
     }
     if (result == ROUTE_NO_UPSTREAM && proto_is_count((enum proto_endpoint)call->endpoint)) {
         ask.service = ROUTE_CHAT;
-        result = route_choose(w->routes, &ask, &call->plan);
+        result = route_choose(w->routes, &ask, call->plan);
         call->estimates = true;
     }
     if (result != ROUTE_OK && result != ROUTE_ALL_DOWN) {
@@ -271,7 +291,8 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
         route_error(w, result, &ask, error);
         return false;
     }
-    call->asked_name = asked_name(w, &ask, &call->plan);
+    call->at = &call->plan->candidates[0];
+    call->asked_name = asked_name(w, &ask, call->plan);
     return true;
 }
 
@@ -304,9 +325,9 @@ choose_head_lines(const struct call *call, struct h1_out *out)
     const struct conf *conf = call->worker->conf;
     char text[2 * CONF_MODEL_NAME_LEN_MAX + 2];
 
-    if (call->plan.auto_idx == CONF_NONE)
+    if (call->plan == NULL || call->plan->auto_idx == CONF_NONE)
         return;
-    snprintf(text, sizeof text, "%.*s=%.*s", STR_ARGS(conf->autos[call->plan.auto_idx].name),
-             STR_ARGS(conf->models[call->plan.model_idx].name));
+    snprintf(text, sizeof text, "%.*s=%.*s", STR_ARGS(conf->autos[call->plan->auto_idx].name),
+             STR_ARGS(conf->models[call->plan->model_idx].name));
     h1_out_own(out, "x-turnpike-auto: ", str_from(text));
 }

@@ -18,7 +18,7 @@
 bool
 commit_is_model(const struct call *call, struct str reported)
 {
-    const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
+    const struct route_candidate *candidate = call->at;
 
     /* A batch tells the model that it is for; a call for it stands for another. */
     return reported.len == 0 || proto_is_file((enum proto_endpoint)call->endpoint) ||

@@ -196,7 +196,7 @@ feed_all_out(const struct call *call, struct proto_error *error)
     uint64_t least_ms = UINT64_MAX;
     bool by_rate = true;
 
-    for (uint8_t i = 0; i < call->plan.candidate_count; i++) {
+    for (uint8_t i = 0; i < call->plan->candidate_count; i++) {
         const struct health *health = call_credential(call, i)->health;
         enum health_class why;
 

@@ -46,7 +46,7 @@ forward_may_go_on(const struct call *call)
 {
     const struct worker *w = call->worker;
 
-    return call->candidate + 1u < call->plan.candidate_count &&
+    return call->plan != NULL && call->candidate + 1u < call->plan->candidate_count &&
            call->try_count < w->limits->attempts && worker_now_ms(w) < call->deadline_ms;
 }
 
@@ -124,7 +124,7 @@ no_connection(struct call *call, const char *why)
 static void
 choose_candidate(struct call *call, uint8_t candidate)
 {
-    struct route_candidate *at = &call->plan.candidates[call->candidate], chosen;
+    struct route_candidate *at = call->at, chosen;
     unsigned passed = candidate - call->candidate, low = (1u << call->candidate) - 1;
     unsigned moved = call->skipped & ((1u << candidate) - 1) & ~low;
     unsigned own = call->skipped >> candidate & 1;
@@ -149,7 +149,7 @@ find_candidate(struct call *call)
 {
     enum feed_pass found = FEED_OUT;
 
-    for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
+    for (uint8_t i = call->candidate; i < call->plan->candidate_count; i++) {
         switch (feed_begin(call, i)) {
         case FEED_GO:
             choose_candidate(call, i);

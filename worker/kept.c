@@ -246,14 +246,14 @@ admit_create(struct call *call, const struct key_extra *extra, struct str channe
                   STR_ARGS(batch_path(kept->endpoint)));
         return false;
     }
-    return batched_choose(call, extra, &batched, &call->plan, error);
+    return batched_choose(call, extra, &batched, call->plan, error);
 }
 
 static bool
 admit_upload(struct call *call, const struct key_extra *extra, struct str channel,
              struct proto_error *error)
 {
-    const struct route_candidate *to = &call->plan.candidates[0];
+    const struct route_candidate *to = &call->plan->candidates[0];
     const struct batch_lines *lines = &call->ask.file->lines;
     const struct batched batched = {.at = {to->upstream_idx, to->credential},
                                     .model = lines->model,

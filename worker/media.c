@@ -130,7 +130,7 @@ keep_first(struct route_plan *plan)
 bool
 media_admit(struct call *call, struct proto_error *error)
 {
-    struct route_plan *plan = &call->plan;
+    struct route_plan *plan = call->plan;
     size_t kept = 0;
 
     for (size_t i = 0; i < plan->candidate_count; i++) {

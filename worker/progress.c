@@ -163,7 +163,7 @@ settle_judge(const struct call *call, struct usage usage)
 struct price_count
 settle_claimed(struct call *call)
 {
-    struct price *price = &call->plan.candidates[call->candidate].price;
+    struct price *price = &call->at->price;
     struct meter_progress p = meter_progress(&call->meter);
     struct price_count count;
     uint32_t output;
@@ -272,7 +272,7 @@ settle_durable(const struct call *call)
 struct record_tally
 settle_tally(const struct call *call, const struct price_count *count)
 {
-    const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
+    const struct route_candidate *candidate = call->at;
     struct record_tally tally = {
         .model = call->worker->model_name[candidate->model_idx],
         .channel = call->worker->channel_name[candidate->channel_idx],

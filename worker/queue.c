@@ -35,7 +35,7 @@ mark_waiting(struct call *call, bool waiting)
 {
     struct worker *w = call->worker;
 
-    for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
+    for (uint8_t i = call->candidate; i < call->plan->candidate_count; i++) {
         struct credential *credential = call_credential(call, i);
         uint32_t before = credential->waiting;
 
@@ -53,7 +53,7 @@ wait_us(const struct call *call)
 {
     uint64_t least_us = UINT64_MAX;
 
-    for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
+    for (uint8_t i = call->candidate; i < call->plan->candidate_count; i++) {
         const struct credential *credential = call_credential(call, i);
 
         if (credential->health != NULL && limit_any(credential->conf))
@@ -97,7 +97,7 @@ may_go(struct turns_node *node, void *arg)
     bool full = false;
 
     (void)arg;
-    for (uint8_t i = call->candidate; i < call->plan.candidate_count; i++) {
+    for (uint8_t i = call->candidate; i < call->plan->candidate_count; i++) {
         enum feed_pass pass = try_candidate(call, i);
 
         if (pass == FEED_GO) {

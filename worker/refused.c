@@ -25,7 +25,9 @@ refused_call(const struct call *call, unsigned status)
         .tenant_id = call->key->tenant_id,
         .key_id = call->key->key_id,
         .took_us = (uint32_t)MIN(worker_mono_us(w) - call->start_us, (uint64_t)UINT32_MAX),
-        .model = call->plan.candidate_count > 0 ? w->model_name[call->plan.model_idx] : 0,
+        .model = call->plan != NULL && call->plan->candidate_count > 0
+                     ? w->model_name[call->plan->model_idx]
+                     : 0,
         .status = (uint16_t)status,
         .endpoint = call->endpoint,
         .protocol = call->protocol,

@@ -272,7 +272,9 @@ struct call {
     struct kept_call *kept;   /* of a call for files or batches; else NULL */
     uint64_t thread;          /* hash of the conversation; 0 none */
     struct str query;         /* of the request target; in the request's bytes */
-    struct route_plan plan;
+    struct route_plan *plan;  /* in arena, while there may be another attempt; else NULL */
+    struct route_candidate *at; /* that of the plan which is tried now; never NULL */
+    struct route_candidate left; /* it, once the plan is gone */
     uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */
 
     struct key_slot *key;
@@ -315,6 +317,14 @@ struct call {
     uint32_t progress_events; /* meter.event_count when the idle timer was last moved */
     uint64_t response_bytes;
 };
+
+/* Of the plan; once it is gone, only the one that the call is at. */
+static inline const struct route_candidate *
+call_candidate(const struct call *call, uint8_t idx)
+{
+    ASSERT(call->plan != NULL || idx == call->candidate);
+    return call->plan != NULL ? &call->plan->candidates[idx] : call->at;
+}
 
 static inline uint64_t
 worker_now_ms(const struct worker *w)

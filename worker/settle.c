@@ -42,7 +42,7 @@ void
 settle_candidate(struct call *call)
 {
     const struct worker *w = call->worker;
-    const struct route_candidate *candidate = &call->plan.candidates[call->candidate];
+    const struct route_candidate *candidate = call->at;
     struct record *r = hold_record(&w->holds, call->slot);
 
     ASSERT(call->held);
@@ -51,10 +51,10 @@ settle_candidate(struct call *call)
     r->channel = w->channel_name[candidate->channel_idx];
     r->asked = call->asked_name;
     r->flags &= ~(uint32_t)RECORD_SIBLING;
-    if (candidate->model_idx != call->plan.model_idx) {
+    if (candidate->model_idx != call->plan->model_idx) {
         r->flags |= RECORD_SIBLING;
         if (r->asked == 0)
-            r->asked = w->model_name[call->plan.model_idx];
+            r->asked = w->model_name[call->plan->model_idx];
     }
 }
 
@@ -71,7 +71,7 @@ settle_begin(struct call *call)
     r->project_id = call->key->project_id;
     r->key_idx = call->key_idx;
     r->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
-    r->rule = call->plan.rule_idx == CONF_NONE ? 0 : w->rule_name[call->plan.rule_idx];
+    r->rule = call->plan->rule_idx == CONF_NONE ? 0 : w->rule_name[call->plan->rule_idx];
     r->protocol = call->protocol;
     r->endpoint = call->endpoint;
     r->flags = (call->ask.stream ? RECORD_STREAM : 0u) | (call->inflight ? RECORD_INFLIGHT : 0u);
@@ -206,7 +206,7 @@ charge_by_progress(struct call *call, const struct settle_end *end, struct verdi
 static void
 note_service(struct call *call, const struct settle_end *end, struct record *r)
 {
-    struct price *price = &call->plan.candidates[call->candidate].price;
+    struct price *price = &call->at->price;
 
     if (price->service == CONF_SERVICE_BATCHED)
         return;
@@ -408,7 +408,7 @@ static struct record_attempt *
 attempt_add(const struct call *call, uint8_t candidate)
 {
     const struct worker *w = call->worker;
-    const struct route_candidate *c = &call->plan.candidates[candidate];
+    const struct route_candidate *c = call_candidate(call, candidate);
     struct record *r = hold_record(&w->holds, call->slot);
     struct record_attempt *a;
 

@@ -31,7 +31,7 @@ static const enum proto_protocol preference[] = {PROTO_RESPONSES, PROTO_ANTHROPI
 static const struct route_candidate *
 candidate_of(const struct call *call)
 {
-    return &call->plan.candidates[call->candidate];
+    return call->at;
 }
 
 static bool
@@ -223,7 +223,7 @@ bool
 speak_admit(struct call *call, struct proto_error *error)
 {
     struct proto_error other, *where = error;
-    struct route_plan *plan = &call->plan;
+    struct route_plan *plan = call->plan;
 
     while (plan->candidate_count > 0) {
         call->candidate = 0;

@@ -81,8 +81,8 @@ stay_keep(const struct call *call, const struct settle_end *end)
     const struct usage *usage = &end->usage;
     struct affinity last = {
         .upstream = call_pool(call)->name_id,
-        .model = w->model_name[call->plan.candidates[call->candidate].model_idx],
-        .credential = call->plan.candidates[call->candidate].credential,
+        .model = w->model_name[call->at->model_idx],
+        .credential = call->at->credential,
     };
 
     if (call->thread == 0 || proto_is_count((enum proto_endpoint)call->endpoint) ||

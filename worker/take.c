@@ -132,8 +132,8 @@ worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *wo
     const struct route_candidate *last = NULL;
 
     *worst_ucr = 0;
-    for (size_t i = 0; i < call->plan.candidate_count; i++) {
-        const struct route_candidate *candidate = &call->plan.candidates[i];
+    for (size_t i = 0; i < call->plan->candidate_count; i++) {
+        const struct route_candidate *candidate = &call->plan->candidates[i];
         struct price_bounds bounds = {.images = call->ask.choice_count, .requests = 1};
         int64_t cost_ucr;
 

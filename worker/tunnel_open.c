@@ -100,8 +100,8 @@ tunnel_free(struct call *call)
 bool
 tunnel_priced(const struct call *call, struct proto_error *error)
 {
-    for (size_t i = 0; i < call->plan.candidate_count; i++) {
-        if (call->plan.candidates[i].price.model->tier_count == 0)
+    for (size_t i = 0; i < call->plan->candidate_count; i++) {
+        if (call->plan->candidates[i].price.model->tier_count == 0)
             continue;
         error_set(error, ERROR_BAD_REQUEST, "model", NULL,
                   "turnpike: the model's prices depend on the context of a request, which a "
@@ -139,7 +139,7 @@ write_head(const struct call *call, struct h1_out *out)
                                .path = proto_upstream_path(ENDPOINT_REALTIME)};
     char query[3 * CONF_MODEL_NAME_LEN_MAX + 16];
 
-    target.query = realtime_query(call->plan.candidates[call->candidate].model_sent, query,
+    target.query = realtime_query(call->at->model_sent, query,
                                   sizeof query);
     if (target.query.ptr == NULL)
         return false;

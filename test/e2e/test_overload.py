@@ -34,7 +34,7 @@ def open_sockets():
             if data:
                 s.sendall(data)
             held.append(s)
-        return held[-count:]
+        return held[len(held) - count:]
 
     yield begin
     for s in held:
