@@ -216,7 +216,6 @@ change_over(struct master *m)
     if (m->telemetry.pid <= 0 ||
         !conf_telemetry_same(&before.conf->telemetry, &m->now.conf->telemetry))
         supervise_end_telemetry(m);
-    atomic_store_explicit(&m->region->header->generation, m->now.number, memory_order_relaxed);
     /* Another than the one that read it: it has what it was forked with, so the next shall be. */
     if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !say(m, LEDGER_TAKE, -1)))
         kill(m->ledger.pid, SIGKILL);
@@ -234,6 +233,8 @@ hand_over(struct master *m)
 
     if (supervise_accepting(m) > 0 && clock_mono_us() < m->reload.give_up_us)
         return;
+    /* Not before: who sees the number in the status may rely on the new prices. */
+    atomic_store_explicit(&m->region->header->generation, m->now.number, memory_order_relaxed);
     log_info("reload.done", "generation=%u workers=%u draining=%u price_version=%016llx",
              m->now.number, count, supervise_draining(m),
              (unsigned long long)m->now.conf->price_version);

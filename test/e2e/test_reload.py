@@ -116,6 +116,27 @@ def test_no_server(server):
     assert done.returncode == 69 and done.stderr.startswith("turnpike: reload: no server"), done
 
 
+def test_generation_is_the_one_that_new_connections_get(server, upstream):
+    """While a worker of the old one may still accept, the status does not name the new one."""
+    before = server.status()
+    held = [w["pid"] for w in before["workers"]]
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        server.process.send_signal(signal.SIGHUP)
+        rig.wait_for(lambda: sum(w["generation"] == before["generation"] + 1
+                                 for w in server.status()["workers"]) == len(held) and
+                     len(server.status()["workers"]) == 2 * len(held), what="new workers")
+        for _ in range(10):
+            assert server.status()["generation"] == before["generation"]
+            time.sleep(0.1)
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+    rig.wait_for(lambda: server.status()["generation"] == before["generation"] + 1, what="the reload")
+    assert server.key().chat().status == 200
+
+
 def test_hangup(server, upstream):
     """SIGHUP is the same, and its faults are in the log."""
     key, generation = server.key(), server.status()["generation"]
