@@ -1,0 +1,69 @@
+/*
+ * manage: the management API and what belongs to it (sessions, mail, the console), in a process of its own.
+ *
+ * Workers forward `/`, `/api/…` and the console's paths to it over a Unix socket (worker/front.h), so that one
+ * port is enough and no report, password hash or mail server is ever waited for on a loop that serves calls. It
+ * never opens the store: it asks the ledger process, over the control socket, which validates again, carries
+ * each command out in one transaction and answers after the commit. It promises: whatever becomes of it, calls
+ * to models go on; it may be killed at any time, since what it was asked for is done or not done by the ledger
+ * process alone. It knows no providers' keys, and of shared memory only what it may read.
+ *
+ *     manage/manage.h   this: the process's entry, and what its parts share
+ *     manage/request.h  a request and its reply, for all above
+ *     manage/http.h     connections of workers, and HTTP/1.1 on them
+ *     manage/work.h     slow things, beside the loop
+ */
+#ifndef MANAGE_MANAGE_H
+#define MANAGE_MANAGE_H
+
+#include "base/base.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/net.h"
+#include "shm/region.h"
+
+struct api;
+struct http;
+
+struct manage_inherit {
+    /* Ours to free: the providers' secrets in it are wiped first of all. */
+    struct conf *conf;
+    const struct region *region; /* made read-only */
+    int listen_fd;               /* where workers ask; the master keeps it for our successor */
+    int lifeline_fd;             /* to the master: we say R when we serve, then B at each beat; its end is ours */
+    const char *control_path;    /* of the ledger process's socket */
+    const char *conf_path;       /* routes.conf's, as given */
+    enum log_level log_level_max;
+    bool log_json;
+};
+
+enum manage_exit {
+    MANAGE_EXIT_DONE = 0,
+    MANAGE_EXIT_FAILED = 1,
+};
+
+/* The process. Made by manage_main(), one a process. */
+struct manage {
+    const struct manage_inherit *inherit;
+    struct net net;
+    const struct conf *conf;
+    struct http *http;
+    struct api *api;   /* of manage_handle()'s room: made and ended by manage_begin(), manage_end() */
+    bool draining;     /* what is under way is finished, nothing new begins */
+};
+
+/*
+ * The process: call it in the child and exit with what it returns. SIGTERM, or the master's end: requests that
+ * came are answered, for as long as `time-stop` says, and it ends.
+ */
+int manage_main(const struct manage_inherit *inherit);
+
+/*
+ * Work beside the loop: run(arg) on another thread, where it may take its time and touches nothing of the
+ * loop's; then done(arg) on the loop. At most MANAGE_WORK_MAX wait or run. 0; -EBUSY: too much is under way,
+ * answer 503; or a negative errno. When the process ends, done() still comes for all that was begun.
+ */
+#define MANAGE_WORK_MAX 64u
+int MUST_CHECK manage_work(struct manage *manage, void (*run)(void *arg), void (*done)(void *arg), void *arg);
+
+#endif
