@@ -35,6 +35,7 @@ static const struct command_def *const tables[] = {
     command_backup_defs,
     command_tail_defs,
     command_retention_defs,
+    command_mail_defs,
 };
 
 static const struct command_def *

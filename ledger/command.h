@@ -129,7 +129,8 @@ extern const struct command_def command_tenant_defs[], command_member_defs[], co
     command_usage_defs[], command_audit_defs[],
     command_upstreams_defs[], command_top_defs[], command_latency_defs[], command_names_defs[],
     command_route_defs[], command_reload_defs[], command_kept_defs[],
-    command_backup_defs[], command_tail_defs[], command_retention_defs[];
+    command_backup_defs[], command_tail_defs[], command_retention_defs[],
+    command_mail_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */
 int command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason);
 

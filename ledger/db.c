@@ -45,6 +45,10 @@ const char *const db_table_name[] = {
     [DB_FAULT] = "fault",
     [DB_KEPT] = "kept",
     [DB_CUT] = "cut",
+    [DB_MAIL] = "mail",
+    [DB_WEBHOOK] = "webhook",
+    [DB_DELIVERY] = "delivery",
+    [DB_ALERT] = "alert",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

@@ -1,0 +1,58 @@
+/*
+ * Mail: its queue. A command that has something to tell somebody queues it in its own transaction
+ * (mail_queue()); the manage process takes what is due (mail.next), sends it, and says how that went (mail.done,
+ * mail.failed). What could not be sent for a day, or is of no use any more, is dropped and said so in the log.
+ *
+ * What is kept are a template's name and the values that it is filled with, sealed, since they hold codes and
+ * links: the text is made when it is sent (manage/mail_template.h).
+ */
+#ifndef LEDGER_MAIL_H
+#define LEDGER_MAIL_H
+
+#include "base/base.h"
+#include "ledger/command.h"
+
+enum mail_kind {
+    MAIL_VERIFY = 0,      /* code, minutes: of an address, at registration */
+    MAIL_LOGIN,           /* code, minutes */
+    MAIL_CHANGE_EMAIL,    /* code, minutes: to the new address */
+    MAIL_RESET,           /* code, minutes, link (may lack) */
+    MAIL_REGISTERED,      /* somebody wanted to register an address that is; link */
+    MAIL_INVITATION,      /* tenant, inviter, role, link, expires */
+    MAIL_ALERT_BUDGET,    /* tenant, level, name, share, spent, limit, window */
+    MAIL_ALERT_BALANCE,   /* tenant, balance, threshold */
+    MAIL_APPROVAL,        /* tenant, email: to operators, somebody waits for approval; link */
+    MAIL_APPROVED,        /* tenant, link */
+    MAIL_REFUSED,         /* tenant, reason (may lack) */
+    MAIL_PASSWORD_CHANGED, /* ip, time */
+    MAIL_EMAIL_CHANGED,   /* email (the new one): to the old address */
+    MAIL_WEBHOOK_OFF,     /* tenant, url */
+    MAIL_KIND_COUNT
+};
+extern const char *const mail_kind_name[MAIL_KIND_COUNT]; /* "verify", …: the template's name */
+
+#define MAIL_VARS_MAX 12u
+#define MAIL_VALUE_LEN_MAX 2048u
+
+struct mail_var {
+    const char *name;
+    struct str value; /* without control characters; "" is as if it lacked */
+};
+
+struct mail_new {
+    enum mail_kind kind;
+    struct str to;      /* one address */
+    struct str locale;  /* "en", "zh-CN"; STR_NONE or another: the language of routes.conf */
+    uint32_t tenant_id; /* 0: nobody's */
+    int64_t until_us;   /* of no use from then on; 0: in a day */
+    const struct mail_var *vars;
+    unsigned var_count;
+};
+
+/*
+ * Queues it, in a COMMAND_WRITE's transaction, which it marks as changed. 0, also when it was refused (an
+ * address that is none, a queue that is full); a negative errno: the store failed.
+ */
+int mail_queue(struct command *command, const struct mail_new *mail) MUST_CHECK;
+
+#endif
