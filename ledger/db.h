@@ -38,9 +38,9 @@ enum db_table {
     DB_LATENCY,      /* see ledger/rollup.h */
     DB_CUT,          /* what stands for records that were dropped: see ledger/cut.h */
     DB_MAIL,         /* mail that waits to be sent: see ledger/outbox.h */
-    DB_WEBHOOK,      /* tenant, id as u32 -> JSON: see ledger/webhook.h */
-    DB_DELIVERY,     /* what webhooks are told, and were: see ledger/outbox.h, ledger/webhook.h */
-    DB_ALERT,        /* rules, and what they have told: see ledger/alert.h */
+    DB_WEBHOOK,      /* tenant, id as u32 -> JSON */
+    DB_DELIVERY,     /* what webhooks are told, and were: see ledger/outbox.h */
+    DB_ALERT,        /* rules, and what they have told */
     DB_TABLE_COUNT
 };
 

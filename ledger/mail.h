@@ -4,7 +4,7 @@
  * mail.failed). What could not be sent for a day, or is of no use any more, is dropped and said so in the log.
  *
  * What is kept are a template's name and the values that it is filled with, sealed, since they hold codes and
- * links: the text is made when it is sent (manage/mail_template.h).
+ * links: the text is made when it is sent.
  */
 #ifndef LEDGER_MAIL_H
 #define LEDGER_MAIL_H
