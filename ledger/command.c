@@ -1,11 +1,9 @@
 #include "ledger/command.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "base/ucr.h"
 #include "ledger/core.h"
-#include "ledger/entity.h"
+#include "ledger/idem.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -48,17 +46,60 @@ find_def(struct str name)
     return NULL;
 }
 
+const char *const command_actor_kind_name[] = {
+    [ACTOR_CLI] = "cli",
+    [ACTOR_SYSTEM] = "system",
+    [ACTOR_PERSON] = "person",
+    [ACTOR_KEY] = "key",
+};
+_Static_assert(COUNT_OF(command_actor_kind_name) == ACTOR_KIND_COUNT, "a new kind needs a name");
+
+/* ---- refusals ---- */
+
+static const char *
+code_of_exit(enum command_exit status)
+{
+    switch (status) {
+    case COMMAND_DONE:
+    case COMMAND_FAILED: break;
+    case COMMAND_USAGE: return "invalid";
+    case COMMAND_BUSY: return "busy";
+    case COMMAND_NOT_ALLOWED: return "not_allowed";
+    }
+    return "conflict";
+}
+
+static void
+refuse(struct command *command, enum command_exit status, const char *code, const char *field,
+       const char *fmt, va_list args)
+{
+    ASSERT(status != COMMAND_DONE);
+    if (command->exit != COMMAND_DONE)
+        return; /* the first reason is the one to tell */
+    command->exit = status;
+    vsnprintf(command->why, sizeof(command->why), fmt, args);
+    str_copy(str_from(code), command->code, sizeof(command->code));
+    str_copy(str_from(field), command->field, sizeof(command->field));
+}
+
 void
 command_refuse(struct command *command, enum command_exit status, const char *fmt, ...)
 {
     va_list args;
 
-    ASSERT(status != COMMAND_DONE);
-    if (command->exit != COMMAND_DONE)
-        return; /* the first reason is the one to tell */
-    command->exit = status;
     va_start(args, fmt);
-    vsnprintf(command->why, sizeof(command->why), fmt, args);
+    refuse(command, status, code_of_exit(status), NULL, fmt, args);
+    va_end(args);
+}
+
+void
+command_refuse_field(struct command *command, enum command_exit status, const char *code,
+                     const char *field, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    refuse(command, status, code, field, fmt, args);
     va_end(args);
 }
 
@@ -91,197 +132,73 @@ command_act(struct command *command, enum command_action_kind kind, uint64_t id,
         (struct command_action){.kind = kind, .id = id, .delta_ucr = delta_ucr};
 }
 
-/* ---- arguments ---- */
+/* ---- running ---- */
 
-static struct js_value
-arg(const struct command *command, const char *name)
-{
-    struct js_value value = js_get(command->args, str_from(name));
-
-    return js_is(value, JS_NULL) ? (struct js_value){.type = JS_NONE} : value;
-}
-
-bool
-command_flag(struct command *command, const char *name, bool *out)
-{
-    struct js_value value = arg(command, name);
-
-    *out = js_bool(value, false);
-    if (value.type == JS_NONE || value.type == JS_NULL || value.type == JS_TRUE ||
-        value.type == JS_FALSE)
-        return true;
-    command_refuse(command, COMMAND_USAGE, "%s is true or false", name);
-    return false;
-}
-
-bool
-command_has(const struct command *command, const char *name)
-{
-    return !js_is(arg(command, name), JS_NONE);
-}
-
+/* Text of the actor, or of idem. Absent is "". */
 static bool
-arg_missing(struct command *command, const char *name, bool must)
+start_text(struct command *command, struct js_value in, const char *name, size_t max,
+           struct str *out)
 {
-    if (must)
-        command_refuse(command, COMMAND_USAGE, "%s is missing", name);
-    return !must;
-}
-
-bool
-command_str(struct command *command, const char *name, bool must, struct str *out)
-{
-    struct js_value value = arg(command, name);
+    struct js_value value = js_get(in, str_from(name));
     char *scratch;
 
     *out = STR_NONE;
-    if (js_is(value, JS_NONE))
-        return arg_missing(command, name, must);
-    if (!js_is(value, JS_STRING)) {
-        command_refuse(command, COMMAND_USAGE, "%s must be a string", name);
-        return false;
-    }
-    scratch = arena_alloc(&command->arena, value.raw.len + 1);
-    if (scratch == NULL) {
-        command_refuse(command, COMMAND_FAILED, "out of memory");
-        return false;
-    }
-    *out = js_unescape(value, scratch, value.raw.len + 1);
-    if (memchr(out->len > 0 ? out->ptr : "", '\0', out->len) != NULL) {
-        command_refuse(command, COMMAND_USAGE, "%s holds a NUL", name);
-        return false;
-    }
-    return out->len > 0 || arg_missing(command, name, must);
-}
-
-bool
-command_u32(struct command *command, const char *name, uint32_t *out)
-{
-    struct js_value value = arg(command, name);
-    uint64_t n = 0;
-
-    *out = 0;
-    if (js_is(value, JS_NONE))
+    if (js_is(value, JS_NONE) || js_is(value, JS_NULL))
         return true;
-    if (!js_count(value, UINT32_MAX, &n)) {
-        command_refuse(command, COMMAND_USAGE, "%s must be a whole number up to %u", name,
-                       UINT32_MAX);
-        return false;
-    }
-    *out = (uint32_t)n;
-    return true;
-}
-
-bool
-command_credits(struct command *command, const char *name, bool must, int64_t *ucr)
-{
-    struct str text;
-
-    *ucr = 0;
-    if (!command_str(command, name, must, &text))
-        return false;
-    if (text.len == 0)
+    scratch = js_is(value, JS_STRING) ? arena_alloc(&command->arena, value.raw.len + 1) : NULL;
+    if (scratch != NULL)
+        *out = js_unescape(value, scratch, value.raw.len + 1);
+    if (scratch != NULL && out->len <= max)
         return true;
-    if (!ucr_parse(text, ucr)) {
-        command_refuse(command, COMMAND_USAGE,
-                       "%s: \"%.*s\" is not an amount of credits", name,
-                       (int)MIN(text.len, 40u), text.ptr);
-        command_hint(command, "credits are a decimal number with at most six places, as 12.5");
-        return false;
-    }
-    if (*ucr < 0 || *ucr > ACCOUNT_UCR_MAX) {
-        command_refuse(command, COMMAND_USAGE, "%s is out of range", name);
-        return false;
-    }
-    return true;
-}
-
-bool
-command_time(struct command *command, const char *name, int64_t *wall_us)
-{
-    struct str text;
-    uint64_t ago_us;
-
-    *wall_us = 0;
-    if (!command_str(command, name, false, &text))
-        return false;
-    if (text.len == 0)
-        return true;
-    if (clock_parse_duration(text, &ago_us) && ago_us < (uint64_t)INT64_MAX) {
-        int64_t now_us = ledger_wall_us(command->ledger);
-
-        /* For the past in questions, for the future in an expiry. */
-        *wall_us = strcmp(name, "expires") == 0 ? now_us + MIN((int64_t)ago_us, INT64_MAX - now_us)
-                                                : MAX(now_us - (int64_t)ago_us, 1);
-        return true;
-    }
-    if (!clock_parse(text, wall_us) || *wall_us <= 0) {
-        command_refuse(command, COMMAND_USAGE, "%s: \"%.*s\" is not a time", name,
-                       (int)MIN(text.len, 40u), text.ptr);
-        command_hint(command, "write 2026-11-21, 2026-11-21T03:04:05Z, or a span as 24h or 7d");
-        return false;
-    }
-    return true;
-}
-
-bool
-command_id(struct command *command, const char *name, bool must, uint32_t *id)
-{
-    struct js_value value = arg(command, name);
-    uint64_t n = 0;
-
-    *id = 0;
-    if (js_is(value, JS_NONE))
-        return arg_missing(command, name, must);
-    if ((js_is(value, JS_STRING) ? str_to_count(value.raw, UINT32_MAX, &n)
-                                 : js_count(value, UINT32_MAX, &n)) &&
-        n > 0) {
-        *id = (uint32_t)n;
-        return true;
-    }
-    command_refuse(command, COMMAND_USAGE, "%s must be a number", name);
+    command_refuse_field(command, COMMAND_USAGE, "invalid", name,
+                         "%s must be a string of at most %zu bytes", name, max);
     return false;
 }
 
-bool
-command_tenant(struct command *command, const char *name, bool must, uint32_t *tenant_id)
+/* Whom it is asked for. Without an actor: who asks. */
+static bool
+start_actor(struct command *command, struct js_value value)
 {
-    struct js_value value = arg(command, name);
-    struct entity_tenant tenant;
-    struct str text = value.raw;
-    uint64_t n = 0;
+    struct command_actor *actor = &command->actor;
+    struct str kind, by = str_from(command->by);
+    int64_t id = 0;
 
-    *tenant_id = 0;
-    if (js_is(value, JS_NONE))
-        return arg_missing(command, name, must);
-    if (!js_is(value, JS_NUMBER) && !command_str(command, name, true, &text))
-        return false;
-    if (str_to_count(text, UINT32_MAX, &n) && n > 0 &&
-        entity_tenant_get(&command->txn, (uint32_t)n, &tenant) == 0) {
-        *tenant_id = (uint32_t)n;
+    if (js_is(value, JS_NONE) || js_is(value, JS_NULL)) {
+        actor->kind = ACTOR_CLI;
+        actor->name = by;
+        if (!str_starts_with(by, STR("uid ")) ||
+            !str_to_u64((struct str){by.ptr + 4, by.len - 4}, &actor->id))
+            actor->id = 0;
         return true;
     }
-    if (entity_find(&command->txn, DB_TENANT, 0, text, tenant_id) == 0)
-        return true;
-    command_refuse(command, COMMAND_FAILED, "there is no tenant \"%.*s\"", (int)MIN(text.len, 96u),
-                   text.ptr);
-    command_hint(command, "turnpike tenant list shows all");
-    return false;
+    if (!start_text(command, value, "kind", 16, &kind) ||
+        !start_text(command, value, "name", ACTOR_TEXT_MAX, &actor->name) ||
+        !start_text(command, value, "ip", 64, &actor->ip) ||
+        !start_text(command, value, "request", 64, &actor->request))
+        return false;
+    for (unsigned k = 0; k < ACTOR_KIND_COUNT; k++)
+        if (str_eq(kind, str_from(command_actor_kind_name[k])))
+            actor->kind = (enum command_actor_kind)k;
+    if (!str_eq(kind, str_from(command_actor_kind_name[actor->kind])) ||
+        (!js_is(js_get(value, STR("id")), JS_NONE) &&
+         (!js_i64(js_get(value, STR("id")), &id) || id < 0))) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "actor",
+                             "actor: a kind of person, key, cli, system, and an id");
+        return false;
+    }
+    actor->id = (uint64_t)id;
+    if (actor->kind != ACTOR_CLI)
+        snprintf(command->by, sizeof(command->by), actor->id != 0 ? "%s %llu" : "%s",
+                 command_actor_kind_name[actor->kind], (unsigned long long)actor->id);
+    return true;
 }
 
-const char *
-command_tenant_name(struct command *command, uint32_t tenant_id)
+static bool
+start_idem(struct command *command, struct js_value request)
 {
-    struct entity_tenant tenant;
-    char *name;
-
-    if (entity_tenant_get(&command->txn, tenant_id, &tenant) < 0)
-        return "";
-    name = arena_copy(&command->arena, str_from(tenant.name));
-    return name != NULL ? name : "";
+    return start_text(command, request, "idem", IDEM_TEXT_MAX, &command->idem) &&
+           start_text(command, request, "idem_of", IDEM_TEXT_MAX, &command->idem_of);
 }
-
-/* ---- running ---- */
 
 bool
 command_start(struct command *command, struct ledger *ledger, struct str line, const char *by)
@@ -297,7 +214,7 @@ command_start(struct command *command, struct ledger *ledger, struct str line, c
     command->after = NULL;
     command->state = NULL;
     command->exit = COMMAND_DONE;
-    command->why[0] = command->hint[0] = '\0';
+    command->why[0] = command->hint[0] = command->code[0] = command->field[0] = '\0';
     command->ledger = ledger;
     arena_init(&command->arena, ARENA_BYTES_MAX);
     buf_init(&command->body, COMMAND_ANSWER_BYTES_MAX);
@@ -319,14 +236,15 @@ command_start(struct command *command, struct ledger *ledger, struct str line, c
     if (js_is(cmd, JS_STRING) && cmd.raw.len < sizeof(name))
         command->def = find_def(js_unescape(cmd, name, sizeof(name)));
     if (command->def == NULL) {
-        command_refuse(command, COMMAND_USAGE, "there is no such command");
+        command_refuse_field(command, COMMAND_USAGE, "unknown_command", NULL,
+                             "there is no such command");
         return false;
     }
     if (!js_is(command->args, JS_NONE) && !js_is(command->args, JS_OBJECT)) {
         command_refuse(command, COMMAND_USAGE, "args must be an object");
         return false;
     }
-    return true;
+    return start_actor(command, js_get(request, STR("actor"))) && start_idem(command, request);
 }
 
 int
@@ -410,11 +328,46 @@ apply_actions(struct command *command)
     return 0;
 }
 
+/* After run: all that goes into the store with what it changed. */
+static int
+write_rest(struct command *command)
+{
+    int rc = command->def->quiet ? 0 : audit_log_append(command);
+
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = idem_keep(command);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = idem_drop(command);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = db_meta_put(&command->txn, "tail", (struct str){(const char *)&command->tail,
+                                                             sizeof(command->tail)});
+    return rc;
+}
+
+/* It changed nothing, and the same again shall not, either. What it may have put without a change is
+ * dropped with its transaction. */
+static int
+keep_unchanged(struct command *command)
+{
+    int rc;
+
+    if (command->idem.len == 0 || command->exit != COMMAND_DONE)
+        return 0;
+    rc = db_write(command->ledger->db, &command->txn);
+    if (rc == 0)
+        rc = idem_keep(command);
+    if (rc == 0)
+        rc = db_commit(&command->txn);
+    db_end(&command->txn);
+    return rc;
+}
+
 static int
 run_write(struct command *command)
 {
     struct ledger *ledger = command->ledger;
     int rc = publish_room(ledger);
+    bool found;
 
     ASSERT(ledger->batch_count == 0); /* strictly serial: no batch is half done */
     if (rc < 0) {
@@ -422,17 +375,20 @@ run_write(struct command *command)
         return 0;
     }
     rc = db_write(ledger->db, &command->txn);
-    if (rc < 0)
+    if (rc == 0)
+        rc = idem_find(command, &found);
+    if (rc < 0 || found) {
+        db_end(&command->txn);
         return rc;
+    }
     command->tail = ledger->tail;
     command->tail.seq++;
     rc = command->def->run(command);
     if (rc == 0 && command->exit == COMMAND_DONE && command->changed)
-        rc = db_meta_put(&command->txn, "tail", (struct str){(const char *)&command->tail,
-                                                             sizeof(command->tail)});
+        rc = write_rest(command);
     if (rc < 0 || command->exit != COMMAND_DONE || !command->changed) {
         db_end(&command->txn);
-        return rc;
+        return rc == 0 && !command->changed ? keep_unchanged(command) : rc;
     }
     rc = db_commit(&command->txn);
     if (rc < 0)
@@ -464,7 +420,7 @@ command_main(struct command *command)
         rc = run_write(command);
     else
         command_read(command);
-    if (rc == 0 && command->exit == COMMAND_DONE && command->after != NULL)
+    if (rc == 0 && command->exit == COMMAND_DONE && !command->repeated && command->after != NULL)
         rc = command->after(command);
     if (rc < 0)
         store_failed(command, rc);
@@ -492,6 +448,9 @@ command_finish(struct command *command, struct buf *answer)
         jw_key_cstr(&jw, "error", command->def != NULL ? command->def->name : "request");
         jw_key_cstr(&jw, "why", command->why);
         jw_key_cstr(&jw, "hint", command->hint[0] != '\0' ? command->hint : NULL);
+        jw_key_cstr(&jw, "code", command->absent ? "not_found" : command->code);
+        if (command->field[0] != '\0')
+            jw_key_cstr(&jw, "field", command->field);
         if (command->absent)
             jw_key_bool(&jw, "absent", true);
     }
@@ -499,6 +458,7 @@ command_finish(struct command *command, struct buf *answer)
     buf_add_char(answer, '\n');
     explicit_bzero(command->body.ptr, command->body.ptr != NULL ? command->body.cap : 0);
     buf_free(&command->body);
+    audit_note_free(&command->note);
     if (command->fd >= 0)
         close(command->fd);
     command->fd = -1;

@@ -1,11 +1,48 @@
 /*
  * Commands: what can be asked of the ledger, over the control socket or where no server runs.
  *
- * A request is one JSON object, {"cmd":"tenant.add","args":{…}}; the answer is one too, either
- * {"ok":true,"result":{…}} or {"ok":false,"exit":N,"error":…,"why":…,"hint":…} where exit is the
- * exit status that the command line gives. A command that changes something is one transaction, is
- * committed and synced before its answer is written, and says who asked for it. Everything is
- * checked here again, whatever the asker has checked.
+ * A request is one JSON object, one line:
+ *
+ *     {"cmd":"tenant.add","args":{…},
+ *      "actor":{"kind":"person","id":7,"name":"Ada","ip":"192.0.2.1","request":"<its ID>"},
+ *      "idem":"<text>","idem_of":"<text>"}
+ *
+ * actor: for whom the asker asks, one of person, key, cli, system; kind and id count, the rest is told
+ * along. Without it the asker himself, by his user ID, is a cli. Who may do what has been decided by the
+ * asker: whoever may open the socket may do all.
+ *
+ * idem: up to 128 bytes that name this request among the actor's. For a command that changes something
+ * the answer is kept for 24 hours in the same transaction; asked again it is given again with
+ * `"repeated":true`, and nothing is done twice. Secrets are never kept: a repeat's answer lacks them, as
+ * it lacks what is of the moment (a balance). idem_of tells requests apart: with the same idem and
+ * another idem_of it is refused ("idempotency_mismatch"). It may be any digest of what was asked, without
+ * its secrets; when it is absent, it is the command and its arguments without secrets.
+ *
+ * The answer is one object, too: {"ok":true,"result":{…}}, or
+ *
+ *     {"ok":false,"exit":N,"error":"tenant.add","why":…,"hint":…,"code":"taken","field":"name"}
+ *
+ * where exit is the exit status that the command line gives, code is stable and made for programs, and
+ * field, which may be absent, names the argument that is wrong: "name", "models[2]". `"absent":true`
+ * beside it says that what was asked for is not there and will not come.
+ *
+ * A command that changes something is one transaction, is committed and synced before its answer is
+ * written, and is in the audit log (ledger/audit_log.h) by the same transaction: who asked, what was, what
+ * is. Everything is checked here again, whatever the asker has checked.
+ *
+ * Codes, beside those that a command's own file names:
+ *
+ *     required               an argument is missing
+ *     invalid                an argument is malformed; what a refusal with COMMAND_USAGE says by itself
+ *     out_of_range           a number or amount is too small or too large
+ *     too_long               a text or list is
+ *     not_found              there is no such thing, or it is another tenant's
+ *     taken                  somebody has that name
+ *     conflict               it cannot be done as things stand; likewise of COMMAND_FAILED
+ *     not_allowed            likewise of COMMAND_NOT_ALLOWED
+ *     busy                   try again; likewise of COMMAND_BUSY
+ *     idempotency_mismatch   that idem was used for something else
+ *     unknown_command        there is no such command
  */
 #ifndef LEDGER_COMMAND_H
 #define LEDGER_COMMAND_H
@@ -17,6 +54,7 @@
 #include "base/buf.h"
 #include "base/js.h"
 #include "base/jw.h"
+#include "ledger/audit_log.h"
 #include "ledger/db.h"
 
 #define COMMAND_REQUEST_BYTES_MAX 65536
@@ -48,6 +86,17 @@ struct command_def {
     bool is_long; /* a COMMAND_READ that may take seconds: db_read_long() */
     /* A COMMAND_READ that may take minutes, and is long, too: it has a thread of its own where there are threads. */
     bool apart;
+    /* A COMMAND_WRITE that is nobody's act but the machinery's, as a queue's upkeep: not in the audit log. */
+    bool quiet;
+};
+
+enum command_actor_kind { ACTOR_CLI = 0, ACTOR_SYSTEM, ACTOR_PERSON, ACTOR_KEY, ACTOR_KIND_COUNT };
+#define ACTOR_TEXT_MAX 320 /* of its name: as long as any mail address */
+extern const char *const command_actor_kind_name[ACTOR_KIND_COUNT];
+struct command_actor {
+    enum command_actor_kind kind;
+    uint64_t id; /* of the person or key; of a cli his user ID */
+    struct str name, ip, request; /* "" when they were not told */
 };
 
 enum command_action_kind { ACTION_TENANT, ACTION_TENANT_NEW, ACTION_KEY, ACTION_PROJECT, ACTION_BUDGET,
@@ -63,7 +112,11 @@ struct command {
     struct ledger *ledger;
     struct arena arena; /* ends with the command */
     struct js_value args;
-    char by[32]; /* who asks: "uid 0" */
+    char by[32]; /* who asks: "uid 0", "person 7" */
+    struct command_actor actor;
+    struct str idem, idem_of; /* "": none */
+    bool repeated; /* it was done before: the result is that answer */
+    struct audit_note note; /* what the audit log is told */
     int fd; /* that came with the request, or -1; closed with the command */
     const _Atomic bool *stop; /* of one that is apart: give up; relaxed. May be NULL */
     struct db_txn txn;
@@ -79,6 +132,7 @@ struct command {
     void *state; /* from prepare to run; in the arena */
     enum command_exit exit;
     char why[320], hint[192];
+    char code[40], field[64];
 };
 
 /* Parses a request line (copied into the command's arena). False: the answer (an error) is ready. */
@@ -102,8 +156,11 @@ int command_run_with(struct ledger *ledger, struct str line, const char *by, int
 
 void command_refuse(struct command *command, enum command_exit status, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+/* The same with a code of its own, and with the argument that is wrong (NULL: none in particular). */
+void command_refuse_field(struct command *command, enum command_exit status, const char *code,
+                          const char *field, const char *fmt, ...) PRINTF_LIKE(5, 6);
 void command_hint(struct command *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Tells a program that asks what "failed" means here: `"absent":true` in the answer. */
+/* Tells a program that asks what "failed" means here: `"absent":true` in the answer, code not_found. */
 void command_absent(struct command *command);
 void command_act(struct command *command, enum command_action_kind kind, uint64_t id,
                  int64_t delta_ucr);
@@ -121,6 +178,13 @@ bool command_tenant(struct command *command, const char *name, bool must,
                     uint32_t *tenant_id) MUST_CHECK;
 /* A key's, member's or project's id, as a number or a string of digits. */
 bool command_id(struct command *command, const char *name, bool must, uint32_t *id) MUST_CHECK;
+/*
+ * For what is found by its ID alone: whether an asker who said "tenant" may see what belongs to owner_id.
+ * When not, refuse with the very words of there being no such thing, and command_absent().
+ */
+bool command_of_tenant(struct command *command, uint32_t owner_id) MUST_CHECK;
+/* The next ID of a table that counts its own in the store (not one that struct db_tail counts). */
+int command_next_id(struct command *command, enum db_table table, uint32_t *id) MUST_CHECK;
 
 /* ---- tables of commands, by file ---- */
 

@@ -371,8 +371,8 @@ const struct command_def command_kept_defs[] = {
     {.name = "kept.find", .kind = COMMAND_READ, .run = kept_find_run},
     {.name = "kept.own", .kind = COMMAND_READ, .run = kept_own_run},
     {.name = "kept.list", .kind = COMMAND_READ, .run = kept_list_run},
-    {.name = "kept.add", .kind = COMMAND_WRITE, .run = kept_add_run},
-    {.name = "kept.drop", .kind = COMMAND_WRITE, .run = kept_drop_run},
-    {.name = "kept.batches", .kind = COMMAND_WRITE, .run = kept_batches_run},
+    {.name = "kept.add", .kind = COMMAND_WRITE, .quiet = true, .run = kept_add_run},
+    {.name = "kept.drop", .kind = COMMAND_WRITE, .quiet = true, .run = kept_drop_run},
+    {.name = "kept.batches", .kind = COMMAND_WRITE, .quiet = true, .run = kept_batches_run},
     {.name = NULL},
 };

@@ -234,6 +234,7 @@ key_add_new(struct command *command)
     if (rc == 0)
         rc = entity_child_put(&command->txn, DB_KEY, k->tenant_id, k->id);
     command_act(command, ACTION_KEY, k->id, 0);
+    command_target(command, "key", k->id, k->tenant_id);
     command->changed = true;
     return rc;
 }
@@ -297,6 +298,7 @@ key_switch(struct command *command, bool disabled)
     command->changed = k.disabled != disabled;
     k.disabled = disabled;
     command_act(command, ACTION_KEY, k.id, 0);
+    command_target(command, "key", k.id, k.tenant_id);
     jw_key_u64(&command->jw, "id", k.id);
     jw_key_cstr(&command->jw, "name", k.name);
     jw_key_bool(&command->jw, "disabled", k.disabled);
@@ -325,6 +327,7 @@ key_rotate(struct command *command)
         return rc;
     key_secret(command, &k);
     command_act(command, ACTION_KEY, k.id, 0);
+    command_target(command, "key", k.id, k.tenant_id);
     command->changed = true;
     return entity_key_put(&command->txn, &k);
 }

@@ -47,13 +47,14 @@ member_add(struct command *command)
     if (role.len == 0)
         role = STR("developer");
     if (!entity_email_ok(email)) {
-        command_refuse(command, COMMAND_USAGE, "\"%.*s\" is not a mail address",
-                       (int)MIN(email.len, 96u), email.ptr);
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "email",
+                             "\"%.*s\" is not a mail address", (int)MIN(email.len, 96u),
+                             email.ptr);
         return 0;
     }
     if (!role_known(role)) {
-        command_refuse(command, COMMAND_USAGE, "there is no role \"%.*s\"", (int)MIN(role.len, 40u),
-                       role.ptr);
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "role",
+                             "there is no role \"%.*s\"", (int)MIN(role.len, 40u), role.ptr);
         command_hint(command, "one of owner, admin, billing, developer, viewer");
         return 0;
     }
@@ -64,12 +65,14 @@ member_add(struct command *command)
     child = (struct command_child){DB_MEMBER, BUDGET_MEMBER, m.tenant_id, m.id, email};
     rc = command_child_new(command, &child, &m.budget_id);
     if (rc == -EEXIST) {
-        command_refuse(command, COMMAND_FAILED, "\"%s\" is a member already", m.email);
+        command_refuse_field(command, COMMAND_FAILED, "taken", "email",
+                             "\"%s\" is a member already", m.email);
         return 0;
     }
     if (rc == 0)
         rc = entity_member_put(&command->txn, &m);
     command->changed = true;
+    command_target(command, "member", m.id, m.tenant_id);
     write_member(command, &m);
     return rc;
 }
@@ -132,6 +135,7 @@ member_keys_disable(struct command *command, uint32_t tenant_id, uint32_t member
             continue;
         k.disabled = true;
         ++*count;
+        command_also(command, "key", id);
         rc = entity_key_put(&command->txn, &k);
         command_act(command, ACTION_KEY, id, 0);
     }
@@ -163,6 +167,7 @@ member_remove(struct command *command)
     if (rc == 0)
         rc = member_keys_disable(command, tenant_id, id, &keys);
     command->changed = true;
+    command_target(command, "member", id, tenant_id);
     jw_key_u64(&command->jw, "id", id);
     jw_key_cstr(&command->jw, "email", m.email);
     jw_key_u64(&command->jw, "keys_disabled", keys);
@@ -257,6 +262,7 @@ project_set(struct command *command)
     rc = entity_project_put(&command->txn, &p);
     command_act(command, ACTION_PROJECT, id, 0);
     command->changed = true;
+    command_target(command, "project", id, tenant_id);
     write_project(command, &p);
     return rc;
 }
@@ -274,8 +280,9 @@ project_add(struct command *command)
         !command_str(command, "name", true, &name) || !project_weights(command, &p, &given))
         return 0;
     if (!entity_name_ok(name)) {
-        command_refuse(command, COMMAND_USAGE, "\"%.*s\" cannot be a project's name",
-                       (int)MIN(name.len, 96u), name.ptr);
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "name",
+                             "\"%.*s\" cannot be a project's name", (int)MIN(name.len, 96u),
+                             name.ptr);
         return 0;
     }
     p.id = ++command->tail.project_last;
@@ -284,12 +291,14 @@ project_add(struct command *command)
     child = (struct command_child){DB_PROJECT, BUDGET_PROJECT, p.tenant_id, p.id, name};
     rc = command_child_new(command, &child, &p.budget_id);
     if (rc == -EEXIST) {
-        command_refuse(command, COMMAND_FAILED, "there is already a project \"%s\"", p.name);
+        command_refuse_field(command, COMMAND_FAILED, "taken", "name",
+                             "there is already a project \"%s\"", p.name);
         return 0;
     }
     if (rc == 0)
         rc = entity_project_put(&command->txn, &p);
     command->changed = true;
+    command_target(command, "project", p.id, p.tenant_id);
     write_project(command, &p);
     return rc;
 }

@@ -66,8 +66,9 @@ tenant_add(struct command *command)
         !command_credits(command, "overdraft", false, &t->overdraft_ucr))
         return 0;
     if (!entity_name_ok(name)) {
-        command_refuse(command, COMMAND_USAGE, "\"%.*s\" cannot be a tenant's name",
-                       (int)MIN(name.len, 96u), name.ptr);
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "name",
+                             "\"%.*s\" cannot be a tenant's name", (int)MIN(name.len, 96u),
+                             name.ptr);
         command_hint(command, "1 to %d bytes, not digits alone, no control characters",
                      ENTITY_NAME_MAX);
         return 0;
@@ -77,7 +78,8 @@ tenant_add(struct command *command)
     str_copy(name, t->name, sizeof(t->name));
     rc = entity_name_take(&command->txn, DB_TENANT, 0, name, t->id);
     if (rc == -EEXIST) {
-        command_refuse(command, COMMAND_FAILED, "there is already a tenant \"%s\"", t->name);
+        command_refuse_field(command, COMMAND_FAILED, "taken", "name",
+                             "there is already a tenant \"%s\"", t->name);
         return 0;
     }
     if (rc == 0)
@@ -85,6 +87,7 @@ tenant_add(struct command *command)
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     command_act(command, ACTION_TENANT_NEW, t->id, 0);
+    command_target(command, "tenant", t->id, t->id);
     command->changed = true;
     command->state = t;
     command->after = tenant_add_after;
@@ -173,6 +176,7 @@ tenant_switch(struct command *command, bool disabled)
     t.disabled = disabled;
     rc = entity_tenant_put(&command->txn, &t);
     command_act(command, ACTION_TENANT, t.id, 0);
+    command_target(command, "tenant", t.id, t.id);
     jw_key_u64(&command->jw, "id", t.id);
     jw_key_cstr(&command->jw, "name", t.name);
     jw_key_bool(&command->jw, "disabled", t.disabled);

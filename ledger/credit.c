@@ -188,12 +188,43 @@ ref_known(struct command *command, const struct credit *credit, uint64_t number)
     return 0;
 }
 
+/* Of a movement the audit log has what was deposited, and the movement. */
+static void
+credit_note(struct command *command, const struct credit *credit, int64_t before_ucr)
+{
+    int64_t in_ucr = credit->kind == TRANSFER_DEDUCT ? -credit->amount_ucr : credit->amount_ucr;
+    struct jw *jw = command_before(command);
+
+    jw_key_ucr(jw, "deposited", before_ucr);
+    jw = command_after(command);
+    jw_key_ucr(jw, "deposited", before_ucr + in_ucr);
+    jw_key_u64(jw, "transfer", command->tail.transfer_count);
+    jw_key_ucr(jw, "amount", credit->amount_ucr);
+    jw_key_str(jw, "reason", credit->reason);
+    jw_key_str(jw, "ref", credit->ref);
+    command_target_name(command, str_from(command_tenant_name(command, credit->tenant_id)));
+}
+
+static int
+deposited(struct command *command, uint32_t tenant_id, int64_t *ucr)
+{
+    struct db_key key = db_key_of_u32(tenant_id);
+    struct db_wallet wallet;
+    int rc = db_get_fixed(&command->txn, DB_WALLET, &key, &wallet, sizeof(wallet));
+
+    *ucr = rc == 0 ? wallet.deposited_ucr : 0;
+    return rc;
+}
+
 static int
 credit_new(struct command *command, const struct credit *credit)
 {
     struct db_key key;
-    int rc = credit_apply(command, credit);
+    int64_t before_ucr;
+    int rc = deposited(command, credit->tenant_id, &before_ucr);
 
+    if (rc == 0)
+        rc = credit_apply(command, credit);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     if (credit->ref.len > 0) {
@@ -208,6 +239,8 @@ credit_new(struct command *command, const struct credit *credit)
             return rc;
     }
     command->changed = true;
+    command_target(command, "tenant", credit->tenant_id, credit->tenant_id);
+    credit_note(command, credit, before_ucr);
     command_act(command, ACTION_CREDIT, credit->tenant_id,
                 credit->kind == TRANSFER_DEDUCT ? -credit->amount_ucr : credit->amount_ucr);
     jw_key_bool(&command->jw, "applied", true);

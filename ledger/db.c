@@ -49,6 +49,9 @@ const char *const db_table_name[] = {
     [DB_WEBHOOK] = "webhook",
     [DB_DELIVERY] = "delivery",
     [DB_ALERT] = "alert",
+    [DB_AUDIT] = "audit",
+    [DB_AUDIT_INDEX] = "audit-index",
+    [DB_IDEM] = "idem",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

@@ -41,6 +41,9 @@ enum db_table {
     DB_WEBHOOK,      /* tenant, id as u32 -> JSON */
     DB_DELIVERY,     /* what webhooks are told, and were: see ledger/outbox.h */
     DB_ALERT,        /* rules, and what they have told */
+    DB_AUDIT,        /* number as u64 -> JSON, hash: who did what (ledger/audit_log.h) */
+    DB_AUDIT_INDEX,  /* enum audit_by as u8, what, number as u64 -> nothing */
+    DB_IDEM,         /* what was answered to whom: see ledger/idem.h */
     DB_TABLE_COUNT
 };
 
@@ -127,12 +130,15 @@ struct db_walk {
     struct MDB_cursor *cursor;
     struct db_key from;
     size_t prefix_len;
-    bool started;
+    bool started, down;
     int failed; /* negative errno, 0 at a plain end */
 };
 int db_walk_start(struct db_txn *txn, enum db_table table, const struct db_key *from,
                   size_t prefix_len, struct db_walk *walk) MUST_CHECK;
 bool db_walk_next(struct db_walk *walk, struct str *key, struct str *value);
+/* The same downwards, from the last key that is below `below` and begins with prefix_len bytes of it. */
+int db_walk_start_down(struct db_txn *txn, enum db_table table, const struct db_key *below,
+                       size_t prefix_len, struct db_walk *walk) MUST_CHECK;
 void db_walk_end(struct db_walk *walk);
 int db_minute_delete(struct db_txn *txn, uint32_t minute, uint64_t block) MUST_CHECK; /* -ENOENT */
 /* For DB_MINUTE, whose values are block keys in order: from that value on. */

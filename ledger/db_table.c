@@ -117,19 +117,47 @@ db_walk_start(struct db_txn *txn, enum db_table table, const struct db_key *from
     ASSERT(prefix_len <= from->len);
     walk->from = *from;
     walk->prefix_len = prefix_len;
-    walk->started = false;
+    walk->started = walk->down = false;
     walk->failed = 0;
     walk->cursor = NULL;
     return db_rc(mdb_cursor_open(txn->mdb, txn->db->dbi[table], &walk->cursor));
+}
+
+int
+db_walk_start_down(struct db_txn *txn, enum db_table table, const struct db_key *below,
+                   size_t prefix_len, struct db_walk *walk)
+{
+    int rc = db_walk_start(txn, table, below, prefix_len, walk);
+
+    walk->down = true;
+    return rc;
+}
+
+/* To the first at or above it, and one back; to the last, when all are below. */
+static int
+walk_seek_below(struct db_walk *walk, MDB_val *k, MDB_val *v)
+{
+    int rc = mdb_cursor_get(walk->cursor, k, v, MDB_SET_RANGE);
+
+    if (rc == MDB_NOTFOUND)
+        return mdb_cursor_get(walk->cursor, k, v, MDB_LAST);
+    return rc == 0 ? mdb_cursor_get(walk->cursor, k, v, MDB_PREV) : rc;
 }
 
 bool
 db_walk_next(struct db_walk *walk, struct str *key, struct str *value)
 {
     MDB_val k = val_of_key(&walk->from), v;
-    MDB_cursor_op op = walk->started ? MDB_NEXT : walk->from.len > 0 ? MDB_SET_RANGE : MDB_FIRST;
-    int rc = mdb_cursor_get(walk->cursor, &k, &v, op);
+    int rc;
 
+    if (walk->started)
+        rc = mdb_cursor_get(walk->cursor, &k, &v, walk->down ? MDB_PREV : MDB_NEXT);
+    else if (walk->from.len == 0)
+        rc = mdb_cursor_get(walk->cursor, &k, &v, walk->down ? MDB_LAST : MDB_FIRST);
+    else if (walk->down)
+        rc = walk_seek_below(walk, &k, &v);
+    else
+        rc = mdb_cursor_get(walk->cursor, &k, &v, MDB_SET_RANGE);
     walk->started = true;
     if (rc != 0) {
         walk->failed = rc == MDB_NOTFOUND ? 0 : db_rc(rc);

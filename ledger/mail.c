@@ -405,11 +405,11 @@ mail_list(struct command *command)
 }
 
 const struct command_def command_mail_defs[] = {
-    {.name = "mail.put", .kind = COMMAND_WRITE, .run = mail_put},
-    {.name = "mail.next", .kind = COMMAND_WRITE, .run = mail_next},
-    {.name = "mail.done", .kind = COMMAND_WRITE, .run = mail_done},
-    {.name = "mail.failed", .kind = COMMAND_WRITE, .run = mail_failed},
-    {.name = "mail.tidy", .kind = COMMAND_WRITE, .run = mail_tidy},
+    {.name = "mail.put", .kind = COMMAND_WRITE, .quiet = true, .run = mail_put},
+    {.name = "mail.next", .kind = COMMAND_WRITE, .quiet = true, .run = mail_next},
+    {.name = "mail.done", .kind = COMMAND_WRITE, .quiet = true, .run = mail_done},
+    {.name = "mail.failed", .kind = COMMAND_WRITE, .quiet = true, .run = mail_failed},
+    {.name = "mail.tidy", .kind = COMMAND_WRITE, .quiet = true, .run = mail_tidy},
     {.name = "mail.list", .kind = COMMAND_READ, .run = mail_list},
     {.name = NULL},
 };
