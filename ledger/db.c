@@ -52,6 +52,10 @@ const char *const db_table_name[] = {
     [DB_AUDIT] = "audit",
     [DB_AUDIT_INDEX] = "audit-index",
     [DB_IDEM] = "idem",
+    [DB_PERSON] = "person",
+    [DB_SESSION] = "session",
+    [DB_BRIEF] = "brief",
+    [DB_INVITE] = "invite",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

@@ -44,6 +44,10 @@ enum db_table {
     DB_AUDIT,        /* number as u64 -> JSON, hash: who did what (ledger/audit_log.h) */
     DB_AUDIT_INDEX,  /* enum audit_by as u8, what, number as u64 -> nothing */
     DB_IDEM,         /* what was answered to whom: see ledger/idem.h */
+    DB_PERSON,       /* id -> JSON: who can sign in (ledger/person.h) */
+    DB_SESSION,      /* see ledger/brief.h: of persons who are signed in */
+    DB_BRIEF,        /* see ledger/brief.h: codes, tickets, failures to sign in */
+    DB_INVITE,       /* id -> JSON: invitations to a tenant */
     DB_TABLE_COUNT
 };
 

@@ -4,65 +4,18 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/ucr.h"
+#include "ledger/doc.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define DOC_BYTES_MAX 16384
-
 /* ---- reading documents ---- */
-
-static int
-doc_get(struct db_txn *txn, enum db_table table, uint32_t id, struct js_value *out)
-{
-    struct db_key key = db_key_of_u32(id);
-    struct js_error err;
-    struct str text;
-    int rc = db_get(txn, table, &key, &text);
-
-    if (rc < 0)
-        return rc;
-    return js_check(text, out, &err) && js_is(*out, JS_OBJECT) ? 0 : -EILSEQ;
-}
-
-static void
-doc_text(struct js_value doc, struct str name, char *out, size_t cap)
-{
-    struct js_value value = js_get(doc, name);
-    char scratch[1024];
-
-    out[0] = '\0';
-    if (js_is(value, JS_STRING) && value.raw.len < sizeof(scratch))
-        str_copy(js_unescape(value, scratch, sizeof(scratch)), out, cap);
-}
-
-static int64_t
-doc_i64(struct js_value doc, struct str name)
-{
-    int64_t n = 0;
-
-    return js_i64(js_get(doc, name), &n) ? n : 0;
-}
-
-static uint32_t
-doc_u32(struct js_value doc, struct str name)
-{
-    int64_t n = doc_i64(doc, name);
-
-    return n < 0 || n > UINT32_MAX ? 0 : (uint32_t)n;
-}
-
-static bool
-doc_bool(struct js_value doc, struct str name)
-{
-    return js_bool(js_get(doc, name), false);
-}
 
 int
 entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
 {
     struct js_value doc;
-    int rc = doc_get(txn, DB_TENANT, id, &doc);
+    int rc = doc_get_id(txn, DB_TENANT, id, &doc);
 
     if (rc < 0)
         return rc;
@@ -81,7 +34,7 @@ int
 entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out)
 {
     struct js_value doc;
-    int rc = doc_get(txn, DB_MEMBER, id, &doc);
+    int rc = doc_get_id(txn, DB_MEMBER, id, &doc);
 
     if (rc < 0)
         return rc;
@@ -101,7 +54,7 @@ int
 entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
 {
     struct js_value doc;
-    int rc = doc_get(txn, DB_PROJECT, id, &doc);
+    int rc = doc_get_id(txn, DB_PROJECT, id, &doc);
 
     if (rc < 0)
         return rc;
@@ -152,7 +105,7 @@ entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
 {
     struct js_value doc;
     char hash[2 * HASH_LEN + 1];
-    int rc = doc_get(txn, DB_KEY, id, &doc);
+    int rc = doc_get_id(txn, DB_KEY, id, &doc);
 
     if (rc < 0)
         return rc;
@@ -179,32 +132,6 @@ entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
 
 /* ---- writing documents ---- */
 
-struct doc {
-    struct buf buf;
-    struct jw jw;
-};
-
-static void
-doc_start(struct doc *doc)
-{
-    buf_init(&doc->buf, DOC_BYTES_MAX);
-    jw_init(&doc->jw, &doc->buf);
-    jw_object(&doc->jw);
-}
-
-static int
-doc_put(struct db_txn *txn, enum db_table table, uint32_t id, struct doc *doc)
-{
-    struct db_key key = db_key_of_u32(id);
-    int rc;
-
-    ASSERT(id != 0);
-    jw_object_end(&doc->jw);
-    rc = doc->buf.failed ? -ENOMEM : db_put(txn, table, &key, buf_str(&doc->buf));
-    buf_free(&doc->buf);
-    return rc;
-}
-
 int
 entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
 {
@@ -216,7 +143,7 @@ entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
     jw_key_bool(&doc.jw, "disabled", t->disabled);
     jw_key_i64(&doc.jw, "overdraft_ucr", t->overdraft_ucr);
     jw_key_u64(&doc.jw, "budget", t->budget_id);
-    return doc_put(txn, DB_TENANT, t->id, &doc);
+    return doc_put_id(txn, DB_TENANT, t->id, &doc);
 }
 
 int
@@ -231,7 +158,7 @@ entity_member_put(struct db_txn *txn, const struct entity_member *m)
     jw_key_i64(&doc.jw, "created_us", m->created_us);
     jw_key_bool(&doc.jw, "removed", m->removed);
     jw_key_u64(&doc.jw, "budget", m->budget_id);
-    return doc_put(txn, DB_MEMBER, m->id, &doc);
+    return doc_put_id(txn, DB_MEMBER, m->id, &doc);
 }
 
 int
@@ -250,7 +177,7 @@ entity_project_put(struct db_txn *txn, const struct entity_project *p)
         jw_key_u64(&doc.jw, "cost_u", p->cost_u);
         jw_key_u64(&doc.jw, "quality_u", p->quality_u);
     }
-    return doc_put(txn, DB_PROJECT, p->id, &doc);
+    return doc_put_id(txn, DB_PROJECT, p->id, &doc);
 }
 
 void
@@ -300,7 +227,7 @@ entity_key_put(struct db_txn *txn, const struct entity_key *k)
     jw_key_u64(&doc.jw, "concurrency", k->concurrency);
     jw_key_u64(&doc.jw, "budget", k->budget_id);
     entity_key_lists(&doc.jw, k, "addresses");
-    return doc_put(txn, DB_KEY, k->id, &doc);
+    return doc_put_id(txn, DB_KEY, k->id, &doc);
 }
 
 /* ---- names and children ---- */
