@@ -311,6 +311,7 @@ static const struct plan plans[] = {
     {CONF_S_AUTO, build_auto, sizeof(struct conf_auto), CONF_AUTO_COUNT_MAX,
      CONF_MODEL_NAME_LEN_MAX, MODEL_NAME_ALSO},
     {CONF_S_RULE, build_rule, sizeof(struct conf_rule), CONF_RULE_COUNT_MAX, CONF_NAME_LEN_MAX, ""},
+    {CONF_S_OIDC, build_oidc, sizeof(struct conf_oidc), CONF_OIDC_COUNT_MAX, CONF_NAME_LEN_MAX, ""},
 };
 
 static size_t
@@ -481,6 +482,9 @@ build_conf(struct load *load)
     build_log(load);
     build_telemetry(load);
     build_retention(load);
+    build_mail(load);
+    build_turnstile(load);
+    conf->oidcs = build_kind(load, &plans[5], &conf->oidc_count);
     if (!load->no_memory)
         build_maps(load);
 }

@@ -60,6 +60,25 @@ struct draft_telemetry {
     struct str ca_file;
 };
 
+struct draft_mail {
+    struct conf_mail out;
+    struct draft_secret from;
+    struct str ca_file;
+    struct str sender;
+};
+
+struct draft_turnstile {
+    struct conf_turnstile out;
+    struct draft_secret from;
+    struct str ca_file;
+};
+
+struct draft_oidc {
+    struct conf_oidc out;
+    struct draft_secret from;
+    struct str ca_file;
+};
+
 struct draft_rule {
     struct conf_rule out;
     struct str hours;
@@ -124,6 +143,17 @@ void secret_load(struct load *load, const struct raw_section *section, const cha
 void secret_load_headers(struct load *load, const struct raw_section *section, const char *owner,
                          const struct draft_secret *from, struct conf_credential *out);
 
+/* Whether it is the name of an environment variable, not a secret in its place: credential.c. */
+bool variable_name_ok(struct str name);
+
+/* The same where the three keys are called otherwise. */
+struct secret_names {
+    const char *env, *file, *credential;
+};
+void secret_load_as(struct load *load, const struct raw_section *section, const char *owner,
+                    const struct secret_names *names, const struct draft_secret *from,
+                    struct conf_credential *out);
+
 /* The one section of an untitled kind, or NULL; a second is a fault. */
 struct raw_section *section_once(struct load *load, enum conf_section_kind kind);
 
@@ -131,6 +161,11 @@ struct raw_section *section_once(struct load *load, enum conf_section_kind kind)
 void build_log(struct load *load);
 void build_metrics(struct load *load);
 void build_telemetry(struct load *load);
+
+/* What the manage process talks to: outside.c. */
+void build_mail(struct load *load);
+void build_turnstile(struct load *load);
+void build_oidc(struct load *load, struct raw_section *section, void *slot);
 
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */
 struct str path_from(struct load *load, struct place at, struct str path);

@@ -28,6 +28,28 @@ conf_new(void)
     return conf;
 }
 
+static void
+wipe(struct str *secret)
+{
+    if (secret->len > 0)
+        explicit_bzero((void *)(uintptr_t)secret->ptr, secret->len);
+    *secret = STR_NONE;
+}
+
+void
+conf_forget_outside(struct conf *conf)
+{
+    conf->mail.on = conf->turnstile.on = false;
+    wipe(&conf->mail.password);
+    wipe(&conf->turnstile.secret);
+    for (size_t i = 0; i < conf->oidc_count; i++) {
+        struct conf_oidc *oidc = (struct conf_oidc *)(uintptr_t)&conf->oidcs[i];
+
+        oidc->on = false;
+        wipe(&oidc->secret);
+    }
+}
+
 void
 conf_free(struct conf **conf)
 {
@@ -43,6 +65,7 @@ conf_free(struct conf **conf)
             if (secret.len > 0)
                 explicit_bzero((void *)(uintptr_t)secret.ptr, secret.len);
         }
+    conf_forget_outside(ended);
     arena_end(&ended->memory->arena);
     free(ended->memory);
     free(ended);

@@ -386,6 +386,60 @@ struct conf_telemetry {
     uint32_t queue_count;     /* spans that wait at most */
 };
 
+/* What the manage process talks to: as all here, strings are NUL-terminated. */
+enum conf_language { CONF_ENGLISH = 0, CONF_CHINESE, CONF_LANGUAGE_COUNT };
+extern const char *const conf_language_name[CONF_LANGUAGE_COUNT]; /* "en", "zh-CN" */
+
+enum conf_mail_tls { CONF_MAIL_TLS_REQUIRED = 0, CONF_MAIL_TLS_OFF, CONF_MAIL_TLS_COUNT };
+extern const char *const conf_mail_tls_name[CONF_MAIL_TLS_COUNT];
+
+struct conf_mail {
+    bool on;             /* the section is there, and its password could be read */
+    struct str smtp;     /* as stated; STR_NONE: a program sends it */
+    struct str host;     /* of it; without brackets */
+    uint16_t port;
+    bool implicit;       /* TLS from the first byte (smtps://) */
+    bool local;          /* the server may have an address that is not public */
+    uint8_t tls;         /* enum conf_mail_tls */
+    struct str user, password; /* STR_NONE: it wants none */
+    struct str ca_file;  /* STR_NONE: the system's */
+    struct str sendmail; /* the program; STR_NONE: a server takes it */
+    struct str from;     /* the address */
+    struct str from_name; /* "" or a name beside it */
+    struct str reply_to; /* STR_NONE: none */
+    struct str operators; /* STR_NONE: nobody is told */
+    uint8_t language;    /* enum conf_language: for who has said none */
+    uint32_t timeout_ms; /* one mail */
+};
+
+/* An HTTPS service of somebody else's. */
+struct conf_service_at {
+    struct str url;
+    bool local;          /* it may have an address that is not public */
+    struct str ca_file;  /* STR_NONE: the system's */
+    uint32_t timeout_ms; /* one question */
+};
+
+struct conf_turnstile {
+    bool on; /* the section is there, and its secret could be read */
+    struct str site_key; /* public: for the page */
+    struct str secret;
+    struct conf_service_at at; /* that verifies */
+    struct conf_strs hostnames; /* that an answer may be for; none: any */
+};
+
+#define CONF_OIDC_COUNT_MAX 16
+struct conf_oidc {
+    struct str name, title;
+    bool on; /* its secret could be read, or it has none to be */
+    struct conf_service_at at; /* at.url: the issuer, byte for byte as its tokens have it */
+    struct str client_id;
+    struct str secret; /* STR_NONE: a public client, by PKCE alone */
+    struct conf_strs scopes;
+    struct conf_strs domains; /* of mail addresses that may come; none: any */
+    bool unverified; /* takes addresses that the provider does not say it has verified */
+};
+
 /* Do both say the same, secrets too? */
 bool conf_telemetry_same(const struct conf_telemetry *a, const struct conf_telemetry *b);
 
@@ -426,6 +480,10 @@ struct conf {
     struct conf_telemetry telemetry;
     struct conf_retention retention;
     struct conf_metrics metrics;
+    struct conf_mail mail;
+    struct conf_turnstile turnstile;
+    const struct conf_oidc *oidcs;
+    size_t oidc_count;
     /*
      * A hash of conf_prices_json(): equal where equal prices are stated, whatever else the file
      * says. Never 0.
@@ -464,6 +522,11 @@ conf_load_text(struct str text, const char *name, struct conf_faults *faults) MU
 
 /* Wipes the secrets, frees all, leaves NULL. */
 void conf_free(struct conf **conf);
+
+/*
+ * Wipes the secrets of what the manage process talks to: for all others. What they are for is then off.
+ */
+void conf_forget_outside(struct conf *conf);
 
 /* Indexes by exact name, CONF_NONE when there is none. Models also by alias; in constant time. */
 int conf_model_index(const struct conf *conf, struct str name);

@@ -11,8 +11,8 @@
 
 static const char *const sources[] = {"key-env", "key-file", "key-credential"};
 
-static bool
-is_variable_name(struct str name)
+bool
+variable_name_ok(struct str name)
 {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
@@ -45,7 +45,7 @@ static void
 read_secret(struct load *load, const struct raw_section *section, const char *owner,
             const struct draft_secret *from, struct conf_credential *out)
 {
-    if (from->key_env.ptr != NULL && !is_variable_name(from->key_env))
+    if (from->key_env.ptr != NULL && !variable_name_ok(from->key_env))
         load_fault(load, raw_place(section, "key-env"),
                    "key-env: this is not the name of an environment variable; the key itself "
                    "does not belong in this file");

@@ -130,10 +130,11 @@ secret_open(struct load *load, struct place at, const struct secret_source *sour
 }
 
 static void
-secret_credential(struct load *load, struct place at, struct str name, const struct target *to)
+secret_credential(struct load *load, struct place at, const char *key, struct str name,
+                  const struct target *to)
 {
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
-    struct secret_source source = {.key = "key-credential"};
+    struct secret_source source = {.key = key};
     char path[4096];
 
     if (dir == NULL || dir[0] != '/') {
@@ -149,13 +150,8 @@ secret_credential(struct load *load, struct place at, struct str name, const str
     secret_open(load, at, &source, to);
 }
 
-/* The keys that name the three sources. */
-struct names {
-    const char *env, *file, *credential;
-};
-
 static void
-secret_from(struct load *load, const struct raw_section *section, const struct names *names,
+secret_from(struct load *load, const struct raw_section *section, const struct secret_names *names,
             const struct draft_secret *from, const struct target *to)
 {
     struct secret_source file = {.key = names->file, .private = true};
@@ -174,7 +170,8 @@ secret_from(struct load *load, const struct raw_section *section, const struct n
         file.path = path_from(load, at, from->key_file);
         secret_open(load, at, &file, to);
     } else if (from->key_credential.ptr != NULL) {
-        secret_credential(load, raw_place(section, names->credential), from->key_credential, to);
+        secret_credential(load, raw_place(section, names->credential), names->credential,
+                          from->key_credential, to);
     }
 }
 
@@ -182,7 +179,7 @@ void
 secret_load(struct load *load, const struct raw_section *section, const char *owner,
             const struct draft_secret *from, struct conf_credential *out)
 {
-    static const struct names names = {"key-env", "key-file", "key-credential"};
+    static const struct secret_names names = {"key-env", "key-file", "key-credential"};
 
     secret_from(load, section, &names, from, &(struct target){out, owner, false});
 }
@@ -191,7 +188,15 @@ void
 secret_load_headers(struct load *load, const struct raw_section *section, const char *owner,
                     const struct draft_secret *from, struct conf_credential *out)
 {
-    static const struct names names = {"headers-env", "headers-file", "headers-credential"};
+    static const struct secret_names names = {"headers-env", "headers-file", "headers-credential"};
 
     secret_from(load, section, &names, from, &(struct target){out, owner, true});
+}
+
+void
+secret_load_as(struct load *load, const struct raw_section *section, const char *owner,
+               const struct secret_names *names, const struct draft_secret *from,
+               struct conf_credential *out)
+{
+    secret_from(load, section, names, from, &(struct target){out, owner, true});
 }

@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "conf/build.h"
+#include "conf/table_in.h"
 
 const char *const conf_protocol_name[CONF_PROTOCOL_COUNT] = {
     [CONF_OPENAI] = "openai",
@@ -29,6 +30,16 @@ const char *const conf_access_name[CONF_ACCESS_COUNT] = {
     [CONF_ACCESS_OFF] = "off",
     [CONF_ACCESS_SAMPLED] = "sampled",
     [CONF_ACCESS_FULL] = "full",
+};
+
+const char *const conf_mail_tls_name[CONF_MAIL_TLS_COUNT] = {
+    [CONF_MAIL_TLS_REQUIRED] = "required",
+    [CONF_MAIL_TLS_OFF] = "off",
+};
+
+const char *const conf_language_name[CONF_LANGUAGE_COUNT] = {
+    [CONF_ENGLISH] = "en",
+    [CONF_CHINESE] = "zh-CN",
 };
 
 const char *const conf_class_name[CONF_CLASS_COUNT] = {
@@ -64,55 +75,6 @@ const char *const conf_reload_name[CONF_RELOAD_COUNT] = {
     [CONF_RELOAD_CONNECTIONS] = "connections opened after it",
     [CONF_RELOAD_AT_ONCE] = "what is there",
 };
-
-#define SECOND 1000u
-#define MINUTE (60 * SECOND)
-#define HOUR (60 * MINUTE)
-#define KIB 1024u
-#define MIB (1024 * KIB)
-
-#define BYTES_OF(draft, field) sizeof(((draft *)NULL)->field)
-#define ROW(key, kind, draft, field, ...)                                                          \
-    {                                                                                              \
-        .name = (key), .type = (kind), .field_off = offsetof(draft, field),                        \
-        .field_bytes = BYTES_OF(draft, field), __VA_ARGS__                                         \
-    }
-#define KEY_STRING(key, draft, field, ...) ROW(key, CONF_T_STRING, draft, field, __VA_ARGS__)
-#define KEY_STRINGS(key, draft, field, ...) ROW(key, CONF_T_STRINGS, draft, field, __VA_ARGS__)
-#define KEY_BOOL(key, draft, field, ...) ROW(key, CONF_T_BOOL, draft, field, __VA_ARGS__)
-#define KEY_UINT(key, draft, field, ...) ROW(key, CONF_T_UINT, draft, field, __VA_ARGS__)
-#define KEY_SIZE(key, draft, field, ...) ROW(key, CONF_T_SIZE, draft, field, __VA_ARGS__)
-#define KEY_DURATION(key, draft, field, ...) ROW(key, CONF_T_DURATION, draft, field, __VA_ARGS__)
-#define KEY_AGE(key, draft, field, ...) ROW(key, CONF_T_AGE, draft, field, __VA_ARGS__)
-#define KEY_DECIMAL(key, draft, field, ...) ROW(key, CONF_T_DECIMAL, draft, field, __VA_ARGS__)
-#define KEY_PRICE(key, draft, class, ...)                                                          \
-    ROW(key, CONF_T_PRICE, draft, out.rates.u_per_mtok[class], .max = CONF_PRICE_MAX_U_PER_MTOK,   \
-        __VA_ARGS__)
-#define KEY_ONE(key, draft, field, ...)                                                            \
-    ROW(key, CONF_T_EACH, draft, field, .max = CONF_PRICE_MAX_U_PER_MUNIT, __VA_ARGS__)
-#define KEY_EACH(key, draft, class, ...)                                                           \
-    KEY_ONE(key, draft, out.rates.u_per_mtok[class], __VA_ARGS__)
-/* All prices, where they are other than a model's. */
-#define KEYS_PRICES(draft, text)                                                                   \
-    KEY_PRICE("input", draft, CONF_INPUT, .doc = (text)),                                          \
-        KEY_PRICE("output", draft, CONF_OUTPUT, .doc = (text)),                                    \
-        KEY_PRICE("cache-read", draft, CONF_CACHE_READ, .doc = (text)),                            \
-        KEY_PRICE("cache-write", draft, CONF_CACHE_WRITE_5M, .doc = (text)),                       \
-        KEY_PRICE("cache-write-1h", draft, CONF_CACHE_WRITE_1H, .doc = (text)),                    \
-        KEY_PRICE("reasoning", draft, CONF_REASONING, .doc = (text)),                              \
-        KEY_PRICE("audio-input", draft, CONF_AUDIO_INPUT, .doc = (text)),                          \
-        KEY_PRICE("audio-output", draft, CONF_AUDIO_OUTPUT, .doc = (text)),                        \
-        KEY_PRICE("image-input", draft, CONF_IMAGE_INPUT, .doc = (text)),                          \
-        KEY_PRICE("image-output", draft, CONF_IMAGE_OUTPUT, .doc = (text)),                        \
-        KEY_EACH("per-image", draft, CONF_IMAGES, .doc = (text)),                                  \
-        KEY_EACH("per-second", draft, CONF_SECONDS, .doc = (text)),                                \
-        KEY_PRICE("per-million-characters", draft, CONF_CHARACTERS, .doc = (text)),                \
-        KEY_EACH("per-request", draft, CONF_REQUESTS, .doc = (text)),                              \
-        KEY_EACH("per-search", draft, CONF_SEARCHES, .doc = (text))
-#define KEY_WORD(key, draft, field, list, ...)                                                     \
-    ROW(key, CONF_T_WORD, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
-#define KEY_BITS(key, draft, field, list, ...)                                                     \
-    ROW(key, CONF_T_BITS, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
 
 #define LIMIT_MAX 10000000u
 #define TOKEN_LIMIT_MAX 4000000000u
@@ -572,6 +534,12 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                           "How long records of calls are kept."},
     [CONF_S_METRICS] = {"metrics", false, CONF_NONE, metrics_keys, COUNT_OF(metrics_keys),
                         "What is measured of calls."},
+    [CONF_S_MAIL] = {"mail", false, CONF_NONE, conf_mail_keys, CONF_MAIL_KEYS,
+                     "How mail is sent."},
+    [CONF_S_TURNSTILE] = {"turnstile", false, CONF_NONE, conf_turnstile_keys, CONF_TURNSTILE_KEYS,
+                          "Cloudflare Turnstile, which tells people from programs."},
+    [CONF_S_OIDC] = {"oidc", true, CONF_NONE, conf_oidc_keys, CONF_OIDC_KEYS,
+                     "A provider of OpenID Connect that people may sign in with."},
 };
 
 const struct conf_key *

@@ -48,10 +48,20 @@ value_ok(struct str value)
     return value.len <= MAIL_VALUE_LEN_MAX;
 }
 
+/* As it stands between "<" and ">", where nothing is quoted. */
+static bool
+address_ok(struct str address)
+{
+    for (size_t i = 0; i < address.len; i++)
+        if (strchr("<>()[]\\,;:\"", address.ptr[i]) != NULL)
+            return false;
+    return entity_email_ok(address);
+}
+
 static bool
 mail_ok(struct command *command, const struct mail_new *mail)
 {
-    if (!entity_email_ok(mail->to)) {
+    if (!address_ok(mail->to)) {
         command_refuse(command, COMMAND_USAGE, "\"%.*s\" is not a mail address",
                        (int)MIN(mail->to.len, 96u), mail->to.ptr);
         return false;

@@ -157,6 +157,7 @@ refused(void **state)
     static const char *const wrong[] = {
         "{\"cmd\":\"mail.put\",\"args\":{\"template\":\"no\",\"to\":\"a@example.org\"}}",
         "{\"cmd\":\"mail.put\",\"args\":{\"template\":\"verify\",\"to\":\"a\"}}",
+        "{\"cmd\":\"mail.put\",\"args\":{\"template\":\"verify\",\"to\":\"a>@b.c\"}}",
         "{\"cmd\":\"mail.put\",\"args\":{\"template\":\"verify\",\"to\":\"a@b\\r\\nBcc: c@d\"}}",
         "{\"cmd\":\"mail.put\",\"args\":{\"template\":\"verify\",\"to\":\"a@b.c\",\"vars\":"
         "{\"code\":\"1\\n2\"}}}",
