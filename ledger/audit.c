@@ -236,6 +236,7 @@ audit_run(struct command *command)
     jw_key_u64(jw, "tenants", audit->sum.accounts);
     jw_key_u64(jw, "records", records);
     jw_key_u64(jw, "records_dropped", audit->dropped);
+    jw_key_u64(jw, "log_entries", audit->log_entries);
     if (audit->replay) {
         jw_key_u64(jw, "replayed", audit->replayed);
         jw_key_u64(jw, "differing", audit->differing);

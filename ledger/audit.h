@@ -22,6 +22,7 @@ struct audit {
     uint64_t open_holds, settled, quarantined;
     bool replay; /* asked for: every charge is computed again */
     uint64_t replayed, differing;
+    uint64_t log_entries; /* of the audit log */
     uint64_t dropped; /* records that are no more, and stand in the sums of the cut */
 };
 

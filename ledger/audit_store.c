@@ -5,6 +5,7 @@
  * deposits; all accounts sum to zero. And when it is asked for, every charge is computed again.
  */
 #include "ledger/audit.h"
+#include "ledger/audit_log.h"
 #include "ledger/charge.h"
 #include "ledger/credit.h"
 #include "ledger/cut.h"
@@ -432,6 +433,8 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
         rc = compare_wallets(txn, &books);
     if (rc == 0)
         rc = compare_budgets(txn, &books);
+    if (rc == 0)
+        rc = audit_log_verify(txn, audit);
     *records = books.records;
     audit->dropped = books.cut.record_count;
     charge_book_free(&charges);

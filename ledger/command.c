@@ -28,6 +28,7 @@ static const struct command_def *const tables[] = {
     command_names_defs,
     command_route_defs,
     command_audit_defs,
+    command_log_defs,
     command_reload_defs,
     command_kept_defs,
     command_backup_defs,
