@@ -67,6 +67,16 @@ query_write_workers(struct jw *jw, struct region *region)
     return lag;
 }
 
+static void
+write_pid_or_null(struct jw *jw, uint32_t pid)
+{
+    jw_key(jw, "pid");
+    if (pid != 0)
+        jw_u64(jw, pid);
+    else
+        jw_null(jw);
+}
+
 static int
 status_show(struct command *command)
 {
@@ -94,8 +104,7 @@ status_show(struct command *command)
     jw_object_end(jw);
     jw_key(jw, "manage");
     jw_object(jw);
-    jw_key(jw, "pid");
-    jw_null(jw);
+    write_pid_or_null(jw, atomic_load_explicit(&header->manage_pid, memory_order_relaxed));
     jw_object_end(jw);
     jw_key_cstr(jw, "version", turnpike_version);
     jw_key_u64(jw, "generation", atomic_load_explicit(&header->generation, memory_order_relaxed));
@@ -107,6 +116,8 @@ status_show(struct command *command)
                atomic_load_explicit(&header->restarts_worker, memory_order_relaxed));
     jw_key_u64(jw, "restarts_ledger",
                atomic_load_explicit(&header->restarts_ledger, memory_order_relaxed));
+    jw_key_u64(jw, "restarts_manage",
+               atomic_load_explicit(&header->restarts_manage, memory_order_relaxed));
     jw_key(jw, "listeners");
     jw_raw(jw, command->ledger->listeners.len > 0 ? command->ledger->listeners : STR("[]"));
     return 0;

@@ -10,8 +10,7 @@
  *
  *     manage/manage.h   this: the process's entry, and what its parts share
  *     manage/request.h  a request and its reply, for all above
- *     manage/http.h     connections of workers, and HTTP/1.1 on them
- *     manage/work.h     slow things, beside the loop
+ *     manage/httpd.h     connections of workers, and HTTP/1.1 on them
  */
 #ifndef MANAGE_MANAGE_H
 #define MANAGE_MANAGE_H
@@ -23,14 +22,14 @@
 #include "shm/region.h"
 
 struct api;
-struct http;
+struct httpd;
 
 struct manage_inherit {
     /* Ours to free: the providers' secrets in it are wiped first of all. */
     struct conf *conf;
     const struct region *region; /* made read-only */
     int listen_fd;               /* where workers ask; the master keeps it for our successor */
-    int lifeline_fd;             /* to the master: we say R when we serve, then B at each beat; its end is ours */
+    int lifeline_fd;             /* to the master: R when we serve, then B once a second; its end is ours */
     const char *control_path;    /* of the ledger process's socket */
     const char *conf_path;       /* routes.conf's, as given */
     enum log_level log_level_max;
@@ -47,9 +46,14 @@ struct manage {
     const struct manage_inherit *inherit;
     struct net net;
     const struct conf *conf;
-    struct http *http;
-    struct api *api;   /* of manage_handle()'s room: made and ended by manage_begin(), manage_end() */
-    bool draining;     /* what is under way is finished, nothing new begins */
+    const struct region *region;
+    struct httpd *httpd;
+    struct api *api;     /* manage_handle()'s own: made by manage_begin(), ended by manage_end() */
+    unsigned work_count; /* manage_work(): that waits, runs, or is not done */
+    bool draining;       /* what is under way is finished, nothing new begins */
+    bool cut;            /* it has had its time */
+    struct wheel_timer beat, due;
+    struct net_watch signal_watch, lifeline_watch;
 };
 
 /*
@@ -65,5 +69,8 @@ int manage_main(const struct manage_inherit *inherit);
  */
 #define MANAGE_WORK_MAX 64u
 int MUST_CHECK manage_work(struct manage *manage, void (*run)(void *arg), void (*done)(void *arg), void *arg);
+
+/* Something is over: ends the loop when it drains and nothing is left. */
+void manage_maybe_done(struct manage *manage);
 
 #endif

@@ -60,7 +60,7 @@ void request_header(struct request *request, const char *name, struct str value)
 void request_send(struct request *request, struct str body);
 
 /* A part of a body whose length is not known. 0; negative: the client left, or memory is short (the client then
- * sees a cut answer). Empty parts send nothing. */
+ * sees a cut answer). An empty part sends the head alone, so that a client knows that its answer has begun. */
 int request_chunk(struct request *request, struct str bytes);
 /* The client does not take what was sent so far: send no more before on_drain. More is still taken. */
 bool request_is_full(const struct request *request);

@@ -141,7 +141,7 @@ void
 handover_fds_over_exec(const struct handover *h, bool keep)
 {
     const int fds[] = {h->program_fd, h->lock_fd, h->control_fd, h->region_fd, h->ledger_wake_fd,
-                       h->asker_fd};
+                       h->asker_fd, h->manage_fd};
 
     for (size_t i = 0; i < COUNT_OF(fds); i++)
         keep_over_exec(fds[i], keep);
@@ -158,7 +158,7 @@ void
 handover_keep_fds(const struct master *m, const struct handover_words *words, bool keep)
 {
     const int fds[] = {words->program_fd,  words->region_fd, m->lock_fd, m->control_fd,
-                       m->ledger_wake_fd, m->upgrade.asker_fd};
+                       m->ledger_wake_fd, m->upgrade.asker_fd, m->manage_fd};
 
     for (size_t i = 0; i < COUNT_OF(fds); i++)
         keep_over_exec(fds[i], keep);
@@ -263,6 +263,7 @@ write_all(struct jw *jw, const struct master *m, const struct handover_words *wo
     jw_key_i64(jw, "region_fd", words->region_fd);
     jw_key_i64(jw, "ledger_wake_fd", m->ledger_wake_fd);
     jw_key_i64(jw, "asker_fd", m->upgrade.asker_fd);
+    jw_key_i64(jw, "manage_fd", m->manage_fd);
     jw_key(jw, "worker_wake_fds");
     jw_array(jw);
     for (unsigned i = 0; i < REGION_TABLES_MAX; i++)
@@ -445,6 +446,9 @@ read_fds(struct handover *h, struct js_value all)
     for (size_t n = 0; n < COUNT_OF(names); n++)
         if (!fd_of(js_get(all, str_from(names[n])), to[n]))
             return false;
+    /* Of earlier versions there is none. */
+    if (js_is(js_get(all, STR("manage_fd")), JS_NUMBER) && !fd_of(js_get(all, STR("manage_fd")), &h->manage_fd))
+        return false;
     for (js_iter_init(&it, js_get(all, STR("worker_wake_fds"))); js_next(&it, &key, &value); i++)
         if (i >= REGION_TABLES_MAX || !fd_of(value, &h->worker_wake_fd[i]))
             return false;
@@ -535,7 +539,7 @@ handover_read(struct handover *h, const char **why)
     memset(h->worker_wake_fd, -1, sizeof h->worker_wake_fd);
     memset(h->listen_fd, -1, sizeof h->listen_fd);
     h->file_fd = h->program_fd = h->lock_fd = h->control_fd = h->region_fd = -1;
-    h->ledger_wake_fd = h->asker_fd = -1;
+    h->ledger_wake_fd = h->asker_fd = h->manage_fd = -1;
     if (value == NULL)
         return true;
     *why = HANDOVER_ENV " is for a server that is upgraded";

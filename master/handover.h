@@ -49,6 +49,7 @@ struct handover {
     bool rebuild; /* everything is committed and the memory file is gone: make a new one */
     int program_fd; /* who hands over, to go back to; -1: nobody */
     int lock_fd, control_fd, region_fd, ledger_wake_fd;
+    int manage_fd; /* where workers ask the manage process; -1: a version that has none */
     int asker_fd; /* a terminal that waits for how it ends, or -1 */
     int worker_wake_fd[REGION_TABLES_MAX];
     unsigned worker_count;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "master/manager.h"
 #include "master/master.h"
 
 /* True when it is well. */
@@ -48,6 +49,7 @@ look_at_children(struct master *m)
     if (m->watch.every_us == 0 || !watch_begin(&m->watch, clock_mono_us(), &step_us))
         return;
     well = look_at_ledger(m, step_us);
+    manager_look(m, step_us); /* the watchdog is fed all the same: calls do not need it */
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
         struct child *child = &m->worker[i];
         const struct region_table *table = &m->region->header->table[child->table_idx];

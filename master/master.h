@@ -45,6 +45,9 @@ struct child {
 #define WORKERS_OLD (2 * OPTIONS_WORKERS_MAX)
 #define WORKERS_MAX (WORKERS_OLD + REGION_TABLES_MAX)
 
+/* Manage processes of earlier configurations that finish what they were asked. */
+#define MANAGE_OLD_MAX 4u
+
 struct master {
     const struct options *options;
     struct generation now; /* of the workers in charge */
@@ -53,7 +56,7 @@ struct master {
     struct upgrade upgrade;
     struct region *region;
     char region_path[4200]; /* the directory that it is in */
-    char control_path[128];
+    char control_path[128], manage_path[128];
     int lock_fd;       /* of DIR/master.lock */
     int handed_fd[2];  /* while an upgrade may still be undone: its words, and who wrote them; -1 */
     int control_fd, signal_fd, ledger_wake_fd;
@@ -69,6 +72,10 @@ struct master {
     pid_t ledger_before;           /* an earlier one that was told to go, until it has; 0 none */
     uint64_t ledger_before_end_us; /* when it is killed; 0 not yet known */
     struct child telemetry; /* only where routes.conf has a collector */
+    struct child manage, manage_old[MANAGE_OLD_MAX];
+    int manage_fd;          /* where workers ask them: listening */
+    uint64_t manage_beats;  /* what the one in charge has said, in bytes */
+    bool manage_ended;      /* nobody will ask any more */
     struct child worker[WORKERS_MAX];
     int start_status;   /* exit status that the start has earned already */
     bool stopping;      /* SIGTERM seen: nothing is started again but the ledger process */

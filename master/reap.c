@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "master/manager.h"
 #include "master/reload.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
@@ -168,6 +169,8 @@ reap_all(struct master *m)
             telemetry_reaped(m, status);
             continue;
         }
+        if (manager_reaped(m, pid, status))
+            continue;
         if (pid == m->ledger_before)
             m->ledger_before = 0;
         if (upgrade_child_ended(m, pid, status))

@@ -14,6 +14,7 @@
 #include "base/jw.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "master/manager.h"
 #include "master/notify.h"
 #include "master/spawn.h"
 #include "master/state.h"
@@ -216,6 +217,7 @@ change_over(struct master *m)
     if (m->telemetry.pid <= 0 ||
         !conf_telemetry_same(&before.conf->telemetry, &m->now.conf->telemetry))
         supervise_end_telemetry(m);
+    manager_replace(m);
     /* Another than the one that read it: it has what it was forked with, so the next shall be. */
     if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !say(m, LEDGER_TAKE, -1)))
         kill(m->ledger.pid, SIGKILL);
@@ -231,7 +233,8 @@ hand_over(struct master *m)
 {
     unsigned count = m->options->worker_count;
 
-    if (supervise_accepting(m) > 0 && clock_mono_us() < m->reload.give_up_us)
+    if ((supervise_accepting(m) > 0 || !manager_is_settled(m)) &&
+        clock_mono_us() < m->reload.give_up_us)
         return;
     /* Not before: who sees the number in the status may rely on the new prices. */
     atomic_store_explicit(&m->region->header->generation, m->now.number, memory_order_relaxed);

@@ -26,6 +26,7 @@
 #include "master/check.h"
 #include "master/handover.h"
 #include "master/listeners.h"
+#include "master/manager.h"
 #include "master/notify.h"
 #include "master/spawn.h"
 #include "master/state.h"
@@ -132,6 +133,8 @@ prepare(struct master *m)
         rc = state_control_socket(o->state_dir, m->control_path, sizeof m->control_path,
                                   &m->control_fd);
     if (rc == 0)
+        rc = manager_listen(m);
+    if (rc == 0)
         rc = state_region(o->state_dir, false, m->region_path, sizeof m->region_path, &m->region);
     if (rc != 0)
         return rc;
@@ -195,6 +198,8 @@ start_failed(struct master *m, int rc)
 {
     if (m->control_path[0] != '\0')
         unlink(m->control_path);
+    if (m->manage_path[0] != '\0')
+        unlink(m->manage_path);
     if (m->region != NULL &&
         atomic_load_explicit(&m->region->header->ready_seq, memory_order_acquire) == 0)
         (void)region_remove(m->region_path);
@@ -260,7 +265,10 @@ master_init(struct master *m, const struct options *options)
     m->control_fd = m->lock_fd = m->signal_fd = m->ledger_wake_fd = -1;
     m->handed_fd[0] = m->handed_fd[1] = -1;
     m->telemetry_fd[0] = m->telemetry_fd[1] = -1;
-    m->ledger.lifeline_fd = m->telemetry.lifeline_fd = -1;
+    m->ledger.lifeline_fd = m->telemetry.lifeline_fd = m->manage.lifeline_fd = -1;
+    m->manage_fd = -1;
+    for (unsigned i = 0; i < MANAGE_OLD_MAX; i++)
+        m->manage_old[i].lifeline_fd = -1;
     upgrade_init(&m->upgrade);
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         m->worker[i].lifeline_fd = -1;
@@ -272,6 +280,7 @@ run(struct master *m)
     int rc = supervise_run(m);
 
     unlink(m->control_path);
+    unlink(m->manage_path);
     if (rc == CLI_DONE && state_region_empty(m->region))
         (void)region_remove(m->region_path);
     rc |= m->start_status;

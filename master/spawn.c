@@ -10,7 +10,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ledger/ledger.h"
+#include "manage/manage.h"
 #include "master/handover.h"
+#include "master/state.h"
 #include "master/successor.h"
 #include "proto/proto.h"
 #include "telemetry/telemetry.h"
@@ -54,6 +56,9 @@ child_close_others(struct master *m, unsigned own_worker)
     close_fd(&m->handed_fd[0]);
     close_fd(&m->handed_fd[1]);
     close_fd(&m->telemetry.lifeline_fd);
+    close_fd(&m->manage.lifeline_fd);
+    for (unsigned i = 0; i < MANAGE_OLD_MAX; i++)
+        close_fd(&m->manage_old[i].lifeline_fd);
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         if (m->worker[i].pid > 0)
             close_fd(&m->worker[i].lifeline_fd);
@@ -92,6 +97,7 @@ child_ledger(struct master *m, int lifeline_fd)
     memcpy(inherit.worker_wake_fd, m->worker_wake_fd, sizeof inherit.worker_wake_fd);
     child_signals();
     child_close_others(m, UINT32_MAX);
+    close_fd(&m->manage_fd);
     buf_init(&prices, PRICES_BYTES_MAX);
     conf_prices_json(m->now.conf, &prices);
     if (prices.failed)
@@ -122,6 +128,7 @@ child_worker(struct master *m, const struct child *child, const struct generatio
         .ledger_wake_fd = m->ledger_wake_fd,
         .lifeline_fd = lifeline_fd,
         .control_path = m->control_path,
+        .manage_path = m->manage_path,
         .log_json = o->log_json,
         .log_debug = o->log_debug,
     };
@@ -132,6 +139,7 @@ child_worker(struct master *m, const struct child *child, const struct generatio
     child_signals();
     child_close_others(m, number);
     close_fd(&m->control_fd);
+    close_fd(&m->manage_fd);
     close_fd(&m->telemetry_fd[0]);
     close_fd(&m->telemetry_fd[1]);
     return worker_main(&inherit);
@@ -154,9 +162,34 @@ child_telemetry(struct master *m, int lifeline_fd)
     child_signals();
     child_close_others(m, UINT32_MAX);
     close_fd(&m->control_fd);
+    close_fd(&m->manage_fd);
     close_fd(&m->telemetry_fd[0]);
     explicit_bzero(m->ticket_secret, sizeof m->ticket_secret);
     return telemetry_main(&inherit);
+}
+
+static int
+child_manage(struct master *m, int lifeline_fd)
+{
+    struct manage_inherit inherit = {
+        .conf = m->now.conf,
+        .region = m->region,
+        .listen_fd = m->manage_fd,
+        .lifeline_fd = lifeline_fd,
+        .control_path = m->control_path,
+        .conf_path = m->options->conf_path,
+        .log_level_max = m->options->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+        .log_json = m->options->log_json,
+    };
+
+    child_signals();
+    child_close_others(m, UINT32_MAX);
+    close_fd(&m->control_fd);
+    close_fd(&m->telemetry_fd[0]);
+    close_fd(&m->telemetry_fd[1]);
+    explicit_bzero(m->ticket_secret, sizeof m->ticket_secret);
+    state_certificates_free(m->now.certificates);
+    return manage_main(&inherit);
 }
 
 /* ---- in the master ---- */
@@ -245,6 +278,23 @@ spawn_telemetry(struct master *m)
     if (pid < 0) {
         log_error("telemetry.fork-failed", "errno=%d", errno);
         (void)spawn_later(&m->telemetry, 0);
+    }
+}
+
+void
+spawn_manage(struct master *m)
+{
+    int lifeline_fd = -1;
+    pid_t pid;
+
+    m->manage.stop_ms = m->now.conf->limits.stop_ms;
+    m->manage.pulse = (struct pulse){0};
+    pid = fork_child(&m->manage, SOCK_STREAM, &lifeline_fd);
+    if (pid == 0)
+        _exit(child_manage(m, lifeline_fd));
+    if (pid < 0) {
+        log_error("manage.fork-failed", "errno=%d", errno);
+        (void)spawn_later(&m->manage, 0);
     }
 }
 

@@ -18,6 +18,8 @@
 void spawn_ledger(struct master *master);
 /* The same of the process that exports traces and metrics. */
 void spawn_telemetry(struct master *master);
+/* The same of the manage process. */
+void spawn_manage(struct master *master);
 /* Forks a worker of that generation into an empty place; number says which listening sockets are its.
  * It may have to wait for a table, or fail to be forked: pid 0 still, start_us is set. */
 void spawn_worker(struct master *master, unsigned place, uint32_t number,

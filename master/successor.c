@@ -21,6 +21,7 @@
 #include "ledger/ledger.h"
 #include "master/check.h"
 #include "master/listeners.h"
+#include "master/manager.h"
 #include "master/master.h"
 #include "master/notify.h"
 #include "master/serve.h"
@@ -314,6 +315,7 @@ take_descriptors(struct master *m, const struct handover *h)
 {
     m->lock_fd = h->lock_fd;
     m->control_fd = h->control_fd;
+    m->manage_fd = h->manage_fd;
     m->ledger_wake_fd = h->ledger_wake_fd;
     m->upgrade.asker_fd = h->asker_fd;
     m->handed_fd[0] = h->file_fd;
@@ -400,6 +402,9 @@ take_all(struct master *m, const struct handover *h)
     if (rc != 0)
         return rc;
     take_descriptors(m, h);
+    rc = manager_listen(m);
+    if (rc != 0)
+        return rc;
     for (unsigned i = 0; i < h->worker_child_count; i++)
         take_worker(m, h, &h->worker[i]);
     m->ledger_before = h->ledger_pid;
@@ -421,7 +426,7 @@ start_workers(struct master *m)
     uint64_t give_up_us = clock_mono_us() + WORKERS_US;
     unsigned count = m->options->worker_count;
 
-    while (!m->stopping && supervise_serving(m) < count) {
+    while (!m->stopping && (supervise_serving(m) < count || !manager_is_settled(m))) {
         if (supervise_died(m))
             return "a new worker died";
         if (clock_mono_us() >= give_up_us)

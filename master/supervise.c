@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "ledger/ledger.h"
 #include "master/look.h"
+#include "master/manager.h"
 #include "master/notify.h"
 #include "master/reap.h"
 #include "master/spawn.h"
@@ -105,6 +106,7 @@ kill_overstayed(struct master *m)
         kill(m->telemetry.pid, SIGKILL);
         m->telemetry.kill_us = UINT64_MAX;
     }
+    manager_kill_overstayed(m);
     for (unsigned i = WORKERS_OLD; i < WORKERS_MAX; i++) {
         struct child *child = &m->worker[i];
 
@@ -240,12 +242,14 @@ take_signals(struct master *m)
 static void
 wait_for_news(struct master *m, int timeout_ms)
 {
-    struct pollfd fds[2 + WORKERS_MAX];
+    struct pollfd fds[3 + WORKERS_MAX];
     nfds_t n = 0;
 
     fds[n++] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
     if (m->ledger.state != CHILD_NONE && m->ledger.lifeline_fd >= 0)
         fds[n++] = (struct pollfd){.fd = m->ledger.lifeline_fd, .events = POLLIN};
+    if (m->manage.state == CHILD_STARTING)
+        fds[n++] = (struct pollfd){.fd = m->manage.lifeline_fd, .events = POLLIN};
     for (unsigned i = 0; i < WORKERS_OLD; i++)
         if (m->worker[i].state == CHILD_STARTING)
             fds[n++] = (struct pollfd){.fd = m->worker[i].lifeline_fd, .events = POLLIN};
@@ -254,6 +258,7 @@ wait_for_news(struct master *m, int timeout_ms)
     for (unsigned i = 0; i < WORKERS_OLD; i++)
         hear(&m->worker[i]);
     hear(&m->telemetry);
+    manager_hear(m);
     hear_ledger(m);
     take_signals(m);
 }
@@ -352,6 +357,8 @@ start_due(struct master *m)
         spawn_ledger(m);
     if (telemetry_is_due(m) && now_us >= m->telemetry.start_us)
         spawn_telemetry(m);
+    if (manager_is_due(m) && now_us >= m->manage.start_us)
+        spawn_manage(m);
     for (unsigned i = 0; i < m->options->worker_count && starts_workers(m); i++)
         if (m->worker[i].state == CHILD_NONE && now_us >= m->worker[i].start_us)
             spawn_worker(m, i, i, &m->now);
@@ -362,7 +369,7 @@ supervise_start_workers(struct master *m)
 {
     uint64_t give_up_us = clock_mono_us() + START_TIMEOUT_MS * UINT64_C(1000);
 
-    while (supervise_serving(m) < m->options->worker_count && !m->stopping) {
+    while ((supervise_serving(m) < m->options->worker_count || !manager_is_settled(m)) && !m->stopping) {
         if (clock_mono_us() > give_up_us) {
             options_complain("worker processes", "do not start", "see the log above");
             return CLI_FAILED;
@@ -393,6 +400,7 @@ next_due_ms(const struct master *m)
         if (m->worker[i].pid > 0 && m->worker[i].kill_us > 0)
             due_us = MIN(due_us, m->worker[i].kill_us);
     due_us = MIN(due_us, MIN(reload_due_us(m), upgrade_due_us(m)));
+    due_us = MIN(due_us, manager_due_us(m));
     if (m->ledger_before != 0 && m->ledger_before_end_us != 0)
         due_us = MIN(due_us, m->ledger_before_end_us);
     if (m->stopping && !m->stop_at_once)
@@ -469,6 +477,18 @@ stop_telemetry(struct master *m)
     }
 }
 
+/* Before the ledger process: what it was asked may need that. */
+static void
+stop_manage(struct master *m)
+{
+    manager_end(m);
+    while (!manager_is_gone(m)) {
+        wait_for_news(m, 100);
+        kill_overstayed(m);
+        look_at_children(m);
+    }
+}
+
 void
 supervise_watch(struct master *m)
 {
@@ -494,6 +514,7 @@ supervise_finish(struct master *m)
     m->upgrade.state = UPGRADE_DRAIN; /* nobody takes their place */
     while (running_count(m) > 0)
         supervise_step(m, 20);
+    stop_manage(m);
     rc = stop_ledger(m);
     stop_telemetry(m);
     return rc;
@@ -521,6 +542,7 @@ supervise_run(struct master *m)
         reload_turn(m);
         upgrade_turn(m);
     }
+    stop_manage(m);
     rc = stop_ledger(m);
     stop_telemetry(m);
     return rc;

@@ -8,7 +8,7 @@
  * one read and one write a side, and no epoll_ctl. An idle connection owns no buffers. The work
  * of one wake-up is bounded. Nothing is opened before the fork: net_init() is called in the child.
  *
- * Reading order: net.h (the loop), wheel.h (timers), conn.h (a connection), listen.h, dial.h
+ * Reading order: net.h (the loop), wheel.h (timers), conn.h (a connection), listen.h, unix.h, dial.h
  * (and dns.h below it), tls.h (and crew.h below it); the parsers of HTTP/1 (h1_req.h, h1_res.h) and
  * of WebSockets (ws.h, ws_shake.h) stand beside and use none of these.
  */

@@ -126,6 +126,9 @@ struct region_header {
     _Atomic int64_t started_wall_us;
     _Atomic uint32_t draining; /* enum region_draining; before the workers' signal, which it explains */
     _Atomic uint32_t restarts_worker, restarts_ledger;
+    /* Who answers what workers forward of the management API; 0: nobody at the moment. Release: it serves. */
+    _Atomic uint32_t manage_pid;
+    _Atomic uint32_t restarts_manage;
 
     struct region_table table[64];
 

@@ -314,7 +314,7 @@ client_step(struct client *c, uint8_t **bytes, size_t *len)
         c->keep_alive = c->req.head->keep_alive;
         c->chunked = c->req.head->minor >= 1;
         c->bodyless = str_eq(h1_head_method_name(c->req.head), STR("HEAD"));
-        request_head(c, *len);
+        request_begins(c, *len);
         return true;
     case H1_REQ_DONE:
         c->answering = true;

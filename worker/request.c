@@ -140,7 +140,7 @@ has_body(const struct h1_head *head)
 }
 
 void
-request_head(struct client *c, size_t next_len)
+request_begins(struct client *c, size_t next_len)
 {
     const struct h1_head *head = c->req.head;
     struct request r;

@@ -46,6 +46,7 @@ struct worker_inherit {
     int ledger_wake_fd; /* eventfd of the ledger process */
     int lifeline_fd;    /* to the master: we write 'R' when serving; EOF means it is gone */
     const char *control_path; /* of the ledger process's socket, for receipts */
+    const char *manage_path;  /* of the manage process's, for what is of the management API */
     bool log_json, log_debug;
 };
 
