@@ -2,10 +2,12 @@
  * The audit of the store, in one snapshot on any thread: the blocks' hashes and their chain; the
  * records' charges per tenant are the wallets' spent totals, and the rollups'; per budget and window
  * they are the budgets' totals; the transfers' chain, and their sums per tenant are the wallets'
- * deposits; all accounts sum to zero. And when it is asked for, every charge is computed again.
+ * deposits; all accounts sum to zero; totals by what calls have in common are the same sums (ledger/audit_sums.h).
+ * And when it is asked for, every charge is computed again.
  */
 #include "ledger/audit.h"
 #include "ledger/audit_log.h"
+#include "ledger/audit_sums.h"
 #include "ledger/charge.h"
 #include "ledger/credit.h"
 #include "ledger/cut.h"
@@ -73,6 +75,7 @@ struct books { /* what the records and transfers say, to be compared with the to
     uint64_t cut_records;
     int64_t cut_charge_ucr;
     struct charge_book *charges; /* NULL: not computed again */
+    struct audit_sums sums;
 };
 
 static int
@@ -245,6 +248,8 @@ read_blocks(struct db_txn *txn, struct books *books)
         if (block_verify(&block, hash) < 0)
             audit_fault(books->audit, "block's checksum", block.head.seq, 0, 0);
         rc = read_block(books, &block);
+        if (rc == 0)
+            rc = audit_sums_block(&books->sums, txn, db_u64(key, 0), value);
     }
     if (rc == 0)
         rc = walk.failed;
@@ -359,6 +364,7 @@ compare_wallets(struct db_txn *txn, struct books *books)
             add(&in_ucr, wallet.in_ucr[i]);
         }
         compare(audit, "deposited against sources", id, in_ucr, wallet.deposited_ucr);
+        audit_sums_compare(&books->sums, id, &wallet);
         add(&zero_ucr, wallet.deposited_ucr);
         add(&zero_ucr, -wallet.spent_ucr);
     }
@@ -421,6 +427,7 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
         rc = -EILSEQ;
     if (rc == 0)
         memcpy(&books.tail, value.ptr, sizeof(books.tail));
+    books.sums = (struct audit_sums){.audit = audit, .complete = sum_complete(txn)};
     if (rc == 0)
         rc = read_cut(txn, &books);
     if (rc == 0)
@@ -429,6 +436,8 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
         rc = read_transfers(txn, &books);
     if (rc == 0)
         rc = read_rollups(txn, &books);
+    if (rc == 0)
+        rc = audit_sums_read(&books.sums, txn);
     if (rc == 0)
         rc = compare_wallets(txn, &books);
     if (rc == 0)
@@ -444,5 +453,6 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
     for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
         free(books.in[i].at);
     free(books.windows);
+    audit_sums_free(&books.sums);
     return rc;
 }

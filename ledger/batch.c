@@ -9,6 +9,7 @@
 #include "ledger/feed.h"
 #include "ledger/measure.h"
 #include "ledger/rollup.h"
+#include "ledger/where.h"
 #include "shm/names.h"
 
 #include <errno.h>
@@ -298,6 +299,20 @@ batch_block(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail,
     return rc;
 }
 
+/* Those that lists and statistics are answered from. */
+static int
+batch_sums(struct ledger *ledger, struct db_txn *txn, const struct db_tail *tail,
+           const struct block_record *const *records, uint32_t count)
+{
+    struct sum_mark mark = ledger->sums;
+    int rc = sum_records(txn, records, count);
+
+    mark.high_key = tail->block_key;
+    if (rc == 0)
+        rc = where_records(txn, records, count, tail->block_key);
+    return rc == 0 ? sum_mark_put(txn, &mark) : rc;
+}
+
 static int
 batch_write(struct ledger *ledger, struct db_tail *tail, const struct block_record **records,
             uint32_t *count, const struct block_record **refused, uint32_t *refused_count)
@@ -319,6 +334,8 @@ batch_write(struct ledger *ledger, struct db_tail *tail, const struct block_reco
         rc = batch_block(ledger, &txn, tail, records, *count);
     if (rc == 0 && *count > 0)
         rc = rollup_records(&txn, records, *count);
+    if (rc == 0 && *count > 0)
+        rc = batch_sums(ledger, &txn, tail, records, *count);
     if (rc == 0)
         rc = db_meta_put(&txn, "tail", (struct str){(const char *)tail, sizeof(*tail)});
     if (rc < 0) {
@@ -430,6 +447,7 @@ ledger_commit(struct ledger *ledger)
         rc = batch_write(ledger, &tail, records, &count, refused, &refused_count);
     if (rc == 0) {
         ledger->tail = tail;
+        ledger->sums.high_key = tail.block_key;
         recent_add(ledger->recent, ledger->host.mono_us(ledger->host.arg), records, count);
         rc = ledger_point(ledger, POINT_COMMITTED);
     }

@@ -395,6 +395,7 @@ run_write(struct command *command)
     if (rc < 0)
         return rc;
     ledger->tail = command->tail;
+    ledger->sums.transfer_count = MAX(ledger->sums.transfer_count, command->summed_transfer);
     rc = ledger_point(ledger, POINT_COMMAND_COMMITTED);
     return rc < 0 ? rc : apply_actions(command);
 }

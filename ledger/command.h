@@ -121,6 +121,7 @@ struct command {
     const _Atomic bool *stop; /* of one that is apart: give up; relaxed. May be NULL */
     struct db_txn txn;
     struct db_tail tail; /* of a COMMAND_WRITE: goes into the store with the rest */
+    uint64_t summed_transfer; /* likewise: the last that is in the totals; 0: none was added */
     struct buf body;     /* the result's members */
     struct jw jw;
     bool missed;

@@ -24,6 +24,7 @@
 #include "ledger/db.h"
 #include "ledger/ledger.h"
 #include "ledger/recent.h"
+#include "ledger/sum.h"
 #include "shm/account.h"
 #include "shm/hold.h"
 #include "shm/key.h"
@@ -98,6 +99,8 @@ struct ledger {
     enum ledger_durability durability;
     enum ledger_unresolved unresolved;
     struct db_tail tail; /* as last committed */
+    struct sum_mark sums; /* likewise */
+    struct db_key fill_from; /* ledger/fill.c: the rollup that is next; empty: the first */
     uint8_t instance_id[16];
     uint8_t key_hash_key[HASH_KEY_LEN];
     uint64_t region_id; /* tells this memory file's slots from an older one's */

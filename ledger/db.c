@@ -56,6 +56,8 @@ const char *const db_table_name[] = {
     [DB_SESSION] = "session",
     [DB_BRIEF] = "brief",
     [DB_INVITE] = "invite",
+    [DB_SUM] = "sum",
+    [DB_WHERE] = "where",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 
@@ -107,6 +109,12 @@ write_rc(int rc, const char *path)
     return rc == -EIO && db_free_bytes(path) < NO_ROOM_BYTES ? -ENOSPC : rc;
 }
 
+static unsigned
+table_flags(enum db_table table)
+{
+    return db_has_many(table) ? MDB_DUPSORT | MDB_DUPFIXED : 0;
+}
+
 static int
 open_tables(struct db *db)
 {
@@ -116,8 +124,7 @@ open_tables(struct db *db)
 
     /* Mostly they are all there, and a start on a full disk should not have to write. */
     for (size_t i = 0; rc == 0 && i < DB_TABLE_COUNT; i++) {
-        rc = mdb_dbi_open(txn, db_table_name[i], i == DB_MINUTE ? MDB_DUPSORT | MDB_DUPFIXED : 0,
-                          &db->dbi[i]);
+        rc = mdb_dbi_open(txn, db_table_name[i], table_flags((enum db_table)i), &db->dbi[i]);
         all = all && rc == 0;
     }
     if (all)
@@ -129,8 +136,8 @@ open_tables(struct db *db)
     if (rc != 0)
         return db_rc(rc);
     for (size_t i = 0; i < DB_TABLE_COUNT; i++) {
-        unsigned flags = MDB_CREATE | (i == DB_MINUTE ? MDB_DUPSORT | MDB_DUPFIXED : 0u);
-        rc = mdb_dbi_open(txn, db_table_name[i], flags, &db->dbi[i]);
+        rc = mdb_dbi_open(txn, db_table_name[i], MDB_CREATE | table_flags((enum db_table)i),
+                          &db->dbi[i]);
         if (rc != 0) {
             mdb_txn_abort(txn);
             return db_rc(rc);

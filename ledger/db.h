@@ -48,6 +48,8 @@ enum db_table {
     DB_SESSION,      /* see ledger/brief.h: of persons who are signed in */
     DB_BRIEF,        /* see ledger/brief.h: codes, tickets, failures to sign in */
     DB_INVITE,       /* id -> JSON: invitations to a tenant */
+    DB_SUM,          /* totals of hours and days, by what calls have in common: see ledger/sum.h */
+    DB_WHERE,        /* which blocks have calls of a minute, tenant and more: see ledger/where.h */
     DB_TABLE_COUNT
 };
 
@@ -121,7 +123,7 @@ int db_put_new(struct db_txn *txn, enum db_table table, const struct db_key *key
                struct str value) MUST_CHECK; /* -EEXIST */
 int db_append(struct db_txn *txn, enum db_table table, const struct db_key *key,
               struct str value) MUST_CHECK; /* the key is larger than any there */
-/* As db_append(), of any table: DB_MINUTE's values of one key come in their order, too. -EEXIST: out of order. */
+/* As db_append(), of any table: several values of one key come in their order, too. -EEXIST: out of order. */
 int db_load(struct db_txn *txn, enum db_table table, const struct db_key *key,
             struct str value) MUST_CHECK;
 int db_delete(struct db_txn *txn, enum db_table table, const struct db_key *key) MUST_CHECK;
@@ -152,6 +154,25 @@ int db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from,
 /* The greatest pair below that one, and the least above. -ENOENT when there is none. */
 int db_minute_before(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
 int db_minute_after(struct db_txn *txn, uint32_t *minute, uint64_t *block) MUST_CHECK;
+/*
+ * For tables of which a key has many values, block keys in order. Putting one that is there changes nothing. The
+ * least that is not below `from`; the greatest below `below`; the first and last key. -ENOENT.
+ */
+bool db_has_many(enum db_table table);
+int db_many_put(struct db_txn *txn, enum db_table table, const struct db_key *key,
+                uint64_t block) MUST_CHECK;
+int db_many_delete(struct db_txn *txn, enum db_table table, const struct db_key *key,
+                   uint64_t block) MUST_CHECK;
+int db_many_next(struct db_txn *txn, enum db_table table, const struct db_key *key, uint64_t from,
+                 uint64_t *block) MUST_CHECK;
+int db_many_before(struct db_txn *txn, enum db_table table, const struct db_key *key,
+                   uint64_t below, uint64_t *block) MUST_CHECK;
+int db_many_count(struct db_txn *txn, enum db_table table, const struct db_key *key,
+                  uint64_t *count) MUST_CHECK; /* 0 for none */
+/* The greatest key below that, of a table whose keys are numbers. -ENOENT. */
+int db_u64_before(struct db_txn *txn, enum db_table table, uint64_t below, uint64_t *key) MUST_CHECK;
+/* All entries go, in the transaction. */
+int db_empty(struct db_txn *txn, enum db_table table) MUST_CHECK;
 bool db_is_empty(struct db_txn *txn, enum db_table table); /* false when that cannot be told */
 /* How many entries a table has, and the bytes of its pages. 0 when that cannot be told. */
 struct db_size {

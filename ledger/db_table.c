@@ -69,7 +69,7 @@ db_append(struct db_txn *txn, enum db_table table, const struct db_key *key, str
 int
 db_load(struct db_txn *txn, enum db_table table, const struct db_key *key, struct str value)
 {
-    return put(txn, table, key, value, table == DB_MINUTE ? MDB_APPENDDUP : MDB_APPEND);
+    return put(txn, table, key, value, db_has_many(table) ? MDB_APPENDDUP : MDB_APPEND);
 }
 
 int

@@ -23,6 +23,7 @@
 #include "ledger/pump.h"
 #include "ledger/core.h"
 #include "ledger/feed.h"
+#include "ledger/fill.h"
 #include "ledger/process.h"
 #include "ledger/store.h"
 
@@ -159,6 +160,8 @@ turn(struct process *process, bool *busy)
         rc = words_work(process);
     if (rc == 0)
         rc = retention_turn(ledger, &process->retention, now_us, &process->dropping);
+    if (rc == 0)
+        rc = fill_turn(ledger, &process->fill, now_us, &process->filling);
     return rc == 0 ? now_and_then(process, now_us) : rc;
 }
 
@@ -220,7 +223,7 @@ pause_between_turns(struct process *process, bool busy)
         if (ledger_doorbells(process->ledger))
             wait_ms = 0;
     }
-    if (process->dropping)
+    if (process->dropping || process->filling)
         wait_ms = MIN(wait_ms, DROPPING_MS);
     beat(process, LEDGER_WAITS);
     if (poll(fds, COUNT_OF(fds), wait_ms) < 0)

@@ -5,6 +5,7 @@
 #ifndef LEDGER_PROCESS_H
 #define LEDGER_PROCESS_H
 
+#include "ledger/fill.h"
 #include "ledger/ledger.h"
 #include "ledger/pace.h"
 #include "ledger/reload.h"
@@ -34,6 +35,8 @@ struct process {
     struct pace pace;
     struct retention_pace retention;
     bool dropping; /* records are being dropped: come again soon */
+    struct fill_pace fill;
+    bool filling; /* likewise, of totals that are being made */
     uint64_t tables_us, scan_us, audit_us; /* when next */
 };
 

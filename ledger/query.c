@@ -14,6 +14,19 @@ query_name(struct command *command, uint32_t id)
     return id != 0 && db_get(&command->txn, DB_NAME, &key, &text) == 0 ? text : STR_NONE;
 }
 
+uint32_t
+query_name_id(struct command *command, struct str text)
+{
+    struct db_key key;
+    struct str value;
+
+    db_key_start(&key);
+    db_key_u8(&key, 0xff);
+    if (!db_key_text(&key, text) || db_get(&command->txn, DB_NAME, &key, &value) < 0)
+        return 0;
+    return db_u32(value, 0);
+}
+
 void
 query_write_name(struct command *command, const char *key, uint32_t id)
 {

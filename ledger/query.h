@@ -6,6 +6,7 @@
 #include "ledger/command.h"
 
 struct str query_name(struct command *command, uint32_t id); /* STR_NONE if unknown */
+uint32_t query_name_id(struct command *command, struct str text); /* 0: no record ever had it */
 /* A member of what is written: the name, or null. */
 void query_write_name(struct command *command, const char *key, uint32_t id);
 /* The members of a call: what was asked, what came of it, tokens, and the money as given, which may

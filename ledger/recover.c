@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "ledger/entity.h"
+#include "ledger/fill.h"
 #include "shm/series.h"
 
 #include <errno.h>
@@ -110,6 +111,8 @@ meta_init(struct ledger *ledger)
     if (rc == 0)
         rc = db_meta_put(&txn, "tail",
                          (struct str){(const char *)&ledger->tail, sizeof(ledger->tail)});
+    if (rc == 0)
+        rc = sum_mark_put(&txn, &(struct sum_mark){.complete = 1}); /* of nothing */
     if (rc < 0) {
         db_end(&txn);
         return rc;
@@ -470,6 +473,8 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     rc = db_open(&db, &ledger->db);
     if (rc == 0)
         rc = meta_load(ledger);
+    if (rc == 0)
+        rc = fill_open(ledger);
     if (ledger->unresolved == LEDGER_UNRESOLVED_COUNT)
         ledger->unresolved = LEDGER_VOID; /* no server was ever here */
     if (rc == 0)

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "base/ucr.h"
+#include "ledger/unpack.h"
+#include "ledger/where.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -274,6 +276,23 @@ write_budgets(struct step *step, struct db_txn *txn)
     return rc;
 }
 
+/* Where its calls are is told by what they have: so they are read once more. */
+static int
+delete_block(struct db_txn *txn, uint64_t block)
+{
+    struct db_key key = db_key_of_u64(block);
+    struct unpacked unpacked = {0};
+    struct str bytes;
+    int rc = db_get(txn, DB_BLOCK, &key, &bytes);
+
+    if (rc == 0)
+        rc = unpack(&unpacked, bytes);
+    if (rc == 0)
+        rc = where_delete(txn, unpacked.at, unpacked.count, block);
+    unpack_free(&unpacked);
+    return rc == 0 ? db_delete(txn, DB_BLOCK, &key) : rc;
+}
+
 static int
 delete_blocks(struct step *step, struct db_txn *txn)
 {
@@ -283,11 +302,8 @@ delete_blocks(struct step *step, struct db_txn *txn)
     for (uint32_t i = 0; rc == 0 && i < step->minute_count; i++)
         if (i == 0 || minute_part_cmp(&step->minutes[i - 1], &step->minutes[i]) != 0)
             rc = db_minute_delete(txn, step->minutes[i].minute, step->minutes[i].block);
-    for (uint32_t i = 0; rc == 0 && i < step->block_count; i++) {
-        struct db_key key = db_key_of_u64(step->blocks[i]);
-
-        rc = db_delete(txn, DB_BLOCK, &key);
-    }
+    for (uint32_t i = 0; rc == 0 && i < step->block_count; i++)
+        rc = delete_block(txn, step->blocks[i]);
     return rc == -ENOENT ? -EILSEQ : rc;
 }
 
@@ -371,6 +387,8 @@ retention_step(struct ledger *ledger, const struct retention *keep, bool *more)
     int rc = is_due(ledger, keep, now_us, &due);
 
     *more = false;
+    if (ledger->sums.complete == 0) /* what stands for its records is still to be made of them */
+        return 0;
     ASSERT(ledger->batch_count == 0); /* strictly serial: no batch is half done */
     if (rc < 0 || !due)
         return rc;
