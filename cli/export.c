@@ -24,6 +24,7 @@ static const char *const format_name[] = {[EXPORT_CSV] = "csv", [EXPORT_JSONL] =
 _Static_assert(COUNT_OF(format_name) == EXPORT_FORMAT_COUNT, "each format has a name");
 
 struct exporting {
+    const struct export_set *set;
     struct ask_of of;
     struct outfile out;
     const struct cli_local *local;
@@ -53,17 +54,16 @@ write_request(const struct exporting *exporting, struct buf *out)
 
     jw_init(&jw, out);
     jw_object(&jw);
-    jw_key_cstr(&jw, "cmd", "call.list");
+    jw_key_cstr(&jw, "cmd", exporting->set->cmd);
     jw_key(&jw, "args");
     jw_object(&jw);
     jw_key_bool(&jw, "oldest_first", true);
     jw_key_u64(&jw, "limit", PAGE_ROWS);
-    write_arg(&jw, "tenant", local_value(local, "tenant"));
-    write_arg(&jw, "key", local_value(local, "key"));
-    write_arg(&jw, "model", local_value(local, "model"));
+    for (const char *const *name = exporting->set->args; *name != NULL; name++)
+        write_arg(&jw, *name, local_value(local, *name));
     write_arg(&jw, "since", first ? local_value(local, "since") : exporting->since);
     write_arg(&jw, "until", first ? local_value(local, "until") : exporting->until);
-    write_arg(&jw, "after", exporting->after);
+    write_arg(&jw, exporting->set->place, exporting->after);
     jw_object_end(&jw);
     jw_object_end(&jw);
 }
@@ -103,15 +103,15 @@ write_rows(struct exporting *exporting, struct js_value result)
 
     buf_init(&lines, LINES_BYTES_MAX);
     if (exporting->after[0] == '\0')
-        export_head(exporting->format, &lines);
-    for (js_iter_init(&it, js_get(result, STR("calls"))); js_next(&it, &none, &row);) {
-        export_row(exporting->format, row, &lines);
+        exporting->set->head(exporting->format, &lines);
+    for (js_iter_init(&it, js_get(result, str_from(exporting->set->rows))); js_next(&it, &none, &row);) {
+        exporting->set->row(exporting->format, row, &lines);
         exporting->rows++;
-        if (ucr_parse(js_get(row, STR("charge")).raw, &charge_ucr) &&
+        if (exporting->set->charges && ucr_parse(js_get(row, STR("charge")).raw, &charge_ucr) &&
             !ucr_add(exporting->charge_ucr, charge_ucr, &exporting->charge_ucr))
             exporting->charge_ucr = INT64_MAX;
     }
-    status = lines.failed ? complain(CLI_FAILED, "export", "out of memory", NULL)
+    status = lines.failed ? complain(CLI_FAILED, exporting->set->noun, "out of memory", NULL)
                           : write_all(exporting, buf_str(&lines));
     buf_free(&lines);
     return status;
@@ -129,7 +129,7 @@ export_page(struct exporting *exporting, struct ask_link *link, bool *more)
     write_request(exporting, &request);
     status = ask_link_ask(&exporting->of, link, buf_str(&request), -1, &answer);
     if (status == CLI_DONE)
-        status = ask_result("export", buf_str(&answer), &result);
+        status = ask_result(exporting->set->noun, buf_str(&answer), &result);
     if (status == CLI_DONE)
         status = write_rows(exporting, result);
     if (status == CLI_DONE) {
@@ -170,7 +170,8 @@ say_summary(const struct exporting *exporting, struct apart_said *said)
     jw_init(&jw, &out);
     jw_object(&jw);
     jw_key_u64(&jw, "records", exporting->rows);
-    jw_key_ucr(&jw, "charge", exporting->charge_ucr);
+    if (exporting->set->charges)
+        jw_key_ucr(&jw, "charge", exporting->charge_ucr);
     jw_key_cstr(&jw, "since", exporting->since[0] != '\0' ? exporting->since : NULL);
     jw_key_cstr(&jw, "until", exporting->until);
     jw_key_cstr(&jw, "dropped_until",
@@ -184,7 +185,7 @@ static enum cli_exit
 work(void *arg, struct apart_said *said)
 {
     struct exporting *exporting = arg;
-    struct progress progress = {.what = "export", .look = look, .arg = exporting};
+    struct progress progress = {.what = exporting->set->noun, .look = look, .arg = exporting};
     struct ask_link link;
     enum cli_exit status = ask_link_open(&exporting->of, &link);
     bool more = true;
@@ -226,8 +227,11 @@ finish(struct exporting *exporting, const struct apart *apart)
     }
     print_value(js_get(result, STR("records")), records, sizeof(records));
     print_value(js_get(result, STR("charge")), charge, sizeof(charge));
-    printf("%s record%s, %s credits, in %s\n", records, strcmp(records, "1") == 0 ? "" : "s", charge,
-           exporting->out.path);
+    printf("%s %s", records,
+           strcmp(records, "1") == 0 ? exporting->set->one : exporting->set->many);
+    if (exporting->set->charges)
+        printf(", %s credits", charge);
+    printf(", in %s\n", exporting->out.path);
     return CLI_DONE;
 }
 
@@ -235,10 +239,10 @@ static enum cli_exit
 read_options(struct exporting *exporting)
 {
     const char *format = local_value(exporting->local, "format");
-    const char *key = local_value(exporting->local, "key");
+    const char *key = exporting->set->charges ? local_value(exporting->local, "key") : NULL;
     uint64_t number;
 
-    if (local_value(exporting->local, "since") == NULL)
+    if (exporting->set->since_must && local_value(exporting->local, "since") == NULL)
         return complain(CLI_USAGE, "--since", "it is missing",
                         "a date, a full time, or a span before now as 30d");
     if (key != NULL && !str_to_count(str_from(key), UINT32_MAX, &number))
@@ -254,10 +258,11 @@ read_options(struct exporting *exporting)
 }
 
 enum cli_exit
-export_run(const struct cli_local *local)
+export_set_run(const struct cli_local *local, const struct export_set *set)
 {
     struct exporting exporting = {
-        .of = {.state_dir = local->state_dir, .noun = "export"},
+        .set = set,
+        .of = {.state_dir = local->state_dir, .noun = set->noun},
         .local = local,
     };
     struct apart apart = {.work = work, .arg = &exporting};
@@ -265,15 +270,28 @@ export_run(const struct cli_local *local)
     enum cli_exit status = read_options(&exporting);
 
     if (status == CLI_DONE)
-        status = outfile_open(&exporting.out, "export", path != NULL ? path : "-",
+        status = outfile_open(&exporting.out, set->noun, path != NULL ? path : "-",
                               local_value(local, "force") != NULL);
     if (status != CLI_DONE)
         return status;
-    status = apart_run(&apart, "export");
+    status = apart_run(&apart, set->noun);
     if (status == CLI_DONE)
         status = finish(&exporting, &apart);
     else
         outfile_drop(&exporting.out);
     apart_end(&apart);
     return status;
+}
+
+enum cli_exit
+export_run(const struct cli_local *local)
+{
+    static const char *const args[] = {"tenant", "key", "model", NULL};
+    static const struct export_set calls = {
+        .noun = "export", .cmd = "call.list", .rows = "calls", .place = "after", .args = args,
+        .one = "record", .many = "records", .since_must = true, .charges = true,
+        .head = export_head, .row = export_row,
+    };
+
+    return export_set_run(local, &calls);
 }

@@ -107,8 +107,8 @@ add_number(struct buf *out, struct js_value value, const char *otherwise)
 
 /* ---- CSV ---- */
 
-static void
-csv_text(struct buf *out, struct str text)
+void
+export_csv_text(struct buf *out, struct str text)
 {
     bool formula = text.len > 0 && memchr("=+-@\t\r\n", text.ptr[0], 7) != NULL;
     bool quote = false;
@@ -134,7 +134,7 @@ csv_string(struct buf *out, struct js_value value)
     char scratch[4096];
 
     if (js_is(value, JS_STRING) && value.raw.len < sizeof(scratch))
-        csv_text(out, js_unescape(value, scratch, sizeof(scratch)));
+        export_csv_text(out, js_unescape(value, scratch, sizeof(scratch)));
 }
 
 static void

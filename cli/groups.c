@@ -9,6 +9,7 @@
     X(tenant)                                                                                      \
     X(key)                                                                                         \
     X(credit)                                                                                      \
+    X(log)                                                                                         \
     X(backup)                                                                                      \
     X(route)                                                                                       \
     X(bench)                                                                                       \

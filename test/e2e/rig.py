@@ -458,14 +458,18 @@ class Turnpike:
             raise Failed(args, done.returncode, done.stdout, done.stderr)
         return parse(done.stdout)
 
-    def ask(self, cmd, **args):
-        """What a command of the control socket answers: as cli(), without a process."""
+    def request(self, document):
+        """The whole answer to a request of the control socket."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(PATIENCE)
             s.connect(os.path.join(self.state, "control.sock"))
-            s.sendall(json.dumps({"cmd": cmd, "args": args}).encode() + b"\n")
+            s.sendall(json.dumps(document).encode() + b"\n")
             line = s.makefile("rb").readline()
-        answer = parse(line.decode())
+        return parse(line.decode())
+
+    def ask(self, cmd, **args):
+        """What a command of the control socket answers: as cli(), without a process."""
+        answer = self.request({"cmd": cmd, "args": args})
         if not answer["ok"]:
             raise Failed((cmd, args), answer["exit"], "", f"{answer['error']}: {answer['why']}")
         return answer["result"]
