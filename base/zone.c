@@ -137,8 +137,9 @@ floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-int32_t
-zone_offset_s(const struct zone *zone, int64_t wall_us)
+/* Of the last change up to then. */
+static size_t
+change_at(const struct zone *zone, int64_t wall_us)
 {
     int64_t at_s = floor_div(wall_us, 1000000);
     size_t first = 0, last = zone->count;
@@ -152,7 +153,24 @@ zone_offset_s(const struct zone *zone, int64_t wall_us)
         else
             last = middle;
     }
-    return zone->changes[first].offset_s;
+    return first;
+}
+
+bool
+zone_next(const struct zone *zone, int64_t wall_us, struct zone_change *out)
+{
+    size_t next = change_at(zone, wall_us) + 1;
+
+    if (next >= zone->count)
+        return false;
+    *out = zone->changes[next];
+    return true;
+}
+
+int32_t
+zone_offset_s(const struct zone *zone, int64_t wall_us)
+{
+    return zone->changes[change_at(zone, wall_us)].offset_s;
 }
 
 unsigned

@@ -37,6 +37,8 @@ extern const struct zone zone_utc;
  */
 int zone_load(struct str name, struct zone_change *out) MUST_CHECK;
 
+/* The first change after that moment: false when there is none. */
+bool zone_next(const struct zone *zone, int64_t wall_us, struct zone_change *out);
 int32_t zone_offset_s(const struct zone *zone, int64_t wall_us);
 /* 0 … 1439. */
 unsigned zone_minute(const struct zone *zone, int64_t wall_us);

@@ -64,6 +64,7 @@ bench_open(struct bench *bench, const char *dir)
     const struct region_geometry geometry = {
         .account_max = 16,
         .budget_max = 16,
+        .quota_max = 16,
         .key_max = 16,
         .key_extra_max = 16,
         .name_max = 64,

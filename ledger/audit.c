@@ -10,6 +10,8 @@
 #include "ledger/command.h"
 #include "ledger/core.h"
 #include "ledger/credit.h"
+#include "ledger/quota.h"
+#include "ledger/windows.h"
 
 #include "base/log.h"
 #include "base/str.h"
@@ -291,70 +293,6 @@ sample_blocks(struct ledger *ledger)
     return rc;
 }
 
-/* How far each key's counter is above what its holds say. */
-static void
-keys_measure(struct ledger *ledger, int32_t *excess, uint32_t from, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        excess[i] = atomic_load_explicit(&key_at(ledger->region, from + i)->inflight,
-                                         memory_order_relaxed);
-    for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++) {
-        const struct hold_view *view = &ledger->view[t];
-
-        if (!ledger->view_open[t])
-            continue;
-        for (uint32_t s = 0, used = slots_used(view); s < used; s++) {
-            const struct record *record = &view->records[s];
-            uint32_t idx = record->key_idx;
-
-            if (hold_word_state(atomic_load_explicit(&view->slots[s].state,
-                                                     memory_order_acquire)) == HOLD_HELD &&
-                (record->flags & RECORD_INFLIGHT) != 0 && idx >= from && idx - from < count)
-                excess[idx - from]--;
-        }
-    }
-}
-
-/*
- * A counter that was off by the same at two looks ten seconds apart leaked that much: a call enters and
- * leaves within a turn of its worker, so that honest differences do not last. The next keys follow.
- */
-static int
-sample_keys(struct ledger *ledger)
-{
-    uint32_t keys = atomic_load_explicit(&ledger->region->header->key_count, memory_order_acquire);
-    uint32_t from = ledger->key_from <= keys ? ledger->key_from : 1;
-    uint32_t count = MIN(keys + 1 - from, LEDGER_KEYS_SAMPLED);
-    int32_t *now;
-
-    if (keys == 0)
-        return 0;
-    if (ledger->key_excess == NULL)
-        ledger->key_excess = calloc(LEDGER_KEYS_SAMPLED, sizeof(*now));
-    now = calloc(LEDGER_KEYS_SAMPLED, sizeof(*now));
-    if (now == NULL || ledger->key_excess == NULL) {
-        free(now);
-        return -ENOMEM;
-    }
-    keys_measure(ledger, now, from, count);
-    for (uint32_t i = 0; ledger->key_second && i < count; i++) {
-        int32_t was = ledger->key_excess[i], leaked = 0;
-
-        if (was > 0 && now[i] > 0)
-            leaked = MIN(was, now[i]);
-        else if (was < 0 && now[i] < 0)
-            leaked = MAX(was, now[i]);
-        if (leaked != 0)
-            atomic_fetch_sub_explicit(&key_at(ledger->region, from + i)->inflight, leaked,
-                                      memory_order_relaxed);
-    }
-    memcpy(ledger->key_excess, now, LEDGER_KEYS_SAMPLED * sizeof(*now));
-    free(now);
-    ledger->key_from = ledger->key_second ? from + count : from;
-    ledger->key_second = !ledger->key_second;
-    return 0;
-}
-
 int
 audit_sample(struct ledger *ledger)
 {
@@ -374,5 +312,7 @@ audit_sample(struct ledger *ledger)
     keep_differences(&differs);
     if (rc == 0)
         rc = sample_blocks(ledger);
-    return rc == 0 ? sample_keys(ledger) : rc;
+    if (rc == 0)
+        rc = quota_sample(ledger);
+    return rc == 0 ? windows_refresh(ledger) : rc;
 }

@@ -6,6 +6,7 @@
 #include "ledger/batch.h"
 
 #include "base/ucr.h"
+#include "ledger/entity.h"
 #include "ledger/feed.h"
 #include "ledger/measure.h"
 #include "ledger/rollup.h"
@@ -202,6 +203,29 @@ budget_total_add(struct db_txn *txn, uint64_t budget_id, uint16_t window, int64_
                   (struct str){(const char *)&total_ucr, sizeof(total_ucr)});
 }
 
+/* When a rolling window ends, for a memory that is made anew. One that was over before its charge came
+ * needs no end. */
+static int
+budget_open_keep(const struct ledger *ledger, struct db_txn *txn, uint64_t budget_id,
+                 uint16_t window)
+{
+    const struct budget *budget =
+        budget_at(ledger->region, id_map_get(&ledger->budget_of_id, (uint32_t)budget_id));
+    struct db_budget_open open, now = {.window = window};
+    int rc;
+
+    if (budget == NULL ||
+        atomic_load_explicit(&budget->period, memory_order_relaxed) != BUDGET_ROLLING)
+        return 0;
+    rc = entity_budget_open(txn, budget_id, &open);
+    if (rc < 0 || open.window > window)
+        return rc;
+    now.ends_us = budget_edge_us(budget, window);
+    if (open.window == window && open.ends_us >= now.ends_us)
+        return 0;
+    return entity_budget_open_put(txn, budget_id, &now);
+}
+
 struct budget_part {
     uint64_t budget_id;
     int64_t charge_ucr;
@@ -219,7 +243,8 @@ budget_part_cmp(const void *a, const void *b)
 }
 
 static int
-batch_budgets(struct db_txn *txn, const struct block_record *const *records, uint32_t count)
+batch_budgets(const struct ledger *ledger, struct db_txn *txn,
+              const struct block_record *const *records, uint32_t count)
 {
     struct budget_part *parts = calloc((size_t)count * BUDGET_KIND_COUNT, sizeof(*parts));
     uint32_t part_count = 0;
@@ -244,6 +269,8 @@ batch_budgets(struct db_txn *txn, const struct block_record *const *records, uin
             if (!ucr_add(sum_ucr, parts[i].charge_ucr, &sum_ucr))
                 sum_ucr = INT64_MAX;
         rc = budget_total_add(txn, first->budget_id, first->window, sum_ucr);
+        if (rc == 0)
+            rc = budget_open_keep(ledger, txn, first->budget_id, first->window);
     }
     free(parts);
     return rc;
@@ -327,7 +354,7 @@ batch_write(struct ledger *ledger, struct db_tail *tail, const struct block_reco
     if (rc == 0)
         rc = batch_wallets(&txn, tail, records, count, refused, refused_count);
     if (rc == 0 && *count > 0)
-        rc = batch_budgets(&txn, records, *count);
+        rc = batch_budgets(ledger, &txn, records, *count);
     if (rc == 0 && *count > 0)
         rc = batch_open_holds(ledger, &txn, records, *count);
     if (rc == 0 && *count > 0)

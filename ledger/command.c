@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "ledger/core.h"
 #include "ledger/idem.h"
+#include "ledger/windows.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -284,6 +285,8 @@ act(struct command *command, struct db_txn *txn, const struct command_action *ac
             return -ENOSPC;
         return recount_account(ledger, id_map_get(&ledger->account_of_tenant, id));
     case ACTION_KEY: return publish_key(ledger, txn, id);
+    case ACTION_MEMBER: return publish_member(ledger, txn, id);
+    case ACTION_ZONE: return windows_publish(ledger, txn, id);
     case ACTION_PROJECT: return publish_project(ledger, txn, id);
     case ACTION_BUDGET: return publish_budget(ledger, txn, action->id);
     case ACTION_CREDIT:

@@ -99,11 +99,12 @@ struct command_actor {
     struct str name, ip, request; /* "" when they were not told */
 };
 
-enum command_action_kind { ACTION_TENANT, ACTION_TENANT_NEW, ACTION_KEY, ACTION_PROJECT, ACTION_BUDGET,
+enum command_action_kind { ACTION_TENANT, ACTION_TENANT_NEW, ACTION_KEY, ACTION_MEMBER, ACTION_PROJECT, ACTION_BUDGET,
+                           ACTION_ZONE, /* a tenant's budgets, after its zone changed */
                            ACTION_CREDIT };
 struct command_action { /* what memory has to be told after the commit */
     enum command_action_kind kind;
-    uint64_t id; /* of the tenant, key, project or budget */
+    uint64_t id; /* of the tenant, key, member, project or budget */
     int64_t delta_ucr;
 };
 

@@ -6,28 +6,73 @@
 #include <errno.h>
 #include <string.h>
 
+#define BUDGET_HINT                                                                                \
+    "write 100, 100/day, 100/week, 100/month or 100/5h, and /shadow behind it to count only"
+
+/* Sets *def to what the argument says; false when it was refused. */
+static bool
+budget_arg(struct command *command, struct db_budget *def)
+{
+    struct str text;
+
+    if (!command_str(command, "budget", false, &text))
+        return false;
+    if (text.len == 0 || str_eq(text, STR("none"))) {
+        def->limit_ucr = -1;
+        return true;
+    }
+    if (entity_budget_parse(text, def))
+        return true;
+    command_refuse_field(command, COMMAND_USAGE, "invalid", "budget",
+                         "budget: \"%.*s\" is not a budget", (int)MIN(text.len, 40u), text.ptr);
+    command_hint(command, BUDGET_HINT);
+    return false;
+}
+
 int
 command_budget_new(struct command *command, enum budget_kind kind, uint32_t tenant_id,
                    uint32_t owner_id, uint64_t *budget_id)
 {
     struct db_budget def = {.kind = kind, .tenant_id = tenant_id, .owner_id = owner_id};
-    enum budget_period period;
-    struct str text;
     int rc;
 
     *budget_id = 0;
-    if (!command_str(command, "budget", false, &text) || text.len == 0)
+    if (!command_has(command, "budget") || !budget_arg(command, &def) || def.limit_ucr < 0)
         return 0;
-    if (!entity_budget_parse(text, &def.limit_ucr, &period)) {
-        command_refuse(command, COMMAND_USAGE, "budget: \"%.*s\" is not a budget",
-                       (int)MIN(text.len, 40u), text.ptr);
-        command_hint(command, "write 100, 100/day, 100/week or 100/month");
-        return 0;
-    }
-    def.period = period;
     *budget_id = ++command->tail.budget_last;
     rc = entity_budget_put(&command->txn, *budget_id, &def);
     command_act(command, ACTION_BUDGET, *budget_id, 0);
+    return rc;
+}
+
+int
+command_budget_set(struct command *command, enum budget_kind kind, uint32_t tenant_id,
+                   uint32_t owner_id, uint64_t *budget_id)
+{
+    struct db_budget def = {.kind = kind, .tenant_id = tenant_id, .owner_id = owner_id}, was;
+    int rc;
+
+    if (!command_has(command, "budget") || !budget_arg(command, &def))
+        return 0;
+    if (*budget_id != 0) {
+        rc = entity_budget_get(&command->txn, *budget_id, &was);
+        if (rc < 0)
+            return rc;
+        if (def.limit_ucr < 0) { /* as it was, but that it limits no more */
+            was.limit_ucr = -1;
+            def = was;
+        }
+        /* Windows of another kind have other numbers: it begins anew. */
+        if (def.period != was.period)
+            *budget_id = 0;
+    } else if (def.limit_ucr < 0) {
+        return 0;
+    }
+    if (*budget_id == 0)
+        *budget_id = ++command->tail.budget_last;
+    rc = entity_budget_put(&command->txn, *budget_id, &def);
+    command_act(command, ACTION_BUDGET, *budget_id, 0);
+    command->changed = true;
     return rc;
 }
 
@@ -45,17 +90,20 @@ command_budget_write(struct command *command, uint64_t budget_id)
 
     uint32_t idx = id_map_look(&command->ledger->budget_of_id, (uint32_t)budget_id);
     const struct budget *budget = budget_at(command->ledger->region, idx);
-    uint32_t window =
-        budget_window((enum budget_period)def.period, ledger_wall_us(command->ledger));
 
     jw_object(&command->jw);
     jw_key_ucr(&command->jw, "limit", def.limit_ucr);
     jw_key_cstr(&command->jw, "period", budget_period_name[def.period]);
+    if (def.period == BUDGET_ROLLING)
+        jw_key_u64(&command->jw, "hours", def.length_s / 3600);
+    jw_key_bool(&command->jw, "shadow", (def.flags & DB_BUDGET_SHADOW) != 0);
     if (budget != NULL) {
-        uint64_t word = atomic_load_explicit(&budget->word, memory_order_acquire);
+        struct budget_look look;
 
-        jw_key_ucr(&command->jw, "used",
-                   budget_word_window(word) >= window ? budget_word_spent_ucr(word) : 0);
+        budget_look(budget, ledger_wall_us(command->ledger), &look);
+        jw_key_ucr(&command->jw, "used", look.spent_ucr);
+        if (look.ends_us != INT64_MAX)
+            jw_key_time(&command->jw, "resets", look.ends_us);
     }
     jw_object_end(&command->jw);
 }

@@ -11,6 +11,12 @@
 /* Of the argument "budget": puts the record, gives its id (0 when none was asked for). */
 int command_budget_new(struct command *command, enum budget_kind kind, uint32_t tenant_id,
                        uint32_t owner_id, uint64_t *budget_id) MUST_CHECK;
+/*
+ * Changes it where there is an argument "budget": "" or "none" takes it away. One with windows of
+ * another kind is a new budget, whose id is kept instead. The owner is to be published after it.
+ */
+int command_budget_set(struct command *command, enum budget_kind kind, uint32_t tenant_id,
+                       uint32_t owner_id, uint64_t *budget_id) MUST_CHECK;
 /* The member "budget" of what is written: an object, or null for none. */
 void command_budget_write(struct command *command, uint64_t budget_id);
 

@@ -32,9 +32,13 @@ write_key(struct command *command, const struct entity_key *k)
         jw_key_cstr(jw, "project", p.name);
     else
         jw_key_cstr(jw, "project", NULL);
-    jw_key_u64(jw, "rpm", k->rpm);
-    jw_key_u64(jw, "tpm", k->tpm);
-    jw_key_u64(jw, "concurrency", k->concurrency);
+    entity_limits_write(jw, &k->limits);
+    jw_key(jw, "scopes");
+    jw_array(jw);
+    for (unsigned i = 0; i < COUNT_OF(entity_scope_name); i++)
+        if (k->scopes >> i & 1)
+            jw_cstr(jw, entity_scope_name[i]);
+    jw_array_end(jw);
     jw_key_bool(jw, "no_dearer", k->no_dearer);
     jw_key_bool(jw, "sibling", k->sibling);
     entity_key_lists(jw, k, "allow_ip");
@@ -121,10 +125,10 @@ take_channel(struct command *command, struct entity_key *k, struct str text)
 {
     const struct conf *conf = command->ledger->conf;
 
-    if (k->channel_count == KEY_CHANNELS_MAX || !entity_text_ok(text, 64)) {
+    if (k->allow.channel_count == KEY_CHANNELS_MAX || !entity_text_ok(text, 64)) {
         command_refuse(command, COMMAND_USAGE, "channel: \"%.*s\": %s", (int)MIN(text.len, 64u),
                        text.ptr,
-                       k->channel_count == KEY_CHANNELS_MAX ? "too many" : "no channel's name");
+                       k->allow.channel_count == KEY_CHANNELS_MAX ? "too many" : "no channel's name");
         return false;
     }
     if (conf != NULL && conf_channel_index(conf, text) == CONF_NONE) {
@@ -132,21 +136,21 @@ take_channel(struct command *command, struct entity_key *k, struct str text)
         hint_channels(command, text);
         return false;
     }
-    str_copy(text, k->channels[k->channel_count++], sizeof(k->channels[0]));
+    str_copy(text, k->allow.channels[k->allow.channel_count++], sizeof(k->allow.channels[0]));
     return true;
 }
 
 static bool
 take_model(struct command *command, struct entity_key *k, struct str text)
 {
-    if (!entity_text_ok(text, 128) || text.len + 1 > sizeof(k->models) - k->models_len) {
+    if (!entity_text_ok(text, 128) || text.len + 1 > sizeof(k->allow.models) - k->allow.models_len) {
         command_refuse(command, COMMAND_USAGE, "model: \"%.*s\": %s", (int)MIN(text.len, 64u),
                        text.ptr, text.len > 128 ? "too long" : "the list is too long");
         return false;
     }
-    memcpy(k->models + k->models_len, text.ptr, text.len);
-    k->models_len += (uint32_t)text.len + 1;
-    k->model_count++;
+    memcpy(k->allow.models + k->allow.models_len, text.ptr, text.len);
+    k->allow.models_len += (uint32_t)text.len + 1;
+    k->allow.model_count++;
     return true;
 }
 
@@ -172,9 +176,9 @@ key_args(struct command *command, struct entity_key *k)
 {
     struct str name;
 
-    if (!command_str(command, "name", false, &name) || !command_u32(command, "rpm", &k->rpm) ||
-        !command_u32(command, "tpm", &k->tpm) ||
-        !command_u32(command, "concurrency", &k->concurrency) ||
+    if (!command_str(command, "name", false, &name) || !command_u32(command, "rpm", &k->limits.rpm) ||
+        !command_u32(command, "tpm", &k->limits.tpm) ||
+        !command_u32(command, "concurrency", &k->limits.concurrency) ||
         !command_flag(command, "no_dearer", &k->no_dearer) ||
         !command_flag(command, "sibling", &k->sibling) ||
         !command_time(command, "expires", &k->expires_us))
@@ -226,6 +230,7 @@ key_add_new(struct command *command)
         return rc;
     k->id = ++command->tail.key_last;
     k->created_us = ledger_wall_us(command->ledger);
+    k->scopes = SCOPE_INFERENCE;
     rc = command_budget_new(command, BUDGET_KEY, k->tenant_id, k->id, &k->budget_id);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;

@@ -124,6 +124,7 @@ struct ledger {
      * queries too. */
     pthread_rwlock_t map_lock;
     struct id_map account_of_tenant, budget_of_id, key_of_id;
+    struct id_map quota_of[BUDGET_KIND_COUNT];     /* by enum budget_kind; of keys there are none */
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
     struct id_map name_of_region;                  /* region's name id -> store's */
 
@@ -149,6 +150,11 @@ struct ledger {
     uint64_t audit_block_key;    /* blocks up to here were read back and found good */
     uint8_t audit_block_hash[HASH_LEN];
     uint32_t audit_budget_cursor;
+    struct windows *windows;      /* windows.c's */
+    uint32_t zone_cursor;     /* budgets up to here were looked at */
+    uint32_t quota_from;      /* as key_from, of quotas */
+    int32_t *quota_excess;
+    bool quota_second;
     int32_t *key_excess;      /* of LEDGER_KEYS_SAMPLED keys from key_from on, at the last sample */
     uint32_t key_from;
     bool key_second;          /* key_excess was measured: now compare */
@@ -265,7 +271,9 @@ int publish_all(struct ledger *ledger) MUST_CHECK; /* at start: what the region 
 int publish_names_for(struct ledger *ledger, const struct conf *conf) MUST_CHECK;
 int publish_tenant(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id) MUST_CHECK;
 int publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id) MUST_CHECK;
-/* All keys of the project, after it changed. */
+/* The member, and its keys, after it changed. */
+int publish_member(struct ledger *ledger, struct db_txn *txn, uint32_t member_id) MUST_CHECK;
+/* The project, and its keys, likewise. */
 int publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id) MUST_CHECK;
 int publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id) MUST_CHECK;
 /* Room in the region for one more of each, asked for before a transaction is committed. */

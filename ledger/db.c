@@ -58,6 +58,7 @@ const char *const db_table_name[] = {
     [DB_INVITE] = "invite",
     [DB_SUM] = "sum",
     [DB_WHERE] = "where",
+    [DB_BUDGET_OPEN] = "budget-open",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

@@ -50,6 +50,7 @@ enum db_table {
     DB_INVITE,       /* id -> JSON: invitations to a tenant */
     DB_SUM,          /* totals of hours and days, by what calls have in common: see ledger/sum.h */
     DB_WHERE,        /* which blocks have calls of a minute, tenant and more: see ledger/where.h */
+    DB_BUDGET_OPEN,  /* budget -> struct db_budget_open: of rolling windows */
     DB_TABLE_COUNT
 };
 
@@ -238,8 +239,19 @@ struct db_budget {
     uint32_t kind, period; /* enum budget_kind, enum budget_period */
     int64_t limit_ucr;     /* negative: none any more */
     uint32_t tenant_id, owner_id; /* of the key, member, project or tenant */
+    /* Kept only where one is not 0: what was before this is DB_BUDGET_BYTES_PLAIN. */
+    uint32_t flags;    /* enum db_budget_flag */
+    uint32_t length_s; /* of a rolling window */
 };
-_Static_assert(sizeof(struct db_budget) == 24, "the store's form");
+enum db_budget_flag { DB_BUDGET_SHADOW = 1u };
+_Static_assert(sizeof(struct db_budget) == 32, "the store's form");
+#define DB_BUDGET_BYTES_PLAIN 24
+
+struct db_budget_open { /* the last rolling window that is known of */
+    uint32_t window, pad;
+    int64_t ends_us; /* 0: it has ended */
+};
+_Static_assert(sizeof(struct db_budget_open) == 16, "the store's form");
 
 struct db_open_hold { /* a hold made durable before its dispatch, or before what it pays for */
     uint8_t call_id[16];

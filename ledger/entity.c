@@ -11,6 +11,42 @@
 
 /* ---- reading documents ---- */
 
+static void
+doc_limits(struct js_value doc, struct entity_limits *out)
+{
+    *out = (struct entity_limits){
+        .rpm = doc_u32(doc, STR("rpm")),
+        .tpm = doc_u32(doc, STR("tpm")),
+        .concurrency = doc_u32(doc, STR("concurrency")),
+        .shadow = doc_u32(doc, STR("shadow")) & QUOTA_SHADOW_ALL,
+    };
+}
+
+static void
+doc_allow(struct js_value doc, struct entity_allow *out)
+{
+    struct js_value name, value;
+    struct js_iter it;
+    char scratch[1024];
+
+    memset(out, 0, sizeof(*out));
+    for (js_iter_init(&it, js_get(doc, STR("channels"))); js_next(&it, &name, &value);)
+        if (out->channel_count < KEY_CHANNELS_MAX && value.raw.len < sizeof(scratch))
+            str_copy(js_unescape(value, scratch, sizeof(scratch)),
+                     out->channels[out->channel_count++], sizeof(out->channels[0]));
+    for (js_iter_init(&it, js_get(doc, STR("models"))); js_next(&it, &name, &value);) {
+        struct str glob = value.raw.len < sizeof(scratch)
+                              ? js_unescape(value, scratch, sizeof(scratch))
+                              : STR_NONE;
+
+        if (glob.len == 0 || glob.len + 1 > sizeof(out->models) - out->models_len)
+            continue;
+        memcpy(out->models + out->models_len, glob.ptr, glob.len);
+        out->models_len += (uint32_t)glob.len + 1;
+        out->model_count++;
+    }
+}
+
 int
 entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
 {
@@ -27,6 +63,9 @@ entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
         .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
     };
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
+    doc_text(doc, STR("zone"), out->zone, sizeof(out->zone));
+    doc_limits(doc, &out->limits);
+    doc_allow(doc, &out->allow);
     return 0;
 }
 
@@ -47,6 +86,8 @@ entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out)
     };
     doc_text(doc, STR("email"), out->email, sizeof(out->email));
     doc_text(doc, STR("role"), out->role, sizeof(out->role));
+    doc_limits(doc, &out->limits);
+    doc_allow(doc, &out->allow);
     return 0;
 }
 
@@ -69,35 +110,22 @@ entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
         .quality_u = doc_u32(doc, STR("quality_u")),
     };
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
+    doc_limits(doc, &out->limits);
+    doc_allow(doc, &out->allow);
     return 0;
 }
 
 static void
-key_lists(struct js_value doc, struct entity_key *out)
+doc_cidrs(struct js_value doc, struct entity_key *out)
 {
     struct js_value name, value;
     struct js_iter it;
     char scratch[1024];
 
-    for (js_iter_init(&it, js_get(doc, STR("channels"))); js_next(&it, &name, &value);)
-        if (out->channel_count < KEY_CHANNELS_MAX && value.raw.len < sizeof(scratch))
-            str_copy(js_unescape(value, scratch, sizeof(scratch)),
-                     out->channels[out->channel_count++], sizeof(out->channels[0]));
     for (js_iter_init(&it, js_get(doc, STR("addresses"))); js_next(&it, &name, &value);)
         if (out->cidr_count < KEY_CIDRS_MAX && value.raw.len < sizeof(scratch))
             str_copy(js_unescape(value, scratch, sizeof(scratch)), out->cidrs[out->cidr_count++],
                      sizeof(out->cidrs[0]));
-    for (js_iter_init(&it, js_get(doc, STR("models"))); js_next(&it, &name, &value);) {
-        struct str glob = value.raw.len < sizeof(scratch)
-                              ? js_unescape(value, scratch, sizeof(scratch))
-                              : STR_NONE;
-
-        if (glob.len == 0 || glob.len + 1 > sizeof(out->models) - out->models_len)
-            continue;
-        memcpy(out->models + out->models_len, glob.ptr, glob.len);
-        out->models_len += (uint32_t)glob.len + 1;
-        out->model_count++;
-    }
 }
 
 int
@@ -119,18 +147,41 @@ entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
     out->disabled = doc_bool(doc, STR("disabled"));
     out->no_dearer = doc_bool(doc, STR("no_dearer"));
     out->sibling = doc_bool(doc, STR("sibling"));
-    out->rpm = doc_u32(doc, STR("rpm"));
-    out->tpm = doc_u32(doc, STR("tpm"));
-    out->concurrency = doc_u32(doc, STR("concurrency"));
+    /* Keys that are older than scopes are for what keys were for. */
+    out->scopes = js_is(js_get(doc, STR("scopes")), JS_NONE) ? SCOPE_INFERENCE
+                                                             : doc_u32(doc, STR("scopes"));
     out->budget_id = (uint64_t)doc_i64(doc, STR("budget"));
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
     doc_text(doc, STR("hint"), out->hint, sizeof(out->hint));
     doc_text(doc, STR("hash"), hash, sizeof(hash));
-    key_lists(doc, out);
+    doc_limits(doc, &out->limits);
+    doc_allow(doc, &out->allow);
+    doc_cidrs(doc, out);
     return str_unhex(str_from(hash), out->hash, HASH_LEN) ? 0 : -EILSEQ;
 }
 
 /* ---- writing documents ---- */
+
+/* What most have none of is not written. */
+static void
+doc_put_limits(struct jw *jw, const struct entity_limits *limits)
+{
+    if (limits->rpm != 0)
+        jw_key_u64(jw, "rpm", limits->rpm);
+    if (limits->tpm != 0)
+        jw_key_u64(jw, "tpm", limits->tpm);
+    if (limits->concurrency != 0)
+        jw_key_u64(jw, "concurrency", limits->concurrency);
+    if (limits->shadow != 0)
+        jw_key_u64(jw, "shadow", limits->shadow);
+}
+
+static void
+doc_put_allow(struct jw *jw, const struct entity_allow *allow)
+{
+    if (allow->channel_count > 0 || allow->model_count > 0)
+        entity_allow_write(jw, allow);
+}
 
 int
 entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
@@ -143,6 +194,10 @@ entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
     jw_key_bool(&doc.jw, "disabled", t->disabled);
     jw_key_i64(&doc.jw, "overdraft_ucr", t->overdraft_ucr);
     jw_key_u64(&doc.jw, "budget", t->budget_id);
+    if (t->zone[0] != '\0')
+        jw_key_cstr(&doc.jw, "zone", t->zone);
+    doc_put_limits(&doc.jw, &t->limits);
+    doc_put_allow(&doc.jw, &t->allow);
     return doc_put_id(txn, DB_TENANT, t->id, &doc);
 }
 
@@ -158,6 +213,8 @@ entity_member_put(struct db_txn *txn, const struct entity_member *m)
     jw_key_i64(&doc.jw, "created_us", m->created_us);
     jw_key_bool(&doc.jw, "removed", m->removed);
     jw_key_u64(&doc.jw, "budget", m->budget_id);
+    doc_put_limits(&doc.jw, &m->limits);
+    doc_put_allow(&doc.jw, &m->allow);
     return doc_put_id(txn, DB_MEMBER, m->id, &doc);
 }
 
@@ -177,24 +234,56 @@ entity_project_put(struct db_txn *txn, const struct entity_project *p)
         jw_key_u64(&doc.jw, "cost_u", p->cost_u);
         jw_key_u64(&doc.jw, "quality_u", p->quality_u);
     }
+    doc_put_limits(&doc.jw, &p->limits);
+    doc_put_allow(&doc.jw, &p->allow);
     return doc_put_id(txn, DB_PROJECT, p->id, &doc);
+}
+
+const char *const entity_limit_name[3] = {"rpm", "tpm", "concurrency"};
+const char *const entity_scope_name[3] = {"inference", "usage", "manage"};
+
+void
+entity_limits_write(struct jw *jw, const struct entity_limits *limits)
+{
+    jw_key_u64(jw, "rpm", limits->rpm);
+    jw_key_u64(jw, "tpm", limits->tpm);
+    jw_key_u64(jw, "concurrency", limits->concurrency);
+    jw_key(jw, "shadow");
+    jw_array(jw);
+    for (unsigned i = 0; i < COUNT_OF(entity_limit_name); i++)
+        if (limits->shadow >> i & 1)
+            jw_cstr(jw, entity_limit_name[i]);
+    jw_array_end(jw);
+}
+
+bool
+entity_limits_any(const struct entity_limits *limits, const struct entity_allow *allow)
+{
+    return limits->rpm != 0 || limits->tpm != 0 || limits->concurrency != 0 ||
+           allow->channel_count > 0 || allow->model_count > 0;
+}
+
+void
+entity_allow_write(struct jw *jw, const struct entity_allow *allow)
+{
+    const char *glob = allow->models;
+
+    jw_key(jw, "channels");
+    jw_array(jw);
+    for (uint32_t i = 0; i < allow->channel_count; i++)
+        jw_cstr(jw, allow->channels[i]);
+    jw_array_end(jw);
+    jw_key(jw, "models");
+    jw_array(jw);
+    for (uint32_t i = 0; i < allow->model_count; i++, glob += strlen(glob) + 1)
+        jw_cstr(jw, glob);
+    jw_array_end(jw);
 }
 
 void
 entity_key_lists(struct jw *jw, const struct entity_key *k, const char *cidrs_name)
 {
-    const char *glob = k->models;
-
-    jw_key(jw, "channels");
-    jw_array(jw);
-    for (uint32_t i = 0; i < k->channel_count; i++)
-        jw_cstr(jw, k->channels[i]);
-    jw_array_end(jw);
-    jw_key(jw, "models");
-    jw_array(jw);
-    for (uint32_t i = 0; i < k->model_count; i++, glob += strlen(glob) + 1)
-        jw_cstr(jw, glob);
-    jw_array_end(jw);
+    entity_allow_write(jw, &k->allow);
     jw_key(jw, cidrs_name);
     jw_array(jw);
     for (uint32_t i = 0; i < k->cidr_count; i++)
@@ -208,7 +297,7 @@ entity_key_put(struct db_txn *txn, const struct entity_key *k)
     struct doc doc;
     char hash[2 * HASH_LEN + 1];
 
-    ASSERT(k->models_len <= sizeof(k->models));
+    ASSERT(k->allow.models_len <= sizeof(k->allow.models));
     str_hex(k->hash, HASH_LEN, hash);
     doc_start(&doc);
     jw_key_u64(&doc.jw, "tenant", k->tenant_id);
@@ -222,9 +311,9 @@ entity_key_put(struct db_txn *txn, const struct entity_key *k)
     jw_key_bool(&doc.jw, "disabled", k->disabled);
     jw_key_bool(&doc.jw, "no_dearer", k->no_dearer);
     jw_key_bool(&doc.jw, "sibling", k->sibling);
-    jw_key_u64(&doc.jw, "rpm", k->rpm);
-    jw_key_u64(&doc.jw, "tpm", k->tpm);
-    jw_key_u64(&doc.jw, "concurrency", k->concurrency);
+    if (k->scopes != SCOPE_INFERENCE)
+        jw_key_u64(&doc.jw, "scopes", k->scopes);
+    doc_put_limits(&doc.jw, &k->limits);
     jw_key_u64(&doc.jw, "budget", k->budget_id);
     entity_key_lists(&doc.jw, k, "addresses");
     return doc_put_id(txn, DB_KEY, k->id, &doc);
@@ -312,36 +401,105 @@ int
 entity_budget_get(struct db_txn *txn, uint64_t id, struct db_budget *out)
 {
     struct db_key key = db_key_of_u64(id);
+    struct str value;
+    int rc = db_get(txn, DB_BUDGET, &key, &value);
 
-    return db_get_fixed(txn, DB_BUDGET, &key, out, sizeof(*out));
+    memset(out, 0, sizeof(*out));
+    if (rc < 0)
+        return rc;
+    if (value.len != sizeof(*out) && value.len != DB_BUDGET_BYTES_PLAIN)
+        return -EILSEQ;
+    memcpy(out, value.ptr, value.len);
+    if (out->period == BUDGET_ROLLING &&
+        (out->length_s < BUDGET_LENGTH_S_MIN || out->length_s > BUDGET_LENGTH_S_MAX))
+        return -EILSEQ;
+    return 0;
 }
 
 int
 entity_budget_put(struct db_txn *txn, uint64_t id, const struct db_budget *budget)
 {
     struct db_key key = db_key_of_u64(id);
+    bool plain = budget->flags == 0 && budget->length_s == 0;
 
     ASSERT(id != 0);
     ASSERT(budget->kind < BUDGET_KIND_COUNT && budget->period < BUDGET_PERIOD_COUNT);
-    return db_put(txn, DB_BUDGET, &key, (struct str){(const char *)budget, sizeof(*budget)});
+    ASSERT((budget->period == BUDGET_ROLLING) == (budget->length_s != 0));
+    return db_put(txn, DB_BUDGET, &key,
+                  (struct str){(const char *)budget,
+                               plain ? DB_BUDGET_BYTES_PLAIN : sizeof(*budget)});
+}
+
+int
+entity_tenant_zone(struct db_txn *txn, uint32_t id, char *zone)
+{
+    struct js_value doc;
+    int rc = doc_get_id(txn, DB_TENANT, id, &doc);
+
+    zone[0] = '\0';
+    if (rc == 0)
+        doc_text(doc, STR("zone"), zone, ZONE_NAME_LEN_MAX + 1);
+    return rc;
+}
+
+int
+entity_budget_open(struct db_txn *txn, uint64_t id, struct db_budget_open *out)
+{
+    struct db_key key = db_key_of_u64(id);
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    rc = db_get_fixed(txn, DB_BUDGET_OPEN, &key, out, sizeof(*out));
+    return rc == -ENOENT ? 0 : rc;
+}
+
+int
+entity_budget_open_put(struct db_txn *txn, uint64_t id, const struct db_budget_open *open)
+{
+    struct db_key key = db_key_of_u64(id);
+
+    return db_put(txn, DB_BUDGET_OPEN, &key, (struct str){(const char *)open, sizeof(*open)});
+}
+
+/* "5h", "7d". */
+static bool
+length_parse(struct str text, uint32_t *length_s)
+{
+    char unit = text.len > 0 ? text.ptr[text.len - 1] : '\0';
+    uint64_t each_s = unit == 'h' ? 3600 : 86400, count;
+
+    if ((unit != 'h' && unit != 'd') || !str_to_count((struct str){text.ptr, text.len - 1}, 9999, &count))
+        return false;
+    *length_s = (uint32_t)(count * each_s);
+    return *length_s >= BUDGET_LENGTH_S_MIN && *length_s <= BUDGET_LENGTH_S_MAX;
 }
 
 bool
-entity_budget_parse(struct str text, int64_t *limit_ucr, enum budget_period *period)
+entity_budget_parse(struct str text, struct db_budget *out)
 {
-    struct str rest, amount = str_split(text, '/', &rest);
+    struct str rest, mode = STR_NONE, amount = str_split(text, '/', &rest);
+    uint32_t period = BUDGET_TOTAL;
 
-    *period = BUDGET_TOTAL;
-    if (rest.ptr != NULL) {
-        int i = BUDGET_DAY;
-
-        while (i < BUDGET_PERIOD_COUNT && !str_eq(rest, str_from(budget_period_name[i])))
-            i++;
-        if (i == BUDGET_PERIOD_COUNT)
+    out->period = BUDGET_TOTAL;
+    out->length_s = out->flags = 0;
+    if (str_eq(rest, STR("shadow"))) {
+        mode = rest;
+    } else if (rest.ptr != NULL) {
+        rest = str_split(rest, '/', &mode);
+        for (period = BUDGET_DAY; period < BUDGET_ROLLING; period++)
+            if (str_eq(rest, str_from(budget_period_name[period])))
+                break;
+        if (period == BUDGET_ROLLING && !length_parse(rest, &out->length_s))
             return false;
-        *period = (enum budget_period)i;
     }
-    return ucr_parse(amount, limit_ucr) && *limit_ucr >= 0 && *limit_ucr <= BUDGET_SPENT_MAX;
+    if (mode.ptr != NULL) {
+        if (!str_eq(mode, STR("shadow")))
+            return false;
+        out->flags = DB_BUDGET_SHADOW;
+    }
+    out->period = period;
+    return ucr_parse(amount, &out->limit_ucr) && out->limit_ucr >= 0 &&
+           out->limit_ucr <= BUDGET_SPENT_MAX;
 }
 
 /* ---- secrets and texts ---- */

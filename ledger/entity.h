@@ -7,14 +7,38 @@
 
 #include "base/base.h"
 #include "base/jw.h"
+#include "base/zone.h"
 #include "ledger/db.h"
 #include "shm/budget.h"
 #include "shm/key.h"
+#include "shm/quota.h"
 
 #define ENTITY_NAME_MAX 96
 #define ENTITY_EMAIL_MAX 254
 #define ENTITY_CIDR_MAX 48
 #define KEY_TEXT_LEN 46 /* "sk-" and 43 of 62 letters and digits: 256 random bits */
+
+/* Besides those of keys: of a member, a project, a tenant (shm/quota.h). 0: no limit. */
+struct entity_limits {
+    uint32_t rpm, tpm, concurrency;
+    uint32_t shadow; /* enum quota_shadow: these count only */
+};
+
+/* Which channels and models; none: any. */
+struct entity_allow {
+    char channels[KEY_CHANNELS_MAX][ENTITY_NAME_MAX + 1];
+    uint32_t channel_count;
+    char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL, as in the region */
+    uint32_t model_count, models_len;
+};
+
+/* What a key is for: bits. */
+enum entity_scope {
+    SCOPE_INFERENCE = 1u, /* calls to models */
+    SCOPE_USAGE = 2u,     /* reading what was used */
+    SCOPE_MANAGE = 4u,    /* the management API */
+    SCOPE_ALL = 7u,
+};
 
 struct entity_tenant {
     uint32_t id;
@@ -23,6 +47,9 @@ struct entity_tenant {
     bool disabled;
     int64_t overdraft_ucr;
     uint64_t budget_id;
+    char zone[ZONE_NAME_LEN_MAX + 1]; /* of the budgets' windows; "": UTC */
+    struct entity_limits limits;
+    struct entity_allow allow;
 };
 
 struct entity_member {
@@ -32,6 +59,8 @@ struct entity_member {
     int64_t created_us;
     bool removed;
     uint64_t budget_id;
+    struct entity_limits limits;
+    struct entity_allow allow;
 };
 
 struct entity_project {
@@ -42,6 +71,8 @@ struct entity_project {
     /* For auto names, in millionths; they count when has_weights. Else the auto's own do. */
     bool has_weights;
     uint32_t latency_u, cost_u, quality_u;
+    struct entity_limits limits;
+    struct entity_allow allow;
 };
 
 struct entity_key {
@@ -53,12 +84,10 @@ struct entity_key {
     bool disabled;
     bool no_dearer; /* never in a channel that is dearer than its first */
     bool sibling;   /* also other models of the family, where a routing rule says so */
-    uint32_t rpm, tpm, concurrency;
+    struct entity_limits limits;
+    uint32_t scopes; /* enum entity_scope */
     uint64_t budget_id;
-    char channels[KEY_CHANNELS_MAX][ENTITY_NAME_MAX + 1];
-    uint32_t channel_count;
-    char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL, as in the region */
-    uint32_t model_count, models_len;
+    struct entity_allow allow;
     char cidrs[KEY_CIDRS_MAX][ENTITY_CIDR_MAX + 1];
     uint32_t cidr_count;
 };
@@ -74,8 +103,14 @@ int entity_member_put(struct db_txn *txn, const struct entity_member *member) MU
 int entity_project_put(struct db_txn *txn, const struct entity_project *project) MUST_CHECK;
 int entity_key_put(struct db_txn *txn, const struct entity_key *key) MUST_CHECK;
 
-/* Writes what a key is limited to: members "channels", "models" and that of its addresses. */
+/* Write members: "channels" and "models"; a key's, and that of its addresses; "rpm", "tpm",
+ * "concurrency" and "shadow", an array of the names of those that count only. */
+void entity_allow_write(struct jw *jw, const struct entity_allow *allow);
 void entity_key_lists(struct jw *jw, const struct entity_key *key, const char *cidrs_name);
+void entity_limits_write(struct jw *jw, const struct entity_limits *limits);
+extern const char *const entity_limit_name[3]; /* by bit of enum quota_shadow: "rpm", … */
+extern const char *const entity_scope_name[3]; /* by bit of enum entity_scope: "inference", … */
+bool entity_limits_any(const struct entity_limits *limits, const struct entity_allow *allow);
 
 /* By unique text: tenants' names (tenant_id 0), members' addresses, projects' names. -ENOENT. */
 int entity_find(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
@@ -93,8 +128,15 @@ int entity_children(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
 
 int entity_budget_get(struct db_txn *txn, uint64_t id, struct db_budget *out) MUST_CHECK;
 int entity_budget_put(struct db_txn *txn, uint64_t id, const struct db_budget *budget) MUST_CHECK;
-/* "12.5", "100/day", "100/week", "100/month". False when malformed. */
-bool entity_budget_parse(struct str text, int64_t *limit_ucr, enum budget_period *period) MUST_CHECK;
+/* The zone of a tenant, "" for UTC: room for ZONE_NAME_LEN_MAX + 1. */
+int entity_tenant_zone(struct db_txn *txn, uint32_t id, char *zone) MUST_CHECK;
+/* All zero where the store knows of no window. */
+int entity_budget_open(struct db_txn *txn, uint64_t id, struct db_budget_open *out) MUST_CHECK;
+int entity_budget_open_put(struct db_txn *txn, uint64_t id,
+                           const struct db_budget_open *open) MUST_CHECK;
+/* "12.5", "100/day", "100/week", "100/month", "100/5h", "100/7d"; with "/shadow" behind it, in shadow
+ * mode. Sets limit, period, length and flags. False when malformed. */
+bool entity_budget_parse(struct str text, struct db_budget *budget) MUST_CHECK;
 
 /* New secrets: text has room for KEY_TEXT_LEN + 1. Only the hash is ever kept. */
 void entity_key_text(char *text);

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "ledger/entity.h"
+#include "ledger/quota.h"
+#include "ledger/windows.h"
 #include "shm/names.h"
 
 #include <errno.h>
@@ -22,6 +24,25 @@ account_disable(struct account *account, bool disabled)
     else
         atomic_fetch_and_explicit(&account->flags, ~(uint32_t)ACCOUNT_DISABLED,
                                   memory_order_release);
+}
+
+/* How it counts. A rolling window that memory does not know is the one that the store knows last. */
+static int
+budget_define(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
+              const struct db_budget *def)
+{
+    budget_set(budget, MAX(def->limit_ucr, 0), (def->flags & DB_BUDGET_SHADOW) != 0, def->length_s);
+    if (def->period != BUDGET_ROLLING)
+        return windows_set(ledger, txn, budget, def);
+    if (atomic_load_explicit(&budget->edge, memory_order_relaxed) == 0) {
+        struct db_budget_open open;
+        int rc = entity_budget_open(txn, budget->id, &open);
+
+        if (rc < 0)
+            return rc;
+        budget_set_edge(budget, open.window, open.ends_us);
+    }
+    return 0;
 }
 
 int
@@ -40,6 +61,8 @@ publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id)
         rc = budget_add(ledger->region, (enum budget_kind)def.kind, budget_id,
                         (enum budget_period)def.period, MAX(def.limit_ucr, 0), &idx);
         if (rc == 0)
+            rc = budget_define(ledger, txn, budget_at(ledger->region, idx), &def);
+        if (rc == 0)
             rc = id_map_set(&ledger->budget_of_id, (uint32_t)budget_id, idx);
         if (rc == 0)
             rc = id_map_set(&ledger->id_of_budget, idx, (uint32_t)budget_id);
@@ -48,12 +71,11 @@ publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id)
     budget = budget_at(ledger->region, idx);
     ASSERT(budget != NULL && budget->id == budget_id);
     rc = id_map_set(&ledger->id_of_budget, idx, (uint32_t)budget_id);
-    if (rc < 0)
+    if (rc == 0)
+        rc = budget_define(ledger, txn, budget, &def);
+    if (rc < 0 || atomic_load_explicit(&budget->period, memory_order_relaxed) == def.period)
         return rc;
-    atomic_store_explicit(&budget->limit_ucr, MAX(def.limit_ucr, 0), memory_order_relaxed);
-    if (atomic_load_explicit(&budget->period, memory_order_relaxed) == def.period)
-        return 0;
-    atomic_store_explicit(&budget->period, def.period, memory_order_relaxed);
+    atomic_store_explicit(&budget->period, (uint16_t)def.period, memory_order_relaxed);
     return recount_budget(ledger, idx);
 }
 
@@ -80,12 +102,16 @@ int
 publish_tenant(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id)
 {
     uint32_t idx = id_map_get(&ledger->account_of_tenant, tenant_id), budget_idx;
+    uint32_t quota_idx;
     struct entity_tenant tenant;
     struct account *account;
     int rc = entity_tenant_get(txn, tenant_id, &tenant);
 
     if (rc == 0)
         rc = budget_index(ledger, txn, tenant.budget_id, &budget_idx);
+    if (rc == 0)
+        rc = quota_publish(ledger, &(struct quota_owner){BUDGET_TENANT, tenant_id, &tenant.limits,
+                                                         &tenant.allow}, &quota_idx);
     if (rc < 0)
         return rc;
     if (idx == 0) {
@@ -103,28 +129,60 @@ publish_tenant(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id)
     atomic_store_explicit(&account->overdraft_ucr, MAX(tenant.overdraft_ucr, 0),
                           memory_order_relaxed);
     atomic_store_explicit(&account->budget_idx, budget_idx, memory_order_relaxed);
+    atomic_store_explicit(&account->quota_idx, quota_idx, memory_order_relaxed);
     account_disable(account, tenant.disabled);
     return id_map_set(&ledger->tenant_of_account, idx, tenant_id);
 }
 
 /* ---- keys ---- */
 
-static int
-key_budgets(struct ledger *ledger, struct db_txn *txn, const struct entity_key *key,
-            uint32_t idx[3])
-{
-    struct entity_member member = {0};
-    struct entity_project project = {0};
-    int rc = budget_index(ledger, txn, key->budget_id, &idx[0]);
+/* What comes from its member and its project: budgets and quotas. */
+struct key_chain {
+    uint32_t budget_idx[3], quota_idx[2];
+    uint32_t member_id, project_id; /* whose keys are told */
+};
 
+static int
+chain_member(struct ledger *ledger, struct db_txn *txn, uint32_t member_id, struct key_chain *chain)
+{
+    struct entity_member member;
+    int rc = entity_member_get(txn, member_id, &member);
+
+    if (rc == 0)
+        rc = budget_index(ledger, txn, member.budget_id, &chain->budget_idx[1]);
+    if (rc == 0)
+        rc = quota_find(ledger, &(struct quota_owner){BUDGET_MEMBER, member_id, &member.limits,
+                                                      &member.allow}, &chain->quota_idx[0]);
+    return rc;
+}
+
+static int
+chain_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id,
+              struct key_chain *chain)
+{
+    struct entity_project project;
+    int rc = entity_project_get(txn, project_id, &project);
+
+    if (rc == 0)
+        rc = budget_index(ledger, txn, project.budget_id, &chain->budget_idx[2]);
+    if (rc == 0)
+        rc = quota_find(ledger, &(struct quota_owner){BUDGET_PROJECT, project_id, &project.limits,
+                                                      &project.allow}, &chain->quota_idx[1]);
+    return rc;
+}
+
+static int
+key_chain(struct ledger *ledger, struct db_txn *txn, const struct entity_key *key,
+          struct key_chain *chain)
+{
+    int rc;
+
+    memset(chain, 0, sizeof(*chain));
+    rc = budget_index(ledger, txn, key->budget_id, &chain->budget_idx[0]);
     if (rc == 0 && key->member_id != 0)
-        rc = entity_member_get(txn, key->member_id, &member);
-    if (rc == 0)
-        rc = budget_index(ledger, txn, member.budget_id, &idx[1]);
+        rc = chain_member(ledger, txn, key->member_id, chain);
     if (rc == 0 && key->project_id != 0)
-        rc = entity_project_get(txn, key->project_id, &project);
-    if (rc == 0)
-        rc = budget_index(ledger, txn, project.budget_id, &idx[2]);
+        rc = chain_project(ledger, txn, key->project_id, chain);
     return rc;
 }
 
@@ -168,11 +226,11 @@ key_extra(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct 
     rc = key_project(ledger, txn, key, &extra);
     if (rc < 0)
         return rc;
-    if (key->model_count == 0 && key->cidr_count == 0 && extra.has_weights == 0 &&
+    if (key->allow.model_count == 0 && key->cidr_count == 0 && extra.has_weights == 0 &&
         extra.name[0] == '\0' && extra.project[0] == '\0')
         return key_extra_set(ledger->region, idx, NULL);
-    extra.model_count = (uint16_t)key->model_count;
-    memcpy(extra.models, key->models, sizeof(extra.models));
+    extra.model_count = (uint16_t)key->allow.model_count;
+    memcpy(extra.models, key->allow.models, sizeof(extra.models));
     for (uint32_t i = 0; i < key->cidr_count; i++)
         if (!key_cidr_parse(str_from(key->cidrs[i]), &extra.cidr[extra.cidr_count++]))
             return -EILSEQ;
@@ -192,32 +250,29 @@ static int
 key_limits(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct entity_key *key)
 {
     struct key_slot *slot = key_at(ledger->region, idx);
-    uint32_t budget_idx[3];
-    int rc = key_budgets(ledger, txn, key, budget_idx);
+    struct key_chain chain;
+    int rc = key_chain(ledger, txn, key, &chain);
 
     ASSERT(slot != NULL);
     if (rc == 0)
         rc = key_extra(ledger, txn, idx, key);
+    if (rc == 0)
+        rc = quota_channels(ledger, &key->allow, slot->channel);
     if (rc < 0)
         return rc;
-    atomic_store_explicit(&slot->rpm, key->rpm, memory_order_relaxed);
-    atomic_store_explicit(&slot->tpm, key->tpm, memory_order_relaxed);
-    atomic_store_explicit(&slot->concurrency, key->concurrency, memory_order_relaxed);
+    atomic_store_explicit(&slot->rpm, key->limits.rpm, memory_order_relaxed);
+    atomic_store_explicit(&slot->tpm, key->limits.tpm, memory_order_relaxed);
+    atomic_store_explicit(&slot->concurrency, key->limits.concurrency, memory_order_relaxed);
     for (unsigned i = 0; i < 3; i++)
-        atomic_store_explicit(&slot->budget_idx[i], budget_idx[i], memory_order_relaxed);
-    for (unsigned i = 0; i < KEY_CHANNELS_MAX; i++) {
-        uint16_t name = 0;
-
-        if (i < key->channel_count) {
-            name = name_intern(ledger->region, str_from(key->channels[i]));
-            if (name == 0)
-                return -ENOSPC;
-        }
-        atomic_store_explicit(&slot->channel[i], name, memory_order_relaxed);
-    }
+        atomic_store_explicit(&slot->budget_idx[i], chain.budget_idx[i], memory_order_relaxed);
+    for (unsigned i = 0; i < 2; i++)
+        atomic_store_explicit(&slot->quota_idx[i], chain.quota_idx[i], memory_order_relaxed);
     atomic_store_explicit(&slot->expires_wall_us, key->expires_us, memory_order_relaxed);
     key_flag(slot, KEY_NO_DEARER, key->no_dearer);
     key_flag(slot, KEY_SIBLING, key->sibling);
+    key_flag(slot, KEY_NO_CALLS, (key->scopes & SCOPE_INFERENCE) == 0);
+    for (unsigned i = 0; i < 3; i++)
+        key_flag(slot, (enum key_flag)(1u << (KEY_SHADOW_SHIFT + i)), key->limits.shadow >> i & 1);
     key_flag(slot, KEY_DISABLED, key->disabled);
     return 0;
 }
@@ -270,30 +325,82 @@ publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id)
     return rc < 0 ? rc : id_map_set(&ledger->key_of_id, key_id, idx);
 }
 
-int
-publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id)
+/* Each key of a tenant that memory has: told what changed for it. */
+typedef int (*each_key_fn)(struct ledger *ledger, struct db_txn *txn, struct key_slot *slot,
+                           const struct key_chain *chain);
+
+static int
+each_key(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id, each_key_fn each,
+         const struct key_chain *chain)
 {
-    struct entity_project project;
     struct db_walk walk;
     struct str key, value;
-    int rc = entity_project_get(txn, project_id, &project);
+    int rc = entity_children(txn, DB_KEY, tenant_id, &walk);
 
-    if (rc == 0)
-        rc = entity_children(txn, DB_KEY, project.tenant_id, &walk);
     if (rc < 0)
         return rc;
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
-        uint32_t id = db_u32(key, ENTITY_CHILD_ID_AT);
-        struct entity_key k;
+        uint32_t idx =
+            id_map_get(&ledger->key_of_id, db_u32(key, ENTITY_CHILD_ID_AT));
 
-        rc = entity_key_get(txn, id, &k);
-        if (rc == 0 && k.project_id == project_id)
-            rc = publish_key(ledger, txn, id);
+        if (idx != 0)
+            rc = each(ledger, txn, key_at(ledger->region, idx), chain);
     }
     if (rc == 0)
         rc = walk.failed;
     db_walk_end(&walk);
     return rc;
+}
+
+static int
+each_of_member(struct ledger *ledger, struct db_txn *txn, struct key_slot *slot,
+               const struct key_chain *chain)
+{
+    (void)ledger;
+    (void)txn;
+    if (slot->member_id != chain->member_id)
+        return 0;
+    atomic_store_explicit(&slot->budget_idx[1], chain->budget_idx[1], memory_order_relaxed);
+    atomic_store_explicit(&slot->quota_idx[0], chain->quota_idx[0], memory_order_relaxed);
+    return 0;
+}
+
+int
+publish_member(struct ledger *ledger, struct db_txn *txn, uint32_t member_id)
+{
+    struct key_chain chain = {.member_id = member_id};
+    struct entity_member member;
+    uint32_t idx;
+    int rc = entity_member_get(txn, member_id, &member);
+
+    if (rc == 0)
+        rc = quota_publish(ledger, &(struct quota_owner){BUDGET_MEMBER, member_id, &member.limits,
+                                                         &member.allow}, &idx);
+    if (rc == 0)
+        rc = chain_member(ledger, txn, member_id, &chain);
+    return rc < 0 ? rc : each_key(ledger, txn, member.tenant_id, each_of_member, &chain);
+}
+
+/* Also what its keys have of it in their extras: weights, its name. */
+static int
+each_of_project(struct ledger *ledger, struct db_txn *txn, struct key_slot *slot,
+                const struct key_chain *chain)
+{
+    return slot->project_id == chain->project_id ? publish_key(ledger, txn, slot->key_id) : 0;
+}
+
+int
+publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id)
+{
+    struct key_chain chain = {.project_id = project_id};
+    struct entity_project project;
+    uint32_t idx;
+    int rc = entity_project_get(txn, project_id, &project);
+
+    if (rc == 0)
+        rc = quota_publish(ledger, &(struct quota_owner){BUDGET_PROJECT, project_id,
+                                                         &project.limits, &project.allow}, &idx);
+    return rc < 0 ? rc : each_key(ledger, txn, project.tenant_id, each_of_project, &chain);
 }
 
 /* ---- all of it ---- */
@@ -327,7 +434,7 @@ find_published(struct ledger *ledger)
             slot->key_id != 0 && slot->key_id <= ledger->tail.key_last)
             rc = id_map_set(&ledger->key_of_id, slot->key_id, i);
     }
-    return rc;
+    return rc == 0 ? quota_find_published(ledger) : rc;
 }
 
 typedef int (*publish_fn)(struct ledger *ledger, struct db_txn *txn, uint64_t id);
@@ -390,6 +497,8 @@ publish_all(struct ledger *ledger)
     if (rc == 0)
         rc = publish_table(ledger, &txn, DB_TENANT, one_tenant);
     if (rc == 0)
+        rc = quota_publish_found(ledger, &txn);
+    if (rc == 0)
         rc = publish_table(ledger, &txn, DB_KEY, one_key);
     db_end(&txn);
     return rc;
@@ -419,9 +528,10 @@ publish_room(struct ledger *ledger)
     const struct region_header *header = region->header;
     uint64_t accounts = atomic_load_explicit(&header->account_count, memory_order_relaxed) + 1u;
     uint64_t budgets = atomic_load_explicit(&header->budget_count, memory_order_relaxed) + 1u;
+    uint64_t quotas = atomic_load_explicit(&header->quota_count, memory_order_relaxed) + 1u;
     uint64_t keys = atomic_load_explicit(&header->key_count, memory_order_relaxed) + 1u;
     int rc = accounts < header->geometry.account_max && budgets < header->geometry.budget_max &&
-                     keys < header->geometry.key_max
+                     quotas < header->geometry.quota_max && keys < header->geometry.key_max
                  ? 0
                  : -ENOSPC;
 
@@ -429,6 +539,8 @@ publish_room(struct ledger *ledger)
         rc = region_ensure(region, REGION_ACCOUNTS, (accounts + 1) * sizeof(struct account));
     if (rc == 0)
         rc = region_ensure(region, REGION_BUDGETS, (budgets + 1) * sizeof(struct budget));
+    if (rc == 0)
+        rc = region_ensure(region, REGION_QUOTAS, (quotas + 1) * sizeof(struct quota));
     if (rc == 0)
         rc = region_ensure(region, REGION_KEYS, (keys + 1) * sizeof(struct key_slot));
     return rc;

@@ -19,6 +19,8 @@
  * does no harm. A check is the same with a comparison before step 6.
  */
 #include "ledger/core.h"
+#include "ledger/entity.h"
+#include "ledger/quota.h"
 
 #include "base/log.h"
 #include "base/ucr.h"
@@ -224,17 +226,6 @@ wait_for_claims(struct ledger *ledger)
     return true;
 }
 
-/* A call that died in its worker is not in flight any more. */
-static void
-inflight_leave(struct ledger *ledger, const struct record *record)
-{
-    struct key_slot *key = key_at(ledger->region, record->key_idx);
-
-    if ((record->flags & RECORD_INFLIGHT) != 0 && key != NULL &&
-        atomic_load_explicit(&key->generation, memory_order_relaxed) == record->key_generation)
-        key_leave(key);
-}
-
 static void
 chunk_sweep(struct ledger *ledger)
 {
@@ -252,7 +243,7 @@ chunk_sweep(struct ledger *ledger)
             if (hold_word_state(word) == HOLD_CLAIM) {
                 hold_view_unclaim(view, s);
             } else {
-                inflight_leave(ledger, &view->records[s]);
+                quota_swept(ledger, &view->records[s]);
                 hold_view_sweep(view, s);
             }
         }
@@ -303,22 +294,32 @@ sum_slot(const struct ledger *ledger, struct chunk *chunk, const struct hold_slo
     }
 }
 
+/* Which window of each budget is counted. Of a rolling one the store may know a later one than a word
+ * that was made anew: of a hold that outlived its memory. */
+static int
+chunk_windows(struct ledger *ledger, struct chunk *chunk)
+{
+    int64_t now_us = ledger_wall_us(ledger);
+    struct db_txn txn;
+    int rc = chunk->budget_count > 0 ? db_read(ledger->db, &txn) : 0;
+
+    if (rc < 0 || chunk->budget_count == 0)
+        return rc;
+    for (uint32_t i = 0; rc == 0 && i < chunk->budget_count; i++) {
+        const struct budget *budget = budget_at(ledger->region, chunk->budgets[i]);
+        struct db_budget_open open = {0};
+
+        if (atomic_load_explicit(&budget->period, memory_order_relaxed) == BUDGET_ROLLING)
+            rc = entity_budget_open(&txn, budget->id, &open);
+        chunk->budget_window[i] = MAX(budget_window_due(budget, now_us), open.window);
+    }
+    db_end(&txn);
+    return rc;
+}
+
 static void
 chunk_sum(const struct ledger *ledger, struct chunk *chunk)
 {
-    int64_t now_us = ledger_wall_us(ledger);
-
-    for (uint32_t i = 0; i < chunk->budget_count; i++) {
-        struct budget *budget = budget_at(ledger->region, chunk->budgets[i]);
-        uint32_t now =
-            budget_window((enum budget_period)atomic_load_explicit(&budget->period,
-                                                                   memory_order_relaxed),
-                          now_us);
-        uint32_t at =
-            budget_word_window(atomic_load_explicit(&budget->word, memory_order_acquire));
-
-        chunk->budget_window[i] = MAX(now, at);
-    }
     for (uint32_t t = 0; t < LEDGER_TABLES_MAX; t++) {
         const struct hold_view *view = &ledger->view[t];
 
@@ -463,6 +464,9 @@ chunk_run(struct ledger *ledger, struct chunk *chunk)
     if (rc < 0)
         return rc;
     chunk_free_journalled(ledger);
+    rc = chunk_windows(ledger, chunk);
+    if (rc < 0)
+        return rc;
     chunk_sum(ledger, chunk);
     ledger->stats.recounts += chunk->account_count;
     return chunk_publish(ledger, chunk);

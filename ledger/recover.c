@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "ledger/entity.h"
 #include "ledger/fill.h"
+#include "ledger/windows.h"
 #include "shm/series.h"
 
 #include <errno.h>
@@ -447,7 +448,8 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     ledger->conf = setup->conf;
     ledger->unresolved = setup->unresolved;
     ledger->region_id = setup->region->header->checksum;
-    ledger->audit_cursor = ledger->audit_budget_cursor = ledger->key_from = 1;
+    ledger->audit_cursor = ledger->audit_budget_cursor = 1;
+    ledger->key_from = ledger->quota_from = ledger->zone_cursor = 1;
     pthread_rwlock_init(&ledger->map_lock, NULL);
     pthread_rwlockattr_init(&lock_attr);
     /* Queries never hold up who replaces it. */
@@ -505,7 +507,10 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->key_of_id.at);
     free(ledger->tenant_of_account.at);
     free(ledger->id_of_budget.at);
+    for (unsigned kind = 0; kind < BUDGET_KIND_COUNT; kind++)
+        free(ledger->quota_of[kind].at);
     free(ledger->name_of_region.at);
+    windows_free(&ledger->windows);
     free(ledger->todo_accounts.at);
     free(ledger->todo_budgets.at);
     free(ledger->account_mark);
@@ -514,6 +519,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->batch);
     free(ledger->announce);
     series_writer_free(&ledger->series);
+    free(ledger->quota_excess);
     free(ledger->key_excess);
     recent_free(&ledger->recent);
     pthread_rwlock_destroy(&ledger->map_lock);

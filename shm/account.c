@@ -40,6 +40,7 @@ account_add(struct region *region, uint32_t tenant_id, uint32_t *account_idx)
     atomic_store_explicit(&account->generation, 1, memory_order_relaxed);
     atomic_store_explicit(&account->overdraft_ucr, 0, memory_order_relaxed);
     atomic_store_explicit(&account->budget_idx, 0, memory_order_relaxed);
+    atomic_store_explicit(&account->quota_idx, 0, memory_order_relaxed);
     account->tenant_id = tenant_id;
     atomic_store_explicit(&account->flags, ACCOUNT_OPEN, memory_order_release);
     atomic_store_explicit(&header->account_count, idx, memory_order_release);

@@ -26,6 +26,7 @@ struct account {
     _Atomic int64_t overdraft_ucr;              /* ledger; >= 0: how far below zero a hold may go */
     _Atomic uint32_t budget_idx;                /* ledger; the tenant's own budget, 0 none */
     uint32_t tenant_id;                         /* ledger, before ACCOUNT_OPEN */
+    _Atomic uint32_t quota_idx;                 /* ledger; the tenant's own quota, 0 none */
 };
 _Static_assert(sizeof(struct account) == CACHE_LINE, "one account, one line");
 

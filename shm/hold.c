@@ -227,7 +227,9 @@ budgets_enter(const struct region *region, struct hold_slot *slot, struct hold_a
         if (budget == NULL)
             continue;
         result = budget_enter(budget, ask->amount_ucr, ask->wall_us, &window);
-        if (result != BUDGET_OK) {
+        if (result == BUDGET_OVER) {
+            ask->over |= 1u << kind;
+        } else if (result != BUDGET_OK) {
             ask->refused = (uint32_t)kind;
             budgets_leave(region, slot, ask, kind);
             return result == BUDGET_FULL ? HOLD_NO_BUDGET : HOLD_BUSY;
@@ -287,6 +289,7 @@ hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot_out)
     /* seq_cst: before the loads of budgets' and account's words below. See shm/hold.h. */
     atomic_store_explicit(&slot->state, hold_word(HOLD_CLAIM, generation), memory_order_seq_cst);
     SHM_STEP("hold_take: claimed");
+    ask->over = 0;
     result = budgets_enter(table->region, slot, ask);
     if (result == HOLD_OK) {
         result = account_take(account, ask->amount_ucr);

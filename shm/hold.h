@@ -46,7 +46,6 @@ struct hold_slot {
     uint16_t budget_window[BUDGET_KIND_COUNT]; /* worker, as each is entered; BUDGET_NOT_ENTERED */
 };
 _Static_assert(sizeof(struct hold_slot) == CACHE_LINE, "one slot, one line");
-#define BUDGET_NOT_ENTERED 0xffffu
 
 static inline enum hold_state
 hold_word_state(uint64_t word)
@@ -106,6 +105,7 @@ struct hold_ask {
     int64_t amount_ucr;                     /* 0 .. ACCOUNT_UCR_MAX */
     int64_t wall_us;                        /* for the budgets' windows */
     uint32_t refused;                       /* out: enum budget_kind of the one that refused */
+    uint32_t over; /* out, of HOLD_OK: a bit a budget in shadow mode that would have refused */
 };
 
 /*

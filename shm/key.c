@@ -1,5 +1,5 @@
 /*
- * The workers' side of keys: finding, counting calls in flight, restrictions. The ledger process's
+ * The workers' side of keys: finding, restrictions. The ledger process's
  * side is in shm/key_write.c.
  */
 #include "shm/key.h"
@@ -88,35 +88,6 @@ key_find(const struct region *region, const uint8_t hash[HASH_LEN])
             return entry;
     }
     return 0;
-}
-
-bool
-key_enter(struct key_slot *key, uint32_t concurrency)
-{
-    int32_t inflight = atomic_load_explicit(&key->inflight, memory_order_relaxed);
-
-    if (concurrency == 0)
-        return true;
-    do {
-        if (inflight >= 0 && (uint32_t)inflight >= concurrency)
-            return false;
-        /* Below zero only by a mistake somewhere: this call is the first, then. Relaxed: the word
-         * stands for nothing but itself. */
-    } while (!atomic_compare_exchange_weak_explicit(&key->inflight, &inflight, MAX(inflight, 0) + 1,
-                                                    memory_order_relaxed, memory_order_relaxed));
-    return true;
-}
-
-void
-key_leave(struct key_slot *key)
-{
-    int32_t inflight = atomic_load_explicit(&key->inflight, memory_order_relaxed);
-
-    do {
-        if (inflight <= 0)
-            return; /* the ledger process has corrected it already */
-    } while (!atomic_compare_exchange_weak_explicit(&key->inflight, &inflight, inflight - 1,
-                                                    memory_order_relaxed, memory_order_relaxed));
 }
 
 /* ---- restrictions ---- */

@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 #include "base/hash.h"
+#include "shm/quota.h"
 #include "shm/region.h"
 
 enum key_flag {
@@ -24,8 +25,14 @@ enum key_flag {
     KEY_DISABLED = 2u,
     KEY_NO_DEARER = 4u, /* no channel that is dearer than its first */
     KEY_SIBLING = 8u,   /* other models of a family may serve where a routing rule says so */
+    KEY_NO_CALLS = 16u, /* its scopes are others: 403 for what goes to a model */
+    /* Of its own limits: enum quota_shadow << KEY_SHADOW_SHIFT. */
+    KEY_SHADOW_RPM = 32u,
+    KEY_SHADOW_TPM = 64u,
+    KEY_SHADOW_CONCURRENCY = 128u,
 };
 
+#define KEY_SHADOW_SHIFT 5
 #define KEY_CHANNELS_MAX 8
 
 struct key_slot {
@@ -44,6 +51,7 @@ struct key_slot {
     _Atomic uint32_t extra_idx;                 /* 0: any model, any address */
     _Atomic uint16_t channel[KEY_CHANNELS_MAX]; /* name ids; 0 ends; none: the public ones */
     _Atomic int64_t expires_wall_us;            /* 0: never */
+    _Atomic uint32_t quota_idx[2];              /* member, project; 0 none */
     /* Workers. */
     _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat;
     _Atomic uint64_t tpm_tat;
@@ -79,8 +87,18 @@ const struct key_extra *key_extra_at(const struct region *region, uint32_t extra
 /* Worker: the slot of a hash, or 0. Compares whole hashes in constant time. */
 uint32_t key_find(const struct region *region, const uint8_t hash[HASH_LEN]) MUST_CHECK;
 /* Counting calls in flight: false when at the limit (0: none, not counted). */
-bool key_enter(struct key_slot *key, uint32_t concurrency) MUST_CHECK;
-void key_leave(struct key_slot *key);
+static inline MUST_CHECK bool
+key_enter(struct key_slot *key, uint32_t concurrency)
+{
+    return inflight_enter(&key->inflight, concurrency);
+}
+
+static inline void
+key_leave(struct key_slot *key)
+{
+    inflight_leave(&key->inflight);
+}
+
 bool key_model_allowed(const struct key_extra *extra, struct str model); /* NULL allows */
 bool key_address_allowed(const struct key_extra *extra, const uint8_t addr[16]);
 bool key_cidr_parse(struct str text, struct key_cidr *out) MUST_CHECK;
@@ -98,6 +116,9 @@ int key_remove(struct region *region, uint32_t key_idx) MUST_CHECK; /* tombstone
 /* NULL takes the restrictions away. */
 int
 key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *extra) MUST_CHECK;
+/* The same of a quota: of what it has only the models count. */
+int key_extra_set_quota(struct region *region, uint32_t quota_idx,
+                        const struct key_extra *extra) MUST_CHECK;
 /* Frees areas and slots that were retired, when all workers have passed a turn: call often. */
 void key_retire(struct region *region);
 

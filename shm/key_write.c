@@ -19,7 +19,7 @@
  *   opening it                          done
  *   remove: clearing the open flag      a slot that is not open, with an entry: as above
  *   remove: the tombstone               a slot that is not open: retired
- *   writing an extra, before the swap   one that no key names: retired
+ *   writing an extra, before the swap   one that no key or quota names: retired
  *   filling a new index, before         nothing points there: every area but the current
  *   publishing it                       one is retired
  *
@@ -275,6 +275,13 @@ scan_slots(const struct region *region, struct key_writer *writer)
         if (extra_idx <= extra_count)
             named[extra_idx] = 1;
     }
+    for (uint32_t idx = 1; quota_at(region, idx) != NULL; idx++) {
+        uint32_t extra_idx =
+            atomic_load_explicit(&quota_at(region, idx)->extra_idx, memory_order_relaxed);
+
+        if (extra_idx <= extra_count)
+            named[extra_idx] = 1;
+    }
     for (uint32_t idx = 1; idx <= extra_count; idx++)
         if (!named[idx])
             extra_retire(region, writer, idx);
@@ -462,6 +469,8 @@ key_slot_fill(struct key_slot *slot, const struct key_new *key)
     atomic_store_explicit(&slot->concurrency, 0, memory_order_relaxed);
     for (size_t i = 0; i < COUNT_OF(slot->budget_idx); i++)
         atomic_store_explicit(&slot->budget_idx[i], 0, memory_order_relaxed);
+    for (size_t i = 0; i < COUNT_OF(slot->quota_idx); i++)
+        atomic_store_explicit(&slot->quota_idx[i], 0, memory_order_relaxed);
     atomic_store_explicit(&slot->extra_idx, 0, memory_order_relaxed);
     for (size_t i = 0; i < KEY_CHANNELS_MAX; i++)
         atomic_store_explicit(&slot->channel[i], 0, memory_order_relaxed);
@@ -515,10 +524,10 @@ key_open(struct region *region, uint32_t key_idx)
 }
 
 static void
-extra_swap(struct region *region, struct key_writer *writer, struct key_slot *key, uint32_t idx)
+extra_swap(struct region *region, struct key_writer *writer, _Atomic uint32_t *extra_idx, uint32_t idx)
 {
     /* seq_cst: before the looks at workers' turns. */
-    uint32_t old = atomic_exchange_explicit(&key->extra_idx, idx, memory_order_seq_cst);
+    uint32_t old = atomic_exchange_explicit(extra_idx, idx, memory_order_seq_cst);
 
     if (key_extra_at(region, old) != NULL)
         extra_retire(region, writer, old);
@@ -539,8 +548,27 @@ key_remove(struct region *region, uint32_t key_idx)
     flags = atomic_fetch_and_explicit(&key->flags, ~(uint32_t)KEY_OPEN, memory_order_seq_cst);
     if (flags & KEY_OPEN)
         index_take_out(region, writer, key_idx);
-    extra_swap(region, writer, key, 0);
+    extra_swap(region, writer, &key->extra_idx, 0);
     key_slot_retire(region, writer, key_idx);
+    return 0;
+}
+
+static int
+extra_replace(struct region *region, struct key_writer *writer, _Atomic uint32_t *extra_idx,
+              const struct key_extra *extra)
+{
+    uint32_t idx = 0;
+
+    if (extra != NULL) {
+        int rc = extra_get(region, writer, &idx);
+
+        if (rc < 0)
+            return rc;
+        extra_slots(region)[idx].extra = *extra;
+        if (idx > atomic_load_explicit(&region->header->key_extra_count, memory_order_relaxed))
+            atomic_store_explicit(&region->header->key_extra_count, idx, memory_order_release);
+    }
+    extra_swap(region, writer, extra_idx, idx);
     return 0;
 }
 
@@ -549,21 +577,23 @@ key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *e
 {
     struct key_slot *key = key_at(region, key_idx);
     struct key_writer *writer;
-    uint32_t idx = 0;
     int rc = writer_get(region, &writer);
 
     if (rc < 0)
         return rc;
     if (key == NULL || key->retired_need != 0)
         return -ENOENT;
-    if (extra != NULL) {
-        rc = extra_get(region, writer, &idx);
-        if (rc < 0)
-            return rc;
-        extra_slots(region)[idx].extra = *extra;
-        if (idx > atomic_load_explicit(&region->header->key_extra_count, memory_order_relaxed))
-            atomic_store_explicit(&region->header->key_extra_count, idx, memory_order_release);
-    }
-    extra_swap(region, writer, key, idx);
-    return 0;
+    return extra_replace(region, writer, &key->extra_idx, extra);
+}
+
+int
+key_extra_set_quota(struct region *region, uint32_t quota_idx, const struct key_extra *extra)
+{
+    struct quota *quota = quota_at(region, quota_idx);
+    struct key_writer *writer;
+    int rc = writer_get(region, &writer);
+
+    if (rc < 0)
+        return rc;
+    return quota == NULL ? -ENOENT : extra_replace(region, writer, &quota->extra_idx, extra);
 }

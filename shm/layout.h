@@ -1,7 +1,7 @@
 /*
  * Where things stand in the memory file: for this room's sources and their tests only.
  *
- *     header | accounts | budgets | keys | key extras | names | health | idempotency keys |
+ *     header | accounts | budgets | quotas | keys | key extras | names | health | idempotency keys |
  *     affinity | series | indexes | tables
  *
  * each part at a multiple of REGION_ALIGN. One table is

@@ -111,10 +111,25 @@ enum record_flag {
     RECORD_USAGE_OVER_CAP = 1u << 13,
     /* It reported searches, images, seconds or characters, for which the model states no price. */
     RECORD_UNPRICED = 1u << 14,
+    /* A limit or budget in shadow mode would have refused it. */
+    RECORD_SHADOWED = 1u << 15,
     /* Not kept: of the trace that it is part of. */
-    RECORD_TRACED = 1u << 15,       /* its spans are wanted */
-    RECORD_TRACE_PARENT = 1u << 16, /* trace_id and trace_parent are the caller's */
+    RECORD_TRACED = 1u << 16,       /* its spans are wanted */
+    RECORD_TRACE_PARENT = 1u << 17, /* trace_id and trace_parent are the caller's */
+    /* Not kept: counted in these quotas' calls in flight, too (record_inflight_of()). */
+    RECORD_INFLIGHT_MEMBER = 1u << 18,
+    RECORD_INFLIGHT_PROJECT = 1u << 19,
+    RECORD_INFLIGHT_TENANT = 1u << 20,
 };
+#define RECORD_INFLIGHT_ALL                                                                        \
+    (RECORD_INFLIGHT | RECORD_INFLIGHT_MEMBER | RECORD_INFLIGHT_PROJECT | RECORD_INFLIGHT_TENANT)
+
+/* By enum budget_kind. */
+static inline uint32_t
+record_inflight_of(unsigned kind)
+{
+    return kind == 0 ? RECORD_INFLIGHT : RECORD_INFLIGHT_MEMBER << (kind - 1);
+}
 
 struct record_attempt {
     uint16_t upstream;  /* name id */

@@ -20,6 +20,7 @@
 #include "shm/layout.h"
 #include "shm/names.h"
 #include "shm/peers.h"
+#include "shm/quota.h"
 #include "shm/series.h"
 #include "shm/stats.h"
 
@@ -47,6 +48,7 @@ _Static_assert(STAT_COUNT * sizeof(uint64_t) <= TABLE_STATS_BYTES, "counters' pl
 const struct region_geometry region_geometry_default = {
     .account_max = 1u << 20,
     .budget_max = 1u << 22,
+    .quota_max = 1u << 21,
     .key_max = 1u << 22,
     .key_extra_max = 1u << 18,
     .name_max = 16384,
@@ -72,7 +74,7 @@ static bool
 geometry_ok(const struct region_geometry *g)
 {
     if (g->account_max < 1 || g->account_max > ITEMS_MAX || g->budget_max < 1 ||
-        g->budget_max > ITEMS_MAX || g->key_max < 1 || g->key_max > ITEMS_MAX ||
+        g->budget_max > ITEMS_MAX || g->quota_max < 1 || g->quota_max > ITEMS_MAX || g->key_max < 1 || g->key_max > ITEMS_MAX ||
         g->key_extra_max < 1 || g->key_extra_max > ITEMS_MAX)
         return false;
     if (g->name_max < 1 || g->name_max > UINT16_MAX || g->health_max < 1 ||
@@ -118,6 +120,7 @@ region_layout(const struct region_geometry *geometry, struct region_layout *out)
     /* Index 0 is never used, hence one more than there can be. */
     layout.part_bytes[REGION_ACCOUNTS] = ((uint64_t)g->account_max + 1) * sizeof(struct account);
     layout.part_bytes[REGION_BUDGETS] = ((uint64_t)g->budget_max + 1) * sizeof(struct budget);
+    layout.part_bytes[REGION_QUOTAS] = ((uint64_t)g->quota_max + 1) * sizeof(struct quota);
     layout.part_bytes[REGION_KEYS] = ((uint64_t)g->key_max + 1) * sizeof(struct key_slot);
     layout.part_bytes[REGION_KEY_EXTRAS] =
         ((uint64_t)g->key_extra_max + 1) * sizeof(struct key_extra_slot);
@@ -527,6 +530,8 @@ growth_fits(const struct region_header *header)
                       sizeof(struct account)) &&
            count_fits(header, REGION_BUDGETS, count_of(&header->budget_count), g->budget_max,
                       sizeof(struct budget)) &&
+           count_fits(header, REGION_QUOTAS, count_of(&header->quota_count), g->quota_max,
+                      sizeof(struct quota)) &&
            count_fits(header, REGION_KEYS, count_of(&header->key_count), g->key_max,
                       sizeof(struct key_slot)) &&
            count_fits(header, REGION_KEY_EXTRAS, count_of(&header->key_extra_count),

@@ -20,12 +20,12 @@
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
 #ifndef REGION_LAYOUT_VERSION /* tests make one that is another */
-#define REGION_LAYOUT_VERSION 8u
+#define REGION_LAYOUT_VERSION 9u
 #endif
 
 /* How many of each; constant for the life of the file. */
 struct region_geometry {
-    uint32_t account_max, budget_max, key_max, key_extra_max, name_max, health_max;
+    uint32_t account_max, budget_max, quota_max, key_max, key_extra_max, name_max, health_max;
     uint32_t idem_max;  /* idempotency keys; a power of two, at least one set (shm/idem.h) */
     uint32_t table_max; /* hold tables, one a worker; at most 64 */
     uint32_t slot_max;  /* hold slots a table; a power of two, at least 64 */
@@ -36,6 +36,7 @@ extern const struct region_geometry region_geometry_default;
 enum region_part {
     REGION_ACCOUNTS = 0,
     REGION_BUDGETS,
+    REGION_QUOTAS,
     REGION_KEYS,
     REGION_KEY_EXTRAS,
     REGION_NAMES,
@@ -107,7 +108,7 @@ struct region_header {
     _Atomic uint32_t ledger_sleeping; /* 1: ring its eventfd after a doorbell */
     _Atomic uint32_t stop_taking;     /* 1: no new holds (disk full, store unwell): answer 503 */
     /* Slots ever used: valid indexes are 1 .. count. Index 0 of each is never used. */
-    _Atomic uint32_t account_count, budget_count, key_count, key_extra_count;
+    _Atomic uint32_t account_count, budget_count, quota_count, key_count, key_extra_count;
     _Atomic uint64_t index_current;  /* see shm/key.h */
     _Atomic uint64_t commit_wall_us; /* when the last batch was committed */
     _Atomic uint64_t batch_count, record_count;

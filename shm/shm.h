@@ -1,6 +1,6 @@
 /*
  * shm: the shared region. One sparse file on tmpfs, mapped whole by every process: accounts,
- * budgets, keys and their index, hold slots, doorbells, names, upstream health, idempotency
+ * budgets, quotas, keys and their index, hold slots, doorbells, names, upstream health, idempotency
  * keys, counters.
  * Mechanism, no policy: it knows no tenants' names, no JSON, no sockets, no database.
  *
@@ -13,6 +13,7 @@
  *     shm/region.h   the file: making, adopting, growing; header; liveness locks; tables
  *     shm/account.h  a tenant's wallet: one word
  *     shm/budget.h   spending limits of key, member, project, tenant: one word each
+ *     shm/quota.h    rates, calls at a time, channels and models of member, project, tenant
  *     shm/key.h      API keys: slots, limits, the hash index
  *     shm/rate.h     GCRA in one word
  *     shm/hold.h     hold slots and doorbells: reserve, progress, settle, sweep

@@ -168,28 +168,25 @@ write_budget(struct jw *jw, const struct worker *w, uint32_t budget_idx, int64_t
 {
     struct budget *budget = budget_at(w->region, budget_idx);
     int64_t now_us = worker_wall_us(w);
-    enum budget_period period;
-    int64_t limit_ucr, spent_ucr = 0, from_us, to_us;
-    uint64_t word;
+    struct budget_look look;
 
     if (budget == NULL)
         return spendable_ucr;
-    period = (enum budget_period)atomic_load_explicit(&budget->period, memory_order_relaxed);
-    limit_ucr = atomic_load_explicit(&budget->limit_ucr, memory_order_relaxed);
-    word = atomic_load_explicit(&budget->word, memory_order_acquire);
-    if (budget_word_window(word) >= budget_window(period, now_us))
-        spent_ucr = budget_word_spent_ucr(word);
+    budget_look(budget, now_us, &look);
     jw_object(jw);
     jw_key_cstr(jw, "of", budget_kind_name[budget->kind]);
-    jw_key_cstr(jw, "period", budget_period_name[period]);
-    jw_key_ucr(jw, "limit", limit_ucr);
-    jw_key_ucr(jw, "spent", spent_ucr);
-    if (period != BUDGET_TOTAL) {
-        budget_window_edges(period, now_us, &from_us, &to_us);
-        jw_key_time(jw, "resets_at", to_us);
-    }
+    jw_key_cstr(jw, "period", budget_period_name[look.period]);
+    if (look.period == BUDGET_ROLLING)
+        jw_key_u64(jw, "hours", look.length_s / 3600);
+    jw_key_ucr(jw, "limit", look.limit_ucr);
+    jw_key_ucr(jw, "spent", look.spent_ucr);
+    if (look.ends_us != INT64_MAX) /* null: its next window opens with the next call */
+        jw_key_time(jw, "resets_at", look.ends_us);
+    if (look.shadow)
+        jw_key_bool(jw, "shadow", true);
     jw_object_end(jw);
-    return MIN(spendable_ucr, MAX(limit_ucr - spent_ucr, 0));
+    return look.shadow ? spendable_ucr
+                       : MIN(spendable_ucr, MAX(look.limit_ucr - look.spent_ucr, 0));
 }
 
 static void

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static const struct region_geometry geometry = {
-    .account_max = 16, .budget_max = 16, .key_max = 1024, .key_extra_max = 16, .name_max = 64,
+    .account_max = 16, .budget_max = 16, .quota_max = 16, .key_max = 1024, .key_extra_max = 16, .name_max = 64,
     .health_max = 8, .idem_max = 64, .table_max = 2, .slot_max = 64,
 };
 static char dir[] = "/dev/shm/turnpike-fuzz-XXXXXX";

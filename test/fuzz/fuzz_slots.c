@@ -23,6 +23,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static const struct region_geometry geometry = {
     .account_max = 8,
     .budget_max = 8,
+    .quota_max = 8,
     .key_max = 100,
     .key_extra_max = 8,
     .name_max = 64,

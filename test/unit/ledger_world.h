@@ -48,6 +48,7 @@ struct world {
 static const struct region_geometry world_geometry = {
     .account_max = 256,
     .budget_max = 256,
+    .quota_max = 256,
     .key_max = 4096,
     .key_extra_max = 64,
     .name_max = 256,

@@ -229,6 +229,7 @@ ledger_starts_and_commits(uint32_t number)
 static const struct region_geometry steps_geometry = {
     .account_max = 4,
     .budget_max = 8,
+    .quota_max = 8,
     .key_max = 4,
     .key_extra_max = 4,
     .name_max = 16,

@@ -16,6 +16,7 @@
 static const struct region_geometry small_geometry = {
     .account_max = 64,
     .budget_max = 64,
+    .quota_max = 64,
     .key_max = 4096,
     .key_extra_max = 64,
     .name_max = 128,
