@@ -141,7 +141,7 @@ put_key(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id, uint32_t 
                              .member_id = tenant_id,
                              .project_id = project_id,
                              .created_us = clock_wall_us(),
-                             .rpm = 60000000};
+                             .scopes = SCOPE_INFERENCE, .limits = {.rpm = 60000000}};
     char text[KEY_TEXT_LEN + 1];
     int rc = 0;
 
@@ -150,9 +150,9 @@ put_key(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id, uint32_t 
     memcpy(key.hint, text + KEY_TEXT_LEN - 4, 5);
     snprintf(key.name, sizeof(key.name), "key %" PRIu32 " of the build", key.id);
     if (key.id % 20 == 0) {
-        memcpy(key.models, "gpt-*\0claude-*", 15);
-        key.models_len = 15;
-        key.model_count = 2;
+        memcpy(key.allow.models, "gpt-*\0claude-*", 15);
+        key.allow.models_len = 15;
+        key.allow.model_count = 2;
     }
     if (key.id % 10 == 0)
         rc = put_budget(ledger, txn, &key);

@@ -104,7 +104,7 @@ announce_write(struct ledger *ledger)
     for (uint32_t i = 0; rc == 0 && i < ledger->announce_count; i++)
         rc = announce_put(ledger, &txn, &tail, &ledger->announce[i]);
     if (rc == 0)
-        rc = db_meta_put(&txn, "tail", (struct str){(const char *)&tail, sizeof(tail)});
+        rc = db_tail_put(&txn, &tail);
     if (rc < 0) {
         db_end(&txn);
         return rc;

@@ -364,7 +364,7 @@ batch_write(struct ledger *ledger, struct db_tail *tail, const struct block_reco
     if (rc == 0 && *count > 0)
         rc = batch_sums(ledger, &txn, tail, records, *count);
     if (rc == 0)
-        rc = db_meta_put(&txn, "tail", (struct str){(const char *)tail, sizeof(*tail)});
+        rc = db_tail_put(&txn, tail);
     if (rc < 0) {
         db_end(&txn);
         return rc;

@@ -343,8 +343,7 @@ write_rest(struct command *command)
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = idem_drop(command);
     if (rc == 0 && command->exit == COMMAND_DONE)
-        rc = db_meta_put(&command->txn, "tail", (struct str){(const char *)&command->tail,
-                                                             sizeof(command->tail)});
+        rc = db_tail_put(&command->txn, &command->tail);
     return rc;
 }
 

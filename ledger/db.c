@@ -59,6 +59,9 @@ const char *const db_table_name[] = {
     [DB_SUM] = "sum",
     [DB_WHERE] = "where",
     [DB_BUDGET_OPEN] = "budget-open",
+    [DB_OUTLINE] = "outline",
+    [DB_SEARCH] = "search",
+    [DB_USED] = "used",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

@@ -51,6 +51,9 @@ enum db_table {
     DB_SUM,          /* totals of hours and days, by what calls have in common: see ledger/sum.h */
     DB_WHERE,        /* which blocks have calls of a minute, tenant and more: see ledger/where.h */
     DB_BUDGET_OPEN,  /* budget -> struct db_budget_open: of rolling windows */
+    DB_OUTLINE,      /* what a start has to know: see ledger/outline.h */
+    DB_SEARCH,       /* where lists find what they are asked for: see ledger/search.h */
+    DB_USED,         /* key -> when it was last used, i64 in us, to the minute */
     DB_TABLE_COUNT
 };
 
@@ -130,6 +133,13 @@ int db_load(struct db_txn *txn, enum db_table table, const struct db_key *key,
 int db_delete(struct db_txn *txn, enum db_table table, const struct db_key *key) MUST_CHECK;
 int db_meta_get(struct db_txn *txn, const char *name, struct str *value) MUST_CHECK;
 int db_meta_put(struct db_txn *txn, const char *name, struct str value) MUST_CHECK;
+/* Where the store stands, and that whoever wrote this keeps what is derived from documents, too: a
+ * program that knows nothing of it leaves a number behind that is not the tail's. */
+struct db_tail;
+int db_tail_put(struct db_txn *txn, const struct db_tail *tail) MUST_CHECK;
+/* No: an older program wrote last, or another version of what is derived is there. */
+bool db_derived_is_new(struct db_txn *txn, const struct db_tail *tail);
+int db_clear(struct db_txn *txn, enum db_table table) MUST_CHECK; /* all of a table */
 
 /* From the first key that is not below `from`, upwards, as long as keys begin with `prefix_len`
  * bytes of it. */

@@ -107,6 +107,42 @@ db_meta_put(struct db_txn *txn, const char *name, struct str value)
     return db_put(txn, DB_META, &key, value);
 }
 
+#define DERIVED_VERSION UINT64_C(1)
+
+struct derived { /* meta "derived" */
+    uint64_t version, seq;
+};
+
+int
+db_tail_put(struct db_txn *txn, const struct db_tail *tail)
+{
+    struct derived derived = {DERIVED_VERSION, tail->seq};
+    int rc = db_meta_put(txn, "tail", (struct str){(const char *)tail, sizeof(*tail)});
+
+    return rc == 0 ? db_meta_put(txn, "derived",
+                                 (struct str){(const char *)&derived, sizeof(derived)})
+                   : rc;
+}
+
+bool
+db_derived_is_new(struct db_txn *txn, const struct db_tail *tail)
+{
+    struct derived derived;
+    struct str value;
+
+    if (db_meta_get(txn, "derived", &value) < 0 || value.len != sizeof(derived))
+        return false;
+    memcpy(&derived, value.ptr, sizeof(derived));
+    return derived.version == DERIVED_VERSION && derived.seq == tail->seq;
+}
+
+int
+db_clear(struct db_txn *txn, enum db_table table)
+{
+    ASSERT(txn->write && txn->mdb != NULL);
+    return db_rc(mdb_drop(txn->mdb, txn->db->dbi[table], 0));
+}
+
 /* ---- walking ---- */
 
 int

@@ -1,4 +1,4 @@
-#include "ledger/entity.h"
+#include "ledger/entity_in.h"
 
 #include "base/js.h"
 #include "base/rng.h"
@@ -103,6 +103,7 @@ entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
         .id = id,
         .tenant_id = doc_u32(doc, STR("tenant")),
         .created_us = doc_i64(doc, STR("created_us")),
+        .deleted_us = doc_i64(doc, STR("deleted_us")),
         .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
         .has_weights = doc_bool(doc, STR("weights")),
         .latency_u = doc_u32(doc, STR("latency_u")),
@@ -128,6 +129,16 @@ doc_cidrs(struct js_value doc, struct entity_key *out)
                      sizeof(out->cidrs[0]));
 }
 
+static bool
+key_old(struct js_value doc, struct entity_key *out)
+{
+    char hash[2 * HASH_LEN + 1];
+
+    doc_text(doc, STR("old_hint"), out->old_hint, sizeof(out->old_hint));
+    doc_text(doc, STR("old_hash"), hash, sizeof(hash));
+    return str_unhex(str_from(hash), out->old_hash, HASH_LEN);
+}
+
 int
 entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
 {
@@ -144,6 +155,8 @@ entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
     out->project_id = doc_u32(doc, STR("project"));
     out->created_us = doc_i64(doc, STR("created_us"));
     out->expires_us = doc_i64(doc, STR("expires_us"));
+    out->deleted_us = doc_i64(doc, STR("deleted_us"));
+    out->old_until_us = doc_i64(doc, STR("old_until_us"));
     out->disabled = doc_bool(doc, STR("disabled"));
     out->no_dearer = doc_bool(doc, STR("no_dearer"));
     out->sibling = doc_bool(doc, STR("sibling"));
@@ -157,6 +170,8 @@ entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out)
     doc_limits(doc, &out->limits);
     doc_allow(doc, &out->allow);
     doc_cidrs(doc, out);
+    if (out->old_until_us != 0 && !key_old(doc, out))
+        return -EILSEQ;
     return str_unhex(str_from(hash), out->hash, HASH_LEN) ? 0 : -EILSEQ;
 }
 
@@ -184,7 +199,7 @@ doc_put_allow(struct jw *jw, const struct entity_allow *allow)
 }
 
 int
-entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
+entity_tenant_document(struct db_txn *txn, const struct entity_tenant *t)
 {
     struct doc doc;
 
@@ -202,7 +217,7 @@ entity_tenant_put(struct db_txn *txn, const struct entity_tenant *t)
 }
 
 int
-entity_member_put(struct db_txn *txn, const struct entity_member *m)
+entity_member_document(struct db_txn *txn, const struct entity_member *m)
 {
     struct doc doc;
 
@@ -219,7 +234,7 @@ entity_member_put(struct db_txn *txn, const struct entity_member *m)
 }
 
 int
-entity_project_put(struct db_txn *txn, const struct entity_project *p)
+entity_project_document(struct db_txn *txn, const struct entity_project *p)
 {
     struct doc doc;
 
@@ -228,6 +243,8 @@ entity_project_put(struct db_txn *txn, const struct entity_project *p)
     jw_key_cstr(&doc.jw, "name", p->name);
     jw_key_i64(&doc.jw, "created_us", p->created_us);
     jw_key_u64(&doc.jw, "budget", p->budget_id);
+    if (p->deleted_us != 0)
+        jw_key_i64(&doc.jw, "deleted_us", p->deleted_us);
     if (p->has_weights) {
         jw_key_bool(&doc.jw, "weights", true);
         jw_key_u64(&doc.jw, "latency_u", p->latency_u);
@@ -292,7 +309,7 @@ entity_key_lists(struct jw *jw, const struct entity_key *k, const char *cidrs_na
 }
 
 int
-entity_key_put(struct db_txn *txn, const struct entity_key *k)
+entity_key_document(struct db_txn *txn, const struct entity_key *k)
 {
     struct doc doc;
     char hash[2 * HASH_LEN + 1];
@@ -316,83 +333,15 @@ entity_key_put(struct db_txn *txn, const struct entity_key *k)
     doc_put_limits(&doc.jw, &k->limits);
     jw_key_u64(&doc.jw, "budget", k->budget_id);
     entity_key_lists(&doc.jw, k, "addresses");
+    if (k->deleted_us != 0)
+        jw_key_i64(&doc.jw, "deleted_us", k->deleted_us);
+    if (k->old_until_us != 0) {
+        str_hex(k->old_hash, HASH_LEN, hash);
+        jw_key_i64(&doc.jw, "old_until_us", k->old_until_us);
+        jw_key_cstr(&doc.jw, "old_hash", hash);
+        jw_key_cstr(&doc.jw, "old_hint", k->old_hint);
+    }
     return doc_put_id(txn, DB_KEY, k->id, &doc);
-}
-
-/* ---- names and children ---- */
-
-static bool
-unique_key(enum db_table table, uint32_t tenant_id, struct str text, struct db_key *key)
-{
-    db_key_start(key);
-    db_key_u8(key, (uint8_t)table);
-    db_key_u32(key, tenant_id);
-    return db_key_text(key, text);
-}
-
-int
-entity_find(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
-            uint32_t *id)
-{
-    struct db_key key;
-    struct str value;
-    int rc;
-
-    *id = 0;
-    if (!unique_key(table, tenant_id, text, &key))
-        return -ENOENT;
-    rc = db_get(txn, DB_UNIQUE, &key, &value);
-    if (rc < 0)
-        return rc;
-    *id = db_u32(value, 0);
-    return *id != 0 ? 0 : -EILSEQ;
-}
-
-int
-entity_name_take(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text,
-                 uint32_t id)
-{
-    struct db_key key, value = db_key_of_u32(id);
-
-    ASSERT(id != 0);
-    if (!unique_key(table, tenant_id, text, &key))
-        return -EINVAL;
-    return db_put_new(txn, DB_UNIQUE, &key, (struct str){(const char *)value.bytes, value.len});
-}
-
-int
-entity_name_drop(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct str text)
-{
-    struct db_key key;
-
-    return unique_key(table, tenant_id, text, &key) ? db_delete(txn, DB_UNIQUE, &key) : -ENOENT;
-}
-
-static void
-child_key(enum db_table table, uint32_t tenant_id, struct db_key *key)
-{
-    db_key_start(key);
-    db_key_u8(key, (uint8_t)table);
-    db_key_u32(key, tenant_id);
-}
-
-int
-entity_child_put(struct db_txn *txn, enum db_table table, uint32_t tenant_id, uint32_t id)
-{
-    struct db_key key;
-
-    child_key(table, tenant_id, &key);
-    db_key_u32(&key, id);
-    return db_put(txn, DB_CHILD, &key, STR(""));
-}
-
-int
-entity_children(struct db_txn *txn, enum db_table table, uint32_t tenant_id, struct db_walk *walk)
-{
-    struct db_key from;
-
-    child_key(table, tenant_id, &from);
-    return db_walk_start(txn, DB_CHILD, &from, from.len, walk);
 }
 
 /* ---- budgets ---- */

@@ -9,6 +9,7 @@
 #include "base/jw.h"
 #include "base/zone.h"
 #include "ledger/db.h"
+#include "ledger/search.h"
 #include "shm/budget.h"
 #include "shm/key.h"
 #include "shm/quota.h"
@@ -66,7 +67,7 @@ struct entity_member {
 struct entity_project {
     uint32_t id, tenant_id;
     char name[ENTITY_NAME_MAX + 1];
-    int64_t created_us;
+    int64_t created_us, deleted_us; /* 0: it is there */
     uint64_t budget_id;
     /* For auto names, in millionths; they count when has_weights. Else the auto's own do. */
     bool has_weights;
@@ -81,6 +82,11 @@ struct entity_key {
     char hint[8]; /* the last four of its text, to know it by */
     uint8_t hash[HASH_LEN];
     int64_t created_us, expires_us; /* 0: never */
+    int64_t deleted_us; /* 0: it is there. What is deleted is known by name to records, and to nobody else */
+    /* The secret that a rotation replaced, good until then; 0: there is none. */
+    uint8_t old_hash[HASH_LEN];
+    int64_t old_until_us;
+    char old_hint[8];
     bool disabled;
     bool no_dearer; /* never in a channel that is dearer than its first */
     bool sibling;   /* also other models of the family, where a routing rule says so */
@@ -98,10 +104,17 @@ int entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out
 int entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out) MUST_CHECK;
 int entity_key_get(struct db_txn *txn, uint32_t id, struct entity_key *out) MUST_CHECK;
 
+/* With all that is derived from it: outlines (ledger/outline.h), what lists find (ledger/search.h). */
 int entity_tenant_put(struct db_txn *txn, const struct entity_tenant *tenant) MUST_CHECK;
 int entity_member_put(struct db_txn *txn, const struct entity_member *member) MUST_CHECK;
 int entity_project_put(struct db_txn *txn, const struct entity_project *project) MUST_CHECK;
 int entity_key_put(struct db_txn *txn, const struct entity_key *key) MUST_CHECK;
+
+/* As lists find them; texts are the entity's own. */
+struct search_thing entity_tenant_thing(const struct entity_tenant *tenant);
+struct search_thing entity_member_thing(const struct entity_member *member);
+struct search_thing entity_project_thing(const struct entity_project *project);
+struct search_thing entity_key_thing(const struct entity_key *key);
 
 /* Write members: "channels" and "models"; a key's, and that of its addresses; "rpm", "tpm",
  * "concurrency" and "shadow", an array of the names of those that count only. */
@@ -123,6 +136,8 @@ int entity_name_drop(struct db_txn *txn, enum db_table table, uint32_t tenant_id
 #define ENTITY_CHILD_ID_AT 5
 int entity_child_put(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
                      uint32_t id) MUST_CHECK;
+int entity_child_drop(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
+                      uint32_t id) MUST_CHECK; /* 0 also when there is none */
 int entity_children(struct db_txn *txn, enum db_table table, uint32_t tenant_id,
                     struct db_walk *walk) MUST_CHECK;
 
@@ -137,6 +152,13 @@ int entity_budget_open_put(struct db_txn *txn, uint64_t id,
 /* "12.5", "100/day", "100/week", "100/month", "100/5h", "100/7d"; with "/shadow" behind it, in shadow
  * mode. Sets limit, period, length and flags. False when malformed. */
 bool entity_budget_parse(struct str text, struct db_budget *budget) MUST_CHECK;
+
+/*
+ * Makes outlines and what lists find anew from the documents, unless who wrote last keeps them: once after a
+ * program that does not, or a store that was restored from its backup. One transaction.
+ */
+struct db_tail;
+int entity_derive(struct db *db, const struct db_tail *tail) MUST_CHECK;
 
 /* New secrets: text has room for KEY_TEXT_LEN + 1. Only the hash is ever kept. */
 void entity_key_text(char *text);

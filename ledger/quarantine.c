@@ -34,7 +34,7 @@ ledger_fault_keep(struct ledger *ledger, struct str json)
         return;
     rc = db_put(&txn, DB_FAULT, &key, json);
     if (rc == 0)
-        rc = db_meta_put(&txn, "tail", (struct str){(const char *)&tail, sizeof(tail)});
+        rc = db_tail_put(&txn, &tail);
     if (rc == 0 && db_commit(&txn) == 0)
         ledger->tail = tail;
     db_end(&txn);

@@ -110,8 +110,7 @@ meta_init(struct ledger *ledger)
         rc = db_meta_put(&txn, "key-hash-key", (struct str){(const char *)ledger->key_hash_key,
                                                             sizeof(ledger->key_hash_key)});
     if (rc == 0)
-        rc = db_meta_put(&txn, "tail",
-                         (struct str){(const char *)&ledger->tail, sizeof(ledger->tail)});
+        rc = db_tail_put(&txn, &ledger->tail);
     if (rc == 0)
         rc = sum_mark_put(&txn, &(struct sum_mark){.complete = 1}); /* of nothing */
     if (rc < 0) {
@@ -477,6 +476,8 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
         rc = meta_load(ledger);
     if (rc == 0)
         rc = fill_open(ledger);
+    if (rc == 0)
+        rc = entity_derive(ledger->db, &ledger->tail);
     if (ledger->unresolved == LEDGER_UNRESOLVED_COUNT)
         ledger->unresolved = LEDGER_VOID; /* no server was ever here */
     if (rc == 0)

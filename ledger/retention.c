@@ -321,7 +321,7 @@ step_write(struct step *step, struct db_txn *txn, struct db_tail *tail)
     if (rc == 0)
         rc = cut_store(txn, &step->cut);
     if (rc == 0)
-        rc = db_meta_put(txn, "tail", (struct str){(const char *)tail, sizeof(*tail)});
+        rc = db_tail_put(txn, tail);
     return rc;
 }
 
