@@ -36,6 +36,13 @@ static const struct command_def *const tables[] = {
     command_tail_defs,
     command_retention_defs,
     command_mail_defs,
+    command_session_defs,
+    command_person_defs,
+    command_code_defs,
+    command_factor_defs,
+    command_register_defs,
+    command_invite_defs,
+    command_role_defs,
 };
 
 static const struct command_def *
@@ -365,6 +372,26 @@ keep_unchanged(struct command *command)
     return rc;
 }
 
+/* What was refused and counts: no change to tell memory of, or to be in the audit log. */
+static int
+commit_try(struct command *command)
+{
+    int rc = db_meta_put(&command->txn, "tail",
+                         (struct str){(const char *)&command->tail, sizeof(command->tail)});
+
+    ASSERT(command->action_count == 0);
+    if (rc < 0) {
+        db_end(&command->txn);
+        return rc;
+    }
+    rc = db_commit(&command->txn);
+    if (rc < 0)
+        return rc;
+    command->ledger->tail = command->tail;
+    rc = ledger_point(command->ledger, POINT_COMMAND_COMMITTED);
+    return rc < 0 ? rc : apply_actions(command);
+}
+
 static int
 run_write(struct command *command)
 {
@@ -389,6 +416,8 @@ run_write(struct command *command)
     rc = command->def->run(command);
     if (rc == 0 && command->exit == COMMAND_DONE && command->changed)
         rc = write_rest(command);
+    if (rc == 0 && command->exit != COMMAND_DONE && command->counted)
+        return commit_try(command);
     if (rc < 0 || command->exit != COMMAND_DONE || !command->changed) {
         db_end(&command->txn);
         return rc == 0 && !command->changed ? keep_unchanged(command) : rc;

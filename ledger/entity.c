@@ -83,6 +83,7 @@ entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out)
         .created_us = doc_i64(doc, STR("created_us")),
         .removed = doc_bool(doc, STR("removed")),
         .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
+        .person_id = doc_u32(doc, STR("person")),
     };
     doc_text(doc, STR("email"), out->email, sizeof(out->email));
     doc_text(doc, STR("role"), out->role, sizeof(out->role));
@@ -230,6 +231,7 @@ entity_member_document(struct db_txn *txn, const struct entity_member *m)
     jw_key_u64(&doc.jw, "budget", m->budget_id);
     doc_put_limits(&doc.jw, &m->limits);
     doc_put_allow(&doc.jw, &m->allow);
+    jw_key_u64(&doc.jw, "person", m->person_id);
     return doc_put_id(txn, DB_MEMBER, m->id, &doc);
 }
 

@@ -62,6 +62,7 @@ struct entity_member {
     uint64_t budget_id;
     struct entity_limits limits;
     struct entity_allow allow;
+    uint32_t person_id; /* who signs in as this member; 0: nobody so far */
 };
 
 struct entity_project {

@@ -1,0 +1,74 @@
+/*
+ * What the commands about persons, sessions, codes and invitations share. As in command_entity.h: a
+ * negative answer says that the store failed; what was refused is 0, and in command->exit.
+ *
+ * Codes of refusals, beside those of ledger/command.h:
+ *
+ *     code_wrong        the e-mail code is not that, or is used up or over; which of them is not told
+ *     code_too_soon     one was sent a moment ago, or many today
+ *     token_gone        a link, ticket or invitation is not known, used up, revoked or over
+ *     locked            too many failures to sign in: `hint` says for how long
+ *     email_taken       somebody with that address is here already
+ *     has_tenant        the person belongs to a tenant, and nobody belongs to two
+ *     last_owner        a tenant without an owner could be run by nobody
+ *     registration_closed
+ *     disabled          the person may not sign in
+ *     pending_approval  the tenant waits for an operator
+ *     step_used         that code of the authenticator was used before
+ */
+#ifndef LEDGER_COMMAND_PERSON_H
+#define LEDGER_COMMAND_PERSON_H
+
+#include "ledger/command_entity.h"
+#include "ledger/person.h"
+#include "ledger/session.h"
+
+#define DAY_US INT64_C(86400000000)
+#define MINUTE_US INT64_C(60000000)
+
+/* The argument's person; refused as absent when there is none, or who is was removed. */
+int command_person(struct command *command, const char *name, struct person *out) MUST_CHECK;
+/* The members that say who it is, without a secret. */
+void command_person_write(struct command *command, const struct person *person);
+/* A mail address in lower case; refused when it is none. */
+bool command_email(struct command *command, const char *name, bool must,
+                   char out[ENTITY_EMAIL_MAX + 1]) MUST_CHECK;
+/* An optional text of at most max bytes, into out. */
+bool command_text(struct command *command, const char *name, bool must, char *out,
+                  size_t cap) MUST_CHECK;
+
+/*
+ * The e-mail code of the arguments, for that purpose and address: used up when it is right; refused, and
+ * counted, when it is not. To be called before anything else is put.
+ */
+int command_code_use(struct command *command, struct str purpose, const char *email) MUST_CHECK;
+/* Failures to sign in to that address are forgotten. */
+int command_failures_clear(struct command *command, const char *email) MUST_CHECK;
+
+struct ticket { /* of one purpose: a link's or a step's, until it is used or over */
+    uint32_t person_id; /* 0: nobody's */
+    char data[1024];
+    int64_t expires_us;
+};
+int ticket_put(struct command *command, struct str purpose, const struct ticket *ticket,
+               char token[TOKEN_LEN + 1]) MUST_CHECK;
+/* Refused (token_gone) when there is none. */
+int ticket_get(struct command *command, struct str purpose, struct str token,
+               struct ticket *out) MUST_CHECK;
+int ticket_drop(struct command *command, struct str purpose, struct str token) MUST_CHECK;
+
+/* Where a tenant and its first member come from; and how a member comes to be or to go. */
+struct tenant_new {
+    struct str name;
+    int64_t credit_ucr;
+};
+int command_tenant_new(struct command *command, const struct tenant_new *new,
+                       uint32_t *tenant_id) MUST_CHECK;
+/* A member of the tenant with the person's address: a new one, or one that had no person so far. */
+int command_member_join(struct command *command, uint32_t tenant_id, const char *email, struct str role,
+                        uint32_t *member_id) MUST_CHECK;
+/* Refused (last_owner) when nobody but that member is an owner with a person. */
+int command_owner_stays(struct command *command, const struct entity_member *but) MUST_CHECK;
+bool command_role_known(struct str role) MUST_CHECK;
+
+#endif
