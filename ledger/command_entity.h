@@ -37,6 +37,13 @@ struct command_child { /* a member or project to be */
 int command_child_new(struct command *command, const struct command_child *child,
                       uint64_t *budget_id) MUST_CHECK;
 
+/*
+ * A tenant under a new id, with its wallet and first credit; overdraft and state are the caller's. Refused,
+ * with that field, when the name cannot be one or is taken.
+ */
+int command_tenant_new(struct command *command, struct entity_tenant *tenant, const char *field,
+                       struct str name, int64_t credit_ucr) MUST_CHECK;
+
 /* By unique text; refused, with *id 0, when there is none. */
 int command_find(struct command *command, enum db_table table, uint32_t tenant_id, struct str text,
                  const char *what, uint32_t *id) MUST_CHECK;

@@ -102,8 +102,9 @@ recovery_use(struct command *command)
     for (uint32_t i = 0; i < p.recovery_count; i++) {
         if (!hash_eq(hash, p.recovery[i]))
             continue;
-        memmove(p.recovery[i], p.recovery[i + 1], (p.recovery_count - i - 1) * HASH_LEN);
         p.recovery_count--;
+        if (i < p.recovery_count)
+            memcpy(p.recovery[i], p.recovery[p.recovery_count], HASH_LEN);
         return put_changed(command, &p);
     }
     command_refuse_field(command, COMMAND_USAGE, "code_wrong", "code", "that is not one of the codes");

@@ -1,5 +1,5 @@
 /* Commands about what a tenant divides itself into: members and projects. */
-#include "ledger/command_entity.h"
+#include "ledger/command_person.h"
 
 #include "base/str.h"
 #include "base/ucr.h"
@@ -8,8 +8,6 @@
 #include <errno.h>
 
 #define WEIGHT_MAX_U 1000000
-
-static const char *const roles[] = {"owner", "admin", "billing", "developer", "viewer"};
 
 /* ---- members ---- */
 
@@ -21,16 +19,8 @@ write_member(struct command *command, const struct entity_member *m)
     jw_key_cstr(&command->jw, "email", m->email);
     jw_key_cstr(&command->jw, "role", m->role);
     jw_key_time(&command->jw, "created", m->created_us);
+    jw_key_bool(&command->jw, "signed_up", m->person_id != 0);
     command_budget_write(command, m->budget_id);
-}
-
-static bool
-role_known(struct str role)
-{
-    for (size_t i = 0; i < COUNT_OF(roles); i++)
-        if (str_eq(role, str_from(roles[i])))
-            return true;
-    return false;
 }
 
 static int
@@ -52,12 +42,8 @@ member_add(struct command *command)
                              email.ptr);
         return 0;
     }
-    if (!role_known(role)) {
-        command_refuse_field(command, COMMAND_USAGE, "invalid", "role",
-                             "there is no role \"%.*s\"", (int)MIN(role.len, 40u), role.ptr);
-        command_hint(command, "one of owner, admin, billing, developer, viewer");
+    if (!command_role_known(command, role))
         return 0;
-    }
     m.id = ++command->tail.member_last;
     m.created_us = ledger_wall_us(command->ledger);
     str_copy(email, m.email, sizeof(m.email));
@@ -112,66 +98,6 @@ int
 command_member(struct command *command, uint32_t tenant_id, uint32_t *id)
 {
     return find_member(command, tenant_id, "member", false, id);
-}
-
-/* The keys of somebody who left stop to work. */
-static int
-member_keys_disable(struct command *command, uint32_t tenant_id, uint32_t member_id,
-                    uint32_t *count)
-{
-    struct db_walk walk;
-    struct str key, value;
-    int rc = entity_children(&command->txn, DB_KEY, tenant_id, &walk);
-
-    *count = 0;
-    if (rc < 0)
-        return rc;
-    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
-        struct entity_key k;
-        uint32_t id = db_u32(key, ENTITY_CHILD_ID_AT);
-
-        rc = entity_key_get(&command->txn, id, &k);
-        if (rc < 0 || k.member_id != member_id || k.disabled)
-            continue;
-        k.disabled = true;
-        ++*count;
-        command_also(command, "key", id);
-        rc = entity_key_put(&command->txn, &k);
-        command_act(command, ACTION_KEY, id, 0);
-    }
-    if (rc == 0)
-        rc = walk.failed;
-    db_walk_end(&walk);
-    return rc;
-}
-
-static int
-member_remove(struct command *command)
-{
-    struct entity_member m;
-    uint32_t tenant_id, id, keys = 0;
-    int rc;
-
-    if (!command_tenant(command, "tenant", true, &tenant_id))
-        return 0;
-    rc = find_member(command, tenant_id, "email", true, &id);
-    if (rc < 0 || id == 0)
-        return rc;
-    rc = entity_member_get(&command->txn, id, &m);
-    if (rc < 0)
-        return rc;
-    m.removed = true;
-    rc = entity_member_put(&command->txn, &m);
-    if (rc == 0)
-        rc = entity_name_drop(&command->txn, DB_MEMBER, tenant_id, str_from(m.email));
-    if (rc == 0)
-        rc = member_keys_disable(command, tenant_id, id, &keys);
-    command->changed = true;
-    command_target(command, "member", id, tenant_id);
-    jw_key_u64(&command->jw, "id", id);
-    jw_key_cstr(&command->jw, "email", m.email);
-    jw_key_u64(&command->jw, "keys_disabled", keys);
-    return rc;
 }
 
 /* ---- projects ---- */
@@ -344,7 +270,6 @@ command_project(struct command *command, uint32_t tenant_id, uint32_t *id)
 const struct command_def command_member_defs[] = {
     {.name = "member.add", .kind = COMMAND_WRITE, .run = member_add},
     {.name = "member.list", .kind = COMMAND_READ, .run = member_list},
-    {.name = "member.remove", .kind = COMMAND_WRITE, .run = member_remove},
     {.name = "project.add", .kind = COMMAND_WRITE, .run = project_add},
     {.name = "project.set", .kind = COMMAND_WRITE, .run = project_set},
     {.name = "project.list", .kind = COMMAND_READ, .run = project_list},

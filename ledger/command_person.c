@@ -63,6 +63,22 @@ command_email(struct command *command, const char *name, bool must, char out[ENT
     return true;
 }
 
+bool
+command_password(struct command *command, bool must, struct person *p)
+{
+    if (!must && !command_has(command, "password"))
+        return true;
+    if (!command_text(command, "password", true, p->password, sizeof(p->password)))
+        return false;
+    if (!str_starts_with(str_from(p->password), STR("$argon2id$"))) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "password",
+                             "password must be what argon2id made of it");
+        return false;
+    }
+    p->password_us = ledger_wall_us(command->ledger);
+    return true;
+}
+
 void
 command_person_write(struct command *command, const struct person *p)
 {
@@ -214,22 +230,6 @@ person_secrets(struct command *command)
 
 /* ---- changing ---- */
 
-static bool
-set_password(struct command *command, struct person *p)
-{
-    if (!command_has(command, "password"))
-        return true;
-    if (!command_text(command, "password", true, p->password, sizeof(p->password)))
-        return false;
-    if (!str_starts_with(str_from(p->password), STR("$argon2id$"))) {
-        command_refuse_field(command, COMMAND_USAGE, "invalid", "password",
-                             "password must be what argon2id made of it");
-        return false;
-    }
-    p->password_us = ledger_wall_us(command->ledger);
-    return true;
-}
-
 /* An argument that is there replaces; "" empties, where that may be. */
 static bool
 set_text(struct command *command, const char *name, char *out, size_t cap)
@@ -297,11 +297,7 @@ person_password(struct command *command)
         command_refuse(command, COMMAND_FAILED, "the password was changed meanwhile");
         return 0;
     }
-    if (!command_has(command, "password")) {
-        command_refuse_field(command, COMMAND_USAGE, "required", "password", "password is missing");
-        return 0;
-    }
-    if (!set_password(command, &p))
+    if (!command_password(command, true, &p))
         return 0;
     if (token.len > 0)
         session_hash(command->ledger->key_hash_key, token, hash);

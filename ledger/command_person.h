@@ -57,18 +57,16 @@ int ticket_get(struct command *command, struct str purpose, struct str token,
                struct ticket *out) MUST_CHECK;
 int ticket_drop(struct command *command, struct str purpose, struct str token) MUST_CHECK;
 
-/* Where a tenant and its first member come from; and how a member comes to be or to go. */
-struct tenant_new {
-    struct str name;
-    int64_t credit_ucr;
-};
-int command_tenant_new(struct command *command, const struct tenant_new *new,
-                       uint32_t *tenant_id) MUST_CHECK;
-/* A member of the tenant with the person's address: a new one, or one that had no person so far. */
-int command_member_join(struct command *command, uint32_t tenant_id, const char *email, struct str role,
-                        uint32_t *member_id) MUST_CHECK;
-/* Refused (last_owner) when nobody but that member is an owner with a person. */
-int command_owner_stays(struct command *command, const struct entity_member *but) MUST_CHECK;
-bool command_role_known(struct str role) MUST_CHECK;
+/* The argument "password", as argon2id wrote it; may lack unless it must be there. */
+bool command_password(struct command *command, bool must, struct person *person) MUST_CHECK;
+/* A person of the arguments (password, name, phone, locale, terms) with the address that is set, under a new id
+ * and not put yet. */
+int command_person_new(struct command *command, struct person *person) MUST_CHECK;
+/* False, and refused with the field "role", when there is none of that name. */
+bool command_role_known(struct command *command, struct str role) MUST_CHECK;
+/* The person becomes a member: one that was added under that address and had nobody, with the role that it has,
+ * or a new one with this. Sets the person's tenant and member; puts the member, and not the person. */
+int command_member_join(struct command *command, uint32_t tenant_id, struct str role,
+                        struct person *person) MUST_CHECK;
 
 #endif

@@ -74,6 +74,7 @@ write_tenant(struct command *command, const struct person *p)
     jw_key_u64(&command->jw, "id", t.id);
     jw_key_cstr(&command->jw, "name", t.name);
     jw_key_bool(&command->jw, "disabled", t.disabled);
+    jw_key_bool(&command->jw, "pending", t.pending);
     jw_object_end(&command->jw);
     jw_key(&command->jw, "member");
     jw_object(&command->jw);

@@ -51,6 +51,39 @@ tenant_put_new(struct command *command, struct entity_tenant *t, int64_t credit_
     return rc;
 }
 
+int
+command_tenant_new(struct command *command, struct entity_tenant *t, const char *field, struct str name,
+                   int64_t credit_ucr)
+{
+    int rc;
+
+    if (!entity_name_ok(name)) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", field,
+                             "\"%.*s\" cannot be a tenant's name", (int)MIN(name.len, 96u),
+                             name.ptr);
+        command_hint(command, "1 to %d bytes, not digits alone, no control characters",
+                     ENTITY_NAME_MAX);
+        return 0;
+    }
+    t->id = ++command->tail.tenant_last;
+    t->created_us = ledger_wall_us(command->ledger);
+    str_copy(name, t->name, sizeof(t->name));
+    rc = entity_name_take(&command->txn, DB_TENANT, 0, name, t->id);
+    if (rc == -EEXIST) {
+        command_refuse_field(command, COMMAND_FAILED, "taken", field,
+                             "there is already a tenant \"%s\"", t->name);
+        return 0;
+    }
+    if (rc == 0)
+        rc = tenant_put_new(command, t, credit_ucr);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    command_act(command, ACTION_TENANT_NEW, t->id, 0);
+    command_target(command, "tenant", t->id, t->id);
+    command->changed = true;
+    return 0;
+}
+
 static int
 tenant_add(struct command *command)
 {
@@ -65,30 +98,9 @@ tenant_add(struct command *command)
         !command_credits(command, "credit", false, &credit_ucr) ||
         !command_credits(command, "overdraft", false, &t->overdraft_ucr))
         return 0;
-    if (!entity_name_ok(name)) {
-        command_refuse_field(command, COMMAND_USAGE, "invalid", "name",
-                             "\"%.*s\" cannot be a tenant's name", (int)MIN(name.len, 96u),
-                             name.ptr);
-        command_hint(command, "1 to %d bytes, not digits alone, no control characters",
-                     ENTITY_NAME_MAX);
-        return 0;
-    }
-    t->id = ++command->tail.tenant_last;
-    t->created_us = ledger_wall_us(command->ledger);
-    str_copy(name, t->name, sizeof(t->name));
-    rc = entity_name_take(&command->txn, DB_TENANT, 0, name, t->id);
-    if (rc == -EEXIST) {
-        command_refuse_field(command, COMMAND_FAILED, "taken", "name",
-                             "there is already a tenant \"%s\"", t->name);
-        return 0;
-    }
-    if (rc == 0)
-        rc = tenant_put_new(command, t, credit_ucr);
+    rc = command_tenant_new(command, t, "name", name, credit_ucr);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
-    command_act(command, ACTION_TENANT_NEW, t->id, 0);
-    command_target(command, "tenant", t->id, t->id);
-    command->changed = true;
     command->state = t;
     command->after = tenant_add_after;
     jw_key_u64(&command->jw, "id", t->id);

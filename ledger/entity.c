@@ -59,6 +59,7 @@ entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
         .id = id,
         .created_us = doc_i64(doc, STR("created_us")),
         .disabled = doc_bool(doc, STR("disabled")),
+        .pending = doc_bool(doc, STR("pending")),
         .overdraft_ucr = doc_i64(doc, STR("overdraft_ucr")),
         .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
     };
@@ -208,6 +209,7 @@ entity_tenant_document(struct db_txn *txn, const struct entity_tenant *t)
     jw_key_cstr(&doc.jw, "name", t->name);
     jw_key_i64(&doc.jw, "created_us", t->created_us);
     jw_key_bool(&doc.jw, "disabled", t->disabled);
+    jw_key_bool(&doc.jw, "pending", t->pending);
     jw_key_i64(&doc.jw, "overdraft_ucr", t->overdraft_ucr);
     jw_key_u64(&doc.jw, "budget", t->budget_id);
     if (t->zone[0] != '\0')

@@ -46,6 +46,7 @@ struct entity_tenant {
     char name[ENTITY_NAME_MAX + 1];
     int64_t created_us;
     bool disabled;
+    bool pending; /* disabled since it registered itself: an operator has to look at it first */
     int64_t overdraft_ucr;
     uint64_t budget_id;
     char zone[ZONE_NAME_LEN_MAX + 1]; /* of the budgets' windows; "": UTC */

@@ -1,0 +1,311 @@
+/*
+ * Commands that make persons: with a tenant of their own, or as administrators of the platform. Each is
+ * one transaction: there is no person without what they came for.
+ */
+#include "ledger/command_person.h"
+
+#include "base/str.h"
+#include "base/ucr.h"
+#include "ledger/core.h"
+#include "ledger/mail.h"
+
+#include <errno.h>
+
+/* Of the arguments. False when refused. */
+static bool
+person_args(struct command *command, struct person *p)
+{
+    if (!command_password(command, false, p) ||
+        !command_text(command, "name", false, p->name, sizeof(p->name)) ||
+        !command_text(command, "phone", false, p->phone, sizeof(p->phone)) ||
+        !command_text(command, "locale", false, p->locale, sizeof(p->locale)) ||
+        !command_text(command, "terms", false, p->terms, sizeof(p->terms)))
+        return false;
+    p->created_us = ledger_wall_us(command->ledger);
+    p->terms_us = p->terms[0] != '\0' ? p->created_us : 0;
+    return true;
+}
+
+int
+command_person_new(struct command *command, struct person *p)
+{
+    int rc;
+
+    if (!person_args(command, p))
+        return 0;
+    rc = person_new_id(&command->txn, &p->id);
+    if (rc == 0)
+        rc = person_email_take(&command->txn, p);
+    if (rc == -EEXIST) {
+        command_refuse_field(command, COMMAND_FAILED, "email_taken", "email",
+                             "somebody with that address is here already");
+        command_hint(command, "sign in, or ask for a new password");
+        return 0;
+    }
+    command_also(command, "person", p->id);
+    return rc;
+}
+
+/* ---- with a tenant of their own ---- */
+
+static int
+register_tenant(struct command *command, struct person *p, struct str tenant_name)
+{
+    struct entity_tenant *t = arena_zalloc(&command->arena, sizeof(*t));
+    int64_t credit_ucr;
+    int rc;
+
+    if (t == NULL)
+        return -ENOMEM;
+    if (!command_credits(command, "credit", false, &credit_ucr) ||
+        !command_flag(command, "pending", &t->pending))
+        return 0;
+    t->disabled = t->pending;
+    rc = command_tenant_new(command, t, "tenant_name", tenant_name, credit_ucr);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    rc = command_member_join(command, t->id, STR("owner"), p);
+    jw_key_u64(&command->jw, "person", p->id);
+    jw_key_u64(&command->jw, "tenant", t->id);
+    jw_key_u64(&command->jw, "member", p->member_id);
+    jw_key_cstr(&command->jw, "email", p->email);
+    jw_key_bool(&command->jw, "pending", t->pending);
+    jw_key_ucr(&command->jw, "credit", credit_ucr);
+    return rc;
+}
+
+/* "verified" says that the asker has the address from an OpenID provider who verified it. */
+static int
+prove_email(struct command *command, const char *email)
+{
+    bool verified;
+
+    if (!command_flag(command, "verified", &verified))
+        return 0;
+    return verified ? 0 : command_code_use(command, STR("register"), email);
+}
+
+static int
+link_identity(struct command *command, struct person *p)
+{
+    int rc;
+
+    if (!command_text(command, "issuer", false, p->oidc_issuer, sizeof(p->oidc_issuer)) ||
+        !command_text(command, "subject", p->oidc_issuer[0] != '\0', p->oidc_subject,
+                      sizeof(p->oidc_subject)) ||
+        p->oidc_subject[0] == '\0')
+        return 0;
+    rc = person_oidc_take(&command->txn, p);
+    if (rc == -EEXIST)
+        command_refuse_field(command, COMMAND_FAILED, "taken", "subject",
+                             "somebody else signs in by that identity");
+    return rc == -EEXIST ? 0 : rc;
+}
+
+static int
+person_register(struct command *command)
+{
+    struct person p = {0};
+    struct str tenant_name;
+    int rc;
+
+    if (!command_email(command, "email", true, p.email) ||
+        !command_str(command, "tenant_name", true, &tenant_name))
+        return 0;
+    rc = prove_email(command, p.email);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = command_person_new(command, &p);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = link_identity(command, &p);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = register_tenant(command, &p, tenant_name);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    return person_put(&command->txn, &p);
+}
+
+/* ---- a forgotten password ---- */
+
+static int
+person_reset(struct command *command)
+{
+    char email[ENTITY_EMAIL_MAX + 1];
+    uint32_t closed = 0;
+    struct person p;
+    int rc;
+
+    if (!command_email(command, "email", true, email))
+        return 0;
+    rc = command_code_use(command, STR("reset"), email);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = person_find(&command->txn, str_from(email), &p);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    if (!command_password(command, true, &p))
+        return 0;
+    rc = session_drop_all(&command->txn, p.id, NULL, &closed);
+    if (rc == 0)
+        rc = command_failures_clear(command, email);
+    if (rc == 0)
+        rc = person_put(&command->txn, &p);
+    command_target(command, "person", p.id, p.tenant_id);
+    command->changed = true;
+    jw_key_u64(&command->jw, "person", p.id);
+    jw_key_bool(&command->jw, "second_factor", p.totp_on);
+    jw_key_u64(&command->jw, "sessions_closed", closed);
+    return rc;
+}
+
+/* ---- administrators of the platform ---- */
+
+#define SETUP_US (7 * DAY_US)
+
+/* A link for who has no password, or has lost it: by the command line only, so it is shown, not mailed. */
+static int
+write_setup(struct command *command, const struct person *p)
+{
+    struct ticket *ticket = arena_zalloc(&command->arena, sizeof(*ticket));
+    char token[TOKEN_LEN + 1];
+    int rc;
+
+    if (ticket == NULL)
+        return -ENOMEM;
+    ticket->person_id = p->id;
+    ticket->expires_us = ledger_wall_us(command->ledger) + SETUP_US;
+    rc = ticket_put(command, STR("setup"), ticket, token);
+    jw_key_cstr(&command->jw, "token", token);
+    jw_key_time(&command->jw, "expires", ticket->expires_us);
+    explicit_bzero(token, sizeof(token));
+    return rc;
+}
+
+/* Makes the person when there is none, and an administrator of who is. */
+static int
+admin_add(struct command *command)
+{
+    char email[ENTITY_EMAIL_MAX + 1];
+    struct person p = {0};
+    int rc;
+
+    if (!command_email(command, "email", true, email))
+        return 0;
+    rc = person_find(&command->txn, str_from(email), &p);
+    if (rc == -ENOENT) {
+        p = (struct person){0};
+        str_copy(str_from(email), p.email, sizeof(p.email));
+        rc = command_person_new(command, &p);
+    }
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    p.platform = true;
+    p.disabled = false;
+    rc = person_put(&command->txn, &p);
+    command_target(command, "person", p.id, p.tenant_id);
+    command->changed = true;
+    jw_key_u64(&command->jw, "id", p.id);
+    jw_key_cstr(&command->jw, "email", p.email);
+    return rc < 0 ? rc : write_setup(command, &p);
+}
+
+static int
+admin_list(struct command *command)
+{
+    struct db_walk walk;
+    struct db_key from;
+    struct str key, value;
+    struct person p;
+    int rc;
+
+    db_key_start(&from);
+    rc = db_walk_start(&command->txn, DB_PERSON, &from, 0, &walk);
+    if (rc < 0)
+        return rc;
+    jw_key(&command->jw, "admins");
+    jw_array(&command->jw);
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        rc = person_get(&command->txn, db_u32(key, 0), &p);
+        if (rc < 0 || p.removed || !p.platform)
+            continue;
+        jw_object(&command->jw);
+        command_person_write(command, &p);
+        jw_object_end(&command->jw);
+    }
+    rc = rc == 0 ? walk.failed : rc;
+    db_walk_end(&walk);
+    jw_array_end(&command->jw);
+    return rc;
+}
+
+/* The person stays, with the tenant that they may have; what they were signed in to ends. */
+static int
+admin_remove(struct command *command)
+{
+    char email[ENTITY_EMAIL_MAX + 1];
+    uint32_t closed;
+    struct person p;
+    int rc;
+
+    if (!command_email(command, "email", true, email))
+        return 0;
+    rc = person_find(&command->txn, str_from(email), &p);
+    if (rc == -ENOENT || (rc == 0 && !p.platform)) {
+        command_refuse(command, COMMAND_FAILED, "\"%s\" is no administrator", email);
+        command_absent(command);
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    p.platform = false;
+    rc = session_drop_all(&command->txn, p.id, NULL, &closed);
+    if (rc == 0)
+        rc = person_put(&command->txn, &p);
+    command_target(command, "person", p.id, p.tenant_id);
+    command->changed = true;
+    jw_key_u64(&command->jw, "id", p.id);
+    jw_key_cstr(&command->jw, "email", p.email);
+    return rc;
+}
+
+/* Who has the link sets a password, once. */
+static int
+person_setup(struct command *command)
+{
+    struct ticket *ticket = arena_zalloc(&command->arena, sizeof(*ticket));
+    uint32_t closed;
+    struct person p;
+    struct str token;
+    int rc;
+
+    if (ticket == NULL)
+        return -ENOMEM;
+    if (!command_str(command, "token", true, &token))
+        return 0;
+    rc = ticket_get(command, STR("setup"), token, ticket);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = person_get(&command->txn, ticket->person_id, &p);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    if (!command_password(command, true, &p))
+        return 0;
+    rc = ticket_drop(command, STR("setup"), token);
+    if (rc == 0)
+        rc = session_drop_all(&command->txn, p.id, NULL, &closed);
+    if (rc == 0)
+        rc = person_put(&command->txn, &p);
+    command_target(command, "person", p.id, p.tenant_id);
+    command->changed = true;
+    jw_key_u64(&command->jw, "person", p.id);
+    jw_key_cstr(&command->jw, "email", p.email);
+    jw_key_bool(&command->jw, "second_factor", p.totp_on);
+    return rc;
+}
+
+const struct command_def command_register_defs[] = {
+    {.name = "person.register", .kind = COMMAND_WRITE, .run = person_register},
+    {.name = "person.reset", .kind = COMMAND_WRITE, .run = person_reset},
+    {.name = "person.setup", .kind = COMMAND_WRITE, .run = person_setup},
+    {.name = "admin.add", .kind = COMMAND_WRITE, .run = admin_add},
+    {.name = "admin.list", .kind = COMMAND_READ, .run = admin_list, .is_long = true},
+    {.name = "admin.remove", .kind = COMMAND_WRITE, .run = admin_remove},
+    {.name = NULL},
+};
