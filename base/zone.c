@@ -173,6 +173,21 @@ zone_offset_s(const struct zone *zone, int64_t wall_us)
     return zone->changes[change_at(zone, wall_us)].offset_s;
 }
 
+int64_t
+zone_instant_s(const struct zone *zone, int64_t local_s)
+{
+    ASSERT(zone->count > 0);
+    for (size_t i = 0;; i++) {
+        const struct zone_change *change = &zone->changes[i];
+        int64_t at_s = local_s - change->offset_s;
+
+        if (i > 0)
+            at_s = MAX(at_s, change->from_s);
+        if (i + 1 == zone->count || at_s < zone->changes[i + 1].from_s)
+            return at_s;
+    }
+}
+
 unsigned
 zone_minute(const struct zone *zone, int64_t wall_us)
 {

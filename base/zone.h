@@ -40,6 +40,9 @@ int zone_load(struct str name, struct zone_change *out) MUST_CHECK;
 /* The first change after that moment: false when there is none. */
 bool zone_next(const struct zone *zone, int64_t wall_us, struct zone_change *out);
 int32_t zone_offset_s(const struct zone *zone, int64_t wall_us);
+/* The first second since 1970 (UTC) at which clocks there show that time or a later one: seconds since 1970 as they
+ * count them. Where it comes twice, the first; where it is left out, when they go on. */
+int64_t zone_instant_s(const struct zone *zone, int64_t local_s);
 /* 0 … 1439. */
 unsigned zone_minute(const struct zone *zone, int64_t wall_us);
 
