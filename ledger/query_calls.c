@@ -108,6 +108,25 @@ id_arg(struct command *command, struct calls *calls, enum sum_dim dim)
     return true;
 }
 
+/* Who sees only what is their own. */
+static bool
+only_arg(struct command *command, struct calls *calls)
+{
+    uint32_t only;
+
+    if (!command_id(command, "only_member", false, &only))
+        return false;
+    if (only == 0)
+        return true;
+    for (unsigned i = 0; i < calls->where.filter_count; i++)
+        if (calls->where.filters[i].dim == SUM_MEMBER) {
+            calls->nothing = calls->nothing || calls->where.filters[i].value != only;
+            return true;
+        }
+    filter_add(calls, SUM_MEMBER, only);
+    return true;
+}
+
 /* A name that no record ever had is nobody's. */
 static bool
 name_arg(struct command *command, struct calls *calls, enum sum_dim dim)
@@ -223,7 +242,8 @@ calls_args(struct command *command, struct calls *calls)
 {
     if (!command_tenant(command, "tenant", false, &calls->where.tenant_id) ||
         !id_arg(command, calls, SUM_KEY) || !id_arg(command, calls, SUM_PROJECT) ||
-        !id_arg(command, calls, SUM_MEMBER) || !name_arg(command, calls, SUM_MODEL) ||
+        !id_arg(command, calls, SUM_MEMBER) ||
+        !only_arg(command, calls) || !name_arg(command, calls, SUM_MODEL) ||
         !name_arg(command, calls, SUM_CHANNEL) || !status_arg(command, calls) ||
         !outcome_arg(command, calls) || !command_u32(command, "limit", &calls->limit) ||
         !command_flag(command, "oldest_first", &calls->oldest_first) ||

@@ -161,13 +161,30 @@ status_arg(struct command *command, struct sums_ask *ask)
     return command_u32(command, "status", &ask->value[SUM_STATUS]);
 }
 
+/* Who sees only what is their own: whatever member else is named, theirs is none of it. */
+static bool
+only_arg(struct command *command, struct sums_ask *ask)
+{
+    uint32_t only;
+
+    if (!command_id(command, "only_member", false, &only))
+        return false;
+    if (only != 0 && ask->has[SUM_MEMBER] && ask->value[SUM_MEMBER] != only)
+        only = UINT32_MAX;
+    if (only != 0) {
+        ask->has[SUM_MEMBER] = true;
+        ask->value[SUM_MEMBER] = only;
+    }
+    return true;
+}
+
 bool
 sums_filter_args(struct command *command, struct sums_ask *ask)
 {
     if (!id_arg(command, ask, SUM_KEY) || !id_arg(command, ask, SUM_MEMBER) ||
         !id_arg(command, ask, SUM_PROJECT) || !name_arg(command, ask, SUM_MODEL) ||
         !name_arg(command, ask, SUM_CHANNEL) || !outcome_arg(command, ask) ||
-        !status_arg(command, ask))
+        !status_arg(command, ask) || !only_arg(command, ask))
         return false;
     for (unsigned dim = 0; dim < SUM_DIM_COUNT; dim++)
         ask->filter_count += ask->has[dim];
