@@ -57,7 +57,8 @@ count_at(struct js_value object, const char *path)
 static void
 check_status(struct js_value status, struct doctor_report *report)
 {
-    uint64_t restarts = count_at(status, "restarts_worker") + count_at(status, "restarts_ledger");
+    uint64_t restarts = count_at(status, "restarts_worker") + count_at(status, "restarts_ledger") +
+                        count_at(status, "restarts_manage");
     uint64_t lag = count_at(status, "ledger.lag");
     struct js_value key, worker;
     unsigned workers = 0;

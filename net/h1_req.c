@@ -313,6 +313,14 @@ h1_req_feed(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
     return read_on(req, bytes, len, used);
 }
 
+void
+h1_req_bound_body(struct h1_req *req, uint64_t body_bytes)
+{
+    ASSERT(req->head != NULL && req->body_bytes == 0);
+    if (req->head->framing == H1_FRAMING_CHUNKED)
+        req->chunk.body_max = MIN(req->chunk.body_max, body_bytes);
+}
+
 int
 h1_req_keep(struct h1_req *req)
 {

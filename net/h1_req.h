@@ -76,6 +76,9 @@ void h1_req_init(struct h1_req *req, const struct h1_limits *limits, struct h1_h
  * nothing is read: answers DONE or ERROR again, *used = 0. Out of memory is an ERROR of 503.
  */
 enum h1_req_event h1_req_feed(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used);
+/* After HEAD, before more is fed: of this body, where it is chunked, less is taken than the limits say. Other bodies say
+ * themselves how long they are. */
+void h1_req_bound_body(struct h1_req *req, uint64_t body_bytes);
 /* Makes the request independent of the fed bytes and of scratch. 0 or -ENOMEM. After DONE. */
 int h1_req_keep(struct h1_req *req) MUST_CHECK;
 /* Keeps bytes that came after DONE for later. 0, -ENOMEM, or -ENOBUFS past twice the mark. */

@@ -7,6 +7,7 @@
 #include "worker/call.h"
 #include "worker/callid.h"
 #include "worker/crowd.h"
+#include "worker/front.h"
 #include "worker/metrics.h"
 #include "worker/own.h"
 #include "worker/refused.h"
@@ -50,7 +51,7 @@ client_drop(struct client *c)
 {
     struct worker *w = c->worker;
 
-    ASSERT(c->call == NULL && c->query == NULL && c->scrape == NULL);
+    ASSERT(c->call == NULL && c->query == NULL && c->scrape == NULL && c->front == NULL);
     wheel_cancel(&w->net.wheel, &c->timer);
     h1_req_end(&c->req);
     crowd_leave(c);
@@ -90,6 +91,8 @@ client_gone(struct client *c)
     c->gone = true;
     if (c->query)
         own_client_gone(c);
+    if (c->front)
+        front_client_gone(c);
     metrics_client_gone(c);
     if (c->call)
         call_client_gone(c->call);
@@ -138,6 +141,8 @@ client_on_drain(struct conn *conn)
 
     if (c->call)
         call_client_drained(c->call);
+    else if (c->front)
+        front_client_drained(c);
     else
         metrics_drained(c);
 }
@@ -292,6 +297,12 @@ client_on_bad_request(struct client *c)
         break;
     }
     stat_add(c->worker->stats, STAT_BAD_REQUESTS, 1);
+    if (c->fronted) {
+        c->answering = true;
+        client_close_after(c);
+        front_refuse_bad(c);
+        return;
+    }
     error_set(&error, kind, NULL, NULL, "turnpike: %s", c->req.error.reason);
     c->answering = true;
     client_refuse(c, &error);
@@ -384,7 +395,7 @@ client_close_after(struct client *c)
 static void
 client_answered(struct client *c)
 {
-    ASSERT(c->call == NULL && c->query == NULL && c->scrape == NULL);
+    ASSERT(c->call == NULL && c->query == NULL && c->scrape == NULL && c->front == NULL);
     c->answering = false;
     c->bodyless = false;
     c->phase = H1_REQ_IDLE; /* what the next request has sent already gets a deadline of its own */
@@ -452,6 +463,24 @@ client_send_whole(struct client *c, struct h1_out *out, struct str body)
     parts[0] = (struct str){out->ptr, out->len};
     parts[1] = body;
     if (!client_write(c, parts, body.len > 0 && !c->bodyless ? 2 : 1))
+        return false;
+    client_answered(c);
+    return true;
+}
+
+bool
+client_send_bare(struct client *c, struct h1_out *out)
+{
+    struct str part;
+
+    c->keep_alive = c->keep_alive && !c->worker->draining;
+    h1_out_connection(out, c->keep_alive, c->chunked ? 1 : 0);
+    if (!h1_out_end(out)) {
+        client_abort(c);
+        return false;
+    }
+    part = (struct str){out->ptr, out->len};
+    if (!client_write(c, &part, 1))
         return false;
     client_answered(c);
     return true;

@@ -27,6 +27,8 @@ void client_head(struct client *client, struct h1_out *out, unsigned status, str
 /* Of an error: its content type, and when to come again where that may help. */
 void client_error_lines(struct h1_out *out, const struct proto_error *error);
 bool client_send_whole(struct client *client, struct h1_out *out, struct str body);
+/* The head alone, of an answer that has no body, or whose request was a HEAD. */
+bool client_send_bare(struct client *client, struct h1_out *out);
 /* The head of a stream with its first bytes; body parts may be none. At most CONN_PARTS_MAX - 3. */
 bool client_send_head(struct client *client, struct h1_out *out, const struct str *parts,
                       unsigned count);

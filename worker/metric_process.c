@@ -118,9 +118,12 @@ write_restarts(const struct metric *metric, struct buf *out, const struct worker
     const struct region_header *header = w->region->header;
 
     (void)item;
-    buf_add_fmt(out, "%s{process=\"worker\"} %" PRIu32 "\n%s{process=\"ledger\"} %" PRIu32 "\n",
+    buf_add_fmt(out,
+                "%s{process=\"worker\"} %" PRIu32 "\n%s{process=\"ledger\"} %" PRIu32
+                "\n%s{process=\"manage\"} %" PRIu32 "\n",
                 metric->name, atomic_load_explicit(&header->restarts_worker, memory_order_relaxed),
-                metric->name, atomic_load_explicit(&header->restarts_ledger, memory_order_relaxed));
+                metric->name, atomic_load_explicit(&header->restarts_ledger, memory_order_relaxed),
+                metric->name, atomic_load_explicit(&header->restarts_manage, memory_order_relaxed));
 }
 
 static uint32_t

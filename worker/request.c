@@ -9,6 +9,7 @@
 #include "worker/callid.h"
 #include "worker/client.h"
 #include "worker/crowd.h"
+#include "worker/front.h"
 #include "worker/metrics.h"
 #include "worker/own.h"
 #include "worker/refused.h"
@@ -22,6 +23,7 @@
 struct request {
     struct proto_what what;
     bool found;                /* what is known */
+    bool unknown;              /* the path is well formed, and no endpoint's */
     enum proto_protocol shape; /* of errors */
     struct str path;           /* normalised */
     char path_buf[PATH_MAX_BYTES];
@@ -51,7 +53,7 @@ find_endpoint(const struct h1_head *head, struct request *r, struct proto_error 
     int status = h1_path_normal(h1_head_path(head), r->path_buf, sizeof r->path_buf, &r->path);
 
     r->what.allow = NULL;
-    r->found = false;
+    r->found = r->unknown = false;
     r->shape = PROTO_OPENAI;
     if (status != 0) {
         error_set(error, status == 414 ? ERROR_URI_TOO_LONG : ERROR_BAD_REQUEST, NULL, NULL,
@@ -77,6 +79,7 @@ find_endpoint(const struct h1_head *head, struct request *r, struct proto_error 
         break;
     }
     r->what.allow = NULL;
+    r->unknown = true;
     error_set(error, ERROR_NO_PATH, NULL, NULL, "turnpike: there is no %.*s here",
               STR_ARGS(r->path));
     return false;
@@ -139,6 +142,13 @@ has_body(const struct h1_head *head)
            (head->framing == H1_FRAMING_LENGTH && head->content_length > 0);
 }
 
+static void
+say_continue(struct client *c, size_t next_len)
+{
+    if (c->req.head->expect_continue && next_len == 0 && conn_write(&c->conn, &H1_CONTINUE, 1) < 0)
+        conn_close(&c->conn);
+}
+
 void
 request_begins(struct client *c, size_t next_len)
 {
@@ -152,7 +162,13 @@ request_begins(struct client *c, size_t next_len)
 
     if (c->metrics || (!large && !head->expect_continue) || !has_body(head))
         return;
-    if (!find_endpoint(head, &r, &error) ||
+    r.found = find_endpoint(head, &r, &error);
+    if (r.unknown && front_takes(head, r.path)) {
+        if (front_begins(c, to_come))
+            say_continue(c, next_len);
+        return;
+    }
+    if (!r.found ||
         (needs_key(r.what.endpoint) &&
          (!has_room(c, &r, to_come, &error) || !admit(c, &r, &auth, &error)))) {
         c->answering = true;
@@ -160,8 +176,7 @@ request_begins(struct client *c, size_t next_len)
         refuse(c, &r, &error, auth.key);
         return;
     }
-    if (head->expect_continue && next_len == 0 && conn_write(&c->conn, &H1_CONTINUE, 1) < 0)
-        conn_close(&c->conn);
+    say_continue(c, next_len);
 }
 
 void
@@ -178,6 +193,10 @@ request_take(struct client *c)
         return;
     }
     if (!find_endpoint(head, &r, &error)) {
+        if (r.unknown && front_takes(head, r.path)) {
+            front_ask(c, r.path);
+            return;
+        }
         stat_add(w->stats, STAT_BAD_REQUESTS, 1);
         refuse(c, &r, &error, NULL);
         return;

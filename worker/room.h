@@ -49,6 +49,8 @@
 #define AUTH_FAILURE_SLOTS 4096
 #define CLIENT_KEY_BYTES 64
 
+struct front;
+struct front_ask;
 struct health;
 struct kept_call;
 struct own_query;
@@ -115,6 +117,7 @@ struct worker {
     struct list waiting; /* calls that wait for the ledger process */
     struct queue queue;  /* calls that wait for room in the providers' limits */
     struct pool *pools;  /* by upstream index */
+    struct front *front; /* what is of the management API */
     struct credential *credentials; /* by their numbers over all upstreams */
     struct route_health *health;    /* likewise; as of health_ms */
     uint64_t health_ms;
@@ -162,6 +165,7 @@ struct client {
     struct call *call;        /* under way on this connection, or NULL */
     struct own_query *query;  /* likewise: a receipt that is being fetched */
     struct scrape *scrape;    /* likewise: the metrics that are being sent */
+    struct front_ask *front;  /* likewise: what the manage process is asked */
     uint64_t phase_ms;        /* when the request's head or body began */
     uint32_t requests;        /* served */
     uint8_t phase;            /* enum h1_req_state that the timer was set for */
@@ -172,6 +176,7 @@ struct client {
     bool chunked;             /* the answer under way is */
     bool bodyless;            /* the answer under way is to HEAD */
     bool broken;              /* no more reading of requests: closes after what is pending */
+    bool fronted;             /* the request under way is for the manage process */
     bool in_feed;             /* client_feed() is on the stack: it goes on by itself */
     bool gone;                /* the peer has closed or failed */
     /* The key that the last request showed, and the slot it was found in: the next one shows the

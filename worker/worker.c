@@ -20,6 +20,7 @@
 #include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/crowd.h"
+#include "worker/front.h"
 #include "worker/probe.h"
 #include "worker/queue.h"
 #include "worker/room.h"
@@ -93,6 +94,7 @@ drain_begin(struct worker *w)
     probe_stop(w);
     for (size_t i = 0; i < w->conf->upstream_count; i++)
         uconn_drop_idle(&w->pools[i]);
+    front_drain(w);
 }
 
 void
@@ -471,6 +473,8 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
         rc = make_tables(w);
     if (rc == 0)
         rc = make_tls(w);
+    if (rc == 0)
+        rc = front_init(w);
     if (rc == 0)
         rc = make_watches(w);
     if (rc == 0)
