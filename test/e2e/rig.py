@@ -441,7 +441,7 @@ class Turnpike:
         if not self.crash_expected:
             # SIGTERM ends a worker that has not yet begun to serve.
             died = re.search(
-                r"^.*(worker|ledger)\.(ended|died).*(signal=(?!15\b)[1-9]|status=[1-9]).*$", log, re.M)
+                r"^.*(worker|ledger|manage)\.(ended|died).*(signal=(?!15\b)[1-9]|status=[1-9]).*$", log, re.M)
             assert not died, f"{died.group(0)}\n--- log\n{log[-6000:]}"
 
     # -- command line
