@@ -482,6 +482,7 @@ build_conf(struct load *load)
     build_log(load);
     build_telemetry(load);
     build_retention(load);
+    build_manage(load);
     build_mail(load);
     build_turnstile(load);
     conf->oidcs = build_kind(load, &plans[5], &conf->oidc_count);

@@ -162,6 +162,9 @@ void build_log(struct load *load);
 void build_metrics(struct load *load);
 void build_telemetry(struct load *load);
 
+/* Who may come: manage.c. */
+void build_manage(struct load *load);
+
 /* What the manage process talks to: outside.c. */
 void build_mail(struct load *load);
 void build_turnstile(struct load *load);

@@ -386,6 +386,22 @@ struct conf_telemetry {
     uint32_t queue_count;     /* spans that wait at most */
 };
 
+/* Who may come, and for how long; without the section all of it by default. */
+enum conf_registration { CONF_CLOSED = 0, CONF_APPROVAL, CONF_OPEN, CONF_REGISTRATION_COUNT };
+extern const char *const conf_registration_name[CONF_REGISTRATION_COUNT]; /* "closed", … */
+
+struct conf_manage {
+    uint8_t registration;     /* enum conf_registration */
+    bool edit;                /* routes.conf may be changed over the API */
+    struct str title;         /* what people see this server called */
+    struct str url;           /* where they reach it, without a slash at its end; STR_NONE: not stated */
+    struct conf_strs domains; /* of mail addresses that may register; none: any */
+    int64_t trial_ucr;        /* that a tenant begins with when it registers itself */
+    uint64_t session_ms;      /* a session ends so long after it began */
+    uint64_t session_idle_ms; /* and so long after it was last used */
+    uint64_t invite_ms;       /* an invitation that says nothing else is good for so long */
+};
+
 /* What the manage process talks to: as all here, strings are NUL-terminated. */
 enum conf_language { CONF_ENGLISH = 0, CONF_CHINESE, CONF_LANGUAGE_COUNT };
 extern const char *const conf_language_name[CONF_LANGUAGE_COUNT]; /* "en", "zh-CN" */
@@ -480,6 +496,7 @@ struct conf {
     struct conf_telemetry telemetry;
     struct conf_retention retention;
     struct conf_metrics metrics;
+    struct conf_manage manage;
     struct conf_mail mail;
     struct conf_turnstile turnstile;
     const struct conf_oidc *oidcs;

@@ -534,6 +534,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                           "How long records of calls are kept."},
     [CONF_S_METRICS] = {"metrics", false, CONF_NONE, metrics_keys, COUNT_OF(metrics_keys),
                         "What is measured of calls."},
+    [CONF_S_MANAGE] = {"manage", false, CONF_NONE, conf_manage_keys, CONF_MANAGE_KEYS,
+                       "Who may register, and what holds for those who sign in."},
     [CONF_S_MAIL] = {"mail", false, CONF_NONE, conf_mail_keys, CONF_MAIL_KEYS,
                      "How mail is sent."},
     [CONF_S_TURNSTILE] = {"turnstile", false, CONF_NONE, conf_turnstile_keys, CONF_TURNSTILE_KEYS,

@@ -54,6 +54,10 @@
 #define KEY_BITS(key, draft, field, list, ...)                                                     \
     ROW(key, CONF_T_BITS, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
 
+/* conf/table_manage.c: who may come. */
+#define CONF_MANAGE_KEYS 9
+extern const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS];
+
 /* conf/table_outside.c: what the manage process talks to. */
 #define CONF_MAIL_KEYS 15
 #define CONF_TURNSTILE_KEYS 9

@@ -1,0 +1,119 @@
+/* The section manage: what holds without it, what it says, and its faults. */
+#include "base/buf.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "test/unit/testing.h"
+
+#include <stdio.h>
+
+static struct conf *
+load(const char *text, const char *says)
+{
+    struct conf_faults faults;
+    struct conf *conf = conf_load_text(str_from(text), "t", &faults);
+    struct buf all;
+
+    buf_init(&all, 1 << 16);
+    for (size_t i = 0; i < faults.count; i++)
+        if (!faults.at[i].warning) /* there is nothing to be served, which is another matter */
+            buf_add_fmt(&all, "%u: %s\n", faults.at[i].line, faults.at[i].message);
+    buf_add_char(&all, '\0');
+    if (strcmp(all.ptr, says) != 0)
+        print_error("for %s\n", text);
+    assert_string_equal(all.ptr, says);
+    buf_free(&all);
+    conf_faults_free(&faults);
+    return conf;
+}
+
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+static void
+by_default(void **state)
+{
+    static const char *const texts[] = {"", "manage { }\n"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        struct conf *conf = load(texts[i], "");
+
+        assert_non_null(conf);
+        assert_int_equal(conf->manage.registration, CONF_CLOSED);
+        assert_true(conf->manage.edit);
+        assert_true(str_eq(conf->manage.title, STR("Turnpike")));
+        assert_null(conf->manage.url.ptr);
+        assert_int_equal(conf->manage.domains.count, 0);
+        assert_int_equal(conf->manage.trial_ucr, 0);
+        assert_int_equal(conf->manage.session_ms, 30 * DAY_MS);
+        assert_int_equal(conf->manage.session_idle_ms, 7 * DAY_MS);
+        assert_int_equal(conf->manage.invite_ms, 7 * DAY_MS);
+        conf_free(&conf);
+    }
+}
+
+static void
+as_stated(void **state)
+{
+    struct conf *conf = load("manage { registration = approval domains = {\"a.org\", \"b.org\"}\n"
+                             "trial-credit = 2.5 title = \"Ours\" url = \"https://g.example/\"\n"
+                             "session-time = 12h session-idle = 30m invite-time = 1d edit = false }\n",
+                             "");
+
+    (void)state;
+    assert_non_null(conf);
+    assert_int_equal(conf->manage.registration, CONF_APPROVAL);
+    assert_false(conf->manage.edit);
+    assert_int_equal(conf->manage.domains.count, 2);
+    assert_true(str_eq(conf->manage.domains.at[1], STR("b.org")));
+    assert_int_equal(conf->manage.trial_ucr, 2500000);
+    assert_true(str_eq(conf->manage.title, STR("Ours")));
+    assert_true(str_eq(conf->manage.url, STR("https://g.example")));
+    assert_int_equal(conf->manage.session_ms, DAY_MS / 2);
+    assert_int_equal(conf->manage.session_idle_ms, DAY_MS / 48);
+    assert_int_equal(conf->manage.invite_ms, DAY_MS);
+    conf_free(&conf);
+}
+
+static void
+faults(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"manage { registration = open }\n", ""},
+        {"manage { registration = half }\n",
+         "1: registration: \"half\" is none of closed approval open\n"},
+        {"manage { trial-credit = -1 }\n", "1: trial-credit: -1 is negative; at least 0\n"},
+        {"manage { url = \"g.example\" }\n", "1: url: the URL starts with neither https:// nor http://\n"},
+        {"manage { url = \"https://g.example/x\" }\n",
+         "1: url: the URL has a path; pages and API are at the root of their host\n"},
+        {"manage { url = \"https://u:p@g.example\" }\n",
+         "1: url: the URL holds a user name; keys come by key-env, key-file or key-credential\n"},
+        {"manage { domains = {\"a@b.org\"} }\n", "1: domains: \"a@b.org\" is none; write example.org\n"},
+        {"manage { domains = {\"*.b.org\"} }\n", "1: domains: \"*.b.org\" is none; write example.org\n"},
+        {"manage { session-time = 1h }\n", "1: session-idle is longer than session-time\n"},
+        {"manage { session-time = 1s }\n", "1: session-time: 1s is too small: at least 5m\n"},
+        {"manage { }\nmanage { }\n", "2: manage is there twice; first in line 1\n"},
+        {"manage { colour = red }\n", "1: unknown name \"colour\" in manage\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct conf *conf = load(cases[i].text, cases[i].says);
+
+        assert_true((conf == NULL) == (cases[i].says[0] != '\0'));
+        conf_free(&conf);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_default),
+        cmocka_unit_test(as_stated),
+        cmocka_unit_test(faults),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
