@@ -484,7 +484,11 @@ command_finish(struct command *command, struct buf *answer)
         jw_key_cstr(&jw, "error", command->def != NULL ? command->def->name : "request");
         jw_key_cstr(&jw, "why", command->why);
         jw_key_cstr(&jw, "hint", command->hint[0] != '\0' ? command->hint : NULL);
-        jw_key_cstr(&jw, "code", command->absent ? "not_found" : command->code);
+        /* A code of its own says more. */
+        jw_key_cstr(&jw, "code",
+                    command->absent && strcmp(command->code, code_of_exit(command->exit)) == 0
+                        ? "not_found"
+                        : command->code);
         if (command->field[0] != '\0')
             jw_key_cstr(&jw, "field", command->field);
         if (command->absent)
