@@ -163,6 +163,9 @@ code_make(struct command *command)
     if (!command_str(command, "purpose", true, &purpose) ||
         !command_email(command, "email", true, email))
         return 0;
+    if (str_eq(purpose, STR("register")) && !command_has(command, "invited") &&
+        !command_may_register(command, email))
+        return 0;
     rc = choose_mail(command, purpose, email, &mail);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = brief_sweep(&command->txn, DB_BRIEF, ledger_wall_us(command->ledger), NULL);

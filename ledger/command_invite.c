@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define INVITE_DAYS 7
 #define INVITE_DAYS_MAX 90
 #define INVITE_USES_MAX 1000u
 #define LINK_MAX 1024
@@ -128,7 +127,6 @@ invite_args(struct command *command, struct invite *in)
     str_copy(role, in->role, sizeof(in->role));
     str_copy(command->actor.name, in->inviter, sizeof(in->inviter));
     in->uses = in->uses == 0 ? 1 : in->uses;
-    days = days == 0 ? INVITE_DAYS : days;
     if (in->uses > INVITE_USES_MAX || (in->email[0] != '\0' && in->uses != 1)) {
         command_refuse_field(command, COMMAND_USAGE, "out_of_range", "uses",
                              in->email[0] != '\0' ? "an invitation for one address has one use"
@@ -141,7 +139,8 @@ invite_args(struct command *command, struct invite *in)
         return false;
     }
     in->created_us = ledger_wall_us(command->ledger);
-    in->expires_us = in->created_us + days * DAY_US;
+    in->expires_us =
+        in->created_us + (days == 0 ? command_rules(command).invite_us : days * DAY_US);
     return true;
 }
 

@@ -12,6 +12,62 @@
 
 /* ---- shared ---- */
 
+struct person_rules
+command_rules(struct command *command)
+{
+    struct person_rules rules = {.registration = CONF_OPEN,
+                                 .session_us = 14 * DAY_US,
+                                 .session_idle_us = 14 * DAY_US,
+                                 .invite_us = 7 * DAY_US};
+    struct ledger *ledger = command->ledger;
+
+    pthread_rwlock_rdlock(&ledger->conf_lock);
+    if (ledger->conf != NULL) {
+        const struct conf_manage *m = &ledger->conf->manage;
+
+        rules = (struct person_rules){
+            .registration = (enum conf_registration)m->registration,
+            .trial_ucr = m->trial_ucr,
+            .session_us = (int64_t)m->session_ms * 1000,
+            .session_idle_us = (int64_t)m->session_idle_ms * 1000,
+            .invite_us = (int64_t)m->invite_ms * 1000,
+        };
+    }
+    pthread_rwlock_unlock(&ledger->conf_lock);
+    return rules;
+}
+
+static bool
+domain_may(const struct conf *conf, const char *email)
+{
+    struct str domain;
+
+    (void)str_split(str_from(email), '@', &domain);
+    if (conf == NULL || conf->manage.domains.count == 0)
+        return true;
+    for (size_t i = 0; i < conf->manage.domains.count; i++)
+        if (str_eq_nocase(conf->manage.domains.at[i], domain))
+            return true;
+    return false;
+}
+
+bool
+command_may_register(struct command *command, const char *email)
+{
+    if (command_rules(command).registration == CONF_CLOSED) {
+        command_refuse_field(command, COMMAND_NOT_ALLOWED, "registration_closed", NULL,
+                             "nobody can register here by themselves");
+        command_hint(command, "ask for an invitation");
+        return false;
+    }
+    if (!domain_may(command->ledger->conf, email)) {
+        command_refuse_field(command, COMMAND_NOT_ALLOWED, "domain_closed", "email",
+                             "addresses of that domain cannot register here");
+        return false;
+    }
+    return true;
+}
+
 int
 command_person(struct command *command, const char *name, struct person *out)
 {

@@ -12,6 +12,7 @@
  *     has_tenant        the person belongs to a tenant, and nobody belongs to two
  *     last_owner        a tenant without an owner could be run by nobody
  *     registration_closed
+ *     domain_closed     addresses of that domain may not register
  *     disabled          the person may not sign in
  *     pending_approval  the tenant waits for an operator
  *     step_used         that code of the authenticator was used before
@@ -19,12 +20,23 @@
 #ifndef LEDGER_COMMAND_PERSON_H
 #define LEDGER_COMMAND_PERSON_H
 
+#include "conf/conf.h"
 #include "ledger/command_entity.h"
 #include "ledger/person.h"
 #include "ledger/session.h"
 
 #define DAY_US INT64_C(86400000000)
 #define MINUTE_US INT64_C(60000000)
+
+/* Of routes.conf's section manage, as it is now; what stands there without a server. Any thread. */
+struct person_rules {
+    enum conf_registration registration;
+    int64_t trial_ucr;
+    int64_t session_us, session_idle_us, invite_us;
+};
+struct person_rules command_rules(struct command *command);
+/* Whether somebody with that address may register by themselves; refused when not. In a COMMAND_WRITE. */
+bool command_may_register(struct command *command, const char *email) MUST_CHECK;
 
 /* The argument's person; refused as absent when there is none, or who is was removed. */
 int command_person(struct command *command, const char *name, struct person *out) MUST_CHECK;

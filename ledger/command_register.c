@@ -52,15 +52,13 @@ static int
 register_tenant(struct command *command, struct person *p, struct str tenant_name)
 {
     struct entity_tenant *t = arena_zalloc(&command->arena, sizeof(*t));
-    int64_t credit_ucr;
+    struct person_rules rules = command_rules(command);
+    int64_t credit_ucr = rules.trial_ucr;
     int rc;
 
     if (t == NULL)
         return -ENOMEM;
-    if (!command_credits(command, "credit", false, &credit_ucr) ||
-        !command_flag(command, "pending", &t->pending))
-        return 0;
-    t->disabled = t->pending;
+    t->disabled = t->pending = rules.registration == CONF_APPROVAL;
     rc = command_tenant_new(command, t, "tenant_name", tenant_name, credit_ucr);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
@@ -110,7 +108,8 @@ person_register(struct command *command)
     int rc;
 
     if (!command_email(command, "email", true, p.email) ||
-        !command_str(command, "tenant_name", true, &tenant_name))
+        !command_str(command, "tenant_name", true, &tenant_name) ||
+        !command_may_register(command, p.email))
         return 0;
     rc = prove_email(command, p.email);
     if (rc == 0 && command->exit == COMMAND_DONE)

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define SESSION_DAYS 14
 #define SESSION_S_MAX (366u * 86400u)
 #define STALE_US (5 * MINUTE_US) /* its last use is written down no more often */
 
@@ -39,7 +38,8 @@ get_by_token(struct command *command, struct session *s, bool *found)
         return 0;
     session_hash(command->ledger->key_hash_key, token, hash);
     rc = session_get(&command->txn, hash, ledger_wall_us(command->ledger), s);
-    *found = rc == 0;
+    *found = rc == 0 && ledger_wall_us(command->ledger) - s->seen_us <
+                            command_rules(command).session_idle_us + STALE_US;
     return rc == -ENOENT ? 0 : rc;
 }
 
@@ -162,6 +162,7 @@ open_session(struct command *command, struct person *p, uint32_t seconds)
     command_target(command, "person", p->id, p->tenant_id);
     command->changed = true;
     jw_key_cstr(&command->jw, "token", token);
+    jw_key_u64(&command->jw, "seconds", seconds);
     write_session(command, &s);
     explicit_bzero(token, sizeof(token));
     return rc;
@@ -188,7 +189,9 @@ session_open(struct command *command)
                              "this person may not sign in");
         return 0;
     }
-    return open_session(command, &p, seconds != 0 ? seconds : SESSION_DAYS * 86400u);
+    if (seconds == 0)
+        seconds = (uint32_t)(command_rules(command).session_us / 1000000);
+    return open_session(command, &p, seconds);
 }
 
 static int

@@ -8,6 +8,7 @@
 #include "ledger/session.h"
 
 static struct world w;
+static struct conf rules; /* of a server: its section manage */
 
 #define SECOND INT64_C(1000000)
 #define MINUTE (60 * SECOND)
@@ -20,6 +21,10 @@ setup(void **state)
     (void)state;
     world_open(&w);
     world_start(&w);
+    rules = (struct conf){.manage = {.registration = CONF_OPEN,
+                                     .session_ms = 86400000,
+                                     .session_idle_ms = 3600000,
+                                     .invite_ms = 86400000}};
     return 0;
 }
 
@@ -154,10 +159,11 @@ registers(void **state)
     const char *code;
 
     (void)state;
+    rules.manage.trial_ucr = 5 * UCR_PER_CREDIT / 2;
+    w.ledger->conf = &rules;
     code = code_for("register", "Ada@Example.org", "verify");
     result = done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"ada@example.ORG\",\"code\":\"%s\",\"password\":"
-                  "\"" HASH "\",\"tenant_name\":\"acme\",\"name\":\"Ada\",\"phone\":\"+49 1\",\"terms\":\"3\","
-                  "\"credit\":\"2.5\"}}",
+                  "\"" HASH "\",\"tenant_name\":\"acme\",\"name\":\"Ada\",\"phone\":\"+49 1\",\"terms\":\"3\"}}",
                   code);
     assert_int_equal(number_of(result, "person"), 1);
     assert_int_equal(number_of(result, "tenant"), 1);
@@ -184,14 +190,63 @@ registers(void **state)
 }
 
 static void
+who_may_register(void **state)
+{
+    static struct str domains[] = {{"b.c", 3}, {"example.org", 11}};
+
+    (void)state;
+    w.ledger->conf = &rules;
+    rules.manage.domains = (struct conf_strs){.at = domains, .count = 2};
+    assert_string_equal(refused("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"register\",\"email\":\"a@d.e\"}}"),
+                        "domain_closed");
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@sub.b.c\",\"verified\":true,"
+                                "\"tenant_name\":\"t\"}}"),
+                        "domain_closed");
+    registered("a@B.C", "t");
+    rules.manage.registration = CONF_CLOSED;
+    assert_string_equal(refused("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"register\",\"email\":\"x@b.c\"}}"),
+                        "registration_closed");
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"x@b.c\",\"verified\":true,"
+                                "\"tenant_name\":\"u\"}}"),
+                        "registration_closed");
+    /* Who was invited may come all the same. */
+    done("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"register\",\"email\":\"x@d.e\",\"invited\":true}}");
+    assert_int_equal(strlen(mailed("verify")), 6);
+}
+
+/* As long as routes.conf says, and not longer than it says since its last use. */
+static void
+sessions_idle(void **state)
+{
+    char token[TOKEN_LEN + 1];
+
+    (void)state;
+    registered("a@b.c", "t");
+    w.ledger->conf = &rules;
+    str_copy(str_from(opened(1)), token, sizeof(token));
+    w.wall_us += 64 * MINUTE; /* its last use is written down every five minutes only */
+    done("{\"cmd\":\"session.touch\",\"args\":{\"token\":\"%s\"}}", token);
+    w.wall_us += 64 * MINUTE;
+    done("{\"cmd\":\"session.find\",\"args\":{\"token\":\"%s\"}}", token);
+    w.wall_us += MINUTE;
+    assert_string_equal(refused("{\"cmd\":\"session.find\",\"args\":{\"token\":\"%s\"}}", token), "token_gone");
+    rules.manage.session_idle_ms = rules.manage.session_ms;
+    done("{\"cmd\":\"session.find\",\"args\":{\"token\":\"%s\"}}", token);
+    w.wall_us += DAY - 129 * MINUTE;
+    assert_string_equal(refused("{\"cmd\":\"session.find\",\"args\":{\"token\":\"%s\"}}", token), "token_gone");
+}
+
+static void
 waits_for_approval(void **state)
 {
     struct js_value tenant;
     char token[TOKEN_LEN + 1];
 
     (void)state;
+    rules.manage.registration = CONF_APPROVAL;
+    w.ledger->conf = &rules;
     done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"verified\":true,\"tenant_name\":\"t\","
-         "\"pending\":true,\"issuer\":\"https://i\",\"subject\":\"s\"}}");
+         "\"issuer\":\"https://i\",\"subject\":\"s\"}}");
     str_copy(str_from(opened(1)), token, sizeof(token));
     tenant = js_get(done("{\"cmd\":\"session.find\",\"args\":{\"token\":\"%s\"}}", token), STR("tenant"));
     assert_true(js_bool(js_get(tenant, STR("disabled")), false));
@@ -783,7 +838,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(registers),      TEST(waits_for_approval), TEST(name_taken),      TEST(codes_have_five_tries),
+        TEST(registers),      TEST(waits_for_approval), TEST(who_may_register), TEST(sessions_idle), TEST(name_taken),      TEST(codes_have_five_tries),
         TEST(codes_end),      TEST(codes_tell_nothing), TEST(sessions),        TEST(password_ends_sessions),
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
         TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(last_owner),
