@@ -33,6 +33,7 @@ static const struct command_def *const tables[] = {
     command_route_defs,
     command_audit_defs,
     command_log_defs,
+    command_site_defs,
     command_reload_defs,
     command_kept_defs,
     command_backup_defs,

@@ -4,7 +4,7 @@
  * thread's view, waits in a queue until the main thread calls control_work() between two batches. So
  * a slow or broken client delays nobody, least of all a commit.
  *
- * Peers must be of our own user or root. A request is one line of at most 64 KiB, several may follow
+ * Peers must be of our own user or root. A request is one line of at most 1 MiB, several may follow
  * each other on one connection; a connection that says nothing for 30 s is closed.
  */
 #ifndef LEDGER_CONTROL_H

@@ -62,6 +62,10 @@ const char *const db_table_name[] = {
     [DB_OUTLINE] = "outline",
     [DB_SEARCH] = "search",
     [DB_USED] = "used",
+    [DB_TERMS] = "terms",
+    [DB_NOTICE] = "notice",
+    [DB_SETTING] = "setting",
+    [DB_CONF] = "conf",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

@@ -54,6 +54,10 @@ enum db_table {
     DB_OUTLINE,      /* what a start has to know: see ledger/outline.h */
     DB_SEARCH,       /* where lists find what they are asked for: see ledger/search.h */
     DB_USED,         /* key -> when it was last used, i64 in us, to the minute */
+    DB_TERMS,        /* kind as u8, version as u32 -> JSON: see ledger/site.h, as the next two */
+    DB_NOTICE,       /* id as u32 -> JSON */
+    DB_SETTING,      /* name -> JSON */
+    DB_CONF,         /* number as u64 -> JSON: texts of routes.conf (ledger/command_conf.c) */
     DB_TABLE_COUNT
 };
 

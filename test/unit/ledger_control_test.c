@@ -140,7 +140,7 @@ static void
 broken_requests(void **state)
 {
     int fd = join();
-    char *long_line = malloc(100000);
+    char *long_line = malloc(COMMAND_REQUEST_BYTES_MAX + 100000);
 
     (void)state;
     tell(fd, "nonsense\n");
@@ -152,8 +152,8 @@ broken_requests(void **state)
     close(fd);
 
     fd = join();
-    memset(long_line, 'x', 100000);
-    (void)!send(fd, long_line, 100000, MSG_NOSIGNAL);
+    memset(long_line, 'x', COMMAND_REQUEST_BYTES_MAX + 100000);
+    (void)!send(fd, long_line, COMMAND_REQUEST_BYTES_MAX + 100000, MSG_NOSIGNAL);
     assert_non_null(strstr(hear(fd), "too long"));
     close(fd);
     free(long_line);
