@@ -27,7 +27,10 @@ struct caller {
     enum caller_state tenant_state;
     unsigned scopes; /* of a key */
     char name[CALLER_NAME_MAX + 1]; /* for the audit log: an address, or a key's name */
-    struct str token; /* of a session: the cookie's, in the request; for csrf_of() and for ending it */
+    /* Of a session, in the request's memory: what the cookie holds, and what an unsafe request has to send. */
+    struct str token, csrf;
+    uint64_t session_id;
+    char locale[16]; /* of a person; "" when they chose none */
 };
 
 #endif

@@ -36,7 +36,7 @@ struct ledger_answer {
     struct str code, field, why, hint; /* STR_NONE when not said */
 };
 
-/* From the loop, once, never from within ledger_ask(). */
+/* From the loop, once, never from within ledger_client_ask(). */
 typedef void (*ledger_client_fn)(void *arg, const struct ledger_answer *answer);
 
 /* NULL: no memory. The path must stay. */
@@ -55,8 +55,8 @@ struct ledger_question {
 #define LEDGER_WAIT_LONG_MS 60000u
 
 /* NULL: too many are waiting, or no memory. answered is then not called. */
-struct ledger_ask *ledger_ask(struct ledger_client *client, const struct ledger_question *question);
+struct ledger_ask *ledger_client_ask(struct ledger_client *client, const struct ledger_question *question);
 /* Nobody waits for the answer any more: what was sent is done all the same. */
-void ledger_ask_forget(struct ledger_ask **ask);
+void ledger_client_forget(struct ledger_ask **ask);
 
 #endif

@@ -138,7 +138,13 @@ struct op_call {
     void *state;            /* run's own; from the arena */
     void (*on_gone)(struct op_call *call); /* the client left: what is under way beside the ledger's answers */
 
-    /* api.c's own. */
+    /* api.c's and its neighbours' own. */
+    struct op_cookie {
+        const char *text; /* to be set with the reply; NULL: none */
+    } cookie;
+    struct str path_params[4]; /* decoded, until they are validated */
+    uint64_t retry_after_s;
+    struct buf no_line; /* where memory ends */
     struct ledger_ask *ask;
     void (*answered)(struct op_call *call, const struct ledger_answer *answer);
 };
@@ -194,9 +200,6 @@ void op_refused(struct op_call *call, const struct ledger_answer *answer);
 /* Cookies of a session; before op_answer(). max_age_s 0: as long as the browser runs. */
 void op_set_session(struct op_call *call, struct str token, uint64_t max_age_s);
 void op_clear_session(struct op_call *call);
-/* What an unsafe request with that session has to send in x-csrf-token: 64 hex digits and a NUL. */
-#define CSRF_LEN 64
-void csrf_of(struct str session_token, char out[CSRF_LEN + 1]);
 
 /*
  * Work beside the loop for a call, such as a password's hash: run(arg) on a thread, then done(call, arg) on the
