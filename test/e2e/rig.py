@@ -488,6 +488,21 @@ class Turnpike:
         made = self.cli("key", "add", tenant, *args) if args else self.ask("key.add", tenant=tenant)
         return Key(self, tenant, made["id"], made["key"])
 
+    def api(self, method, path, json=None, headers=(), cookies=None, body=None, port=None):
+        """An answer of the management API. json is sent as such; body is sent as it is."""
+        pairs = list(headers.items() if isinstance(headers, dict) else headers)
+        if json is not None:
+            body = encode(json)
+            pairs.append(("Content-Type", "application/json"))
+        if cookies:
+            pairs.append(("Cookie", "; ".join(f"{name}={value}" for name, value in cookies.items())))
+        with Http(port or self.port) as connection:
+            return connection.send(method, path, body, pairs).read(method)
+
+    def manage_pid(self):
+        """Of the manage process, once it serves."""
+        return wait_for(lambda: self.status()["manage"]["pid"], what="the manage process")
+
     def status(self):
         return self.ask("status")
 

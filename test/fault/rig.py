@@ -343,7 +343,11 @@ class Server:
         return pids[0] if pids else None
 
     def worker_pids(self):
-        return [pid for pid in self.children() if comm(pid) != "turnpike-ledger"]
+        others = ("turnpike-ledger", "turnpike-manage")
+        return [pid for pid in self.children() if comm(pid) not in others]
+
+    def manage_pids(self):
+        return [pid for pid in self.children() if comm(pid) == "turnpike-manage"]
 
     def all_pids(self):
         """Everything that any of our masters left running."""

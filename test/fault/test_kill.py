@@ -48,7 +48,7 @@ class Killer:
     def __init__(self, server, rng):
         self.server, self.rng = server, rng
         self.kinds = {
-            **{"worker": 8, "ledger": 4, "commit": 4},
+            **{"worker": 8, "ledger": 4, "commit": 4, "manage": 1},
             **{"master": 4, "everything": 4, "orphan": 1},
         }
         self.reloads = 0
@@ -98,6 +98,10 @@ class Killer:
         elif kind == "commit":
             pid = server.ledger_pid()
             if pid is None or not rig.kill_at_commit(server.state / "store", pid):
+                return False
+        elif kind == "manage":
+            pids = server.manage_pids()
+            if not pids or not rig.kill(rng.choice(pids)):
                 return False
         elif kind == "master":
             server.kill_master()

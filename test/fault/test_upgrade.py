@@ -262,7 +262,7 @@ def kill_at(server, point, rng):
     (pid,) = rig.wait_for(f"it stands at {point}", 60, lambda: stopped(server), 0.005)
     server.point.write_text("")
     time.sleep(rng.choice([0, 0.05]))
-    whom = rng.choice(["master", "ledger", "everything", "worker"])
+    whom = rng.choice(["master", "ledger", "everything", "worker", "manage"])
     if point == "check":
         whom = "checker"
         rig.kill(pid)
@@ -271,7 +271,10 @@ def kill_at(server, point, rng):
     elif whom == "master":
         server.kill_master()
     else:
-        others = [p for p in server.children() if (rig.comm(p) == "turnpike-ledger") == (whom == "ledger")]
+        names = {"ledger": ["turnpike-ledger"], "manage": ["turnpike-manage"]}
+        known = sum(names.values(), [])
+        others = [p for p in server.children()
+                  if (rig.comm(p) in names[whom] if whom in names else rig.comm(p) not in known)]
         for other in others[:1]:
             rig.kill(other)
         rig.kill(pid, signal.SIGCONT)
@@ -289,7 +292,7 @@ def test_worker_of_a_program_that_went_back_may_die_late(serve):
     (master,) = rig.wait_for("it stands at workers", 60, lambda: stopped(server), 0.005)
     assert master == server.process.pid
     late = [pid for pid in server.children()
-            if pid not in before and rig.comm(pid) != "turnpike-ledger"]
+            if pid not in before and rig.comm(pid) not in ("turnpike-ledger", "turnpike-manage")]
     assert len(late) == server.workers, late
     for pid in late:
         rig.kill(pid, signal.SIGSTOP)
