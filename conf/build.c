@@ -485,6 +485,7 @@ build_conf(struct load *load)
     build_manage(load);
     build_mail(load);
     build_turnstile(load);
+    build_webhooks(load);
     conf->oidcs = build_kind(load, &plans[5], &conf->oidc_count);
     if (!load->no_memory)
         build_maps(load);

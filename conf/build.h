@@ -79,6 +79,11 @@ struct draft_oidc {
     struct str ca_file;
 };
 
+struct draft_webhooks {
+    struct conf_service_at out;
+    struct str ca_file;
+};
+
 struct draft_rule {
     struct conf_rule out;
     struct str hours;
@@ -168,6 +173,7 @@ void build_manage(struct load *load);
 /* What the manage process talks to: outside.c. */
 void build_mail(struct load *load);
 void build_turnstile(struct load *load);
+void build_webhooks(struct load *load);
 void build_oidc(struct load *load, struct raw_section *section, void *slot);
 
 /* `path` as the file at `at` means it: relative to where that file is. STR_NONE: no memory. */

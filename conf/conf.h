@@ -499,6 +499,7 @@ struct conf {
     struct conf_manage manage;
     struct conf_mail mail;
     struct conf_turnstile turnstile;
+    struct conf_service_at webhooks; /* url: none, they are the tenants' */
     const struct conf_oidc *oidcs;
     size_t oidc_count;
     /*

@@ -1,4 +1,4 @@
-/* What the manage process talks to: the sections mail, turnstile and oidc. */
+/* What the manage process talks to: the sections mail, turnstile, oidc and webhooks. */
 #include "conf/build.h"
 
 #include <stdio.h>
@@ -214,6 +214,19 @@ build_turnstile(struct load *load)
         draft.from.key_credential.ptr == NULL)
         load_fault(load, section->at,
                    "turnstile: has no secret; add secret-file, secret-env or secret-credential");
+}
+
+void
+build_webhooks(struct load *load)
+{
+    struct raw_section none = {.kind = CONF_S_WEBHOOKS};
+    const struct raw_section *section = section_once(load, CONF_S_WEBHOOKS);
+    struct draft_webhooks draft = {0};
+
+    section = section != NULL ? section : &none;
+    build_fill(load, section, &draft);
+    load->conf->webhooks = draft.out;
+    load->conf->webhooks.ca_file = build_ca_file(load, section, draft.ca_file);
 }
 
 /* Between blanks of a URL's parameter: RFC 6749 3.3. */

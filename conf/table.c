@@ -542,6 +542,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                           "Cloudflare Turnstile, which tells people from programs."},
     [CONF_S_OIDC] = {"oidc", true, CONF_NONE, conf_oidc_keys, CONF_OIDC_KEYS,
                      "A provider of OpenID Connect that people may sign in with."},
+    [CONF_S_WEBHOOKS] = {"webhooks", false, CONF_NONE, conf_webhooks_keys, CONF_WEBHOOKS_KEYS,
+                         "Where tenants' webhooks may go."},
 };
 
 const struct conf_key *

@@ -72,6 +72,7 @@ enum conf_section_kind {
     CONF_S_MAIL,
     CONF_S_TURNSTILE,
     CONF_S_OIDC,
+    CONF_S_WEBHOOKS,
     CONF_SECTION_COUNT
 };
 

@@ -62,8 +62,10 @@ extern const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS];
 #define CONF_MAIL_KEYS 15
 #define CONF_TURNSTILE_KEYS 9
 #define CONF_OIDC_KEYS 12
+#define CONF_WEBHOOKS_KEYS 3
 extern const struct conf_key conf_mail_keys[CONF_MAIL_KEYS];
 extern const struct conf_key conf_turnstile_keys[CONF_TURNSTILE_KEYS];
 extern const struct conf_key conf_oidc_keys[CONF_OIDC_KEYS];
+extern const struct conf_key conf_webhooks_keys[CONF_WEBHOOKS_KEYS];
 
 #endif

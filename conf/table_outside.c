@@ -108,3 +108,16 @@ const struct conf_key conf_oidc_keys[CONF_OIDC_KEYS] = {
     KEY_DURATION("timeout", OIDC, out.at.timeout_ms, .min = 100, .max = MINUTE, .def = "10s",
                  .reload = CONF_RELOAD_AT_ONCE, .doc = "How long an answer of it may take."),
 };
+
+#define WEBHOOKS struct draft_webhooks
+const struct conf_key conf_webhooks_keys[CONF_WEBHOOKS_KEYS] = {
+    KEY_BOOL("local", WEBHOOKS, out.local, .def = "false", .reload = CONF_RELOAD_AT_ONCE,
+             .doc = "Allows addresses that are not public (loopback, private), and plain http. For a "
+                    "server whose tenants are all trusted: any of them can then make it ask what only "
+                    "it can reach."),
+    KEY_DURATION("timeout", WEBHOOKS, out.timeout_ms, .min = 100, .max = MINUTE, .def = "10s",
+                 .reload = CONF_RELOAD_AT_ONCE, .doc = "How long one delivery may take."),
+    KEY_STRING("ca-file", WEBHOOKS, ca_file, .min = 0, .max = 4095, .def = "",
+               .reload = CONF_RELOAD_AT_ONCE,
+               .doc = "Certificate authorities to trust instead of the system's, in PEM."),
+};

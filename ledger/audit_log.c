@@ -16,7 +16,8 @@
 #define ACTION_LEN_MAX 64
 
 /* Kinds whose documents stand under a u32 in the table of the same name. */
-static const enum db_table documents[] = {DB_NOTICE, DB_TENANT, DB_MEMBER, DB_PROJECT, DB_KEY, DB_PERSON, DB_INVITE};
+static const enum db_table documents[] = {DB_NOTICE, DB_TENANT, DB_MEMBER, DB_PROJECT, DB_KEY,
+                                          DB_PERSON, DB_INVITE, DB_WEBHOOK, DB_ALERT};
 
 /* ---- what is not written ---- */
 

@@ -47,6 +47,10 @@ static const struct command_def *const tables[] = {
     command_register_defs,
     command_invite_defs,
     command_role_defs,
+    command_webhook_defs,
+    command_delivery_defs,
+    command_alert_defs,
+    command_alert_look_defs,
 };
 
 static const struct command_def *

@@ -38,9 +38,9 @@ enum db_table {
     DB_LATENCY,      /* see ledger/rollup.h */
     DB_CUT,          /* what stands for records that were dropped: see ledger/cut.h */
     DB_MAIL,         /* mail that waits to be sent: see ledger/outbox.h */
-    DB_WEBHOOK,      /* tenant, id as u32 -> JSON */
-    DB_DELIVERY,     /* what webhooks are told, and were: see ledger/outbox.h */
-    DB_ALERT,        /* rules, and what they have told */
+    DB_WEBHOOK,      /* id -> JSON: see ledger/webhook.h */
+    DB_DELIVERY,     /* what webhooks are told, and were: see ledger/outbox.h, ledger/webhook.h */
+    DB_ALERT,        /* see ledger/alert.h */
     DB_AUDIT,        /* number as u64 -> JSON, hash: who did what (ledger/audit_log.h) */
     DB_AUDIT_INDEX,  /* enum audit_by as u8, what, number as u64 -> nothing */
     DB_IDEM,         /* what was answered to whom: see ledger/idem.h */

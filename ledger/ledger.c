@@ -160,6 +160,8 @@ turn(struct process *process, bool *busy)
         rc = words_work(process);
     if (rc == 0)
         rc = retention_turn(ledger, &process->retention, now_us, &process->dropping);
+    if (rc == 0 && !process->ending)
+        rc = upkeep_turn(ledger, &process->upkeep, now_us);
     if (rc == 0)
         rc = fill_turn(ledger, &process->fill, now_us, &process->filling);
     return rc == 0 ? now_and_then(process, now_us) : rc;

@@ -17,6 +17,8 @@
 #define FIRST_WAIT_US INT64_C(15000000)
 #define WHAT_BYTES_MAX (128u << 10)
 #define WHY_LEN_MAX 200u
+#define ROLES_TOLD_MAX 8u
+#define ROLES_LOOKED_AT_MAX 1000u
 #define SEALED "mail"
 
 const char *const mail_kind_name[MAIL_KIND_COUNT] = {
@@ -49,8 +51,8 @@ value_ok(struct str value)
 }
 
 /* As it stands between "<" and ">", where nothing is quoted. */
-static bool
-address_ok(struct str address)
+bool
+mail_can_go_to(struct str address)
 {
     for (size_t i = 0; i < address.len; i++)
         if (strchr("<>()[]\\,;:\"", address.ptr[i]) != NULL)
@@ -61,7 +63,7 @@ address_ok(struct str address)
 static bool
 mail_ok(struct command *command, const struct mail_new *mail)
 {
-    if (!address_ok(mail->to)) {
+    if (!mail_can_go_to(mail->to)) {
         command_refuse(command, COMMAND_USAGE, "\"%.*s\" is not a mail address",
                        (int)MIN(mail->to.len, 96u), mail->to.ptr);
         return false;
@@ -142,6 +144,49 @@ mail_queue(struct command *command, const struct mail_new *mail)
     buf_free(&what);
     if (rc == 0)
         command->changed = true;
+    return rc;
+}
+
+/* ---- to a tenant's people ---- */
+
+static bool
+has_role(const struct entity_member *member, const char *const *roles)
+{
+    while (*roles != NULL && strcmp(member->role, *roles) != 0)
+        roles++;
+    return *roles != NULL && !member->removed;
+}
+
+int
+mail_queue_roles(struct command *command, struct mail_new *mail, const char *const *roles)
+{
+    struct entity_member *member = arena_alloc(&command->arena, sizeof(*member));
+    uint32_t ids[ROLES_TOLD_MAX], count = 0, looked = 0;
+    struct db_walk walk;
+    struct str key, value;
+    int rc;
+
+    if (member == NULL)
+        return -ENOMEM;
+    rc = entity_children(&command->txn, DB_MEMBER, mail->tenant_id, &walk);
+    if (rc < 0)
+        return rc;
+    /* The walk is over before anything is put. */
+    while (rc == 0 && count < ROLES_TOLD_MAX && looked++ < ROLES_LOOKED_AT_MAX &&
+           db_walk_next(&walk, &key, &value)) {
+        ids[count] = db_u32(key, ENTITY_CHILD_ID_AT);
+        rc = entity_member_get(&command->txn, ids[count], member);
+        count += rc == 0 && has_role(member, roles);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        rc = entity_member_get(&command->txn, ids[i], member);
+        mail->to = str_from(member->email);
+        if (rc == 0 && mail_can_go_to(mail->to))
+            rc = mail_queue(command, mail);
+    }
     return rc;
 }
 

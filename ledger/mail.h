@@ -55,4 +55,14 @@ struct mail_new {
  */
 int mail_queue(struct command *command, const struct mail_new *mail) MUST_CHECK;
 
+/*
+ * The same to the tenant's members with one of those roles (NULL ends them), of many, to a few of those who came first. mail->to is
+ * its own.
+ */
+int mail_queue_roles(struct command *command, struct mail_new *mail,
+                     const char *const *roles) MUST_CHECK;
+
+/* Whether mail_queue() takes the address: it needs no quoting. */
+bool mail_can_go_to(struct str address);
+
 #endif

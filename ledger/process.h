@@ -10,6 +10,7 @@
 #include "ledger/pace.h"
 #include "ledger/reload.h"
 #include "ledger/retention.h"
+#include "ledger/upkeep.h"
 
 struct access;
 struct control;
@@ -34,6 +35,7 @@ struct process {
     unsigned idle_turns;
     struct pace pace;
     struct retention_pace retention;
+    struct upkeep upkeep;
     bool dropping; /* records are being dropped: come again soon */
     struct fill_pace fill;
     bool filling; /* likewise, of totals that are being made */
