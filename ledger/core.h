@@ -124,6 +124,8 @@ struct ledger {
      * queries too. */
     pthread_rwlock_t map_lock;
     struct id_map account_of_tenant, budget_of_id, key_of_id;
+    struct id_map key_old_of_id; /* slots of secrets that rotations replaced, while these are good */
+    struct publish_start *start; /* while a start publishes all; else NULL */
     struct id_map quota_of[BUDGET_KIND_COUNT];     /* by enum budget_kind; of keys there are none */
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
     struct id_map name_of_region;                  /* region's name id -> store's */

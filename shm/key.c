@@ -90,6 +90,28 @@ key_find(const struct region *region, const uint8_t hash[HASH_LEN])
     return 0;
 }
 
+uint32_t
+key_meant(const struct region *region, uint32_t key_idx, int64_t wall_us)
+{
+    const struct key_slot *old = key_at(region, key_idx), *key;
+    uint32_t idx;
+
+    if (old == NULL)
+        return 0;
+    /* Pairs with the release in key_set_old(). */
+    idx = atomic_load_explicit(&old->old_of, memory_order_acquire);
+    if (idx == 0)
+        return key_idx;
+    key = key_at(region, idx);
+    /* Both stay what they are until this turn ends, but for being closed. */
+    if (key == NULL || key->key_id != old->key_id ||
+        !(atomic_load_explicit(&old->flags, memory_order_acquire) & KEY_OPEN) ||
+        atomic_load_explicit(&key->old_of, memory_order_acquire) != 0 ||
+        wall_us >= atomic_load_explicit(&old->expires_wall_us, memory_order_relaxed))
+        return 0;
+    return idx;
+}
+
 /* ---- restrictions ---- */
 
 bool

@@ -56,6 +56,9 @@ struct key_slot {
     _Alignas(CACHE_LINE) _Atomic uint64_t rpm_tat;
     _Atomic uint64_t tpm_tat;
     _Atomic int32_t inflight; /* a cache: the truth is the hold slots; corrected by the ledger */
+    /* Ledger: not 0: this is the secret that a rotation replaced, good until expires_wall_us, of the key
+     * in that slot; nothing else here counts. See key_meant(). */
+    _Atomic uint32_t old_of;
     /* Ledger: while the slot waits to be used again; see shm/key_write.c. */
     uint32_t retired_next;
     uint64_t retired_need;
@@ -86,6 +89,11 @@ const struct key_extra *key_extra_at(const struct region *region, uint32_t extra
 
 /* Worker: the slot of a hash, or 0. Compares whole hashes in constant time. */
 uint32_t key_find(const struct region *region, const uint8_t hash[HASH_LEN]) MUST_CHECK;
+/*
+ * Worker: the slot that a found one stands for: itself, or where it is that of a secret that was replaced,
+ * the key's; 0 when that is over, or the key is gone. Within the turn in which it was found.
+ */
+uint32_t key_meant(const struct region *region, uint32_t key_idx, int64_t wall_us) MUST_CHECK;
 /* Counting calls in flight: false when at the limit (0: none, not counted). */
 static inline MUST_CHECK bool
 key_enter(struct key_slot *key, uint32_t concurrency)
@@ -113,6 +121,11 @@ int key_add(struct region *region, const struct key_new *key, uint32_t *key_idx)
 /* -EEXIST; -ENOENT; -EAGAIN when the index is full and a worker has not ended its turn for long. */
 int key_open(struct region *region, uint32_t key_idx) MUST_CHECK;   /* puts it into the index */
 int key_remove(struct region *region, uint32_t key_idx) MUST_CHECK; /* tombstone */
+/* From now on the slot is that of a secret that was replaced, of the key in slot key_idx, until then. 0: it
+ * is a key's own again. */
+void key_set_old(struct region *region, uint32_t old_idx, uint32_t key_idx, int64_t until_us);
+/* There will be so many: makes the index large enough at once. */
+void key_expect(struct region *region, uint32_t count);
 /* NULL takes the restrictions away. */
 int
 key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *extra) MUST_CHECK;

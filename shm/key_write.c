@@ -363,9 +363,9 @@ area_find(const struct region *region, const struct key_writer *writer, uint64_t
     return 0;
 }
 
-/* A table with room for four times the keys of now, in another area; the present one is retired. */
+/* A table with room for four times so many keys, in another area; the present one is retired. */
 static int
-index_rebuild(struct region *region, struct key_writer *writer)
+index_rebuild(struct region *region, struct key_writer *writer, uint64_t keys)
 {
     _Atomic uint64_t *published = &region->header->index_current;
     uint64_t old = atomic_load_explicit(published, memory_order_relaxed), word, filled = 0;
@@ -374,7 +374,7 @@ index_rebuild(struct region *region, struct key_writer *writer)
     _Atomic uint32_t *index;
     int rc;
 
-    while (UINT64_C(1) << index_class < 4 * (writer->entries_live + 1))
+    while (UINT64_C(1) << index_class < 4 * keys)
         index_class++;
     graces_go_on(region, writer);
     word = area_find(region, writer, old, index_class);
@@ -416,10 +416,25 @@ index_make_room(struct region *region, struct key_writer *writer)
 
     if (writer->entries_filled + 1 <= entries / 2)
         return 0;
-    rc = index_rebuild(region, writer);
+    rc = index_rebuild(region, writer, MAX(writer->entries_live, 1u));
     if (rc < 0 && writer->entries_filled + 1 <= entries - entries / 8)
         return 0;
     return rc;
+}
+
+/* So that it is not built anew again and again while they come. To fail is no harm. */
+void
+key_expect(struct region *region, uint32_t count)
+{
+    uint64_t word = atomic_load_explicit(&region->header->index_current, memory_order_relaxed);
+    uint64_t entries = word == 0 ? 0 : UINT64_C(1) << key_index_class(word);
+    uint32_t keys = MIN(count, region->header->geometry.key_max);
+    struct key_writer *writer;
+
+    if (keys < entries / 2 || keys == 0 || writer_get(region, &writer) < 0)
+        return;
+    if (index_rebuild(region, writer, MAX((keys + UINT64_C(1)) / 2, writer->entries_live)) < 0)
+        return;
 }
 
 static void
@@ -472,6 +487,7 @@ key_slot_fill(struct key_slot *slot, const struct key_new *key)
     for (size_t i = 0; i < COUNT_OF(slot->quota_idx); i++)
         atomic_store_explicit(&slot->quota_idx[i], 0, memory_order_relaxed);
     atomic_store_explicit(&slot->extra_idx, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->old_of, 0, memory_order_relaxed);
     for (size_t i = 0; i < KEY_CHANNELS_MAX; i++)
         atomic_store_explicit(&slot->channel[i], 0, memory_order_relaxed);
     atomic_store_explicit(&slot->expires_wall_us, 0, memory_order_relaxed);
@@ -531,6 +547,17 @@ extra_swap(struct region *region, struct key_writer *writer, _Atomic uint32_t *e
 
     if (key_extra_at(region, old) != NULL)
         extra_retire(region, writer, old);
+}
+
+/* The time first: who sees the slot as an old one sees how long it is good. */
+void
+key_set_old(struct region *region, uint32_t old_idx, uint32_t key_idx, int64_t until_us)
+{
+    struct key_slot *old = key_at(region, old_idx);
+
+    ASSERT(old != NULL && key_idx != old_idx);
+    atomic_store_explicit(&old->expires_wall_us, until_us, memory_order_relaxed);
+    atomic_store_explicit(&old->old_of, key_idx, memory_order_release);
 }
 
 int

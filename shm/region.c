@@ -33,6 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define GROWTH_BYTES_MAX (UINT64_C(8) << 20)
 #define REGION_FILE "region"
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 #define PATH_BYTES 4096
@@ -209,8 +210,9 @@ region_ensure(struct region *region, enum region_part part, uint64_t bytes)
         return 0;
     if (bytes > header->part_bytes[part])
         return -ENOSPC;
-    /* An eighth more than there is, so that a million keys cost some hundred system calls. */
-    want = MIN(aligned(MAX(bytes, have + have / 8)), header->part_bytes[part]);
+    /* An eighth more than there is, so that a million keys cost some hundred system calls; but not so
+     * much that millions of them take a tenth more than they need. */
+    want = MIN(aligned(MAX(bytes, have + MIN(have / 8, GROWTH_BYTES_MAX))), header->part_bytes[part]);
     rc = allocate(region->fd, header->part_off[part] + have, want - have);
     if (rc < 0)
         return rc;

@@ -164,6 +164,9 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
     auth->key_idx = find_key(c, text);
     if (auth->key_idx == 0)
         return refuse_key(c, error, "the API key is not known");
+    auth->key_idx = key_meant(region, auth->key_idx, worker_wall_us(c->worker));
+    if (auth->key_idx == 0)
+        return refuse_key(c, error, "the API key was replaced by another");
     auth->key = key_at(region, auth->key_idx);
     flags = atomic_load_explicit(&auth->key->flags, memory_order_acquire);
     if (!(flags & KEY_OPEN))
