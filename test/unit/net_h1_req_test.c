@@ -528,6 +528,41 @@ test_body_limit(void **state)
 
 /* ---- who owns what ----------------------------------------------------------------------- */
 
+/* The caller's own bound of one body, at every cut; the next request has the limits' again. */
+static void
+test_bound_of_one_body(void **state)
+{
+    static const char request[] = CHUNKED "4\r\nabcd\r\n1\r\ne\r\n0\r\n\r\n";
+    struct h1_head scratch;
+
+    (void)state;
+    for (unsigned bound = 4; bound <= 5; bound++) {
+        for (size_t cut = 1; cut < sizeof(request) - 1; cut++) {
+            uint8_t bytes[sizeof(request)];
+            enum h1_req_event event = H1_REQ_MORE;
+            struct h1_req req;
+            size_t at = 0;
+
+            memcpy(bytes, request, sizeof(request));
+            h1_req_init(&req, &h1_limits_default, &scratch);
+            while (event != H1_REQ_DONE && event != H1_REQ_ERROR) {
+                size_t end = at < cut ? cut : sizeof(request) - 1, used;
+
+                event = h1_req_feed(&req, bytes + at, end - at, &used);
+                if (event == H1_REQ_HEAD)
+                    h1_req_bound_body(&req, bound);
+                at += used;
+            }
+            assert_int_equal(event, bound < 5 ? H1_REQ_ERROR : H1_REQ_DONE);
+            if (bound < 5)
+                assert_int_equal(req.error.status, 413);
+            else
+                assert_memory_equal(req.body.ptr, "abcde", 5);
+            h1_req_end(&req);
+        }
+    }
+}
+
 static void
 test_whole_request_is_not_copied(void **state)
 {
@@ -722,6 +757,7 @@ main(void)
         cmocka_unit_test(test_line_limits),
         cmocka_unit_test(test_chunk_limits),
         cmocka_unit_test(test_body_limit),
+        cmocka_unit_test(test_bound_of_one_body),
         cmocka_unit_test(test_whole_request_is_not_copied),
         cmocka_unit_test(test_stash_is_bounded),
         cmocka_unit_test(test_stash_grows_within_a_request),
