@@ -13,6 +13,7 @@
 #include "base/held.h"
 #include "base/str.h"
 #include "manage/httpd.h"
+#include "manage/outbox.h"
 #include "manage/request.h"
 
 #define BEAT_MS 1000u
@@ -187,8 +188,9 @@ begin(struct manage *m)
     rc = manage_begin(m);
     if (rc < 0)
         return rc;
+    m->outbox = outbox_new(m);
     m->httpd = httpd_new(m, m->inherit->listen_fd);
-    return m->httpd != NULL ? 0 : -ENOMEM;
+    return m->httpd != NULL && m->outbox != NULL ? 0 : -ENOMEM;
 }
 
 /* What is cut in the middle stays where it is: the process ends, and its memory with it. */
@@ -199,10 +201,12 @@ end(struct manage *m)
         return;
     wheel_cancel(&m->net.wheel, &m->beat);
     wheel_cancel(&m->net.wheel, &m->due);
+    outbox_end(m->outbox);
     manage_end(m);
     net_unwatch(&m->signal_watch);
     net_unwatch(&m->lifeline_watch);
     net_end(&m->net);
+    outbox_free(&m->outbox);
     httpd_free(&m->httpd);
 }
 

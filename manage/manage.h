@@ -23,6 +23,7 @@
 
 struct api;
 struct httpd;
+struct outbox;
 
 struct manage_inherit {
     /* Ours to free: the providers' secrets in it are wiped first of all. */
@@ -48,8 +49,9 @@ struct manage {
     const struct conf *conf;
     const struct region *region;
     struct httpd *httpd;
+    struct outbox *outbox;
     struct api *api;     /* manage_handle()'s own: made by manage_begin(), ended by manage_end() */
-    unsigned work_count; /* manage_work(): that waits, runs, or is not done */
+    unsigned work_count; /* manage_work(): that waits, runs, or is not done; and the outbox's */
     bool draining;       /* what is under way is finished, nothing new begins */
     bool cut;            /* it has had its time */
     struct wheel_timer beat, due;

@@ -18,7 +18,7 @@ class Mail:
 
     def part(self, kind):
         """The text of its part "plain" or "html"."""
-        return self.message.get_body((kind,)).get_content()
+        return self.message.get_body((kind,)).get_content().replace("\r\n", "\n")
 
     @property
     def subject(self):
