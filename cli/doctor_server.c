@@ -70,6 +70,9 @@ check_status(struct js_value status, struct doctor_report *report)
                workers > 0 ? NULL : "see its log", "process %llu, %u workers, up %llu s",
                (unsigned long long)count_at(status, "master.pid"), workers,
                (unsigned long long)count_at(status, "uptime_s"));
+    if (count_at(status, "manage.pid") == 0)
+        doctor_say(report, DOCTOR_WARN, "server", "see its log for what ends the manage process",
+                   "the management API is not served at the moment");
     if (restarts > 0)
         doctor_say(report, DOCTOR_WARN, "server", "see its log for what ended them",
                    "%llu processes were restarted", (unsigned long long)restarts);
