@@ -326,13 +326,6 @@ settle_call(struct call *call, const struct settle_end *end)
 }
 
 void
-settle_tokens(struct call *call, uint64_t tokens)
-{
-    (void)call;
-    (void)tokens;
-}
-
-void
 settle_skipped(struct call *call, uint8_t candidate)
 {
     (void)call;

@@ -21,8 +21,11 @@
 struct key_now {
     bool found;
     struct key_slot slot;
-    bool has_extra;
+    bool has_extra, has_quotas;
     struct key_extra extra;
+    struct route_quotas quotas; /* point into the next two */
+    struct quota quota[ROUTE_QUOTAS_MAX];
+    struct key_extra quota_extra[ROUTE_QUOTAS_MAX];
 };
 
 /* ---- arguments ---- */
@@ -286,8 +289,8 @@ explain(struct explain *e, const struct key_now *key)
     part_begin(&e->rules);
     part_begin(&e->models);
     part_begin(&e->out);
-    if (route_key_read(&key->slot, key->has_extra ? &key->extra : NULL, &e->names, &e->key,
-                       &e->ask))
+    if (route_key_read(&key->slot, key->has_extra ? &key->extra : NULL,
+                       key->has_quotas ? &key->quotas : NULL, &e->names, &e->key, &e->ask))
         result = route_choose(table, &e->ask, &e->plan);
     write_answer(e, table, result);
     route_names_free(&e->names);
@@ -325,6 +328,17 @@ route_prepare(struct command *command)
     key->has_extra = extra != NULL;
     if (extra != NULL)
         key->extra = *extra;
+    key->has_quotas = route_quotas_of(ledger->region, slot, &key->quotas);
+    for (size_t i = 0; key->has_quotas && i < ROUTE_QUOTAS_MAX; i++) {
+        if (key->quotas.quota[i] != NULL) {
+            memcpy(&key->quota[i], (const void *)key->quotas.quota[i], sizeof(key->quota[i]));
+            key->quotas.quota[i] = &key->quota[i];
+        }
+        if (key->quotas.extra[i] != NULL) {
+            key->quota_extra[i] = *key->quotas.extra[i];
+            key->quotas.extra[i] = &key->quota_extra[i];
+        }
+    }
     return 0;
 }
 

@@ -110,11 +110,18 @@ error_set(struct proto_error *error, enum error_kind kind, const char *param, co
     error->kind = kind;
     error->retry_after_s = 0;
     error->closes = false;
+    error->limit[0] = '\0';
     str_copy(str_from(param), error->param, sizeof(error->param));
     str_copy(str_from(code), error->code, sizeof(error->code));
     va_start(args, fmt);
     (void)vsnprintf(error->message, sizeof(error->message), fmt, args);
     va_end(args);
+}
+
+void
+error_set_limit(struct proto_error *error, const char *whose, const char *which)
+{
+    (void)snprintf(error->limit, sizeof(error->limit), "%s.%s", whose, which);
 }
 
 void

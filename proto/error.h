@@ -53,12 +53,16 @@ struct proto_error {
     bool closes;       /* a limit was passed: the connection ends with the answer */
     char param[64];    /* path of the field at fault; "" writes null */
     char code[48];     /* "" takes the kind's own */
+    char limit[24];    /* whose limit and which, "member.rpm"; for a header; "" none */
     char message[ERROR_MESSAGE_MAX];
 };
 
 /* param and code may be NULL. The message is cut where it does not fit. */
 void error_set(struct proto_error *error, enum error_kind kind, const char *param, const char *code,
                const char *fmt, ...) PRINTF_LIKE(5, 6);
+
+/* Of a limit that was met, once the error is set. */
+void error_set_limit(struct proto_error *error, const char *whose, const char *which);
 
 /* Of a body that js_check() found fault with: what, where, and how many bytes into it. */
 void error_set_bad_json(struct proto_error *error, struct str body, const struct js_error *fault);

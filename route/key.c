@@ -44,13 +44,13 @@ key_globs(const struct key_extra *extra, struct str globs[ROUTE_GLOBS_MAX])
 }
 
 static size_t
-key_channels(const struct key_slot *key, const struct route_names *names,
-             uint16_t out[KEY_CHANNELS_MAX])
+channel_indexes(const _Atomic uint16_t channel[KEY_CHANNELS_MAX], const struct route_names *names,
+                uint16_t out[KEY_CHANNELS_MAX])
 {
     size_t count = 0;
 
     for (size_t i = 0; i < KEY_CHANNELS_MAX; i++) {
-        uint16_t name = atomic_load_explicit(&key->channel[i], memory_order_relaxed);
+        uint16_t name = atomic_load_explicit(&channel[i], memory_order_relaxed);
 
         if (name == 0)
             break;
@@ -67,13 +67,63 @@ extra_text(const char text[KEY_NAME_BYTES])
 }
 
 bool
+route_quotas_of(const struct region *region, const struct key_slot *key, struct route_quotas *out)
+{
+    const struct account *account = account_at(region, key->account_idx);
+    const uint32_t idx[ROUTE_QUOTAS_MAX] = {
+        atomic_load_explicit(&key->quota_idx[0], memory_order_relaxed),
+        atomic_load_explicit(&key->quota_idx[1], memory_order_relaxed),
+        account != NULL ? atomic_load_explicit(&account->quota_idx, memory_order_relaxed) : 0,
+    };
+
+    if ((idx[0] | idx[1] | idx[2]) == 0)
+        return false;
+    for (size_t i = 0; i < ROUTE_QUOTAS_MAX; i++) {
+        out->quota[i] = quota_at(region, idx[i]);
+        out->extra[i] = out->quota[i] == NULL
+                            ? NULL
+                            : key_extra_at(region, atomic_load_explicit(&out->quota[i]->extra_idx,
+                                                                        memory_order_acquire));
+    }
+    return true;
+}
+
+/* One that lists channels of which the snapshot has none allows none. */
+static void
+quotas_read(const struct route_quotas *quotas, const struct route_names *names,
+            struct route_key *out, struct route_ask *ask)
+{
+    static const char *const whose[ROUTE_QUOTAS_MAX] = {"member", "project", "tenant"};
+
+    ask->also = out->allow;
+    for (size_t i = 0; i < ROUTE_QUOTAS_MAX; i++) {
+        struct route_allow *allow = &out->allow[ask->also_count];
+        struct route_also *also = &out->also[ask->also_count];
+        const struct quota *quota = quotas->quota[i];
+
+        if (quota == NULL)
+            continue;
+        *allow = (struct route_allow){
+            .whose = whose[i],
+            .any_channel = atomic_load_explicit(&quota->channel[0], memory_order_relaxed) == 0,
+            .channels = also->channels,
+            .channel_count = channel_indexes(quota->channel, names, also->channels),
+            .model_globs = also->globs,
+            .model_glob_count = key_globs(quotas->extra[i], also->globs),
+        };
+        if (!allow->any_channel || allow->model_glob_count > 0)
+            ask->also_count++;
+    }
+}
+
+bool
 route_key_read(const struct key_slot *key, const struct key_extra *extra,
-               const struct route_names *names, struct route_key *out, struct route_ask *ask)
+               const struct route_quotas *quotas, const struct route_names *names, struct route_key *out, struct route_ask *ask)
 {
     uint32_t flags = atomic_load_explicit(&key->flags, memory_order_relaxed);
 
     ask->channels = out->channels;
-    ask->channel_count = key_channels(key, names, out->channels);
+    ask->channel_count = channel_indexes(key->channel, names, out->channels);
     ask->model_globs = out->globs;
     ask->model_glob_count = key_globs(extra, out->globs);
     ask->no_dearer = (flags & KEY_NO_DEARER) != 0;
@@ -86,6 +136,9 @@ route_key_read(const struct key_slot *key, const struct key_extra *extra,
         out->weights = (struct route_weights){extra->latency_u, extra->cost_u, extra->quality_u};
         ask->weights = &out->weights;
     }
+    ask->also_count = 0;
+    if (quotas != NULL)
+        quotas_read(quotas, names, out, ask);
     return ask->channel_count > 0 ||
            atomic_load_explicit(&key->channel[0], memory_order_relaxed) == 0;
 }

@@ -1,6 +1,39 @@
-/* What a key may use: channels, models, and what it sees of them. */
+/* What a key may use, and its member, project and tenant let it: channels, models, and what it sees of them. */
 #include "base/str.h"
 #include "route/room.h"
+
+static bool
+also_has(const struct route_allow *also, uint16_t channel_idx)
+{
+    for (size_t i = 0; !also->any_channel && i < also->channel_count; i++)
+        if (also->channels[i] == channel_idx)
+            return true;
+    return also->any_channel;
+}
+
+/* NULL when all that are beside the key allow the channel; else the first that does not. */
+static const struct route_allow *
+also_denies(const struct route_ask *ask, uint16_t channel_idx)
+{
+    for (size_t i = 0; i < ask->also_count; i++)
+        if (!also_has(&ask->also[i], channel_idx))
+            return &ask->also[i];
+    return NULL;
+}
+
+/* Of those that the key may use, those that the others allow as well. */
+static void
+channels_narrow(const struct route_ask *ask, struct channels *channels)
+{
+    const uint16_t *at = channels->at;
+    size_t count = 0;
+
+    for (size_t i = 0; i < channels->count && count < CONF_CHANNEL_COUNT_MAX; i++)
+        if (also_denies(ask, at[i]) == NULL)
+            channels->own[count++] = at[i];
+    channels->at = channels->own;
+    channels->count = count;
+}
 
 enum route_result
 channels_for(const struct route_table *table, const struct route_ask *ask, struct str named,
@@ -10,6 +43,8 @@ channels_for(const struct route_table *table, const struct route_ask *ask, struc
 
     out->at = ask->channel_count > 0 ? ask->channels : table->public_channels;
     out->count = ask->channel_count > 0 ? ask->channel_count : table->public_count;
+    if (ask->also_count > 0)
+        channels_narrow(ask, out);
     if (named.ptr == NULL)
         return out->count > 0 ? ROUTE_OK : ROUTE_CHANNEL_NOT_ALLOWED;
     idx = conf_channel_index(table->conf, named);
@@ -43,17 +78,63 @@ route_channels(const struct route_table *table, const struct route_ask *ask,
     return count;
 }
 
+static bool
+globs_allow(const struct str *globs, size_t count, const struct conf_model *model)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (str_glob(globs[i], model->name))
+            return true;
+        for (size_t k = 0; k < model->aliases.count; k++)
+            if (str_glob(globs[i], model->aliases.at[k]))
+                return true;
+    }
+    return count == 0;
+}
+
 bool
 model_allowed(const struct route_ask *ask, const struct conf_model *model)
 {
-    for (size_t i = 0; i < ask->model_glob_count; i++) {
-        if (str_glob(ask->model_globs[i], model->name))
-            return true;
-        for (size_t k = 0; k < model->aliases.count; k++)
-            if (str_glob(ask->model_globs[i], model->aliases.at[k]))
-                return true;
-    }
-    return ask->model_glob_count == 0;
+    if (!globs_allow(ask->model_globs, ask->model_glob_count, model))
+        return false;
+    for (size_t i = 0; i < ask->also_count; i++)
+        if (!globs_allow(ask->also[i].model_globs, ask->also[i].model_glob_count, model))
+            return false;
+    return true;
+}
+
+const char *
+route_whose_models(const struct conf *conf, const struct route_ask *ask)
+{
+    struct str behind;
+    int idx = conf_model_index(conf, route_split(conf, ask->model, &behind));
+
+    if (idx != CONF_NONE && !globs_allow(ask->model_globs, ask->model_glob_count, &conf->models[idx]))
+        return "key";
+    for (size_t i = 0; idx != CONF_NONE && i < ask->also_count; i++)
+        if (!globs_allow(ask->also[i].model_globs, ask->also[i].model_glob_count,
+                         &conf->models[idx]))
+            return ask->also[i].whose;
+    /* No model of an auto's, or of a rule's, is left by all of them together. */
+    return "key";
+}
+
+const char *
+route_whose_channels(const struct route_table *table, const struct route_ask *ask)
+{
+    struct route_ask alone = *ask;
+    struct str behind, named = ask->channel_named;
+    struct channels channels;
+
+    (void)route_split(table->conf, ask->model, &behind);
+    if (behind.ptr != NULL)
+        named = behind;
+    alone.also_count = 0;
+    if (channels_for(table, &alone, named, &channels) != ROUTE_OK)
+        return "key";
+    for (size_t i = 0; i < channels.count; i++)
+        if (also_denies(ask, channels.at[i]) != NULL)
+            return also_denies(ask, channels.at[i])->whose;
+    return "key";
 }
 
 /* ---- what it sees ---- */

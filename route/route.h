@@ -79,6 +79,16 @@ enum route_service {
     ROUTE_SERVICE_COUNT
 };
 
+/* A list beside the key's own: it must allow the call, too. */
+struct route_allow {
+    const char *whose; /* "member", "project", "tenant" */
+    bool any_channel;
+    const uint16_t *channels; /* when not any */
+    size_t channel_count;
+    const struct str *model_globs; /* count 0: all */
+    size_t model_glob_count;
+};
+
 struct route_ask {
     struct str model; /* as the caller wrote it */
     enum conf_protocol protocol;
@@ -90,6 +100,8 @@ struct route_ask {
     /* The key's globs over models; count 0: all. A model passes by its name or any alias. */
     const struct str *model_globs;
     size_t model_glob_count;
+    const struct route_allow *also; /* of the key's member, project, tenant */
+    size_t also_count;
     bool no_dearer; /* no channel that is dearer than the first of the key's that serves the model */
     bool sibling;   /* other models of the family may serve, as a rule says */
     struct route_needs needs;
@@ -155,6 +167,11 @@ enum route_result route_choose(const struct route_table *table, const struct rou
  */
 struct str route_split(const struct conf *conf, struct str asked, struct str *channel);
 
+/* Whose list it is that does not allow the model, or the channel, that was asked for: "key" or one of
+ * ask->also. For ROUTE_MODEL_NOT_ALLOWED and ROUTE_CHANNEL_NOT_ALLOWED. */
+const char *route_whose_models(const struct conf *conf, const struct route_ask *ask);
+const char *route_whose_channels(const struct route_table *table, const struct route_ask *ask);
+
 #define ROUTE_CLOSE_MAX 5
 /* Names that the caller may have meant, the nearest first, of what its key may use: models, their
  * aliases, autos. Returns how many. Uses of *ask what route_models() does, and model. */
@@ -166,7 +183,7 @@ size_t route_close_channels(const struct route_table *table, const struct route_
                             struct str named, struct str close[ROUTE_CLOSE_MAX]);
 
 /*
- * The models a key sees: those its globs allow and that at least one of its channels serves, in
+ * The models a key sees: those its globs allow, and its ask->also, and that at least one of its channels serves, in
  * any protocol, in file order; down or not. Uses of *ask only channels, channel_named and
  * model_globs. Gives up to cap indexes and returns how many there are in all.
  */

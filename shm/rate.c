@@ -94,6 +94,15 @@ rate_correct(_Atomic uint64_t *tat, struct rate rate, uint64_t taken_ns, uint64_
                                                     memory_order_relaxed));
 }
 
+uint64_t
+rate_wait_ns(const _Atomic uint64_t *tat, struct rate rate, uint64_t now_ns)
+{
+    uint64_t max = tat_max(rate, now_ns), until = add_capped(now_ns, rate.burst_ns, max);
+    uint64_t at = MIN(atomic_load_explicit(tat, memory_order_relaxed), max);
+
+    return rate.interval_ns == 0 || at <= until ? 0 : at - until;
+}
+
 uint32_t
 rate_used_ppm(const _Atomic uint64_t *tat, struct rate rate, uint64_t now_ns)
 {

@@ -30,6 +30,9 @@ bool rate_admit_guess(_Atomic uint64_t *tat, struct rate rate, uint64_t cost, ui
 void rate_correct(_Atomic uint64_t *tat, struct rate rate, uint64_t taken_ns, uint64_t cost,
                   uint64_t now_ns);
 
+/* How long until it admits; 0: it does now, or there is no limit. */
+uint64_t rate_wait_ns(const _Atomic uint64_t *tat, struct rate rate, uint64_t now_ns);
+
 /* How much of the burst is taken at this moment, in millionths: at 1000000 the next is refused. */
 uint32_t rate_used_ppm(const _Atomic uint64_t *tat, struct rate rate, uint64_t now_ns);
 

@@ -37,6 +37,10 @@ const char *const stat_name[] = {
     [STAT_HELD_BYTES] = "held_bytes",
     [STAT_CONNECTIONS_REFUSED] = "connections_refused",
     [STAT_CALLS_REFUSED] = "calls_refused",
+    [STAT_SHADOWED_REQUESTS] = "shadowed_requests",
+    [STAT_SHADOWED_TOKENS] = "shadowed_tokens",
+    [STAT_SHADOWED_CONCURRENCY] = "shadowed_concurrency",
+    [STAT_SHADOWED_BUDGETS] = "shadowed_budgets",
 };
 _Static_assert(COUNT_OF(stat_name) == STAT_COUNT, "a new counter needs a name");
 

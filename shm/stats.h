@@ -45,6 +45,12 @@ enum stat_counter {
     STAT_HELD_BYTES,        /* gauge: bodies and buffers */
     STAT_CONNECTIONS_REFUSED, /* for those that there are, of their address or in all */
     STAT_CALLS_REFUSED,     /* 503: too many connections, calls, or bytes held */
+    /* What limits in shadow mode would have refused: of requests a minute, tokens a minute, calls at a
+     * time; budgets. */
+    STAT_SHADOWED_REQUESTS,
+    STAT_SHADOWED_TOKENS,
+    STAT_SHADOWED_CONCURRENCY,
+    STAT_SHADOWED_BUDGETS,
     STAT_COUNT
 };
 extern const char *const stat_name[]; /* "calls", … */

@@ -142,6 +142,15 @@ find_key(struct client *c, struct str text)
 }
 
 bool
+auth_may_call(struct client *c, const struct auth *auth, struct proto_error *error)
+{
+    uint32_t flags = atomic_load_explicit(&auth->key->flags, memory_order_relaxed);
+
+    return (flags & KEY_NO_CALLS) == 0 ||
+           refuse_use(c, error, "the API key is not for calls: its scopes have no inference");
+}
+
+bool
 auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
            struct proto_error *error)
 {

@@ -19,5 +19,8 @@ struct auth {
  */
 bool MUST_CHECK auth_check(struct client *client, const struct h1_head *head, struct auth *auth,
                            struct proto_error *error);
+/* Its scopes let it call models; else false with *error (403). */
+bool MUST_CHECK auth_may_call(struct client *client, const struct auth *auth,
+                              struct proto_error *error);
 
 #endif

@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "shm/rate.h"
 #include "worker/body.h"
 #include "worker/callid.h"
+#include "worker/chain.h"
 #include "worker/choose.h"
 #include "worker/client.h"
 #include "worker/feed.h"
@@ -195,10 +195,7 @@ call_end(struct call *call)
         uconn_cancel(call->uconn);
     queue_leave(call);
     feed_over(call);
-    if (call->inflight)
-        key_leave(call->key);
-    if (call->tpm_taken_ns > 0) /* it was never held: it used nothing */
-        settle_tokens(call, 0);
+    chain_end(call);
     if (call->idem.entry != NULL) /* likewise */
         idem_release(&call->idem);
     wheel_cancel(&w->net.wheel, &call->timer);
@@ -313,49 +310,6 @@ call_refuse(struct call *call, const struct proto_error *error)
     stat_add(call->worker->stats, stat, 1);
     refused_call(call, error_status(error->kind, (enum proto_protocol)call->protocol));
     answer_error(call, error, false);
-}
-
-static bool
-admit_rate(const struct worker *w, _Atomic uint64_t *tat, uint32_t per_minute, uint64_t cost,
-           uint64_t *taken_ns, struct proto_error *error, enum error_kind kind, const char *what)
-{
-    uint64_t retry_ns;
-
-    *taken_ns = 0;
-    if (per_minute == 0 || rate_admit_guess(tat, rate_per_minute(per_minute), cost,
-                                            worker_mono_us(w) * 1000, &retry_ns, taken_ns))
-        return true;
-    error_set(error, kind, NULL, NULL, "turnpike: this key may use %u %s a minute", per_minute,
-              what);
-    error->retry_after_s = (uint32_t)MIN(retry_ns / 1000000000u + 1, UINT64_C(86400));
-    return false;
-}
-
-/* Requests and tokens a minute, calls at a time. */
-static bool
-admit_limits(struct call *call, struct proto_error *error)
-{
-    const struct worker *w = call->worker;
-    struct key_slot *key = call->key;
-    uint32_t rpm = atomic_load_explicit(&key->rpm, memory_order_relaxed);
-    uint32_t tpm = atomic_load_explicit(&key->tpm, memory_order_relaxed);
-    uint32_t concurrency = atomic_load_explicit(&key->concurrency, memory_order_relaxed);
-    uint64_t taken_ns;
-
-    if (!admit_rate(w, &key->rpm_tat, rpm, 1, &taken_ns, error, ERROR_LIMIT_REQUESTS, "requests") ||
-        !admit_rate(w, &key->tpm_tat, tpm, call->input_estimate, &call->tpm_taken_ns, error,
-                    ERROR_LIMIT_TOKENS, "tokens"))
-        return false;
-    if (concurrency == 0)
-        return true;
-    if (!key_enter(key, concurrency)) {
-        error_set(error, ERROR_LIMIT_REQUESTS, NULL, NULL,
-                  "turnpike: this key may have %u calls at a time", concurrency);
-        error->retry_after_s = 1;
-        return false;
-    }
-    call->inflight = true;
-    return true;
 }
 
 void
@@ -575,7 +529,7 @@ call_start(struct client *client, const struct proto_what *what, const struct au
     call->input_estimate = proto_is_media(endpoint)
                                ? ask_media_tokens(&call->ask)
                                : call->ask.body.len / ASK_BYTES_PER_TOKEN + 1;
-    if (!admit_limits(call, &error)) {
+    if (!chain_admit(call, auth->account, &error)) {
         call_refuse(call, &error);
         return;
     }

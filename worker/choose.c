@@ -123,6 +123,13 @@ may_use_channel(const struct conf *conf, const struct route_ask *ask, struct str
 
     for (size_t i = 0; i < ask->channel_count; i++)
         among |= ask->channels[i] == idx;
+    for (size_t i = 0; i < ask->also_count; i++) {
+        bool has = ask->also[i].any_channel;
+
+        for (size_t k = 0; k < ask->also[i].channel_count; k++)
+            has |= ask->also[i].channels[k] == idx;
+        among = among && has;
+    }
     return among && (named.len == 0 || str_eq(named, conf->channels[idx].name));
 }
 
@@ -161,7 +168,8 @@ route_error(const struct worker *w, enum route_result result, const struct route
     switch (result) {
     case ROUTE_MODEL_NOT_ALLOWED:
         error_set(error, ERROR_FORBIDDEN, "model", NULL,
-                  "turnpike: this key may not use the model '%.*s'", STR_ARGS(model));
+                  "turnpike: this %s may not use the model '%.*s'",
+                  route_whose_models(w->conf, ask), STR_ARGS(model));
         return;
     case ROUTE_NO_SUCH_CHANNEL:
         no_channel(w, ask, channel, behind.ptr != NULL, error);
@@ -177,7 +185,8 @@ route_error(const struct worker *w, enum route_result result, const struct route
             channel = STR("(none)");
         error_set(error, ERROR_FORBIDDEN,
                   behind.ptr != NULL ? "model" : "x-turnpike-channel", NULL,
-                  "turnpike: this key may not use the channel '%.*s'", STR_ARGS(channel));
+                  "turnpike: this %s may not use the channel '%.*s'",
+                  route_whose_channels(w->routes, ask), STR_ARGS(channel));
         return;
     case ROUTE_NO_UPSTREAM:
         if (is_keyless(w->conf, ask, model, channel)) {
@@ -246,6 +255,18 @@ plan_make(struct call *call)
     return true;
 }
 
+/* What the call's key may use, and those beside it let it. */
+static bool
+rights_read(const struct call *call, const struct key_extra *extra, struct route_key *key,
+            struct route_ask *ask)
+{
+    const struct worker *w = call->worker;
+    struct route_quotas quotas;
+    bool any = route_quotas_of(w->region, call->key, &quotas);
+
+    return route_key_read(call->key, extra, any ? &quotas : NULL, &w->channel_names, key, ask);
+}
+
 bool
 choose_route(struct call *call, const struct key_extra *extra, struct str channel,
              struct proto_error *error)
@@ -271,7 +292,7 @@ choose_route(struct call *call, const struct key_extra *extra, struct str channe
         error->retry_after_s = 1;
         return false;
     }
-    if (route_key_read(call->key, extra, &w->channel_names, &key, &ask)) {
+    if (rights_read(call, extra, &key, &ask)) {
         find_needs(call, &ask);
         if (stay_find(call, &affinity))
             ask.affinity = &affinity;
@@ -314,7 +335,7 @@ choose_at(const struct call *call, const struct key_extra *extra, const struct c
         .only = at->only,
     };
 
-    if (!route_key_read(call->key, extra, &w->channel_names, &key, &ask))
+    if (!rights_read(call, extra, &key, &ask))
         return ROUTE_CHANNEL_NOT_ALLOWED;
     return route_choose(w->routes, &ask, plan);
 }

@@ -609,6 +609,8 @@ client_error_lines(struct h1_out *out, const struct proto_error *error)
     h1_out_own(out, "content-type: ", STR("application/json"));
     if (later || error->retry_after_s > 0)
         h1_out_own_u64(out, "retry-after: ", MAX(error->retry_after_s, 1u));
+    if (error->limit[0] != '\0')
+        h1_out_own(out, "x-turnpike-limit: ", str_from(error->limit));
 }
 
 bool

@@ -74,6 +74,12 @@ static const struct line refused[] = {
     {"reason=\"unavailable\"", STAT_UNAVAILABLE},
     {"reason=\"overload\"", STAT_CALLS_REFUSED},
 };
+static const struct line shadowed[] = {
+    {"limit=\"rpm\"", STAT_SHADOWED_REQUESTS},
+    {"limit=\"tpm\"", STAT_SHADOWED_TOKENS},
+    {"limit=\"concurrency\"", STAT_SHADOWED_CONCURRENCY},
+    {"limit=\"budget\"", STAT_SHADOWED_BUDGETS},
+};
 static const struct line handshakes[] = {
     {"kind=\"full\"", STAT_TLS_FULL},
     {"kind=\"resumed\"", STAT_TLS_RESUMED},
@@ -231,6 +237,8 @@ static const struct metric metrics[] = {
     {"turnpike_requests_refused_total", "counter",
      "Requests that were answered with an error before anything was held for them.", NULL,
      write_stats, LINES(refused)},
+    {"turnpike_limits_shadowed_total", "counter",
+     "What limits and budgets in shadow mode would have refused.", NULL, write_stats, LINES(shadowed)},
     GAUGE("turnpike_calls_open", STAT_CALLS_OPEN, "Calls between admission and settlement."),
     {"turnpike_calls_max", "gauge", "Calls that may be under way.", NULL, write_calls_max, NULL},
     GAUGE("turnpike_calls_waiting", STAT_CALLS_WAITING,

@@ -97,10 +97,12 @@ visible_models(const struct worker *w, const struct auth *auth, struct models_en
 {
     static uint16_t found[MODELS_MAX]; /* one thread a process */
     struct route_key key;
+    struct route_quotas quotas;
     struct route_ask ask = {.channel_named = STR_NONE};
     size_t count, total = 0;
+    bool any = route_quotas_of(w->region, auth->key, &quotas);
 
-    if (!route_key_read(auth->key, auth->extra, &w->channel_names, &key, &ask))
+    if (!route_key_read(auth->key, auth->extra, any ? &quotas : NULL, &w->channel_names, &key, &ask))
         return 0;
     count = MIN(route_models(w->routes, &ask, found, MODELS_MAX), (size_t)MODELS_MAX);
     for (size_t i = 0; i < count; i++)

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "shm/account.h"
 #include "worker/call.h"
+#include "worker/chain.h"
 #include "worker/media.h"
 #include "worker/take.h"
 #include "worker/settle.h"
@@ -232,10 +233,14 @@ settle_extend(struct call *call, int64_t missing_ucr, bool announce)
         if (result != HOLD_OK)
             return result;
     }
+    if (ask.over != 0) {
+        chain_shadowed(call, STAT_SHADOWED_BUDGETS);
+        hold_record(holds, call->slot)->flags |= RECORD_SHADOWED;
+    }
     r = hold_record(holds, slot);
     *r = *hold_record(holds, call->slot);
     r->flags |= RECORD_EXTENSION;
-    r->flags &= ~(uint32_t)(RECORD_INFLIGHT | RECORD_EXTENDED);
+    r->flags &= ~(uint32_t)(RECORD_INFLIGHT_ALL | RECORD_EXTENDED);
     r->total_charge_ucr = 0; /* the first slot has the input's cost */
     memset(r->tally_cost_ucr, 0, sizeof r->tally_cost_ucr);
     r->before_ucr = call->held_ucr;

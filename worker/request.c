@@ -114,7 +114,8 @@ static bool
 admit(struct client *c, const struct request *r, struct auth *auth, struct proto_error *error)
 {
     return auth_check(c, c->req.head, auth, error) &&
-           (!proto_is_call(r->what.endpoint) || is_plain(c->req.head, error));
+           (!proto_is_call(r->what.endpoint) ||
+            (auth_may_call(c, auth, error) && is_plain(c->req.head, error)));
 }
 
 /* What of the body has still to come, as far as the head says. */

@@ -234,6 +234,12 @@ enum stream_then {
     STREAM_BREAK,    /* last_error, for then_reason */
 };
 
+/* The quotas beside a call's key, by enum budget_kind: chain.h. */
+struct call_chain {
+    struct quota *quota[BUDGET_KIND_COUNT]; /* NULL: none */
+    uint64_t tpm_taken_ns[BUDGET_KIND_COUNT];
+};
+
 struct call {
     struct list node;         /* worker->calls */
     struct list waiting_node; /* worker->waiting */
@@ -254,7 +260,9 @@ struct call {
     uint8_t candidate;        /* index in plan of the one tried now */
     uint8_t extension_count;
     bool held;                /* slot is ours */
-    bool inflight;            /* counted in the key's calls in flight */
+    uint8_t inflight;         /* counted in calls in flight: a bit of each enum budget_kind */
+    uint8_t uncounted;        /* likewise: its tokens are not, by a limit in shadow mode */
+    bool shadowed;            /* a limit or budget in shadow mode would have refused it */
     bool head_sent;           /* the client has its 200 */
     bool stale_retried;       /* a pooled connection was found dead once for this candidate */
     bool tried;               /* a candidate was tried, and failed */
@@ -283,6 +291,7 @@ struct call {
     uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */
 
     struct key_slot *key;
+    struct call_chain *chain; /* NULL: the key stands alone */
     uint32_t key_idx;
     uint64_t tpm_taken_ns;    /* what the guess of its tokens took of the key's minute */
     uint32_t slot;

@@ -8,6 +8,7 @@
 #include "shm/account.h"
 #include "shm/rate.h"
 #include "worker/call.h"
+#include "worker/chain.h"
 #include "worker/stay.h"
 #include "worker/idem.h"
 #include "worker/limit.h"
@@ -74,7 +75,7 @@ settle_begin(struct call *call)
     r->rule = call->plan->rule_idx == CONF_NONE ? 0 : w->rule_name[call->plan->rule_idx];
     r->protocol = call->protocol;
     r->endpoint = call->endpoint;
-    r->flags = (call->ask.stream ? RECORD_STREAM : 0u) | (call->inflight ? RECORD_INFLIGHT : 0u);
+    r->flags = (call->ask.stream ? RECORD_STREAM : 0u) | chain_record_flags(call);
     r->price_version = w->conf->price_version;
     r->start_wall_us = call->start_wall_us;
     r->request_bytes = (uint32_t)MIN(call->ask.body.len, (size_t)UINT32_MAX);
@@ -251,17 +252,6 @@ fill_record(const struct call *call, const struct settle_end *end, struct record
 
 /* ---- tokens a minute, counters ---- */
 
-void
-settle_tokens(struct call *call, uint64_t tokens)
-{
-    uint32_t tpm = atomic_load_explicit(&call->key->tpm, memory_order_relaxed);
-
-    if (tpm == 0)
-        return;
-    rate_correct(&call->key->tpm_tat, rate_per_minute(tpm), call->tpm_taken_ns, tokens,
-                 worker_mono_us(call->worker) * 1000);
-}
-
 static uint64_t
 tokens_of(const struct price_count *count, int from, int until)
 {
@@ -281,12 +271,12 @@ correct_tpm(struct call *call, const struct settle_end *end, const struct verdic
     if (call->tunnel != NULL) /* counted as they came */
         tokens -= MIN(tokens, call->tunnel->tokens_counted);
     if (end->by == SETTLE_NOTHING || tokens > 0)
-        settle_tokens(call, tokens);
+        chain_tokens(call, tokens);
     if (end->by != SETTLE_NOTHING && tokens > 0)
         limit_tokens(call, tokens);
     else if (end->by != SETTLE_NOTHING)
         limit_keep_guess(call);
-    call->tpm_taken_ns = 0; /* where nothing better is known the guess stands */
+    chain_keep_guess(call); /* where nothing better is known the guess stands */
 }
 
 static void
@@ -377,10 +367,7 @@ settle_call(struct call *call, const struct settle_end *end)
     fill_record(call, end, r, worker_mono_us(call->worker));
     correct_tpm(call, end, &v);
     count_stats(call, &v, r);
-    if (call->inflight) {
-        key_leave(call->key);
-        call->inflight = false;
-    }
+    chain_leave(call);
     if (call->thread != 0)
         stay_keep(call, end);
     hand_over(call, &v);

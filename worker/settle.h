@@ -83,9 +83,6 @@ struct settle_end {
 /* Settles: once a call, and only while call->held. Returns what was charged. */
 int64_t settle_call(struct call *call, const struct settle_end *end);
 
-/* Counts tokens in the key's minute in place of the guess that admission counted. */
-void settle_tokens(struct call *call, uint64_t tokens);
-
 /* A candidate was passed over, since it is at its provider's limits: the record says so, once, while it
  * has room for that. */
 void settle_skipped(struct call *call, uint8_t candidate);

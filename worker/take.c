@@ -6,6 +6,7 @@
 #include "base/ucr.h"
 #include "shm/account.h"
 #include "worker/call.h"
+#include "worker/chain.h"
 #include "worker/media.h"
 
 #define SEARCHES_HELD 10 /* for a request that offers them */
@@ -83,6 +84,7 @@ take_error(enum hold_result result, const struct hold_ask *ask, struct proto_err
         error_set(error, ERROR_NO_CREDIT, NULL, "budget_exceeded",
                   "turnpike: the budget of this %s is spent: this call needs up to %s",
                   budget_kind_name[ask->refused], text);
+        error_set_limit(error, budget_kind_name[ask->refused], "budget");
         return;
     case HOLD_CLOSED:
         error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: the account is closed");
@@ -153,6 +155,23 @@ worst_cost(const struct call *call, uint64_t uncapped, bool at_most, int64_t *wo
     return true;
 }
 
+/* Would a budget in shadow mode have let in no more than this, either? */
+static bool
+is_over(const struct call *call, const struct hold_ask *ask, int64_t modest_ucr)
+{
+    for (unsigned kind = 0; kind < BUDGET_KIND_COUNT; kind++) {
+        const struct budget *budget = budget_at(call->worker->region, ask->budget_idx[kind]);
+        struct budget_look look;
+
+        if ((ask->over >> kind & 1) == 0 || budget == NULL)
+            continue;
+        budget_look(budget, ask->wall_us, &look);
+        if (modest_ucr > look.limit_ucr - (look.spent_ucr - ask->amount_ucr))
+            return true;
+    }
+    return false;
+}
+
 /*
  * The worst case, before the first byte goes upstream: the dearest of the candidates. Where nobody
  * stated a cap of the output, or only the model did and the credit does not reach that far, the hold
@@ -170,6 +189,13 @@ take_hold(struct call *call, struct hold_ask *ask)
         amount_ucr = ACCOUNT_UCR_MAX;
     *ask = take_ask(call, amount_ucr);
     result = hold_take(&w->holds, ask, &call->slot);
+    if (result == HOLD_OK && ask->over != 0) {
+        modest_ucr = amount_ucr;
+        if (!call->ask.has_output_cap && !worst_cost(call, modest, true, &modest_ucr))
+            modest_ucr = amount_ucr;
+        if (is_over(call, ask, MIN(modest_ucr, amount_ucr)))
+            chain_shadowed(call, STAT_SHADOWED_BUDGETS);
+    }
     if ((result != HOLD_NO_CREDIT && result != HOLD_NO_BUDGET) || call->ask.has_output_cap ||
         !worst_cost(call, modest, true, &modest_ucr) || modest_ucr >= amount_ucr)
         return result;

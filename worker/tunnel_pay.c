@@ -1,5 +1,6 @@
 /* What a tunnel has come to: the sum of its responses' reports, and the estimate of what is
  * under way. */
+#include "worker/chain.h"
 #include "worker/tunnel.h"
 
 #include "base/str.h"
@@ -46,8 +47,8 @@ count_tokens(struct call *call, const struct usage *u)
 
     if (tokens == 0)
         return;
-    settle_tokens(call, tokens);
-    call->tpm_taken_ns = 0;
+    chain_tokens(call, tokens);
+    chain_keep_guess(call);
     limit_tokens(call, tokens);
     call->tunnel->tokens_counted += tokens;
 }
