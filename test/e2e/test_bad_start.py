@@ -149,8 +149,9 @@ def test_descriptors_that_run_out(start, upstream):
     key = server.key()
     worker = server.worker_pids()[0]
     before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir(f"/proc/{worker}/fd"))
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (highest + 2, before[1]))
+    held = {int(name) for name in os.listdir(f"/proc/{worker}/fd")}
+    free = min(set(range(max(held) + 2)) - held)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (free + 1, before[1]))  # room for one
     answer = key.chat()
     assert answer.status == 503 and "this machine has no room for it" in answer.json["error"]["message"]
     listed = server.ask("upstreams")["upstreams"]

@@ -171,7 +171,9 @@ def test_tenants(cli):
     assert names == ["acme", "Größe & Söhne"]
     for word in ("acme", "1"):
         shown = cli.json("tenant", "show", word)
-        assert shown["budget"] == {"limit": "10", "period": "day", "used": "0"}
+        resets = shown["budget"].pop("resets")
+        assert shown["budget"] == {"limit": "10", "period": "day", "shadow": False, "used": "0"}
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT00:00:00\.000000Z", resets)
         assert shown["overdraft"] == "1"
     assert cli.json("tenant", "disable", "1")["disabled"] is True
     assert cli.json("tenant", "show", "acme")["disabled"] is True

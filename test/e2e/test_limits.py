@@ -174,7 +174,7 @@ def test_streams_count_until_they_end(server, sim):
     assert answer.status == 200 and time.monotonic() - begun > 0.15
     assert response.read().endswith(b"data: [DONE]\n\n")
     connection.close()
-    assert rig.overlap(sim.calls()) == 1
+    assert rig.overlap(sim.calls()) == 1, [(c["begin_us"], c["end_us"]) for c in sim.calls()]
 
 
 def test_tokens_a_minute_are_those_that_were_used(server, sim):

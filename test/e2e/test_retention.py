@@ -50,7 +50,8 @@ def test_a_reload_takes_new_bounds(start, upstream):
     assert key.credit()["spent"] == spent
     audit = server.audit()
     assert audit["records"] == 1 and audit["records_dropped"] == 5
-    assert "records            1\nrecords dropped    5\n" in server.run("audit").stdout
+    said = server.run("audit").stdout
+    assert "\nrecords            1\n" in said and "\nrecords dropped    5\n" in said
 
     # Kept again, from now on.
     configure(server, "")
