@@ -194,7 +194,7 @@ show_audit(struct js_value result)
         {"journal_lag", "journal lag", false},
         {"open_holds", "open holds", false},
         {"records", "records", false},
-        {"log_entries", "entries of the log", false},
+        {"log_entries", "log entries", false},
         {"replayed", "charges replayed", false},
         {"differing", "of them differing", false},
         PRINT_END,

@@ -51,7 +51,7 @@ def test_a_reload_takes_new_bounds(start, upstream):
     audit = server.audit()
     assert audit["records"] == 1 and audit["records_dropped"] == 5
     said = server.run("audit").stdout
-    assert "\nrecords            1\n" in said and "\nrecords dropped    5\n" in said
+    assert "\nrecords            1\n" in said and "\nrecords dropped    5\n" in said, said
 
     # Kept again, from now on.
     configure(server, "")
