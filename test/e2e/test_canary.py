@@ -31,7 +31,8 @@ from translation import PROTOCOLS, Ask
 
 KINDS = ("prompt", "system", "argument", "result", "answer", "answered-args", "file", "filename", "user",
          "idempotency", "provider", "stop", "unknown-model", "path", "query", "agent", "bad-json", "schema",
-         "frame", "heard", "collector", "wrong-key", "session", "url")
+         "frame", "heard", "collector", "wrong-key", "session", "url", "cookie", "csrf", "password", "code",
+         "token", "secret", "api-path", "api-query", "referer")
 MARK = "canary" + os.urandom(6).hex()  # all begin with it: what has none of it need not be searched for each
 WORD = {kind: MARK + kind.replace("-", "") for kind in KINDS}
 PROVIDER_KEY = "prov-" + WORD["provider"]
@@ -113,6 +114,23 @@ def found_in(data, secrets=()):
     return [word for word in (*WORD.values(), *secrets) if any(x in data for x in forms_of(word))] or [MARK]
 
 
+def body_of(document, operation):
+    """With a word in each member that is a secret by its name; of the others only what must be."""
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    if schema is None:
+        return None
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    body = {}
+    for name, member in schema.get("properties", {}).items():
+        kind = re.search("password|code|token|secret", name)
+        if kind and member.get("type") in ("string", ["string", "null"]):
+            body[name] = WORD[kind.group(0)]
+        elif name in schema.get("required", ()):
+            body[name] = member.get("example", "x")
+    return body
+
+
 def realtime(session):
     session.accept()
     session.send(json.dumps({"type": "session.created"}))
@@ -144,6 +162,7 @@ upstream "live" {{ protocol = openai  url = "http://127.0.0.1:{self.live.port}/v
 channel "live" {{ use = {{"live"}} }}
 model "files" {{ input = 0  output = 0  per-request = 0.001 }}
 log {{ access = full }}
+manage {{ registration = open }}
 telemetry {{ otlp = "http://127.0.0.1:{self.collector.port}"  headers-env = "COLLECTOR"  interval = 100ms
             metrics-interval = 200ms }}
 """
@@ -225,6 +244,36 @@ telemetry {{ otlp = "http://127.0.0.1:{self.collector.port}"  headers-env = "COL
         client.close()
         client.shut()
 
+    def management(self):
+        """Every operation of the management API, by nobody, by who guesses, and by who has signed in."""
+        server = self.server
+        owner = server.ask("person.register", email="owner@canary.test", verified=True, tenant_name="of the owner",
+                           password="$argon2id$v=19$m=65536,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA")
+        session = server.ask("session.open", person=owner["person"], ip="127.0.0.1", agent="test")
+        self.secrets += (session["token"],)
+        cookies = {"turnpike": session["token"]}
+        csrf = server.api("GET", "/api/v1/session", cookies=cookies).json["csrf"]
+        always = [("User-Agent", WORD["agent"]), ("Referer", f"http://gateway.test/{WORD['referer']}"),
+                  ("Idempotency-Key", WORD["idempotency"])]
+        callers = [
+            ([("Cookie", f"turnpike={WORD['cookie']}"), ("x-csrf-token", WORD["csrf"])], {400, 401, 403, 404}),
+            ([("Authorization", f"Bearer sk-{WORD['wrong-key']}")], {400, 401, 403, 404}),
+            ([("Cookie", f"turnpike={session['token']}"), ("x-csrf-token", csrf or "")], {200, 201, 204}),
+        ]
+        document = server.api("GET", "/api/openapi.json").json
+        found = [set() for _ in callers]
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                body = body_of(document, operation)
+                for i, (who, _) in enumerate(callers):
+                    found[i].add(server.api(method.upper(), re.sub(r"{\w+}", "1", path), json=body,
+                                            headers=always + who).status)
+        for (_, wanted), statuses in zip(callers, found):
+            assert statuses & wanted and 500 not in statuses, found
+        assert server.api("GET", f"/api/v1/{WORD['api-path']}").status == 404
+        assert server.api("GET", f"/api/v1/roles?{WORD['api-query']}=1").status in (400, 422)
+        assert server.api("POST", "/api/v1/keys", body=f'{{"name": "{WORD["bad-json"]}'.encode()).status in (400, 401)
+
     def kill(self, during):
         """Processes die while a stream is under way; during() looks at the memory file meanwhile."""
         server = self.server
@@ -301,6 +350,7 @@ def test_nothing_of_it_is_written(session_upstream, log_form):
         gateway.refusals()
         gateway.files()
         gateway.session()
+        gateway.management()
         kept["tail"] = json.dumps(server.ask("call.tail", last=500)).encode()
         gateway.kill(look)
 
