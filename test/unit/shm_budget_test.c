@@ -261,6 +261,270 @@ test_add(void **state)
     assert_null(budget_at(t.region, 65));
 }
 
+/* ---- a time zone ---- */
+
+#define HOUR INT64_C(3600000000)
+
+/* A zone by its clocks: two hours ahead in summer, which ends (or begins) then. */
+static struct budget *
+zoned(enum budget_period period, int64_t limit_ucr, const char *change, int32_t offset_s,
+      int32_t after_s)
+{
+    uint32_t idx;
+    struct budget *budget = test_budget(t.region, BUDGET_KEY, period, limit_ucr, &idx);
+
+    budget_set_zone(budget, &(struct budget_zone){at(change), offset_s, after_s});
+    return budget;
+}
+
+static uint32_t
+window_at(struct budget *budget, int64_t wall_us)
+{
+    uint32_t window = 0;
+
+    assert_int_equal(budget_enter(budget, 1, wall_us, &window), BUDGET_OK);
+    return window;
+}
+
+static int64_t
+ends(const struct budget *budget, int64_t wall_us)
+{
+    struct budget_look look;
+
+    budget_look(budget, wall_us, &look);
+    return look.ends_us;
+}
+
+/* A day of 25 hours and one of 23 are one window each; its edges are instants of UTC. */
+static void
+test_zone_days(void **state)
+{
+    /* Berlin's summer of 2026 ends on October 25th at 01:00 UTC, and begins on March 29th at 01:00. */
+    struct budget *autumn = zoned(BUDGET_DAY, 100, "2026-10-25T01:00:00Z", 7200, 3600);
+    struct budget *spring = zoned(BUDGET_DAY, 100, "2026-03-29T01:00:00Z", 3600, 7200);
+    uint32_t day = budget_window(BUDGET_DAY, at("2026-10-25"));
+    int64_t from = at("2026-10-24T22:00:00Z"), to = at("2026-10-25T23:00:00Z");
+
+    (void)state;
+    assert_int_equal(window_at(autumn, from - 1), day - 1);
+    assert_int_equal(ends(autumn, from - 1), from);
+    assert_int_equal(window_at(autumn, from), day);
+    assert_int_equal(spent(autumn), 1);
+    assert_int_equal(ends(autumn, from), to);
+    assert_int_equal(window_at(autumn, to - 1), day);
+    assert_int_equal(ends(autumn, to - 1), to);
+    assert_int_equal(spent(autumn), 2);
+    assert_int_equal(window_at(autumn, to), day + 1);
+    assert_int_equal(to - from, 25 * HOUR);
+
+    day = budget_window(BUDGET_DAY, at("2026-03-29"));
+    from = at("2026-03-28T23:00:00Z");
+    to = at("2026-03-29T22:00:00Z");
+    assert_int_equal(window_at(spring, from - 1), day - 1);
+    assert_int_equal(window_at(spring, from), day);
+    assert_int_equal(ends(spring, from), to);
+    assert_int_equal(window_at(spring, to - 1), day);
+    assert_int_equal(window_at(spring, to), day + 1);
+    assert_int_equal(to - from, 23 * HOUR);
+}
+
+/* Clocks that go over midnight: back from 00:00 to 23:00 the day before, and past it. */
+static void
+test_zone_at_midnight(void **state)
+{
+    struct budget *back = zoned(BUDGET_DAY, 100, "2018-02-18T02:00:00Z", -7200, -10800);
+    struct budget *past = zoned(BUDGET_DAY, 100, "2018-11-04T03:00:00Z", -10800, -7200);
+    uint32_t day = budget_window(BUDGET_DAY, at("2018-02-17"));
+
+    (void)state;
+    assert_int_equal(window_at(back, at("2018-02-18T01:59:59Z")), day);
+    assert_int_equal(window_at(back, at("2018-02-18T02:00:00Z")), day);
+    assert_int_equal(ends(back, at("2018-02-17T12:00:00Z")), at("2018-02-18T03:00:00Z"));
+    assert_int_equal(window_at(back, at("2018-02-18T03:00:00Z")), day + 1);
+    day = budget_window(BUDGET_DAY, at("2018-11-03"));
+    assert_int_equal(window_at(past, at("2018-11-04T02:59:59Z")), day);
+    assert_int_equal(ends(past, at("2018-11-03T12:00:00Z")), at("2018-11-04T03:00:00Z"));
+    assert_int_equal(window_at(past, at("2018-11-04T03:00:00Z")), day + 1);
+}
+
+static void
+test_zone_weeks_and_months(void **state)
+{
+    struct budget *week = zoned(BUDGET_WEEK, 100, "2100-01-01", 8 * 3600, 8 * 3600);
+    struct budget *month = zoned(BUDGET_MONTH, 100, "2100-01-01", -5 * 3600, -5 * 3600);
+
+    (void)state;
+    assert_int_equal(ends(week, at("2026-11-22T15:59:59Z")), at("2026-11-22T16:00:00Z"));
+    assert_int_equal(ends(week, at("2026-11-22T16:00:00Z")), at("2026-11-29T16:00:00Z"));
+    assert_int_equal(window_at(month, at("2026-12-01T04:59:59Z")), 682);
+    assert_int_equal(window_at(month, at("2026-12-01T05:00:00Z")), 683);
+    assert_int_equal(ends(month, at("2026-12-01T05:00:00Z")), at("2027-01-01T05:00:00Z"));
+}
+
+/* A zone that is changed: at most one window more, and none goes back. */
+static void
+test_zone_changed(void **state)
+{
+    struct budget *budget = zoned(BUDGET_DAY, 100, "2100-01-01", 0, 0);
+    uint32_t day = budget_window(BUDGET_DAY, at("2026-11-21"));
+
+    (void)state;
+    assert_int_equal(window_at(budget, at("2026-11-21T20:00:00Z")), day);
+    budget_set_zone(budget, &(struct budget_zone){INT64_MAX, 8 * 3600, 8 * 3600});
+    assert_int_equal(window_at(budget, at("2026-11-21T20:00:00Z")), day + 1);
+    budget_set_zone(budget, &(struct budget_zone){INT64_MAX, -8 * 3600, -8 * 3600});
+    assert_int_equal(window_at(budget, at("2026-11-22T20:00:00Z")), day + 1);
+    assert_int_equal(spent(budget), 2);
+    budget_set_zone(budget, &(struct budget_zone){INT64_MIN, 8 * 3600, 8 * 3600});
+    assert_int_equal(window_at(budget, at("2026-11-22T15:59:59Z")), day + 1);
+    assert_int_equal(window_at(budget, at("2026-11-22T16:00:00Z")), day + 2);
+}
+
+/* ---- rolling windows ---- */
+
+static struct budget *
+rolling(int64_t limit_ucr, uint32_t length_s)
+{
+    uint32_t idx;
+    struct budget *budget = test_budget(t.region, BUDGET_KEY, BUDGET_ROLLING, limit_ucr, &idx);
+
+    budget_set(budget, limit_ucr, false, length_s);
+    return budget;
+}
+
+static void
+test_rolling(void **state)
+{
+    struct budget *budget = rolling(100, 5 * 3600);
+    int64_t from = at("2026-11-21T10:17:03.250Z");
+    struct budget_look look;
+    uint32_t window = 99;
+
+    (void)state;
+    budget_look(budget, from, &look);
+    assert_int_equal(look.spent_ucr, 0);
+    assert_int_equal(look.ends_us, 0);
+    assert_int_equal(look.length_s, 5 * 3600);
+    /* What it does not let in opens none. */
+    assert_int_equal(budget_enter(budget, 101, from - HOUR, &window), BUDGET_FULL);
+    assert_int_equal(budget_edge_us(budget, 1), 0);
+    assert_int_equal(budget_enter(budget, 60, from, &window), BUDGET_OK);
+    assert_int_equal(window, 1);
+    assert_int_equal(budget_edge_us(budget, 1), from + 5 * HOUR);
+    assert_int_equal(budget_enter(budget, 41, from + 5 * HOUR - 1000, &window), BUDGET_FULL);
+    assert_int_equal(budget_enter(budget, 30, from + 5 * HOUR - 1000, &window), BUDGET_OK);
+    assert_int_equal(window, 1);
+    budget_look(budget, from + HOUR, &look);
+    assert_int_equal(look.spent_ucr, 90);
+    assert_int_equal(look.ends_us, from + 5 * HOUR);
+    assert_int_equal(look.window, 1);
+    /* It is over: nothing is spent, and the next one opens when somebody comes, however late. */
+    budget_look(budget, from + 5 * HOUR, &look);
+    assert_int_equal(look.spent_ucr, 0);
+    assert_int_equal(look.ends_us, 0);
+    assert_int_equal(budget_enter(budget, 100, from + 30 * HOUR, &window), BUDGET_OK);
+    assert_int_equal(window, 2);
+    assert_int_equal(spent(budget), 100);
+    assert_int_equal(budget_edge_us(budget, 2), from + 35 * HOUR);
+    assert_int_equal(budget_edge_us(budget, 1), 0);
+    /* What was entered in the first is not taken from the second. */
+    budget_leave(budget, 60, 1);
+    assert_int_equal(spent(budget), 100);
+    /* A clock that went back stays in it. */
+    assert_int_equal(budget_enter(budget, 1, from, &window), BUDGET_FULL);
+    assert_int_equal(budget_window_due(budget, from + 100 * HOUR), 2);
+}
+
+/* Somebody opened a window and died before the word was in it: whoever comes next moves it there. */
+static void
+test_rolling_half_opened(void **state)
+{
+    struct budget *budget = rolling(100, 3600);
+    uint32_t window = 99;
+    struct budget_look look;
+
+    (void)state;
+    assert_int_equal(budget_enter(budget, 90, 10 * HOUR, &window), BUDGET_OK);
+    budget_set_edge(budget, 2, 13 * HOUR);
+    budget_look(budget, 12 * HOUR, &look);
+    assert_int_equal(look.spent_ucr, 0);
+    assert_int_equal(look.window, 2);
+    assert_int_equal(budget_enter(budget, 70, 12 * HOUR, &window), BUDGET_OK);
+    assert_int_equal(window, 2);
+    assert_int_equal(spent(budget), 70);
+    assert_int_equal(budget_edge_us(budget, 2), 13 * HOUR);
+    /* And when that has ended as well: not in it, but in another. */
+    budget_set_edge(budget, 3, 15 * HOUR);
+    assert_int_equal(budget_enter(budget, 80, 20 * HOUR, &window), BUDGET_OK);
+    assert_int_equal(window, 4);
+    assert_int_equal(budget_edge_us(budget, 4), 21 * HOUR);
+}
+
+/* There are no more numbers: the last window goes on, and is never opened anew. */
+static void
+test_rolling_at_the_end(void **state)
+{
+    struct budget *budget = rolling(100, 3600);
+    uint32_t window = 0;
+
+    (void)state;
+    budget_set_edge(budget, 32766, 0);
+    assert_int_equal(budget_enter(budget, 60, HOUR, &window), BUDGET_OK);
+    assert_int_equal(window, 32767);
+    assert_int_equal(budget_enter(budget, 60, 9 * HOUR, &window), BUDGET_FULL);
+    assert_int_equal(budget_enter(budget, 40, 9 * HOUR, &window), BUDGET_OK);
+    assert_int_equal(window, 32767);
+    assert_int_equal(spent(budget), 100);
+}
+
+/* ---- shadow mode ---- */
+
+static void
+test_shadow(void **state)
+{
+    uint32_t idx, window = 99;
+    struct budget *budget = test_budget(t.region, BUDGET_KEY, BUDGET_DAY, 100, &idx);
+    struct budget_look look;
+
+    (void)state;
+    budget_set(budget, 100, true, 0);
+    assert_int_equal(budget_enter(budget, 100, DAY, &window), BUDGET_OK);
+    assert_int_equal(budget_enter(budget, 50, DAY, &window), BUDGET_OVER);
+    assert_int_equal(window, 1);
+    assert_int_equal(spent(budget), 150);
+    budget_look(budget, DAY, &look);
+    assert_true(look.shadow && look.spent_ucr == 150 && look.limit_ucr == 100);
+    budget_freeze(budget);
+    assert_int_equal(budget_enter(budget, 1, DAY, &window), BUDGET_FROZEN);
+    budget_unfreeze(budget);
+    budget_leave(budget, 50, 1);
+    assert_int_equal(spent(budget), 100);
+    /* More than the word can count is let in, and not counted. */
+    assert_int_equal(budget_enter(budget, BUDGET_SPENT_MAX, DAY, &window), BUDGET_OVER);
+    assert_int_equal(window, BUDGET_NOT_ENTERED);
+    assert_int_equal(spent(budget), 100);
+    /* In force from now on. */
+    budget_set(budget, 100, false, 0);
+    assert_int_equal(budget_enter(budget, 1, DAY, &window), BUDGET_FULL);
+    assert_int_equal(budget_enter(budget, 1, 2 * DAY, &window), BUDGET_OK);
+}
+
+/* A rolling one in shadow mode opens its windows for amounts that it would not have let in, too. */
+static void
+test_shadow_rolling(void **state)
+{
+    struct budget *budget = rolling(10, 3600);
+    uint32_t window = 99;
+
+    (void)state;
+    budget_set(budget, 10, true, 3600);
+    assert_int_equal(budget_enter(budget, 11, HOUR, &window), BUDGET_OVER);
+    assert_int_equal(window, 1);
+    assert_int_equal(spent(budget), 11);
+    assert_int_equal(budget_enter(budget, 10, 2 * HOUR, &window), BUDGET_OK);
+    assert_int_equal(window, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -277,6 +541,15 @@ main(void)
         TEST(test_limits),
         TEST(test_freeze),
         TEST(test_add),
+        TEST(test_zone_days),
+        TEST(test_zone_at_midnight),
+        TEST(test_zone_weeks_and_months),
+        TEST(test_zone_changed),
+        TEST(test_rolling),
+        TEST(test_rolling_half_opened),
+        TEST(test_rolling_at_the_end),
+        TEST(test_shadow),
+        TEST(test_shadow_rolling),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
