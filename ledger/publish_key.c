@@ -312,11 +312,14 @@ each_key(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id, each_key
     if (rc < 0)
         return rc;
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
-        uint32_t idx =
-            id_map_get(&ledger->key_of_id, db_u32(key, ENTITY_CHILD_ID_AT));
+        uint32_t id = db_u32(key, ENTITY_CHILD_ID_AT);
+        uint32_t idx = id_map_get(&ledger->key_of_id, id);
+        uint32_t old = id_map_get(&ledger->key_old_of_id, id); /* the secret that it replaced */
 
         if (idx != 0)
             rc = each(ledger, txn, key_at(ledger->region, idx), chain);
+        if (rc == 0 && old != 0)
+            rc = each(ledger, txn, key_at(ledger->region, old), chain);
     }
     if (rc == 0)
         rc = walk.failed;
