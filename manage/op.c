@@ -12,11 +12,11 @@
 #define IDEM_LEN_MAX 128u
 
 const struct op *const op_tables[] = {
-    ops_api, ops_keys, ops_members, ops_projects, ops_tenant, ops_usage, NULL,
+    ops_alerts, ops_api, ops_keys, ops_members, ops_projects, ops_tenant, ops_usage, NULL,
 };
 
 const struct schema *const schema_tables[] = {
-    schemas_api, schemas_keys, schemas_members, schemas_projects, schemas_tenant, schemas_usage, NULL,
+    schemas_alerts, schemas_api, schemas_keys, schemas_members, schemas_projects, schemas_tenant, schemas_usage, NULL,
 };
 
 const struct schema *

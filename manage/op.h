@@ -50,6 +50,7 @@ enum field_type {
     FIELD_ENUM,    /* one of values */
     FIELD_STRINGS, /* a list of them: min, max (0: 100) many; each as FIELD_STRING, or one of values if there are
                       any. In a query separated by commas */
+    FIELD_INTS,    /* a list of whole numbers: min, max (0: 100) many; in a body */
     FIELD_OBJECT,  /* members, or any at all when there are none */
     FIELD_OBJECTS, /* a list of them: min, max (0: 100) */
     FIELD_URL,     /* https://… or http://… */

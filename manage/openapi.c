@@ -112,6 +112,8 @@ list_write(struct jw *jw, const struct field *field, bool answer)
     if (field->type == FIELD_STRINGS) {
         jw_key_cstr(jw, "type", "string");
         values_write(jw, field, false);
+    } else if (field->type == FIELD_INTS) {
+        jw_key_cstr(jw, "type", "integer");
     } else {
         object_write(jw, field, answer, false);
     }
@@ -163,6 +165,7 @@ field_write(struct jw *jw, const struct field *field, bool answer)
         values_write(jw, field, field->nullable);
         break;
     case FIELD_STRINGS:
+    case FIELD_INTS:
     case FIELD_OBJECTS: list_write(jw, field, answer); break;
     case FIELD_OBJECT: object_write(jw, field, answer, field->nullable); break;
     case FIELD_ANY:

@@ -33,6 +33,7 @@ max_of(const struct field *field)
     case FIELD_DECIMAL: return 1000000;
     case FIELD_TEXT: return 65536;
     case FIELD_STRINGS:
+    case FIELD_INTS:
     case FIELD_OBJECTS: return 100;
     default: return 256;
     }
@@ -53,6 +54,7 @@ form_of(const struct field *field, enum lang lang)
                         "时间，例如 2026-11-21T03:04:05Z、日期，或时长，例如 24h"},
         [FIELD_BOOL] = {"true or false", "true 或 false"},
         [FIELD_STRINGS] = {"a list of strings", "字符串列表"},
+        [FIELD_INTS] = {"a list of whole numbers", "整数列表"},
         [FIELD_OBJECT] = {"an object", "对象"},
         [FIELD_OBJECTS] = {"a list of objects", "对象列表"},
         [FIELD_URL] = {"a URL that begins with https:// or http://", "以 https:// 或 http:// 开头的网址"},
@@ -75,7 +77,7 @@ write_values(struct buf *out, const struct field *field, enum lang lang)
 static bool
 is_list(const struct field *field)
 {
-    return field->type == FIELD_STRINGS || field->type == FIELD_OBJECTS;
+    return field->type == FIELD_STRINGS || field->type == FIELD_INTS || field->type == FIELD_OBJECTS;
 }
 
 static void

@@ -72,6 +72,8 @@ const struct problem_text problem_texts[] = {
     {"out_of_range", {"Out of range", "超出范围"}, {NULL, "数值超出范围。"}},
     {"too_long", {"Too long", "过长"}, {NULL, "内容过长。"}},
     {"taken", {"Taken", "已被占用"}, {NULL, "该名称已被占用。"}},
+    {"too_many", {"Too many", "数量过多"}, {NULL, "数量已达上限。"}},
+    {"disabled", {"Turned off", "已停用"}, {NULL, "该项已停用，请先启用。"}},
     {"conflict", {"Conflict", "冲突"}, {NULL, "按目前的状态无法完成此操作。"}},
     {"not_allowed", {"Not allowed", "不允许"}, {NULL, "不允许此操作。"}},
     {"busy", {"Busy", "繁忙"}, {NULL, "系统繁忙，请重试。"}},

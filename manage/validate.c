@@ -438,6 +438,28 @@ take_strings(struct check *c, const struct field *field, const struct place *pla
     return ok && list_count_ok(c, field, place, at.index);
 }
 
+static bool
+take_ints(struct check *c, const struct field *field, const struct place *place, struct input input)
+{
+    static const struct field element = {.type = FIELD_INT};
+    struct place at = {.outer = place, .in = place->in};
+    struct js_value key, value;
+    struct js_iter it;
+    bool ok = true;
+
+    jw_array(&c->jw);
+    if (input.is_text || !js_is(input.js, JS_ARRAY))
+        ok = fault_at(c, FAULT_TYPE, field, place);
+    else
+        for (js_iter_init(&it, input.js); js_next(&it, &key, &value); at.index++)
+            if (!take_int(c, &element, &at, (struct input){.js = value})) {
+                jw_null(&c->jw);
+                ok = false;
+            }
+    jw_array_end(&c->jw);
+    return ok && list_count_ok(c, field, place, at.index);
+}
+
 /* ---- objects ---- */
 
 static struct str
@@ -563,6 +585,7 @@ take(struct check *c, const struct field *field, const struct place *place, stru
     case FIELD_INT: ok = take_int(c, field, place, input); break;
     case FIELD_BOOL: ok = take_bool(c, field, place, input); break;
     case FIELD_STRINGS: return take_strings(c, field, place, input);
+    case FIELD_INTS: return take_ints(c, field, place, input);
     case FIELD_OBJECT:
         if (js_is(input.js, JS_OBJECT))
             return take_object(c, field, place, input.js);

@@ -208,6 +208,45 @@ rules(void **state)
     db_end(&txn);
 }
 
+/* Budgets of every level, each with its own rule. */
+static void
+levels(void **state)
+{
+    static const char *const owners[] = {"ci", "v@acme.example", "web", "acme"};
+    char vars[512], want[160];
+    uint32_t window;
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"name\":\"ci\",\"budget\":\"0.01/day\"}}");
+    ask_ok(&w, "{\"cmd\":\"project.add\",\"args\":{\"tenant\":1,\"name\":\"web\",\"budget\":\"20\"}}");
+    ask_ok(&w, "{\"cmd\":\"member.add\",\"args\":{\"tenant\":1,\"email\":\"w@acme.example\",\"role\":\"viewer\","
+               "\"budget\":\"20/month\"}}");
+    for (unsigned level = 0; level < BUDGET_KIND_COUNT; level++) {
+        char request[256];
+
+        snprintf(request, sizeof(request),
+                 RULE("\"kind\":\"budget\",\"shares\":[50,90],\"level\":\"%s\",\"emails\":[\"m@y.example\"]"),
+                 budget_kind_name[level]);
+        ask_ok(&w, request);
+    }
+    for (uint32_t i = 1; i <= ledger_budget_count(w.ledger); i++) {
+        struct budget *budget = budget_at(w.workers, i);
+        struct budget_look look;
+
+        budget_look(budget, w.wall_us, &look);
+        if (look.limit_ucr == CREDITS(10) && budget->id != 1)
+            continue; /* the other tenant's */
+        assert_int_equal(budget_enter(budget, look.limit_ucr * 6 / 10, w.wall_us, &window), BUDGET_OK);
+        assert_int_equal(told(), 1);
+        assert_int_equal(mails(vars, sizeof(vars)), 1);
+        snprintf(want, sizeof(want), "\"level\":\"%s\",\"name\":\"%s\",\"share\":\"50\"", budget_kind_name[budget->kind],
+                 budget->kind == BUDGET_MEMBER ? "w@acme.example" : owners[budget->kind]);
+        assert_non_null(strstr(vars, want));
+        assert_int_equal(told(), 0);
+        budget_leave(budget, look.limit_ucr * 6 / 10, window);
+    }
+}
+
 /* What is due, by the figures alone. */
 static void
 when(void **state)
@@ -273,6 +312,7 @@ main(void)
         cmocka_unit_test_setup_teardown(low_balance, setup, teardown),
         cmocka_unit_test_setup_teardown(ways, setup, teardown),
         cmocka_unit_test_setup_teardown(rules, setup, teardown),
+        cmocka_unit_test_setup_teardown(levels, setup, teardown),
         cmocka_unit_test(when),
         cmocka_unit_test_setup_teardown(death_at_each_step, setup, teardown),
     };
