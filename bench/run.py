@@ -19,6 +19,7 @@ import sys
 import bench_calls
 import bench_footprint
 import bench_open
+import bench_reports
 import bench_streams
 import bench_syscalls
 import bench_till
@@ -33,6 +34,7 @@ BENCHES = {
     "open": bench_open.plain, "open-two": bench_open.two, "open-tls": bench_open.tls,
     "footprint": bench_footprint.footprint, "governance": bench_till.governance,
     "syscalls": bench_syscalls.syscalls, "tls": bench_streams.tls,
+    "reports": bench_reports.reports,
 }
 
 

@@ -20,6 +20,7 @@
 /* An orphan that hangs has nobody who would kill it: its own alarm does. */
 #define HANG_S 600u
 #define MEMORY_BYTES_MAX (512u << 20)
+#define NICER 5 /* than workers: where cores are few, calls come first */
 
 static struct manage the_manage; /* one a process */
 static int sigterm_fd = -1;      /* the signal handler's only word */
@@ -220,6 +221,7 @@ manage_main(const struct manage_inherit *inherit)
 
     log_setup(&log);
     (void)prctl(PR_SET_NAME, "turnpike-manage");
+    (void)!nice(NICER);
     held_bound(MEMORY_BYTES_MAX);
     m->inherit = inherit;
     m->conf = inherit->conf;
