@@ -165,6 +165,19 @@ conf_reload(const char *path, const struct conf *running, struct conf_faults *fa
 }
 
 struct conf *
+conf_reload_as(const char *path, struct str text, const struct conf *running,
+               struct conf_faults *faults)
+{
+    struct load load;
+
+    if (!load_begin(&load, faults))
+        return NULL;
+    load.running = running;
+    read_text(&load, path, text);
+    return load_end(&load);
+}
+
+struct conf *
 conf_load(const char *path, struct conf_faults *faults)
 {
     return conf_reload(path, NULL, faults);

@@ -532,6 +532,14 @@ struct conf *
 conf_reload(const char *path, const struct conf *running, struct conf_faults *faults) MUST_CHECK;
 
 /*
+ * The same for what is to be written to that path: as if it stood there already. Its text_hash is not what it
+ * will be.
+ */
+struct conf *
+conf_reload_as(const char *path, struct str text, const struct conf *running,
+               struct conf_faults *faults) MUST_CHECK;
+
+/*
  * The same for text in memory, called `name` in messages. include() is refused, secrets are not
  * looked for (upstreams that name one are not disabled and have none), and no file is opened.
  */

@@ -34,6 +34,8 @@ static const struct command_def *const tables[] = {
     command_audit_defs,
     command_log_defs,
     command_site_defs,
+    command_conf_defs,
+    command_approve_defs,
     command_reload_defs,
     command_kept_defs,
     command_backup_defs,

@@ -194,7 +194,7 @@ int command_next_id(struct command *command, enum db_table table, uint32_t *id) 
 
 extern const struct command_def command_tenant_defs[], command_member_defs[], command_key_defs[],
     command_credit_defs[], command_query_defs[], command_call_defs[], command_calls_defs[],
-    command_usage_defs[], command_stats_defs[], command_most_defs[], command_statement_defs[], command_audit_defs[], command_log_defs[], command_site_defs[],
+    command_usage_defs[], command_stats_defs[], command_most_defs[], command_statement_defs[], command_audit_defs[], command_log_defs[], command_site_defs[], command_conf_defs[], command_approve_defs[],
     command_upstreams_defs[], command_top_defs[], command_latency_defs[], command_names_defs[],
     command_route_defs[], command_reload_defs[], command_kept_defs[],
     command_backup_defs[], command_tail_defs[], command_retention_defs[],

@@ -16,6 +16,8 @@ write_tenant(struct command *command, const struct entity_tenant *t)
     jw_key_u64(jw, "id", t->id);
     jw_key_cstr(jw, "name", t->name);
     jw_key_bool(jw, "disabled", t->disabled);
+    jw_key_bool(jw, "pending", t->pending);
+    jw_key_cstr(jw, "reason", t->reason[0] != '\0' ? t->reason : NULL);
     jw_key_time(jw, "created", t->created_us);
     jw_key_ucr(jw, "overdraft", t->overdraft_ucr);
     if (account != NULL)
@@ -180,12 +182,27 @@ static int
 tenant_switch(struct command *command, bool disabled)
 {
     struct entity_tenant t;
+    struct str reason;
     int rc = load_tenant(command, &t);
 
     if (rc < 0 || t.id == 0)
         return rc;
-    command->changed = t.disabled != disabled;
+    if (!command_str(command, "reason", false, &reason))
+        return 0;
+    if (reason.len > 0 && !entity_text_ok(reason, ENTITY_REASON_MAX)) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "reason",
+                             "reason: up to %d bytes, no control characters", ENTITY_REASON_MAX);
+        return 0;
+    }
+    if (!disabled && t.pending) {
+        command_refuse_field(command, COMMAND_FAILED, "pending", NULL,
+                             "the tenant \"%s\" waits for approval", t.name);
+        command_hint(command, "approve it");
+        return 0;
+    }
+    command->changed = t.disabled != disabled || !str_eq(reason, str_from(t.reason));
     t.disabled = disabled;
+    str_copy(disabled ? reason : STR_NONE, t.reason, sizeof(t.reason));
     rc = entity_tenant_put(&command->txn, &t);
     command_act(command, ACTION_TENANT, t.id, 0);
     command_target(command, "tenant", t.id, t.id);

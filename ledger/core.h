@@ -113,6 +113,7 @@ struct ledger {
      * thread replaces it; any other reads it under the lock. */
     const struct conf *conf;
     pthread_rwlock_t conf_lock;
+    const char *conf_path; /* where it was read from; NULL where there is none. Not ours */
     bool names_wanted; /* rules ask for projects' and keys' names: keys in memory have them */
     bool draining;      /* refuses commands that change something: the process is ending */
 

@@ -64,6 +64,7 @@ entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
         .budget_id = (uint64_t)doc_i64(doc, STR("budget")),
     };
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
+    doc_text(doc, STR("reason"), out->reason, sizeof(out->reason));
     doc_text(doc, STR("zone"), out->zone, sizeof(out->zone));
     doc_limits(doc, &out->limits);
     doc_allow(doc, &out->allow);
@@ -210,6 +211,8 @@ entity_tenant_document(struct db_txn *txn, const struct entity_tenant *t)
     jw_key_i64(&doc.jw, "created_us", t->created_us);
     jw_key_bool(&doc.jw, "disabled", t->disabled);
     jw_key_bool(&doc.jw, "pending", t->pending);
+    if (t->reason[0] != '\0')
+        jw_key_cstr(&doc.jw, "reason", t->reason);
     jw_key_i64(&doc.jw, "overdraft_ucr", t->overdraft_ucr);
     jw_key_u64(&doc.jw, "budget", t->budget_id);
     if (t->zone[0] != '\0')

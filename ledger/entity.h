@@ -16,6 +16,7 @@
 
 #define ENTITY_NAME_MAX 96
 #define ENTITY_EMAIL_MAX 254
+#define ENTITY_REASON_MAX 300
 #define ENTITY_CIDR_MAX 48
 #define KEY_TEXT_LEN 46 /* "sk-" and 43 of 62 letters and digits: 256 random bits */
 
@@ -47,6 +48,7 @@ struct entity_tenant {
     int64_t created_us;
     bool disabled;
     bool pending; /* disabled since it registered itself: an operator has to look at it first */
+    char reason[ENTITY_REASON_MAX + 1]; /* why it is disabled, for its people; "": not told */
     int64_t overdraft_ucr;
     uint64_t budget_id;
     char zone[ZONE_NAME_LEN_MAX + 1]; /* of the budgets' windows; "": UTC */

@@ -393,6 +393,7 @@ open_store(struct process *process)
     if (rc == 0)
         rc = ledger_keep_rule(process->ledger);
     if (rc == 0) {
+        process->ledger->conf_path = inherit->conf_path;
         process->ledger->endpoint_name = inherit->endpoint_name;
         process->ledger->endpoint_name_count = inherit->endpoint_name_count;
     }

@@ -90,6 +90,25 @@ write_pid_or_null(struct jw *jw, uint32_t pid)
         jw_null(jw);
 }
 
+static void
+write_store(struct command *command)
+{
+    struct jw *jw = &command->jw;
+    struct db_room room;
+
+    jw_key(jw, "store");
+    jw_object(jw);
+    if (db_room(command->ledger->db, &room)) {
+        jw_key_u64(jw, "used_bytes", room.used_bytes);
+        jw_key_u64(jw, "disk_bytes", room.disk_bytes);
+        jw_key_u64(jw, "free_bytes", room.free_bytes);
+    }
+    jw_key_u64(jw, "tenants", db_size(&command->txn, DB_TENANT).entries);
+    jw_key_u64(jw, "keys", db_size(&command->txn, DB_KEY).entries);
+    jw_key_u64(jw, "persons", db_size(&command->txn, DB_PERSON).entries);
+    jw_object_end(jw);
+}
+
 static int
 status_show(struct command *command)
 {
@@ -131,6 +150,7 @@ status_show(struct command *command)
                atomic_load_explicit(&header->restarts_ledger, memory_order_relaxed));
     jw_key_u64(jw, "restarts_manage",
                atomic_load_explicit(&header->restarts_manage, memory_order_relaxed));
+    write_store(command);
     jw_key(jw, "listeners");
     jw_raw(jw, command->ledger->listeners.len > 0 ? command->ledger->listeners : STR("[]"));
     return 0;
