@@ -336,6 +336,72 @@ test_auto(void **state)
     assert_int_equal(plan.candidates[0].model_idx, SMALL);
 }
 
+/* Lists beside the key's: all must allow it, and who does not is named. */
+static void
+test_also(void **state)
+{
+    static const uint16_t hidden_only[] = {HIDDEN}, none[] = {0};
+    static const struct str gpt[] = {{"gpt-*", 5}}, small[] = {{"*", 1}, {"x", 1}};
+    struct route_allow also[2] = {
+        {.whose = "member", .any_channel = true, .model_globs = gpt, .model_glob_count = 1},
+        {.whose = "tenant", .any_channel = true},
+    };
+    struct route_ask ask = {.model = STR("claude"), .also = also, .also_count = 2,
+                            .protocol = CONF_ANTHROPIC};
+    uint16_t out[8], channels[CONF_CHANNEL_COUNT_MAX], all[CONF_CHANNEL_COUNT_MAX];
+    uint64_t seed = 1;
+    struct route_plan plan;
+    size_t count;
+
+    (void)state;
+    ask.rng_state = &seed;
+    ask.model = conf->models[CLAUDE].name;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_MODEL_NOT_ALLOWED);
+    assert_string_equal(route_whose_models(conf, &ask), "member");
+    assert_int_equal(route_models(table, &ask, out, 8), 3);
+    ask.model_globs = gpt;
+    ask.model_glob_count = 1;
+    assert_string_equal(route_whose_models(conf, &ask), "key");
+    ask.model_globs = small;
+    ask.model_glob_count = 2;
+    also[0].model_globs = small;
+    also[1] = (struct route_allow){.whose = "tenant", .any_channel = true, .model_globs = gpt,
+                                   .model_glob_count = 1};
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_MODEL_NOT_ALLOWED);
+    assert_string_equal(route_whose_models(conf, &ask), "tenant");
+    also[1].model_glob_count = 0;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
+
+    /* Channels: of the key's, in its order, those that all have. */
+    count = route_channels(table, &ask, all);
+    assert_true(count >= 2);
+    also[0] = (struct route_allow){.whose = "member", .channels = &all[1], .channel_count = 1};
+    assert_int_equal(route_channels(table, &ask, channels), 1);
+    assert_int_equal(channels[0], all[1]);
+    assert_string_equal(route_whose_channels(table, &ask), "member");
+    ask.channel_named = conf->channels[all[0]].name;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_CHANNEL_NOT_ALLOWED);
+    assert_string_equal(route_whose_channels(table, &ask), "member");
+    ask.channel_named = conf->channels[all[1]].name;
+    assert_int_equal(route_channels(table, &ask, channels), 1);
+    /* One that is the member's but not the key's gives the key nothing. */
+    also[0] = (struct route_allow){.whose = "member", .channels = hidden_only, .channel_count = 1};
+    ask.channel_named = conf->channels[HIDDEN].name;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_CHANNEL_NOT_ALLOWED);
+    assert_string_equal(route_whose_channels(table, &ask), "key");
+    ask.channel_named = STR_NONE;
+    assert_int_equal(route_models(table, &ask, out, 8), 0);
+    assert_int_equal(route_autos(table, &ask, out, 8), 0);
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_CHANNEL_NOT_ALLOWED);
+    ask.channels = hidden_only;
+    ask.channel_count = 1;
+    assert_int_equal(route_models(table, &ask, out, 8), 3);
+    /* A list of which the file has no channel any more allows none. */
+    also[1] = (struct route_allow){.whose = "tenant", .channels = none, .channel_count = 0};
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_CHANNEL_NOT_ALLOWED);
+    assert_string_equal(route_whose_channels(table, &ask), "tenant");
+}
+
 static void
 test_visible(void **state)
 {
@@ -493,6 +559,7 @@ main(void)
         cmocka_unit_test(test_channels),    cmocka_unit_test(test_weights),
         cmocka_unit_test(test_weight_zero), cmocka_unit_test(test_many),
         cmocka_unit_test(test_auto),        cmocka_unit_test(test_visible),
+        cmocka_unit_test(test_also),
         cmocka_unit_test(test_disabled),    cmocka_unit_test(test_empty),
         cmocka_unit_test(test_random),
     };

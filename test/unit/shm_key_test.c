@@ -485,6 +485,43 @@ test_inflight(void **state)
     assert_false(key_enter(slot, INT32_MAX));
 }
 
+/* Globs of quotas come from the same extras as keys': they are kept as long as somebody names them. */
+static void
+test_quotas(void **state)
+{
+    struct key_extra extra = {.model_count = 7};
+    struct quota *quota;
+    uint32_t idx, first;
+
+    (void)state;
+    assert_null(quota_at(t.region, 0));
+    assert_null(quota_at(t.region, 1));
+    assert_int_equal(key_extra_set_quota(t.region, 1, &extra), -ENOENT);
+    assert_int_equal(quota_add(t.region, 1, 42, &idx), 0);
+    quota = quota_at(t.region, idx);
+    assert_int_equal(quota->kind, 1);
+    assert_int_equal(quota->id, 42);
+    assert_int_equal(quota->rpm | quota->tpm | quota->concurrency | quota->shadow, 0);
+    assert_int_equal(key_extra_set_quota(t.region, idx, &extra), 0);
+    first = quota->extra_idx;
+    assert_int_equal(key_extra_at(t.region, first)->model_count, 7);
+    /* The next ledger process knows that it is in use, and uses others. */
+    free(t.region->key_writer);
+    t.region->key_writer = NULL;
+    for (int i = 0; i < 200; i++) {
+        extra.model_count = (uint16_t)(100 + i);
+        assert_int_equal(key_extra_set_quota(t.region, idx, &extra), 0);
+        assert_int_equal(key_extra_at(t.region, quota->extra_idx)->model_count, 100 + i);
+        key_retire(t.region);
+    }
+    assert_true(t.region->header->key_extra_count <= 3);
+    assert_int_equal(key_extra_set_quota(t.region, idx, NULL), 0);
+    assert_int_equal(quota->extra_idx, 0);
+    for (uint32_t i = 2; i <= 64; i++)
+        assert_int_equal(quota_add(t.region, 3, i, &idx), 0);
+    assert_int_equal(quota_add(t.region, 3, 65, &idx), -ENOSPC);
+}
+
 /* ---- restrictions ---- */
 
 static void
@@ -628,6 +665,7 @@ main(void)
         TEST(test_scan_in_a_long_turn),
         TEST(test_damaged_index),
         TEST(test_inflight),
+        TEST(test_quotas),
         TEST(test_extra),
         TEST(test_extra_waits_for_turn),
         cmocka_unit_test(test_models),

@@ -188,11 +188,36 @@ test_used(void **state)
     assert_int_equal(rate_used_ppm(&tat, rate_per_minute(0), now_ns), 0);
 }
 
+/* How long to wait is what the next one would be told, and asking takes nothing. */
+static void
+test_wait(void **state)
+{
+    struct rate rate = rate_per_minute(2);
+    _Atomic uint64_t tat = 0;
+    uint64_t now = 10 * MINUTE, retry, before;
+
+    (void)state;
+    assert_int_equal(rate_wait_ns(&tat, rate_per_minute(0), now), 0);
+    assert_int_equal(rate_wait_ns(&tat, rate, now), 0);
+    assert_true(rate_admit(&tat, rate, 1, now, &retry));
+    assert_int_equal(rate_wait_ns(&tat, rate, now), 0);
+    assert_true(rate_admit(&tat, rate, 1, now, &retry));
+    before = tat;
+    assert_int_equal(rate_wait_ns(&tat, rate, now), rate.interval_ns);
+    assert_int_equal(rate_wait_ns(&tat, rate, now + rate.interval_ns - 1), 1);
+    assert_int_equal(rate_wait_ns(&tat, rate, now + rate.interval_ns), 0);
+    assert_int_equal(tat, before);
+    assert_false(rate_admit(&tat, rate, 1, now, &retry));
+    assert_int_equal(retry, rate.interval_ns);
+    tat = UINT64_MAX; /* nobody honest wrote that: as far as a word can be */
+    assert_int_equal(rate_wait_ns(&tat, rate, now), rate.interval_ns);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_used),
+        cmocka_unit_test(test_used),          cmocka_unit_test(test_wait),
         cmocka_unit_test(test_no_limit),      cmocka_unit_test(test_burst_then_evenly),
         cmocka_unit_test(test_never_more),    cmocka_unit_test(test_large_cost),
         cmocka_unit_test(test_correct),

@@ -21,6 +21,8 @@
 #define CALLS_A_LIFE 2000 /* at most */
 #define KEYS 64
 #define DEPOSIT_UCR 100000
+#define QUOTAS 4u
+#define ROLLING_LIMIT 1000
 
 static struct shm_test t;
 static struct db db;
@@ -56,6 +58,39 @@ use_a_key(uint64_t n)
     if (key_enter(key, 2)) {
         (void)!rate_admit(&key->rpm_tat, rate_per_minute(1000000), 1, clock_mono_ns(), &retry_ns);
         key_leave(key);
+    }
+}
+
+static struct budget *rolling;
+static _Atomic int64_t rolling_us = 1000000; /* goes on with each that enters */
+static _Atomic int64_t rolling_ucr[32768];   /* let into each window */
+
+/* A window ends every few hundred calls; each call is of the moment at which it began. */
+static void
+use_a_rolling_budget(uint64_t n)
+{
+    int64_t now_us = atomic_fetch_add(&rolling_us, 3000), amount_ucr = (int64_t)(n % 7);
+    uint32_t window;
+
+    if (budget_enter(rolling, amount_ucr, now_us, &window) != BUDGET_OK)
+        return;
+    if (atomic_fetch_add(&rolling_ucr[window], amount_ucr) + amount_ucr > ROLLING_LIMIT)
+        abort();
+}
+
+static void
+use_a_quota(uint64_t n)
+{
+    struct quota *quota = quota_at(t.region, 1 + (uint32_t)(n % QUOTAS));
+    const struct key_extra *extra = key_extra_at(
+        t.region, atomic_load_explicit(&quota->extra_idx, memory_order_acquire));
+    uint64_t retry_ns;
+
+    if (extra != NULL && extra->model_count != n % QUOTAS)
+        abort();
+    if (inflight_enter(&quota->inflight, 2)) {
+        (void)!rate_admit(&quota->tpm_tat, rate_per_minute(1000000), 9, clock_mono_ns(), &retry_ns);
+        inflight_leave(&quota->inflight);
     }
 }
 
@@ -130,6 +165,8 @@ worker_main(void *arg)
         region_turn_begin(table, (uint64_t)i);
         use_a_key(rng_next(&worker->rng));
         use_names(rng_next(&worker->rng), worker->table_idx);
+        use_a_quota(rng_next(&worker->rng));
+        use_a_rolling_budget(rng_next(&worker->rng));
         alive = call(&holds, &worker->rng);
         stat_add(stat_at(t.region, worker->table_idx), STAT_CALLS, 1);
         if (alive) /* else it dies in its turn */
@@ -157,7 +194,18 @@ change_a_key(uint64_t *rng)
         if (key_open(t.region, idx) != 0)
             abort();
     }
+    n %= QUOTAS;
+    extra.model_count = (uint16_t)n;
+    (void)!key_extra_set_quota(t.region, 1 + n, &extra); /* there may be none left */
     key_retire(t.region);
+}
+
+static void
+freeze_for_a_moment(void)
+{
+    budget_freeze(rolling);
+    sched_yield();
+    budget_unfreeze(rolling);
 }
 
 static bool
@@ -202,6 +250,8 @@ ledger_main_thread(void *arg)
             ledger_deposit(&ledger, 200);
         else if (what < 16)
             change_a_key(&rng);
+        else if (what == 16)
+            freeze_for_a_moment();
         else if (!ledger_batch(&ledger))
             sched_yield();
     }
@@ -240,6 +290,7 @@ static void
 world_make(void)
 {
     struct region_geometry g = small_geometry;
+    uint32_t idx;
 
     g.health_max = 16;
     t = shm_test_open(&g);
@@ -249,6 +300,10 @@ world_make(void)
     for (int kind = 0; kind < BUDGET_KIND_COUNT; kind++)
         test_budget(t.region, (enum budget_kind)kind, BUDGET_TOTAL, BUDGET_SPENT_MAX,
                     &ledger.budget_idx[kind]);
+    rolling = test_budget(t.region, BUDGET_KEY, BUDGET_ROLLING, ROLLING_LIMIT, &idx);
+    budget_set(rolling, ROLLING_LIMIT, false, 1);
+    for (uint32_t i = 0; i < QUOTAS; i++)
+        assert_int_equal(quota_add(t.region, BUDGET_MEMBER, i + 1, &idx), 0);
     for (uint32_t i = 0; i < WORKERS; i++)
         assert_int_equal(region_table_ensure(t.region, i), 0);
     for (uint32_t i = 0; i < KEYS; i++)
@@ -284,6 +339,11 @@ test_threads(void **state)
     assert_true(books_balance(&ledger));
     assert_int_equal(db.record_count, calls_done);
     assert_int_equal(db.spent_ucr, charged_ucr);
+    assert_true(budget_word_window(rolling->word) > 10);
+    assert_int_equal(rolling_ucr[budget_word_window(rolling->word)],
+                     budget_word_spent_ucr(rolling->word));
+    for (uint32_t i = 1; i <= QUOTAS; i++)
+        assert_int_equal(quota_at(t.region, i)->inflight, 0);
     print_message("%llu calls, %lld charged\n", (unsigned long long)db.record_count,
                   (long long)db.spent_ucr);
     assert_true(db.record_count > 1000);
