@@ -461,6 +461,20 @@ login_begin(struct command *command)
     return 0;
 }
 
+/* The password was right, of somebody who is signed in: forgets what was counted. */
+static int
+login_end(struct command *command)
+{
+    struct person p;
+    int rc = command_person(command, "person", &p);
+
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    command->changed = true;
+    jw_key_u64(&command->jw, "person", p.id);
+    return command_failures_clear(command, p.email);
+}
+
 const struct command_def command_code_defs[] = {
     {.name = "code.make", .kind = COMMAND_WRITE, .run = code_make, .quiet = true},
     {.name = "ticket.make", .kind = COMMAND_WRITE, .run = ticket_make, .quiet = true},
@@ -468,5 +482,6 @@ const struct command_def command_code_defs[] = {
     {.name = "ticket.use", .kind = COMMAND_WRITE, .run = ticket_use, .quiet = true},
     {.name = "ticket.try", .kind = COMMAND_WRITE, .run = ticket_try, .quiet = true},
     {.name = "login.begin", .kind = COMMAND_WRITE, .run = login_begin, .quiet = true},
+    {.name = "login.end", .kind = COMMAND_WRITE, .run = login_end, .quiet = true},
     {.name = NULL},
 };

@@ -319,6 +319,9 @@ new_person(struct command *command, const struct invite *in, struct person *p)
                              "that invitation is for another address");
         return 0;
     }
+    rc = command_agreed(command, p);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
     if (in->email[0] != '\0')
         str_copy(str_from(in->email), p->email, sizeof(p->email));
     else

@@ -4,6 +4,7 @@
 #include "base/seal.h"
 #include "base/str.h"
 #include "ledger/core.h"
+#include "ledger/site.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,6 +12,26 @@
 #define LIST_MAX 200u
 
 /* ---- shared ---- */
+
+int
+command_agreed(struct command *command, struct person *p)
+{
+    bool agreed;
+    int rc;
+
+    if (!command_flag(command, "agreed", &agreed))
+        return 0;
+    if (!agreed) {
+        command_refuse_field(command, COMMAND_USAGE, "agreement_required", "agreed", "%s",
+                             "Please read and agree to the User Service Agreement and Privacy Policy first.");
+        return 0;
+    }
+    rc = terms_current(&command->txn, TERMS_SERVICE, &p->terms);
+    if (rc == 0)
+        rc = terms_current(&command->txn, TERMS_PRIVACY, &p->privacy);
+    p->terms_us = ledger_wall_us(command->ledger);
+    return rc;
+}
 
 struct person_rules
 command_rules(struct command *command)
@@ -152,7 +173,8 @@ command_person_write(struct command *command, const struct person *p)
     jw_key_bool(jw, "second_factor", p->totp_on);
     jw_key_u64(jw, "recovery_left", p->recovery_count);
     jw_key_cstr(jw, "oidc_issuer", p->oidc_subject[0] != '\0' ? p->oidc_issuer : NULL);
-    jw_key_cstr(jw, "terms", p->terms[0] != '\0' ? p->terms : NULL);
+    jw_key_u64(jw, "terms", p->terms);
+    jw_key_u64(jw, "privacy", p->privacy);
     jw_key_time(jw, "terms_agreed", p->terms_us);
     jw_key_time(jw, "created", p->created_us);
     jw_key_time(jw, "password_changed", p->password_us);
@@ -321,10 +343,13 @@ person_set(struct command *command)
     if (!set_text(command, "name", p.name, sizeof(p.name)) ||
         !set_text(command, "phone", p.phone, sizeof(p.phone)) ||
         !set_text(command, "locale", p.locale, sizeof(p.locale)) ||
-        !set_text(command, "terms", p.terms, sizeof(p.terms)) || !set_flags(command, &p))
+        !set_flags(command, &p))
         return 0;
-    if (command_has(command, "terms"))
-        p.terms_us = ledger_wall_us(command->ledger);
+    if (command_has(command, "agreed")) {
+        rc = command_agreed(command, &p);
+        if (rc < 0 || command->exit != COMMAND_DONE)
+            return rc;
+    }
     if (p.disabled)
         rc = session_drop_all(&command->txn, p.id, NULL, &closed);
     if (rc == 0)

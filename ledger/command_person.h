@@ -11,6 +11,7 @@
  *     email_taken       somebody with that address is here already
  *     has_tenant        the person belongs to a tenant, and nobody belongs to two
  *     last_owner        a tenant without an owner could be run by nobody
+ *     agreement_required
  *     registration_closed
  *     domain_closed     addresses of that domain may not register
  *     disabled          the person may not sign in
@@ -37,6 +38,10 @@ struct person_rules {
 struct person_rules command_rules(struct command *command);
 /* Whether somebody with that address may register by themselves; refused when not. In a COMMAND_WRITE. */
 bool command_may_register(struct command *command, const char *email) MUST_CHECK;
+
+/* Notes that the person agrees to the terms and the policy as they are now; refused (agreement_required) unless the
+ * argument "agreed" is true. */
+int command_agreed(struct command *command, struct person *person) MUST_CHECK;
 
 /* The argument's person; refused as absent when there is none, or who is was removed. */
 int command_person(struct command *command, const char *name, struct person *out) MUST_CHECK;
@@ -71,7 +76,7 @@ int ticket_drop(struct command *command, struct str purpose, struct str token) M
 
 /* The argument "password", as argon2id wrote it; may lack unless it must be there. */
 bool command_password(struct command *command, bool must, struct person *person) MUST_CHECK;
-/* A person of the arguments (password, name, phone, locale, terms) with the address that is set, under a new id
+/* A person of the arguments (password, name, phone, locale) with the address that is set, under a new id
  * and not put yet. */
 int command_person_new(struct command *command, struct person *person) MUST_CHECK;
 /* False, and refused with the field "role", when there is none of that name. */

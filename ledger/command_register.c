@@ -18,11 +18,9 @@ person_args(struct command *command, struct person *p)
     if (!command_password(command, false, p) ||
         !command_text(command, "name", false, p->name, sizeof(p->name)) ||
         !command_text(command, "phone", false, p->phone, sizeof(p->phone)) ||
-        !command_text(command, "locale", false, p->locale, sizeof(p->locale)) ||
-        !command_text(command, "terms", false, p->terms, sizeof(p->terms)))
+        !command_text(command, "locale", false, p->locale, sizeof(p->locale)))
         return false;
     p->created_us = ledger_wall_us(command->ledger);
-    p->terms_us = p->terms[0] != '\0' ? p->created_us : 0;
     return true;
 }
 
@@ -111,7 +109,9 @@ person_register(struct command *command)
         !command_str(command, "tenant_name", true, &tenant_name) ||
         !command_may_register(command, p.email))
         return 0;
-    rc = prove_email(command, p.email);
+    rc = command_agreed(command, &p);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = prove_email(command, p.email);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = command_person_new(command, &p);
     if (rc == 0 && command->exit == COMMAND_DONE)

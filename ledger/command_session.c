@@ -102,6 +102,7 @@ session_find(struct command *command)
         return 0;
     }
     write_session(command, &s);
+    jw_key_cstr(&command->jw, "csrf", s.csrf);
     jw_key_bool(&command->jw, "stale", ledger_wall_us(command->ledger) - s.seen_us > STALE_US);
     jw_key(&command->jw, "person");
     jw_object(&command->jw);
@@ -148,6 +149,7 @@ open_session(struct command *command, struct person *p, uint32_t seconds)
         !command_text(command, "agent", false, s.agent, sizeof(s.agent)))
         return 0;
     token_new(token);
+    token_new(s.csrf);
     session_hash(command->ledger->key_hash_key, str_from(token), s.hash);
     rc = session_sweep(&command->txn, now_us);
     if (rc == 0)
@@ -162,6 +164,7 @@ open_session(struct command *command, struct person *p, uint32_t seconds)
     command_target(command, "person", p->id, p->tenant_id);
     command->changed = true;
     jw_key_cstr(&command->jw, "token", token);
+    jw_key_cstr(&command->jw, "csrf", s.csrf);
     jw_key_u64(&command->jw, "seconds", seconds);
     write_session(command, &s);
     explicit_bzero(token, sizeof(token));

@@ -38,6 +38,8 @@ person_get(struct db_txn *txn, uint32_t id, struct person *out)
         .removed = doc_bool(doc, STR("removed")),
         .totp_on = doc_bool(doc, STR("totp_on")),
         .totp_step = doc_i64(doc, STR("totp_step")),
+        .terms = doc_u32(doc, STR("terms")),
+        .privacy = doc_u32(doc, STR("privacy")),
         .terms_us = doc_i64(doc, STR("terms_us")),
         .created_us = doc_i64(doc, STR("created_us")),
         .password_us = doc_i64(doc, STR("password_us")),
@@ -51,7 +53,6 @@ person_get(struct db_txn *txn, uint32_t id, struct person *out)
     doc_text(doc, STR("totp"), out->totp, sizeof(out->totp));
     doc_text(doc, STR("oidc_issuer"), out->oidc_issuer, sizeof(out->oidc_issuer));
     doc_text(doc, STR("oidc_subject"), out->oidc_subject, sizeof(out->oidc_subject));
-    doc_text(doc, STR("terms"), out->terms, sizeof(out->terms));
     get_recovery(doc, out);
     return 0;
 }
@@ -94,7 +95,8 @@ person_put(struct db_txn *txn, const struct person *p)
     put_second_factor(&doc.jw, p);
     jw_key_cstr(&doc.jw, "oidc_issuer", p->oidc_issuer);
     jw_key_cstr(&doc.jw, "oidc_subject", p->oidc_subject);
-    jw_key_cstr(&doc.jw, "terms", p->terms);
+    jw_key_u64(&doc.jw, "terms", p->terms);
+    jw_key_u64(&doc.jw, "privacy", p->privacy);
     jw_key_i64(&doc.jw, "terms_us", p->terms_us);
     jw_key_i64(&doc.jw, "created_us", p->created_us);
     jw_key_i64(&doc.jw, "password_us", p->password_us);

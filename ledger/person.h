@@ -15,7 +15,6 @@
 #define PERSON_TOTP_MAX 191
 #define PERSON_RECOVERY_MAX 10
 #define PERSON_OIDC_MAX 255
-#define PERSON_TERMS_MAX 40
 
 struct person {
     uint32_t id, tenant_id, member_id; /* 0: no tenant */
@@ -31,7 +30,7 @@ struct person {
     uint8_t recovery[PERSON_RECOVERY_MAX][HASH_LEN]; /* of codes that are not used yet */
     uint32_t recovery_count;
     char oidc_issuer[PERSON_OIDC_MAX + 1], oidc_subject[PERSON_OIDC_MAX + 1];
-    char terms[PERSON_TERMS_MAX + 1]; /* the versions that were agreed to */
+    uint32_t terms, privacy; /* the versions that were agreed to; 0: none */
     int64_t terms_us, created_us, password_us, login_us;
 };
 

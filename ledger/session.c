@@ -81,6 +81,7 @@ session_get(struct db_txn *txn, const uint8_t hash[HASH_LEN], int64_t now_us, st
     memcpy(out->hash, hash, HASH_LEN);
     doc_text(doc, STR("ip"), out->ip, sizeof(out->ip));
     doc_text(doc, STR("agent"), out->agent, sizeof(out->agent));
+    doc_text(doc, STR("csrf"), out->csrf, sizeof(out->csrf));
     return 0;
 }
 
@@ -103,6 +104,7 @@ session_put(struct db_txn *txn, const struct session *s)
     jw_key_i64(&doc.jw, "seen_us", s->seen_us);
     jw_key_cstr(&doc.jw, "ip", s->ip);
     jw_key_cstr(&doc.jw, "agent", s->agent);
+    jw_key_cstr(&doc.jw, "csrf", s->csrf);
     return brief_put(txn, &brief, s->expires_us, &doc);
 }
 

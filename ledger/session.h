@@ -17,6 +17,7 @@ struct session {
     uint32_t person_id;
     int64_t created_us, expires_us, seen_us;
     char ip[48], agent[SESSION_AGENT_MAX + 1];
+    char csrf[TOKEN_LEN + 1]; /* what its requests that change something have to say */
 };
 
 /* A new secret: text has room for TOKEN_LEN + 1. */

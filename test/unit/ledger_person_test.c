@@ -122,7 +122,7 @@ registered(const char *email, const char *tenant)
 
     return (uint32_t)number_of(
         done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"%s\",\"code\":\"%s\",\"password\":\"" HASH
-             "\",\"tenant_name\":\"%s\",\"name\":\"Ada\",\"phone\":\"+49 1\",\"terms\":\"3\"}}",
+             "\",\"tenant_name\":\"%s\",\"name\":\"Ada\",\"phone\":\"+49 1\",\"agreed\":true}}",
              email, code, tenant),
         "person");
 }
@@ -159,11 +159,17 @@ registers(void **state)
     const char *code;
 
     (void)state;
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"tenant_name\":\"acme\","
+                                "\"agreed\":false}}"),
+                        "agreement_required");
+    assert_true(str_contains(buf_str(&w.answer), STR("\"why\":\"Please read and agree to the User Service Agreement "
+                                                     "and Privacy Policy first.\"")));
+    done("{\"cmd\":\"terms.put\",\"args\":{\"kind\":\"terms\",\"en\":\"Be kind.\"}}");
     rules.manage.trial_ucr = 5 * UCR_PER_CREDIT / 2;
     w.ledger->conf = &rules;
     code = code_for("register", "Ada@Example.org", "verify");
     result = done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"ada@example.ORG\",\"code\":\"%s\",\"password\":"
-                  "\"" HASH "\",\"tenant_name\":\"acme\",\"name\":\"Ada\",\"phone\":\"+49 1\",\"terms\":\"3\"}}",
+                  "\"" HASH "\",\"tenant_name\":\"acme\",\"name\":\"Ada\",\"phone\":\"+49 1\",\"agreed\":true}}",
                   code);
     assert_int_equal(number_of(result, "person"), 1);
     assert_int_equal(number_of(result, "tenant"), 1);
@@ -173,14 +179,15 @@ registers(void **state)
                      5 * UCR_PER_CREDIT / 2);
     result = done("{\"cmd\":\"person.show\",\"args\":{\"id\":1}}");
     assert_str(js_get(result, STR("role")).raw, "owner");
-    assert_str(js_get(result, STR("terms")).raw, "3");
+    assert_int_equal(number_of(result, "terms"), 1);
+    assert_int_equal(number_of(result, "privacy"), 0);
     assert_false(str_contains(buf_str(&w.answer), STR("argon2id")));
     /* The code was used up, and whoever has the address has it. */
     assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"ada@example.org\",\"code\":\"%s\","
-                                "\"password\":\"" HASH "\",\"tenant_name\":\"b\"}}",
+                                "\"password\":\"" HASH "\",\"agreed\":true,\"tenant_name\":\"b\"}}",
                                 code),
                         "code_wrong");
-    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"ada@example.org\",\"verified\":true,"
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"ada@example.org\",\"agreed\":true,\"verified\":true,"
                                 "\"tenant_name\":\"b\"}}"),
                         "email_taken");
     /* Who registers again is told by mail, and by nothing else. */
@@ -199,14 +206,14 @@ who_may_register(void **state)
     rules.manage.domains = (struct conf_strs){.at = domains, .count = 2};
     assert_string_equal(refused("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"register\",\"email\":\"a@d.e\"}}"),
                         "domain_closed");
-    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@sub.b.c\",\"verified\":true,"
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@sub.b.c\",\"agreed\":true,\"verified\":true,"
                                 "\"tenant_name\":\"t\"}}"),
                         "domain_closed");
     registered("a@B.C", "t");
     rules.manage.registration = CONF_CLOSED;
     assert_string_equal(refused("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"register\",\"email\":\"x@b.c\"}}"),
                         "registration_closed");
-    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"x@b.c\",\"verified\":true,"
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"x@b.c\",\"agreed\":true,\"verified\":true,"
                                 "\"tenant_name\":\"u\"}}"),
                         "registration_closed");
     /* Who was invited may come all the same. */
@@ -245,7 +252,7 @@ waits_for_approval(void **state)
     (void)state;
     rules.manage.registration = CONF_APPROVAL;
     w.ledger->conf = &rules;
-    done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"verified\":true,\"tenant_name\":\"t\","
+    done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"agreed\":true,\"verified\":true,\"tenant_name\":\"t\","
          "\"issuer\":\"https://i\",\"subject\":\"s\"}}");
     str_copy(str_from(opened(1)), token, sizeof(token));
     tenant = js_get(done("{\"cmd\":\"session.find\",\"args\":{\"token\":\"%s\"}}", token), STR("tenant"));
@@ -255,7 +262,7 @@ waits_for_approval(void **state)
                             STR("person"))
                          .type,
                      JS_OBJECT);
-    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a2@b.c\",\"verified\":true,"
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a2@b.c\",\"agreed\":true,\"verified\":true,"
                                 "\"tenant_name\":\"u\",\"issuer\":\"https://i\",\"subject\":\"s\"}}"),
                         "taken");
 }
@@ -270,15 +277,15 @@ name_taken(void **state)
     done("{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"acme\"}}");
     code = code_for("register", "a@b.c", "verify");
     assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"code\":\"%s\","
-                                "\"password\":\"" HASH "\",\"tenant_name\":\"acme\"}}",
+                                "\"password\":\"" HASH "\",\"agreed\":true,\"tenant_name\":\"acme\"}}",
                                 code),
                         "taken");
     assert_string_equal(refused("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"code\":\"%s\","
-                                "\"password\":\"secret\",\"tenant_name\":\"b\"}}",
+                                "\"password\":\"secret\",\"agreed\":true,\"tenant_name\":\"b\"}}",
                                 code),
                         "invalid");
     done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"a@b.c\",\"code\":\"%s\",\"password\":\"" HASH
-         "\",\"tenant_name\":\"b\"}}",
+         "\",\"agreed\":true,\"tenant_name\":\"b\"}}",
          code);
 }
 
@@ -589,11 +596,11 @@ one_comes_in(void **state)
     assert_str(js_get(done("{\"cmd\":\"invite.find\",\"args\":{\"token\":\"%s\"}}", token), STR("tenant_name")).raw, "t");
     str_copy(str_from(code_for("register", "x@b.c", "verify")), code[0], sizeof(code[0]));
     str_copy(str_from(code_for("register", "y@b.c", "verify")), code[1], sizeof(code[1]));
-    result = done("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"x@b.c\",\"code\":\"%s\",\"name\":\"X\","
+    result = done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"x@b.c\",\"code\":\"%s\",\"name\":\"X\","
                   "\"password\":\"" HASH "\"}}",
                   token, code[0]);
     assert_int_equal(number_of(result, "tenant"), 1);
-    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"y@b.c\",\"code\":\"%s\","
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"y@b.c\",\"code\":\"%s\","
                                 "\"password\":\"" HASH "\"}}",
                                 token, code[1]),
                         "token_gone");
@@ -614,7 +621,7 @@ invitations_end(void **state)
     assert_string_equal(refused("{\"cmd\":\"invite.find\",\"args\":{\"token\":\"%s\"}}", token), "token_gone");
     invite(token, "");
     done("{\"cmd\":\"invite.revoke\",\"args\":{\"tenant\":1,\"id\":2}}");
-    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"x@b.c\",\"code\":\"1\"}}",
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"x@b.c\",\"code\":\"1\"}}",
                                 token),
                         "token_gone");
     done("{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"other\"}}");
@@ -627,7 +634,7 @@ invitations_end(void **state)
     for (int i = 0; i < 2; i++) {
         const char *email = i == 0 ? "x@b.c" : "y@b.c", *code = code_for("register", email, "verify");
 
-        done("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"%s\",\"code\":\"%s\"}}", token, email, code);
+        done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"%s\",\"code\":\"%s\"}}", token, email, code);
     }
     refused("{\"cmd\":\"invite.find\",\"args\":{\"token\":\"%s\"}}", token);
 }
@@ -653,16 +660,16 @@ invited_by_mail(void **state)
     while (!str_starts_with((struct str){result.raw.ptr + at, result.raw.len - at}, STR("https://h/join#")))
         at++;
     str_copy((struct str){result.raw.ptr + at + 15, TOKEN_LEN}, token, sizeof(token));
-    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"y@b.c\"}}", token), "invalid");
-    done("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"password\":\"" HASH "\"}}", token);
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"y@b.c\"}}", token), "invalid");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"password\":\"" HASH "\"}}", token);
     assert_str(js_get(done("{\"cmd\":\"person.show\",\"args\":{\"id\":2}}"), STR("role")).raw, "billing");
     assert_int_equal(number_of(done("{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":1}}"), "members"), 2);
     /* Who is in a tenant comes into no other. */
     registered("o@b.c", "other");
     copy(done("{\"cmd\":\"invite.add\",\"args\":{\"tenant\":2,\"role\":\"viewer\"}}"), "token", token, sizeof(token));
-    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"person\":2}}", token), "has_tenant");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"person\":2}}", token), "has_tenant");
     done("{\"cmd\":\"member.leave\",\"args\":{\"tenant\":1,\"email\":\"x@b.c\"}}");
-    done("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"person\":2}}", token);
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"person\":2}}", token);
     assert_int_equal(number_of(done("{\"cmd\":\"person.show\",\"args\":{\"id\":2}}"), "tenant"), 2);
 }
 
@@ -683,7 +690,7 @@ last_owner(void **state)
     assert_string_equal(refused("{\"cmd\":\"member.remove\",\"args\":{\"tenant\":1,\"email\":\"a@b.c\"}}"), "last_owner");
     invite(token, "");
     code = code_for("register", "b@b.c", "verify");
-    done("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
     done("{\"cmd\":\"member.role\",\"args\":{\"tenant\":1,\"id\":3,\"role\":\"owner\"}}");
     /* Two who leave at once: one stays. */
     done("{\"cmd\":\"member.leave\",\"args\":{\"tenant\":1,\"id\":1}}");
@@ -705,7 +712,7 @@ keys_are_handed_over(void **state)
     registered("o@b.c", "other");
     invite(token, "");
     code = code_for("register", "b@b.c", "verify");
-    done("{\"cmd\":\"invite.accept\",\"args\":{\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
     str_copy(str_from(opened(3)), token, sizeof(token));
     for (int i = 0; i < 3; i++)
         done("{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"member\":\"b@b.c\"}}");
@@ -784,7 +791,7 @@ listed_by_pages(void **state)
 
     (void)state;
     for (int i = 0; i < 5; i++)
-        done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"p%d@b.c\",\"verified\":true,\"tenant_name\":\"t-%d\"}}", i, i);
+        done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"p%d@b.c\",\"agreed\":true,\"verified\":true,\"tenant_name\":\"t-%d\"}}", i, i);
     result = done("{\"cmd\":\"person.list\",\"args\":{\"limit\":2}}");
     assert_int_equal(number_of(result, "next"), 2);
     result = done("{\"cmd\":\"person.list\",\"args\":{\"limit\":3,\"after\":2}}");
@@ -809,7 +816,7 @@ killed_between(void **state)
     invite(token, "");
     code = code_for("register", "x@b.c", "verify");
     snprintf(request, sizeof(request),
-             "{\"cmd\":\"invite.accept\",\"idem\":\"k\",\"args\":{\"token\":\"%s\",\"email\":\"x@b.c\",\"code\":\"%s\"}}", token, code);
+             "{\"cmd\":\"invite.accept\",\"idem\":\"k\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"x@b.c\",\"code\":\"%s\"}}", token, code);
     for (long step = 0; !through; step++) {
         struct js_value result;
         bool person, used;
