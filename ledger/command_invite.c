@@ -286,7 +286,7 @@ open_invite(struct command *command, struct invite *in)
     if (rc == 0 && !str_eq(str_from(state_of(in, ledger_wall_us(command->ledger))), STR("open")))
         rc = -ENOENT;
     if (rc == -ENOENT) {
-        command_refuse_field(command, COMMAND_FAILED, "token_gone", "token",
+        command_refuse_field(command, COMMAND_FAILED, "token_gone", NULL,
                              "that invitation is not known, was used or revoked, or is over");
         command_absent(command);
         return 0;

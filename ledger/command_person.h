@@ -16,6 +16,7 @@
  *     domain_closed     addresses of that domain may not register
  *     disabled          the person may not sign in
  *     pending_approval  the tenant waits for an operator
+ *     owners_only       only an owner may do that to an owner
  *     step_used         that code of the authenticator was used before
  */
 #ifndef LEDGER_COMMAND_PERSON_H

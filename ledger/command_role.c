@@ -10,6 +10,7 @@
 #include "ledger/core.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const char *const roles[] = {"owner", "admin", "billing", "developer", "viewer"};
 
@@ -138,23 +139,33 @@ get_member(struct command *command, const char *name, uint32_t tenant_id, struct
     rc = entity_member_get(&command->txn, id, m);
     if (rc == -ENOENT || (rc == 0 && (m->removed || m->tenant_id != tenant_id))) {
         m->id = 0;
-        command_refuse_field(command, COMMAND_FAILED, "not_found", name, "there is no member %u", id);
+        command_refuse_field(command, COMMAND_FAILED, "not_found", strcmp(name, "id") == 0 ? NULL : name,
+                             "there is no member %u", id);
         command_absent(command);
         return 0;
     }
     return rc;
 }
 
-/* The command's own: "id", or else "email". */
+/* The command's own: "id", or else "email". "no_owner": for who may do it to anybody but owners. */
 static int
 own_member(struct command *command, struct entity_member *m)
 {
     uint32_t tenant_id;
+    bool no_owner;
+    int rc;
 
     m->id = 0;
-    if (!command_tenant(command, "tenant", true, &tenant_id))
+    if (!command_tenant(command, "tenant", true, &tenant_id) ||
+        !command_flag(command, "no_owner", &no_owner))
         return 0;
-    return get_member(command, command_has(command, "id") ? "id" : "email", tenant_id, m);
+    rc = get_member(command, command_has(command, "id") ? "id" : "email", tenant_id, m);
+    if (rc == 0 && m->id != 0 && no_owner && is_owner(m)) {
+        command_refuse_field(command, COMMAND_NOT_ALLOWED, "owners_only", NULL,
+                             "only an owner changes what an owner is");
+        m->id = 0;
+    }
+    return rc;
 }
 
 /* ---- roles ---- */

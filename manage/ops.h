@@ -4,8 +4,26 @@
 
 #include "manage/op.h"
 
-extern const struct op ops_alerts[], ops_api[], ops_keys[], ops_members[], ops_projects[], ops_tenant[], ops_usage[];
-extern const struct schema schemas_alerts[], schemas_api[], schemas_keys[], schemas_members[], schemas_projects[], schemas_tenant[],
-    schemas_usage[];
+extern const struct op ops_alerts[];
+extern const struct op ops_api[];
+extern const struct op ops_auth[];
+extern const struct op ops_invites[];
+extern const struct op ops_keys[];
+extern const struct op ops_me[];
+extern const struct op ops_members[];
+extern const struct op ops_oidc[];
+extern const struct op ops_projects[];
+extern const struct op ops_tenant[];
+extern const struct op ops_usage[];
+extern const struct schema schemas_alerts[];
+extern const struct schema schemas_api[];
+extern const struct schema schemas_auth[];
+extern const struct schema schemas_invites[];
+extern const struct schema schemas_keys[];
+extern const struct schema schemas_me[];
+extern const struct schema schemas_members[];
+extern const struct schema schemas_projects[];
+extern const struct schema schemas_tenant[];
+extern const struct schema schemas_usage[];
 
 #endif

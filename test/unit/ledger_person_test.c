@@ -692,6 +692,9 @@ last_owner(void **state)
     code = code_for("register", "b@b.c", "verify");
     done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
     done("{\"cmd\":\"member.role\",\"args\":{\"tenant\":1,\"id\":3,\"role\":\"owner\"}}");
+    assert_string_equal(refused("{\"cmd\":\"member.role\",\"args\":{\"tenant\":1,\"id\":3,\"role\":\"admin\",\"no_owner\":true}}"),
+                        "owners_only");
+    assert_string_equal(refused("{\"cmd\":\"member.remove\",\"args\":{\"tenant\":1,\"id\":3,\"no_owner\":true}}"), "owners_only");
     /* Two who leave at once: one stays. */
     done("{\"cmd\":\"member.leave\",\"args\":{\"tenant\":1,\"id\":1}}");
     assert_string_equal(refused("{\"cmd\":\"member.leave\",\"args\":{\"tenant\":1,\"id\":3}}"), "last_owner");
