@@ -99,7 +99,7 @@ out_free(void *arg)
     struct out_work *work = arg;
 
     buf_free(&work->url);
-    explicit_bzero(&work->flow, sizeof(work->flow));
+    explicit_bzero(work, sizeof(*work));
     free(work);
 }
 
