@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/held.h"
-#include "base/jw.h"
 #include "base/str.h"
 #include "net/unix.h"
 #include "worker/callid.h"
@@ -20,11 +18,11 @@
 #define QUIET_MS 120000u /* between two of them */
 #define TRIES_MAX 4u
 #define WHOLE_BYTES_MAX (1u << 20) /* an answer that says that it has so many is sent in one piece */
-#define RETRY_AFTER_S 1u
 
 struct front {
     struct worker *worker;
     struct list idle; /* most recently used first */
+    struct list asks;
     unsigned idle_count, ask_count;
 };
 
@@ -44,6 +42,7 @@ struct front_conn {
 
 /* A request under way. client->front and ask->client, ask->conn and its ask are set and cleared in pairs. */
 struct front_ask {
+    struct list node; /* front->asks */
     struct client *client;
     struct front_conn *conn;
     struct wheel_timer timer;
@@ -54,6 +53,7 @@ struct front_ask {
     uint8_t tries;
     bool safe;     /* asking twice does no harm */
     bool streamed; /* the client has the answer's head */
+    bool endless;  /* and it is a stream of events */
     size_t path_len;
     char path[];
 };
@@ -70,111 +70,9 @@ front_init(struct worker *w)
         return -ENOMEM;
     f->worker = w;
     list_init(&f->idle);
+    list_init(&f->asks);
     w->front = f;
     return 0;
-}
-
-/* ---- which requests ---- */
-
-static bool
-wants_a_page(const struct h1_head *head)
-{
-    return (head->method == H1_GET || head->method == H1_HEAD) &&
-           str_contains(h1_head_get(head, H1_ACCEPT), STR("text/html"));
-}
-
-bool
-front_takes(const struct h1_head *head, struct str path)
-{
-    return str_eq(path, STR("/")) || str_eq(path, STR("/api")) || str_starts_with(path, STR("/api/")) ||
-           str_starts_with(path, STR("/assets/")) || wants_a_page(head);
-}
-
-/* ---- refusals ---- */
-
-static struct str
-write_problem(struct buf *body, unsigned status, const char *code, const char *detail, struct str id)
-{
-    struct jw jw;
-
-    buf_init(body, 4096);
-    jw_init(&jw, body);
-    jw_object(&jw);
-    jw_key_cstr(&jw, "type", "about:blank");
-    jw_key_str(&jw, "title", h1_status_text(status));
-    jw_key_u64(&jw, "status", status);
-    jw_key_cstr(&jw, "code", code);
-    jw_key_cstr(&jw, "detail", detail);
-    jw_key_str(&jw, "request_id", id);
-    jw_object_end(&jw);
-    return buf_str(body);
-}
-
-static void
-send_problem(struct client *c, unsigned status, const char *code, const char *detail, struct str id)
-{
-    struct buf body;
-    struct h1_out out;
-    struct str text = write_problem(&body, status, code, detail, id);
-
-    client_head(c, &out, status, id);
-    h1_out_own(&out, "content-type: ", STR("application/problem+json"));
-    h1_out_own(&out, "cache-control: ", STR("no-store"));
-    if (status == 405)
-        h1_out_own(&out, "allow: ", STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-    if (status == 503)
-        h1_out_own_u64(&out, "retry-after: ", RETRY_AFTER_S);
-    (void)client_send_whole(c, &out, text);
-    buf_free(&body);
-}
-
-void
-front_refuse(struct client *c, unsigned status, const char *code, const char *detail)
-{
-    char id[CALL_ID_LEN + 1];
-    uint8_t bytes[16];
-
-    callid_make(c->worker, bytes, id);
-    send_problem(c, status, code, detail, (struct str){id, CALL_ID_LEN});
-}
-
-void
-front_refuse_bad(struct client *c)
-{
-    switch (c->req.error.status) {
-    case 413:
-        front_refuse(c, 413, "body_too_large", "The body may have 1 MiB at most.");
-        return;
-    case 503:
-        front_refuse(c, 503, "overloaded", "There is too much to do at the moment; try again.");
-        return;
-    default:
-        front_refuse(c, 400, "bad_request", c->req.error.reason);
-        return;
-    }
-}
-
-static bool
-refuse_now(struct client *c, unsigned status, const char *code, const char *detail)
-{
-    c->answering = true;
-    client_close_after(c);
-    front_refuse(c, status, code, detail);
-    return false;
-}
-
-bool
-front_begins(struct client *c, uint64_t to_come)
-{
-    struct proto_error ignored;
-
-    if (to_come > FRONT_BODY_BYTES_MAX)
-        return refuse_now(c, 413, "body_too_large", "The body may have 1 MiB at most.");
-    if (!crowd_takes_request(c, &ignored) || crowd_is_thick() || !held_fits_input(to_come, to_come))
-        return refuse_now(c, 503, "overloaded", "There is too much to do at the moment; try again.");
-    h1_req_bound_body(&c->req, FRONT_BODY_BYTES_MAX);
-    c->fronted = true;
-    return true;
 }
 
 /* ---- the end of a request ---- */
@@ -252,12 +150,20 @@ ask_over(struct front_ask *ask, bool keep)
     else if (fc != NULL)
         close_conn(fc);
     wheel_cancel(&c->worker->net.wheel, &ask->timer);
+    list_remove(&ask->node);
     buf_free(&ask->head);
     buf_free(&ask->body);
     c->front = NULL;
     c->worker->front->ask_count--;
     free(ask);
     return c;
+}
+
+/* A stream of events as if it were over. The client may ask for more in it, on this connection or another. */
+static void
+end_stream(struct front_ask *ask)
+{
+    (void)client_send_last(ask_over(ask, false), NULL, 0);
 }
 
 static void
@@ -272,7 +178,7 @@ fail(struct front_ask *ask, unsigned status, const char *code, const char *detai
     if (streamed)
         (void)client_send_cut(c, NULL, 0);
     else
-        send_problem(c, status, code, detail, (struct str){id, CALL_ID_LEN});
+        front_send_problem(c, status, code, detail, (struct str){id, CALL_ID_LEN});
 }
 
 static void
@@ -311,13 +217,22 @@ front_client_drained(struct client *c)
 void
 front_drain(struct worker *w)
 {
+    struct list *node = w->front->asks.next;
+
     while (!list_empty(&w->front->idle))
         close_conn(LIST_FIRST(&w->front->idle, struct front_conn, node));
+    while (node != &w->front->asks) {
+        struct front_ask *ask = CONTAINER_OF(node, struct front_ask, node);
+
+        node = node->next;
+        if (ask->streamed && ask->endless)
+            end_stream(ask);
+    }
 }
 
 /* ---- asking ---- */
 
-/* False: it broke, and the ask may be over. */
+/* The ask may be over. */
 static void
 send_request(struct front_ask *ask)
 {
@@ -429,6 +344,8 @@ front_ask(struct client *c, struct str path)
     }
     ask->client = c;
     c->front = ask;
+    list_init(&ask->node);
+    list_push_back(&f->asks, &ask->node);
     f->ask_count++;
     head = c->req.head; /* kept elsewhere now */
     ask->safe = head->method == H1_GET || head->method == H1_HEAD;
@@ -516,9 +433,14 @@ take_head(struct front_ask *ask)
     begin_head(ask, &out);
     h1_out_lines(&out, buf_str(&ask->head));
     ask->streamed = true;
-    if (client_send_head(c, &out, NULL, 0))
+    ask->endless = str_starts_with(h1_head_get(head, H1_CONTENT_TYPE), STR("text/event-stream"));
+    if (!client_send_head(c, &out, NULL, 0)) {
+        (void)ask_over(ask, false);
+        return false;
+    }
+    if (!ask->endless || !c->worker->draining)
         return true;
-    (void)ask_over(ask, false);
+    end_stream(ask);
     return false;
 }
 

@@ -32,7 +32,8 @@ void front_refuse_bad(struct client *client);
 
 void front_client_gone(struct client *client);
 void front_client_drained(struct client *client);
-/* The worker drains: connections that nobody uses go. */
+/* The worker drains: connections that nobody uses go, and streams of events, which have no end, have one now: who
+ * listens connects again. All else is answered. */
 void front_drain(struct worker *w);
 
 #endif

@@ -313,6 +313,49 @@ def test_stream_passes_as_it_comes(stand_in):
         assert c.read("GET").body == b"x"
 
 
+@pytest.mark.parametrize("how", ["reload", "stop"])
+def test_streams_of_events_end_with_their_worker(stand_in, how):
+    """Nobody waits for what has no end, and what has one is not cut for it."""
+    server = stand_in.server
+    with rig.Http(server.port) as tail, rig.Http(server.port) as export:
+        tail.send("GET", "/api/tail")
+        there = stand_in.connection()
+        there.request()
+        there.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                   b"9\r\ndata: 1\n\n\r\n")
+        events = tail.begin("GET")
+        assert events.read1(100) == b"data: 1\n\n"
+        export.send("GET", "/api/export")
+        slow = stand_in.connection()
+        slow.request()
+        slow.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/csv\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        rows = export.begin("GET")
+        assert rows.read1(100) == b"a"
+        if how == "stop":
+            server.process.send_signal(signal.SIGTERM)
+        else:
+            server.cli("reload")
+        assert events.read() == b"" and there.is_closed()
+        slow.send(b"1\r\nb\r\n0\r\n\r\n")
+        assert rows.read() == b"b"
+    if how == "stop":
+        assert server.process.wait(20) == 0
+        server.process = None
+
+
+def test_stream_of_events_that_begins_late(stand_in):
+    """On a connection that has one more request, to a worker that is about to go."""
+    with rig.Http(stand_in.server.port) as c:
+        c.send("GET", "/api/tail")
+        there = stand_in.connection()
+        there.request()
+        stand_in.server.cli("reload")
+        there.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        answer = c.read("GET")
+        assert (answer.status, answer.body, answer.cut, answer["connection"]) == (200, b"", False, "close")
+        assert there.is_closed()
+
+
 def test_http_1_0_client_gets_a_stream_to_its_end(stand_in):
     got = in_background(rig.raw, stand_in.server.port, b"GET /api/tail HTTP/1.0\r\nhost: h\r\n\r\n")
     there = stand_in.connection()
