@@ -1,0 +1,356 @@
+"""People over the management API: registering by mail, signing in, second factors, sessions, invitations, roles."""
+
+import base64
+import hashlib
+import hmac
+import re
+import struct
+import threading
+import time
+
+import pytest
+import rig
+from conftest import base_conf
+from fake_smtp import FakeSmtp
+
+PASSWORD = "nine tame geese"
+AGREEMENT = "Please read and agree to the User Service Agreement and Privacy Policy first."
+
+
+@pytest.fixture
+def smtp():
+    server = FakeSmtp()
+    yield server
+    server.stop()
+
+
+class Browser:
+    """Keeps the session's cookie and sends the token that belongs to it."""
+
+    def __init__(self, server):
+        self.server, self.cookies, self.csrf = server, {}, None
+
+    def send(self, method, path, json=None, headers=()):
+        headers = dict(headers)
+        if self.csrf:
+            headers.setdefault("x-csrf-token", self.csrf)
+        answer = self.server.api(method, "/api/v1" + path, json=json, headers=headers, cookies=self.cookies)
+        set_cookie = answer["set-cookie"]
+        if set_cookie:
+            name, _, value = set_cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value
+            if not value:
+                del self.cookies[name]
+        if answer.status < 300 and answer.body and answer.json.get("csrf"):
+            self.csrf = answer.json["csrf"]
+        return answer
+
+    def done(self, method, path, json=None):
+        answer = self.send(method, path, json)
+        assert answer.status in (200, 201, 204), (method, path, answer, answer.body)
+        return answer.json if answer.body else None
+
+    def refused(self, status, code, method, path, json=None, field=None):
+        answer = self.send(method, path, json)
+        assert (answer.status, answer.json["code"]) in ((status, code), (status, "validation_failed")), (answer, answer.body)
+        codes = [answer.json["code"]] + [error["code"] for error in answer.json.get("errors", ())]
+        assert code in codes, answer.body
+        if field:
+            assert field in [error["field"] for error in answer.json["errors"]], answer.body
+        return answer.json
+
+
+class People:
+    def __init__(self, server, smtp):
+        self.server, self.smtp = server, smtp
+
+    def browser(self):
+        return Browser(self.server)
+
+    def code(self, email, purpose="register", more=None):
+        before = len(self.smtp.to(email))
+        answer = self.server.api("POST", "/api/v1/auth/code", json={"purpose": purpose, "email": email, **(more or {})})
+        assert answer.status == 200, (answer, answer.body)
+        assert answer.json == {"sent": True, "minutes": 10}
+        return self.mailed_code(email, before)
+
+    def mailed_code(self, email, before):
+        rig.wait_for(lambda: len(self.smtp.to(email)) > before, what=f"a mail to {email}")
+        return re.search(r"\b(\d{6})\b", self.smtp.to(email)[-1].part("plain")).group(1)
+
+    def registration(self, email, tenant, **more):
+        return {"email": email, "code": self.code(email), "password": PASSWORD, "tenant_name": tenant,
+                "name": "Ada", "phone": "+49 30 123", "agree": True, **more}
+
+    def owner(self, email="ada@example.org", tenant="Example Ltd"):
+        browser = self.browser()
+        answer = browser.done("POST", "/auth/register", self.registration(email, tenant))
+        assert answer["signed_in"] is True and answer["csrf"], answer
+        return browser
+
+    def invited(self, owner, email, role="developer"):
+        link = owner.done("POST", "/invites", {"role": role})["link"]
+        browser = self.browser()
+        browser.done("POST", "/auth/accept", {"token": link.partition("#")[2], "email": email, "password": PASSWORD,
+                                              "code": self.code(email), "name": "Grace", "agree": True})
+        return browser
+
+
+@pytest.fixture
+def people(start, upstream, smtp, request):
+    manage = getattr(request, "param", 'registration = open trial-credit = 2.5')
+    mail = f'mail {{ from = "turnpike@example.org" smtp = "smtp://127.0.0.1:{smtp.port}" local = true tls = off }}'
+    server = start(base_conf(upstream.port) + f"\n{mail}\nmanage {{ {manage} }}\n", workers=1)
+    server.manage_pid()
+    return People(server, smtp)
+
+
+def totp(secret, step=None):
+    """RFC 6238, by another hand."""
+    key = base64.b32decode(secret)
+    mac = hmac.new(key, struct.pack(">Q", int(time.time()) // 30 if step is None else step), hashlib.sha1).digest()
+    at = mac[-1] & 15
+    return f"{(struct.unpack('>I', mac[at:at + 4])[0] & 0x7fffffff) % 1000000:06d}"
+
+
+# ---- registering ----
+
+
+def test_registers_and_signs_in(people):
+    ada = people.owner()
+    me = ada.done("GET", "/me")
+    assert (me["email"], me["role"], me["tenant_name"], me["second_factor"]) == (
+        "ada@example.org", "owner", "Example Ltd", False)
+    assert people.server.ask("credit.show", tenant="Example Ltd")["available"] == "2.5"
+    cookie = ada.cookies.popitem()
+    assert re.fullmatch(r"[0-9A-Za-z]{43}", cookie[1])
+    nobody = people.browser()
+    nobody.refused(401, "sign_in_required", "GET", "/me")
+    # The same address again: told by mail, and by nothing else.
+    before = len(people.smtp.to("ada@example.org"))
+    answer = people.server.ask("person.find", email="ada@example.org")["person"]
+    assert answer["has_password"] is True and "password" not in answer
+    assert before == 1
+
+
+@pytest.mark.parametrize("change, field, code", [
+    ({"agree": False}, "agree", "agreement_required"),
+    ({"agree": None}, "agree", "agreement_required"),
+    ({"password": "short"}, "password", "password_short"),
+    ({"password": "Password123!"}, "password", "password_common"),
+    ({"password": "bad@example.org"}, "password", "password_similar"),
+    ({"code": "000000"}, "code", "code_wrong"),
+    ({"email": "nobody"}, "email", "invalid"),
+    ({"tenant_name": "x" * 97}, "tenant_name", "too_long"),
+])
+def test_registration_is_refused(people, change, field, code):
+    answer = people.server.api("POST", "/api/v1/auth/register", json={
+        "email": "bad@example.org", "code": "111111", "password": PASSWORD, "tenant_name": "Bad Ltd", "name": "B",
+        "phone": "1", "agree": True, **change})
+    assert answer.status == 422, (answer, answer.body)
+    assert answer["content-type"] == "application/problem+json"
+    assert field in [error["field"] for error in answer.json["errors"]], answer.body
+    if code == "agreement_required":
+        assert answer.json["code"] == code and answer.json["detail"] == AGREEMENT
+    assert people.server.ask("tenant.list")["tenants"] == []
+    assert people.server.ask("person.find", email="bad@example.org")["person"] is None
+
+
+@pytest.mark.parametrize("people", ["registration = closed"], indirect=True)
+def test_registration_is_closed(people):
+    assert people.server.api("GET", "/api/v1/auth/options").json["registration"] == "closed"
+    people.browser().refused(403, "registration_closed", "POST", "/auth/code",
+                             {"purpose": "register", "email": "a@example.org"})
+    assert people.server.ask("mail.list")["mails"] == [] and people.smtp.mails == []
+
+
+@pytest.mark.parametrize("people", ["registration = approval"], indirect=True)
+def test_registration_waits_for_approval(people):
+    ada = people.owner()
+    assert people.server.ask("tenant.show", tenant="Example Ltd")["disabled"] is True
+    ada.refused(403, "tenant_pending", "POST", "/keys", {"name": "k"})
+
+
+def test_sends_the_same_for_everybody(people):
+    people.owner()
+    answers = [people.server.api("POST", "/api/v1/auth/code", json={"purpose": "reset", "email": email})
+               for email in ("ada@example.org", "nobody@example.org")]
+    assert [(a.status, a.json) for a in answers] == [(200, {"sent": True, "minutes": 10})] * 2
+    rig.wait_for(lambda: len(people.smtp.to("ada@example.org")) == 2, what="the mail")
+    wrong = [people.server.api("POST", "/api/v1/auth/login", json={"email": email, "password": "wrong " * 3})
+             for email in ("ada@example.org", "nobody@example.org")]
+    assert wrong[0].status == wrong[1].status == 401
+    assert [{k: v for k, v in a.json.items() if k != "request_id"} for a in wrong][0] == \
+           [{k: v for k, v in a.json.items() if k != "request_id"} for a in wrong][1]
+    assert people.smtp.to("nobody@example.org") == []
+
+
+# ---- signing in ----
+
+
+def test_signs_in_and_out(people):
+    people.owner()
+    ada = people.browser()
+    ada.refused(401, "login_failed", "POST", "/auth/login", {"email": "ada@example.org", "password": "wrong " * 3})
+    assert ada.done("POST", "/auth/login", {"email": "ADA@example.org", "password": PASSWORD})["signed_in"] is True
+    cookies = dict(ada.cookies)
+    sessions = ada.done("GET", "/me/sessions")["sessions"]
+    assert sorted(s["current"] for s in sessions) == [False, True]
+    ada.done("DELETE", "/me/sessions/" + next(s["id"] for s in sessions if not s["current"]))
+    assert len(ada.done("GET", "/me/sessions")["sessions"]) == 1
+    token, ada.csrf = ada.csrf, None
+    ada.refused(403, "csrf", "POST", "/auth/logout")
+    ada.csrf = token
+    ada.done("POST", "/auth/logout")
+    assert ada.cookies == {}
+    ada.cookies = cookies
+    ada.refused(401, "session_expired", "GET", "/me")
+
+
+def test_locks_after_failures(people):
+    people.owner()
+    wrong = {"email": "ada@example.org", "password": "wrong " * 3}
+    answers = [people.server.api("POST", "/api/v1/auth/login", json=wrong).status for _ in range(5)]
+    assert answers == [401] * 5
+    answer = people.server.api("POST", "/api/v1/auth/login", json={**wrong, "password": PASSWORD})
+    assert answer.status == 429, (answer, answer.body)
+
+
+def test_resets_a_forgotten_password(people):
+    ada = people.owner()
+    code = people.code("ada@example.org", "reset")
+    nobody = people.browser()
+    nobody.refused(422, "code_wrong", "POST", "/auth/reset",
+                   {"email": "ada@example.org", "code": "000000", "password": "ten tame geese"})
+    nobody.done("POST", "/auth/reset", {"email": "ada@example.org", "code": code, "password": "ten tame geese"})
+    ada.refused(401, "session_expired", "GET", "/me")
+    nobody.refused(401, "login_failed", "POST", "/auth/login", {"email": "ada@example.org", "password": PASSWORD})
+    nobody.done("POST", "/auth/login", {"email": "ada@example.org", "password": "ten tame geese"})
+
+
+def test_second_factor(people):
+    ada = people.owner()
+    ada.refused(422, "password_wrong", "POST", "/me/totp", {"password": "wrong " * 3})
+    secret = ada.done("POST", "/me/totp", {"password": PASSWORD})["secret"]
+    step = int(time.time()) // 30
+    ada.refused(422, "code_wrong", "POST", "/me/totp/confirm", {"code": totp(secret, step - 9)})
+    codes = ada.done("POST", "/me/totp/confirm", {"code": totp(secret, step - 1)})["codes"]
+    assert len(set(codes)) == 10
+    login = {"email": "ada@example.org", "password": PASSWORD}
+    nobody = people.browser()
+    first = nobody.done("POST", "/auth/login", login)
+    assert (first["signed_in"], first["second_factor"], nobody.cookies) == (False, True, {})
+    # The step that confirmed it is used.
+    nobody.refused(422, "step_used", "POST", "/auth/second-factor", {"ticket": first["ticket"], "code": totp(secret, step - 1)})
+    nobody.done("POST", "/auth/second-factor", {"ticket": first["ticket"], "code": totp(secret, step + 1)})
+    assert nobody.done("GET", "/me")["second_factor"] is True
+    other = people.browser()
+    ticket = other.done("POST", "/auth/login", login)["ticket"]
+    other.done("POST", "/auth/second-factor", {"ticket": ticket, "code": codes[0]})
+    assert other.done("GET", "/me")["recovery_left"] == 9
+    other.done("POST", "/me/totp/off", {"password": PASSWORD})
+    assert people.browser().done("POST", "/auth/login", login)["signed_in"] is True
+
+
+# ---- about oneself ----
+
+
+def test_changes_oneself(people):
+    ada = people.owner()
+    assert ada.done("PATCH", "/me", {"name": "Ada L.", "locale": "zh-CN"})["name"] == "Ada L."
+    ada.refused(422, "password_wrong", "PUT", "/me/password", {"password": "wrong " * 3, "new_password": "ten tame geese"})
+    ada.done("PUT", "/me/password", {"password": PASSWORD, "new_password": "ten tame geese"})
+    ada.done("POST", "/me/email/code", {"password": "ten tame geese", "email": "ada@example.net"})
+    code = people.mailed_code("ada@example.net", 0)
+    assert ada.done("PUT", "/me/email", {"email": "ada@example.net", "code": code})["was"] == "ada@example.org"
+    assert ada.done("GET", "/me")["email"] == "ada@example.net"
+    assert ada.done("GET", "/members")["members"][0]["email"] == "ada@example.net"
+
+
+# ---- invitations, roles ----
+
+
+def test_invites(people):
+    ada = people.owner()
+    grace = people.invited(ada, "grace@example.org")
+    me = grace.done("GET", "/me")
+    assert (me["role"], me["tenant_name"]) == ("developer", "Example Ltd")
+    grace.refused(403, "forbidden", "POST", "/invites", {"role": "viewer"})
+    invites = ada.done("GET", "/invites")["invites"]
+    assert [(i["state"], i["used"]) for i in invites] == [("used", 1)]
+    # By mail: its link is told to nobody else.
+    made = ada.done("POST", "/invites", {"role": "billing", "email": "linus@example.org"})
+    assert "link" not in made and "token" not in made
+    rig.wait_for(lambda: people.smtp.to("linus@example.org"), what="the invitation")
+    token = re.search(r"/join#([0-9A-Za-z]{43})", people.smtp.to("linus@example.org")[0].part("plain")).group(1)
+    linus = people.browser()
+    assert linus.done("POST", "/auth/invite", {"token": token})["tenant_name"] == "Example Ltd"
+    linus.done("POST", "/auth/accept", {"token": token, "password": PASSWORD, "agree": True})
+    assert linus.done("GET", "/me")["role"] == "billing"
+    linus.refused(404, "token_gone", "POST", "/auth/invite", {"token": token})
+    made = ada.done("POST", "/invites", {"role": "viewer"})
+    ada.done("DELETE", f"/invites/{made['id']}")
+    linus.refused(404, "token_gone", "POST", "/auth/invite", {"token": made["token"]})
+
+
+def test_two_come_for_one_place(people):
+    ada = people.owner()
+    token = ada.done("POST", "/invites", {"role": "viewer"})["token"]
+    guests = [f"guest{i}@example.org" for i in range(2)]
+    bodies = [{"token": token, "email": guest, "password": PASSWORD, "code": people.code(guest), "name": "G",
+               "agree": True} for guest in guests]
+    answers = [None, None]
+
+    def come(i):
+        answers[i] = people.server.api("POST", "/api/v1/auth/accept", json=bodies[i])
+
+    threads = [threading.Thread(target=come, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(a.status for a in answers) == [201, 404], [a.body for a in answers]
+    assert len(ada.done("GET", "/members")["members"]) == 2
+
+
+def test_roles(people):
+    ada = people.owner()
+    grace = people.invited(ada, "grace@example.org", "admin")
+    members = {m["email"]: m["id"] for m in ada.done("GET", "/members")["members"]}
+    ada.refused(409, "last_owner", "POST", "/me/leave", {})
+    ada.refused(409, "last_owner", "PUT", f"/members/{members['ada@example.org']}/role", {"role": "admin"})
+    grace.refused(403, "role_above", "POST", "/invites", {"role": "owner"})
+    grace.refused(403, "owners_only", "PUT", f"/members/{members['ada@example.org']}/role", {"role": "viewer"})
+    grace.refused(403, "owners_only", "DELETE", f"/members/{members['ada@example.org']}")
+    ada.done("PUT", f"/members/{members['grace@example.org']}/role", {"role": "owner"})
+    key = grace.done("POST", "/keys", {"name": "k", "member": "ada@example.org"})
+    ada.done("POST", "/me/leave", {"hand_over_to": members["grace@example.org"]})
+    assert ada.cookies == {}
+    assert people.server.ask("key.show", id=key["id"])["member"] == "grace@example.org"
+    grace.refused(409, "last_owner", "POST", "/me/leave", {})
+    # Who left may be invited again, without registering.
+    token = grace.done("POST", "/invites", {"role": "viewer"})["token"]
+    ada.done("POST", "/auth/login", {"email": "ada@example.org", "password": PASSWORD})
+    assert "role" not in ada.done("GET", "/me")
+    ada.done("POST", "/me/join", {"invite": token})
+    assert ada.done("GET", "/me")["role"] == "viewer"
+
+
+def test_of_another_tenant(people):
+    ada = people.owner()
+    mallory = people.owner("mallory@example.com", "Other Ltd")
+    invite = ada.done("POST", "/invites", {"role": "viewer"})["id"]
+    mallory.refused(404, "not_found", "DELETE", f"/invites/{invite}")
+    mallory.refused(404, "not_found", "DELETE", "/members/1")
+    mallory.refused(404, "not_found", "PUT", "/members/1/role", {"role": "viewer"})
+    assert [m["email"] for m in mallory.done("GET", "/members")["members"]] == ["mallory@example.com"]
+
+
+def test_sets_up_an_administrator(people):
+    made = people.server.ask("admin.add", email="root@example.org")
+    root = people.browser()
+    root.refused(422, "password_common", "POST", "/auth/setup", {"token": made["token"], "password": "administrator1"})
+    root.done("POST", "/auth/setup", {"token": made["token"], "password": PASSWORD})
+    root.refused(404, "token_gone", "POST", "/auth/setup", {"token": made["token"], "password": PASSWORD})
+    root.done("POST", "/auth/login", {"email": "root@example.org", "password": PASSWORD})
+    assert root.done("GET", "/me")["platform"] is True
