@@ -8,7 +8,7 @@
 #include "manage/ops.h"
 
 /* What the ledger takes in one line: ledger/command.h. */
-#define LINE_BYTES_MAX 65536u
+#define LINE_BYTES_MAX (1u << 20)
 #define IDEM_LEN_MAX 128u
 
 /* A line each: who adds one touches nothing else. */
@@ -21,7 +21,9 @@ const struct op *const op_tables[] = {
     ops_me,
     ops_members,
     ops_oidc,
+    ops_platform,
     ops_projects,
+    ops_site,
     ops_tenant,
     ops_usage,
     NULL,
@@ -35,7 +37,9 @@ const struct schema *const schema_tables[] = {
     schemas_keys,
     schemas_me,
     schemas_members,
+    schemas_platform,
     schemas_projects,
+    schemas_site,
     schemas_tenant,
     schemas_usage,
     NULL,

@@ -5,6 +5,8 @@ static const struct field tenant_members[] = {
     {"id", .type = FIELD_ID, .doc = "Its number."},
     {"name", .type = FIELD_STRING, .doc = "Its name."},
     {"disabled", .type = FIELD_BOOL, .doc = "Its keys do not work for now."},
+    {"pending", .type = FIELD_BOOL, .doc = "It waits for the operator's approval."},
+    {"reason", .type = FIELD_STRING, .nullable = true, .doc = "Why it is disabled."},
     {"created", .type = FIELD_TIME, .doc = "When it was made."},
     {"overdraft", .type = FIELD_CREDITS, .doc = "How far below zero its balance may go."},
     {"available", .type = FIELD_CREDITS, .optional = true, .doc = "What may be spent."},

@@ -150,5 +150,13 @@ const struct problem_text problem_texts[] = {
     {"provider_failed",
      {"Sign-in by provider failed", "第三方登录失败"},
      {"The provider did not say who you are.", "身份提供方未能确认您的身份。"}},
+
+    /* of the platform */
+    {"pending", {"Waiting for approval", "等待审核"}, {NULL, "该组织正在等待审核，请先审核。"}},
+    {"not_pending", {"Not waiting", "无需审核"}, {NULL, "该组织没有在等待审核。"}},
+    {"invalid_conf", {"Configuration fault", "配置有误"}, {NULL, "配置文件有误，未做任何更改。"}},
+    {"changed_meanwhile", {"Changed meanwhile", "内容已被更改"}, {NULL, "在您编辑期间配置文件已被更改，请重新读取。"}},
+    {"not_writable", {"Not writable", "无法写入"}, {NULL, "服务器无法在此更改该文件，请手动修改。"}},
+    {"no_server", {"No server", "服务器未运行"}, {NULL, "服务器未在此运行。"}},
     {NULL, {NULL, NULL}, {NULL, NULL}},
 };
