@@ -10,6 +10,7 @@
 #include "ledger/feed.h"
 #include "ledger/measure.h"
 #include "ledger/rollup.h"
+#include "ledger/used.h"
 #include "ledger/where.h"
 #include "shm/names.h"
 
@@ -326,6 +327,17 @@ batch_block(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail,
     return rc;
 }
 
+static int
+batch_used(struct ledger *ledger, struct db_txn *txn, const struct block_record *const *records,
+           uint32_t count)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = used_note(ledger, txn, records[i]->rec.key_id, records[i]->rec.start_wall_us);
+    return rc;
+}
+
 /* Those that lists and statistics are answered from. */
 static int
 batch_sums(struct ledger *ledger, struct db_txn *txn, const struct db_tail *tail,
@@ -333,6 +345,9 @@ batch_sums(struct ledger *ledger, struct db_txn *txn, const struct db_tail *tail
 {
     struct sum_mark mark = ledger->sums;
     int rc = sum_records(txn, records, count);
+
+    if (rc == 0)
+        rc = batch_used(ledger, txn, records, count);
 
     mark.high_key = tail->block_key;
     if (rc == 0)

@@ -17,6 +17,7 @@
 static const struct command_def *const tables[] = {
     command_tenant_defs,
     command_member_defs,
+    command_project_defs,
     command_key_defs,
     command_credit_defs,
     command_query_defs,

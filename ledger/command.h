@@ -192,7 +192,7 @@ int command_next_id(struct command *command, enum db_table table, uint32_t *id) 
 
 /* ---- tables of commands, by file ---- */
 
-extern const struct command_def command_tenant_defs[], command_member_defs[], command_key_defs[],
+extern const struct command_def command_tenant_defs[], command_member_defs[], command_project_defs[], command_key_defs[],
     command_credit_defs[], command_query_defs[], command_call_defs[], command_calls_defs[],
     command_usage_defs[], command_stats_defs[], command_most_defs[], command_statement_defs[], command_audit_defs[], command_log_defs[], command_site_defs[], command_conf_defs[], command_approve_defs[],
     command_upstreams_defs[], command_top_defs[], command_latency_defs[], command_names_defs[],

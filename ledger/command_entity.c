@@ -163,5 +163,6 @@ command_find(struct command *command, enum db_table table, uint32_t tenant_id, s
         return rc;
     command_refuse(command, COMMAND_FAILED, "there is no %s \"%.*s\"", what,
                    (int)MIN(text.len, 96u), text.ptr);
+    command_absent(command);
     return 0;
 }

@@ -44,10 +44,25 @@ int command_child_new(struct command *command, const struct command_child *child
 int command_tenant_new(struct command *command, struct entity_tenant *tenant, const char *field,
                        struct str name, int64_t credit_ucr) MUST_CHECK;
 
+/*
+ * Arguments that limit: "channels", "models" (and the flags "any_channel", "any_model"); "allow_ip"
+ * ("any_ip"); "rpm", "tpm", "concurrency" and "shadow", the names of those that count only; "scopes";
+ * "labels" ("no_labels"). What is not said stays. False when refused.
+ */
+bool command_allow_args(struct command *command, struct entity_allow *allow) MUST_CHECK;
+bool command_cidr_args(struct command *command, struct entity_key *key) MUST_CHECK;
+bool command_limits_args(struct command *command, struct entity_limits *limits) MUST_CHECK;
+bool command_scopes_args(struct command *command, uint32_t *scopes) MUST_CHECK;
+bool command_labels_args(struct command *command, struct entity_project *project) MUST_CHECK;
+/* Some of these arguments is there, though it be null; refused when none is. NULL ends them. */
+bool command_says_some(struct command *command, const char *const *names) MUST_CHECK;
+#define COMMAND_LIMIT_NAMES                                                                        \
+    "budget", "rpm", "tpm", "concurrency", "shadow", "channels", "models", "any_channel", "any_model"
+
 /* By unique text; refused, with *id 0, when there is none. */
 int command_find(struct command *command, enum db_table table, uint32_t tenant_id, struct str text,
                  const char *what, uint32_t *id) MUST_CHECK;
-/* Arguments "member" and "project" of a key; *id is 0 when absent or refused. */
+/* Arguments "member" and "project" of a key, by address or name, or by id; *id is 0 when absent or refused. */
 int command_member(struct command *command, uint32_t tenant_id, uint32_t *id) MUST_CHECK;
 int command_project(struct command *command, uint32_t tenant_id, uint32_t *id) MUST_CHECK;
 

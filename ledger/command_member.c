@@ -1,4 +1,5 @@
-/* Commands about what a tenant divides itself into: members and projects. */
+/* Commands about members: what they may spend and use, lists of them. Who they are: command_person.c. */
+#include "ledger/command_page.h"
 #include "ledger/command_person.h"
 
 #include "base/str.h"
@@ -6,10 +7,6 @@
 #include "ledger/core.h"
 
 #include <errno.h>
-
-#define WEIGHT_MAX_U 1000000
-
-/* ---- members ---- */
 
 static void
 write_member(struct command *command, const struct entity_member *m)
@@ -21,6 +18,8 @@ write_member(struct command *command, const struct entity_member *m)
     jw_key_time(&command->jw, "created", m->created_us);
     jw_key_bool(&command->jw, "signed_up", m->person_id != 0);
     command_budget_write(command, m->budget_id);
+    entity_limits_write(&command->jw, &m->limits);
+    entity_allow_write(&command->jw, &m->allow);
 }
 
 static int
@@ -63,14 +62,27 @@ member_add(struct command *command)
     return rc;
 }
 
+struct member_list {
+    struct command_page page; /* first */
+    struct str role;          /* "": any */
+    uint32_t only;            /* this one alone; 0: any */
+};
+
 static int
-list_member(struct command *command, uint32_t id)
+list_member(struct command *command, const struct command_page *page, uint32_t id, bool *shown)
 {
+    const struct member_list *list = (const struct member_list *)(const void *)page;
+    struct search_thing thing;
     struct entity_member m;
     int rc = entity_member_get(&command->txn, id, &m);
 
-    if (rc < 0 || m.removed)
+    if (rc < 0)
         return rc;
+    thing = entity_member_thing(&m);
+    *shown = !m.removed && (list->only == 0 || list->only == id) &&
+             (list->role.len == 0 || str_eq(list->role, str_from(m.role))) && page_has(page, &thing);
+    if (!*shown)
+        return 0;
     jw_object(&command->jw);
     write_member(command, &m);
     jw_object_end(&command->jw);
@@ -80,18 +92,40 @@ list_member(struct command *command, uint32_t id)
 static int
 member_list(struct command *command)
 {
-    return command_list_children(command, DB_MEMBER, "members", list_member);
+    struct member_list list = {.page = {.name = "members", .table = DB_MEMBER, .show = list_member}};
+
+    if (!command_tenant(command, "tenant", true, &list.page.tenant_id) ||
+        !command_u32(command, "only_member", &list.only) ||
+        !command_str(command, "role", false, &list.role) ||
+        (list.role.len > 0 && !command_role_known(command, list.role)))
+        return 0;
+    return command_page(command, &list.page);
 }
 
+/* By id, as a number or its digits, or by address. */
 static int
 find_member(struct command *command, uint32_t tenant_id, const char *name, bool must, uint32_t *id)
 {
-    struct str email;
+    struct js_value value = js_get(command->args, str_from(name));
+    struct entity_member m;
+    struct str text = value.raw;
+    uint64_t n;
 
     *id = 0;
-    if (!command_str(command, name, must, &email) || email.len == 0)
+    if (!js_is(value, JS_NUMBER) && (!command_str(command, name, must, &text) || text.len == 0))
         return 0;
-    return command_find(command, DB_MEMBER, tenant_id, email, "member", id);
+    if (str_to_count(text, UINT32_MAX, &n) && n > 0) {
+        if (entity_member_get(&command->txn, (uint32_t)n, &m) == 0 && m.tenant_id == tenant_id &&
+            !m.removed) {
+            *id = (uint32_t)n;
+            return 0;
+        }
+        command_refuse(command, COMMAND_FAILED, "there is no member %.*s", (int)MIN(text.len, 20u),
+                       text.ptr);
+        command_absent(command);
+        return 0;
+    }
+    return command_find(command, DB_MEMBER, tenant_id, text, "member", id);
 }
 
 int
@@ -100,178 +134,88 @@ command_member(struct command *command, uint32_t tenant_id, uint32_t *id)
     return find_member(command, tenant_id, "member", false, id);
 }
 
-/* ---- projects ---- */
-
-static void
-write_project(struct command *command, const struct entity_project *p)
+/*
+ * What a member may spend and use. The tenant's balance is one pool; a member's budget is their share of it,
+ * once or by the day, week or month of the tenant's time zone: it keeps nothing back for them, and lets
+ * them have no more. "raise" and "lower" change it by an amount, whatever others make of it meanwhile.
+ */
+static int
+allocation_shift(struct command *command, struct entity_member *m)
 {
-    jw_key_u64(&command->jw, "id", p->id);
-    jw_key_u64(&command->jw, "tenant", p->tenant_id);
-    jw_key_cstr(&command->jw, "name", p->name);
-    jw_key_time(&command->jw, "created", p->created_us);
-    command_budget_write(command, p->budget_id);
-    jw_key(&command->jw, "weights");
-    if (!p->has_weights) {
-        jw_null(&command->jw);
-        return;
-    }
-    jw_object(&command->jw);
-    jw_key_ucr(&command->jw, "latency", p->latency_u);
-    jw_key_ucr(&command->jw, "cost", p->cost_u);
-    jw_key_ucr(&command->jw, "quality", p->quality_u);
-    jw_object_end(&command->jw);
-}
+    int64_t raise_ucr, lower_ucr, limit_ucr;
+    struct db_budget budget;
+    int rc;
 
-static bool
-weight_arg(struct command *command, const char *name, bool *given, uint32_t *weight_u)
-{
-    struct str text;
-    int64_t value_u;
-
-    if (!command_str(command, name, false, &text))
-        return false;
-    if (text.len == 0)
-        return true;
-    if (!decimal_parse(text, 6, &value_u) || value_u > WEIGHT_MAX_U) {
-        command_refuse(command, COMMAND_USAGE, "%s: \"%.*s\" is not a weight", name,
-                       (int)MIN(text.len, 40u), text.ptr);
-        command_hint(command, "a decimal from 0 to 1 with at most six places, as 0.3");
-        return false;
+    if (!command_credits(command, "raise", false, &raise_ucr) ||
+        !command_credits(command, "lower", false, &lower_ucr) ||
+        (raise_ucr == 0 && lower_ucr == 0))
+        return 0;
+    rc = m->budget_id == 0 ? -ENOENT : entity_budget_get(&command->txn, m->budget_id, &budget);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    if (rc == -ENOENT || budget.limit_ucr < 0) {
+        command_refuse_field(command, COMMAND_FAILED, "no_budget",
+                             raise_ucr > 0 ? "raise" : "lower",
+                             "\"%s\" has no budget that could be changed", m->email);
+        command_hint(command, "set one, as 100/month");
+        return 0;
     }
-    *given = true;
-    *weight_u = (uint32_t)value_u;
-    return true;
-}
-
-/* What is not stated stays as it is; of a project that has had none it is 0. */
-static bool
-project_weights(struct command *command, struct entity_project *p, bool *given)
-{
-    *given = false;
-    if (!weight_arg(command, "latency", given, &p->latency_u) ||
-        !weight_arg(command, "cost", given, &p->cost_u) ||
-        !weight_arg(command, "quality", given, &p->quality_u))
-        return false;
-    if (*given && p->latency_u == 0 && p->cost_u == 0 && p->quality_u == 0) {
-        command_refuse(command, COMMAND_USAGE, "latency, cost and quality are all 0");
-        return false;
+    if (!ucr_add(budget.limit_ucr, raise_ucr, &limit_ucr) ||
+        !ucr_sub(limit_ucr, lower_ucr, &limit_ucr) || limit_ucr > BUDGET_SPENT_MAX) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "raise", "raise is out of range");
+        return 0;
     }
-    p->has_weights |= *given;
-    return true;
+    budget.limit_ucr = MAX(limit_ucr, 0); /* what is there no more cannot be taken back */
+    command_act(command, ACTION_BUDGET, m->budget_id, 0);
+    return entity_budget_put(&command->txn, m->budget_id, &budget);
 }
 
 static int
-project_set(struct command *command)
+member_limits_args(struct command *command, struct entity_member *m)
 {
-    struct entity_project p;
+    int rc;
+
+    if (command_has(command, "budget") &&
+        (command_has(command, "raise") || command_has(command, "lower"))) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "budget",
+                             "say a budget, or by how much it is another");
+        return 0;
+    }
+    if (!command_limits_args(command, &m->limits) || !command_allow_args(command, &m->allow))
+        return 0;
+    rc = command_budget_set(command, BUDGET_MEMBER, m->tenant_id, m->id, &m->budget_id);
+    return rc < 0 || command->exit != COMMAND_DONE ? rc : allocation_shift(command, m);
+}
+
+static int
+member_limits(struct command *command)
+{
+    static const char *const names[] = {COMMAND_LIMIT_NAMES, "raise", "lower", NULL};
+    struct entity_member m;
     uint32_t tenant_id, id;
-    bool given, none;
     int rc;
 
-    if (!command_tenant(command, "tenant", true, &tenant_id) ||
-        !command_flag(command, "no_weights", &none))
+    if (!command_tenant(command, "tenant", true, &tenant_id) || !command_says_some(command, names))
         return 0;
-    rc = command_project(command, tenant_id, &id);
+    rc = find_member(command, tenant_id, "member", true, &id);
     if (rc == 0 && id != 0)
-        rc = entity_project_get(&command->txn, id, &p);
-    if (rc < 0 || id == 0 || !project_weights(command, &p, &given))
+        rc = entity_member_get(&command->txn, id, &m);
+    if (rc < 0 || id == 0)
         return rc;
-    if (given == none) {
-        command_refuse(command, COMMAND_USAGE, "nothing to set");
-        command_hint(command, "state --latency, --cost or --quality, or else --no-weights");
-        return 0;
-    }
-    if (none) {
-        p.has_weights = false;
-        p.latency_u = p.cost_u = p.quality_u = 0;
-    }
-    rc = entity_project_put(&command->txn, &p);
-    command_act(command, ACTION_PROJECT, id, 0);
-    command->changed = true;
-    command_target(command, "project", id, tenant_id);
-    write_project(command, &p);
-    return rc;
-}
-
-static int
-project_add(struct command *command)
-{
-    struct entity_project p = {0};
-    struct command_child child;
-    struct str name;
-    bool given;
-    int rc;
-
-    if (!command_tenant(command, "tenant", true, &p.tenant_id) ||
-        !command_str(command, "name", true, &name) || !project_weights(command, &p, &given))
-        return 0;
-    if (!entity_name_ok(name)) {
-        command_refuse_field(command, COMMAND_USAGE, "invalid", "name",
-                             "\"%.*s\" cannot be a project's name", (int)MIN(name.len, 96u),
-                             name.ptr);
-        return 0;
-    }
-    p.id = ++command->tail.project_last;
-    p.created_us = ledger_wall_us(command->ledger);
-    str_copy(name, p.name, sizeof(p.name));
-    child = (struct command_child){DB_PROJECT, BUDGET_PROJECT, p.tenant_id, p.id, name};
-    rc = command_child_new(command, &child, &p.budget_id);
-    if (rc == -EEXIST) {
-        command_refuse_field(command, COMMAND_FAILED, "taken", "name",
-                             "there is already a project \"%s\"", p.name);
-        return 0;
-    }
-    if (rc == 0)
-        rc = entity_project_put(&command->txn, &p);
-    command->changed = true;
-    command_target(command, "project", p.id, p.tenant_id);
-    write_project(command, &p);
-    return rc;
-}
-
-static int
-list_project(struct command *command, uint32_t id)
-{
-    struct entity_project p;
-    int rc = entity_project_get(&command->txn, id, &p);
-
-    if (rc < 0)
+    rc = member_limits_args(command, &m);
+    if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
-    jw_object(&command->jw);
-    write_project(command, &p);
-    jw_object_end(&command->jw);
-    return 0;
-}
-
-static int
-project_list(struct command *command)
-{
-    return command_list_children(command, DB_PROJECT, "projects", list_project);
-}
-
-int
-command_project(struct command *command, uint32_t tenant_id, uint32_t *id)
-{
-    struct entity_project p;
-    struct str name;
-    uint64_t n;
-
-    *id = 0;
-    if (!command_str(command, "project", false, &name) || name.len == 0)
-        return 0;
-    if (str_to_count(name, UINT32_MAX, &n) && n > 0 &&
-        entity_project_get(&command->txn, (uint32_t)n, &p) == 0 && p.tenant_id == tenant_id) {
-        *id = (uint32_t)n;
-        return 0;
-    }
-    return command_find(command, DB_PROJECT, tenant_id, name, "project", id);
+    rc = entity_member_put(&command->txn, &m);
+    command_act(command, ACTION_MEMBER, id, 0);
+    command_target(command, "member", id, tenant_id);
+    command->changed = true;
+    write_member(command, &m);
+    return rc;
 }
 
 const struct command_def command_member_defs[] = {
     {.name = "member.add", .kind = COMMAND_WRITE, .run = member_add},
     {.name = "member.list", .kind = COMMAND_READ, .run = member_list},
-    {.name = "project.add", .kind = COMMAND_WRITE, .run = project_add},
-    {.name = "project.set", .kind = COMMAND_WRITE, .run = project_set},
-    {.name = "project.list", .kind = COMMAND_READ, .run = project_list},
+    {.name = "member.limits", .kind = COMMAND_WRITE, .run = member_limits},
     {.name = NULL},
 };

@@ -129,6 +129,7 @@ struct ledger {
     struct publish_start *start; /* while a start publishes all; else NULL */
     struct id_map quota_of[BUDGET_KIND_COUNT];     /* by enum budget_kind; of keys there are none */
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
+    struct id_map used_minute; /* of keys: see ledger/used.c */
     struct id_map name_of_region;                  /* region's name id -> store's */
 
     struct batch_item *batch; /* LEDGER_BATCH_MAX */

@@ -66,6 +66,9 @@ entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
     doc_text(doc, STR("reason"), out->reason, sizeof(out->reason));
     doc_text(doc, STR("zone"), out->zone, sizeof(out->zone));
+    doc_text(doc, STR("contact"), out->contact, sizeof(out->contact));
+    doc_text(doc, STR("contact_email"), out->contact_email, sizeof(out->contact_email));
+    doc_text(doc, STR("contact_phone"), out->contact_phone, sizeof(out->contact_phone));
     doc_limits(doc, &out->limits);
     doc_allow(doc, &out->allow);
     return 0;
@@ -94,6 +97,26 @@ entity_member_get(struct db_txn *txn, uint32_t id, struct entity_member *out)
     return 0;
 }
 
+static void
+doc_labels(struct js_value doc, struct entity_project *out)
+{
+    struct js_value name, value;
+    struct js_iter it;
+    char scratch[1024];
+
+    for (js_iter_init(&it, js_get(doc, STR("labels"))); js_next(&it, &name, &value);) {
+        struct str label = value.raw.len < sizeof(scratch)
+                               ? js_unescape(value, scratch, sizeof(scratch))
+                               : STR_NONE;
+
+        if (label.len == 0 || label.len + 1 > sizeof(out->labels) - out->labels_len)
+            continue;
+        memcpy(out->labels + out->labels_len, label.ptr, label.len);
+        out->labels_len += (uint32_t)label.len + 1;
+        out->label_count++;
+    }
+}
+
 int
 entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
 {
@@ -116,6 +139,7 @@ entity_project_get(struct db_txn *txn, uint32_t id, struct entity_project *out)
     doc_text(doc, STR("name"), out->name, sizeof(out->name));
     doc_limits(doc, &out->limits);
     doc_allow(doc, &out->allow);
+    doc_labels(doc, out);
     return 0;
 }
 
@@ -217,6 +241,12 @@ entity_tenant_document(struct db_txn *txn, const struct entity_tenant *t)
     jw_key_u64(&doc.jw, "budget", t->budget_id);
     if (t->zone[0] != '\0')
         jw_key_cstr(&doc.jw, "zone", t->zone);
+    if (t->contact[0] != '\0')
+        jw_key_cstr(&doc.jw, "contact", t->contact);
+    if (t->contact_email[0] != '\0')
+        jw_key_cstr(&doc.jw, "contact_email", t->contact_email);
+    if (t->contact_phone[0] != '\0')
+        jw_key_cstr(&doc.jw, "contact_phone", t->contact_phone);
     doc_put_limits(&doc.jw, &t->limits);
     doc_put_allow(&doc.jw, &t->allow);
     return doc_put_id(txn, DB_TENANT, t->id, &doc);
@@ -240,6 +270,18 @@ entity_member_document(struct db_txn *txn, const struct entity_member *m)
     return doc_put_id(txn, DB_MEMBER, m->id, &doc);
 }
 
+void
+entity_labels_write(struct jw *jw, const struct entity_project *p)
+{
+    const char *label = p->labels;
+
+    jw_key(jw, "labels");
+    jw_array(jw);
+    for (uint32_t i = 0; i < p->label_count; i++, label += strlen(label) + 1)
+        jw_cstr(jw, label);
+    jw_array_end(jw);
+}
+
 int
 entity_project_document(struct db_txn *txn, const struct entity_project *p)
 {
@@ -252,6 +294,8 @@ entity_project_document(struct db_txn *txn, const struct entity_project *p)
     jw_key_u64(&doc.jw, "budget", p->budget_id);
     if (p->deleted_us != 0)
         jw_key_i64(&doc.jw, "deleted_us", p->deleted_us);
+    if (p->label_count > 0)
+        entity_labels_write(&doc.jw, p);
     if (p->has_weights) {
         jw_key_bool(&doc.jw, "weights", true);
         jw_key_u64(&doc.jw, "latency_u", p->latency_u);

@@ -18,6 +18,9 @@
 #define ENTITY_EMAIL_MAX 254
 #define ENTITY_REASON_MAX 300
 #define ENTITY_CIDR_MAX 48
+#define ENTITY_LABEL_MAX 64
+#define ENTITY_PHONE_MAX 40
+#define ENTITY_LABELS_BYTES 520
 #define KEY_TEXT_LEN 46 /* "sk-" and 43 of 62 letters and digits: 256 random bits */
 
 /* Besides those of keys: of a member, a project, a tenant (shm/quota.h). 0: no limit. */
@@ -47,6 +50,8 @@ struct entity_tenant {
     char name[ENTITY_NAME_MAX + 1];
     int64_t created_us;
     bool disabled;
+    /* Whom to write to, of the tenant; "": nobody said. */
+    char contact[ENTITY_NAME_MAX + 1], contact_email[ENTITY_EMAIL_MAX + 1], contact_phone[ENTITY_PHONE_MAX + 1];
     bool pending; /* disabled since it registered itself: an operator has to look at it first */
     char reason[ENTITY_REASON_MAX + 1]; /* why it is disabled, for its people; "": not told */
     int64_t overdraft_ucr;
@@ -78,6 +83,8 @@ struct entity_project {
     uint32_t latency_u, cost_u, quality_u;
     struct entity_limits limits;
     struct entity_allow allow;
+    char labels[ENTITY_LABELS_BYTES]; /* each ended by NUL */
+    uint32_t label_count, labels_len;
 };
 
 struct entity_key {
@@ -124,6 +131,7 @@ struct search_thing entity_key_thing(const struct entity_key *key);
  * "concurrency" and "shadow", an array of the names of those that count only. */
 void entity_allow_write(struct jw *jw, const struct entity_allow *allow);
 void entity_key_lists(struct jw *jw, const struct entity_key *key, const char *cidrs_name);
+void entity_labels_write(struct jw *jw, const struct entity_project *project); /* "labels" */
 void entity_limits_write(struct jw *jw, const struct entity_limits *limits);
 extern const char *const entity_limit_name[3]; /* by bit of enum quota_shadow: "rpm", … */
 extern const char *const entity_scope_name[3]; /* by bit of enum entity_scope: "inference", … */

@@ -13,7 +13,10 @@
 struct search_thing
 entity_tenant_thing(const struct entity_tenant *t)
 {
-    return (struct search_thing){.table = DB_TENANT, .id = t->id, .text = {str_from(t->name)}};
+    return (struct search_thing){
+        .table = DB_TENANT,
+        .id = t->id,
+        .text = {str_from(t->name), str_from(t->contact), str_from(t->contact_email)}};
 }
 
 struct search_thing

@@ -52,6 +52,9 @@ outline_tenant(struct db_txn *txn, const struct entity_tenant *tenant)
     rest.id = 0;
     rest.created_us = 0;
     memset(rest.name, 0, sizeof(rest.name));
+    memset(rest.contact, 0, sizeof(rest.contact));
+    memset(rest.contact_email, 0, sizeof(rest.contact_email));
+    memset(rest.contact_phone, 0, sizeof(rest.contact_phone));
     return outline_mark(txn, DB_TENANT, tenant->id, !is_zero(&rest, sizeof(rest)));
 }
 
@@ -63,6 +66,7 @@ outline_member(struct db_txn *txn, const struct entity_member *member)
     rest.id = rest.tenant_id = 0;
     rest.created_us = 0;
     rest.removed = false;
+    rest.person_id = 0;
     memset(rest.email, 0, sizeof(rest.email));
     memset(rest.role, 0, sizeof(rest.role));
     return outline_mark(txn, DB_MEMBER, member->id, !is_zero(&rest, sizeof(rest)));
@@ -76,6 +80,8 @@ outline_project(struct db_txn *txn, const struct entity_project *project)
     rest.id = rest.tenant_id = 0;
     rest.created_us = 0;
     memset(rest.name, 0, sizeof(rest.name));
+    memset(rest.labels, 0, sizeof(rest.labels));
+    rest.label_count = rest.labels_len = 0;
     return outline_mark(txn, DB_PROJECT, project->id, !is_zero(&rest, sizeof(rest)));
 }
 

@@ -131,6 +131,8 @@ key_limits(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct
         rc = quota_channels(ledger, &key->allow, slot->channel);
     if (rc < 0)
         return rc;
+    atomic_store_explicit(&slot->member_id, key->member_id, memory_order_relaxed);
+    atomic_store_explicit(&slot->project_id, key->project_id, memory_order_relaxed);
     atomic_store_explicit(&slot->rpm, key->limits.rpm, memory_order_relaxed);
     atomic_store_explicit(&slot->tpm, key->limits.tpm, memory_order_relaxed);
     atomic_store_explicit(&slot->concurrency, key->limits.concurrency, memory_order_relaxed);

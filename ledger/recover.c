@@ -507,6 +507,7 @@ ledger_close(struct ledger **ledgerp)
     free(ledger->budget_of_id.at);
     free(ledger->key_of_id.at);
     free(ledger->key_old_of_id.at);
+    free(ledger->used_minute.at);
     free(ledger->tenant_of_account.at);
     free(ledger->id_of_budget.at);
     for (unsigned kind = 0; kind < BUDGET_KIND_COUNT; kind++)

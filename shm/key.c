@@ -131,8 +131,8 @@ key_model_allowed(const struct key_extra *extra, struct str model)
     return false;
 }
 
-static bool
-cidr_matches(const struct key_cidr *cidr, const uint8_t addr[16])
+bool
+key_cidr_has(const struct key_cidr *cidr, const uint8_t addr[16])
 {
     unsigned bits = MIN(cidr->bits, 128u), whole = bits / 8, rest = bits % 8;
 
@@ -147,7 +147,7 @@ key_address_allowed(const struct key_extra *extra, const uint8_t addr[16])
     if (extra == NULL || extra->cidr_count == 0)
         return true;
     for (unsigned i = 0; i < MIN(extra->cidr_count, KEY_CIDRS_MAX); i++)
-        if (cidr_matches(&extra->cidr[i], addr))
+        if (key_cidr_has(&extra->cidr[i], addr))
             return true;
     return false;
 }

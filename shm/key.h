@@ -38,7 +38,9 @@ enum key_flag {
 struct key_slot {
     /* Who: ledger, before KEY_OPEN is set (release). */
     _Alignas(CACHE_LINE) uint8_t hash[HASH_LEN];
-    uint32_t key_id, tenant_id, member_id, project_id; /* the store's ids */
+    uint32_t key_id, tenant_id; /* the store's ids */
+    /* Likewise; a key may be given to another member or project: ledger, at any time. */
+    _Atomic uint32_t member_id, project_id;
     uint32_t account_idx, account_generation;
     _Atomic uint32_t generation;
     _Atomic uint32_t flags;
@@ -109,6 +111,7 @@ key_leave(struct key_slot *key)
 
 bool key_model_allowed(const struct key_extra *extra, struct str model); /* NULL allows */
 bool key_address_allowed(const struct key_extra *extra, const uint8_t addr[16]);
+bool key_cidr_has(const struct key_cidr *cidr, const uint8_t addr[16]);
 bool key_cidr_parse(struct str text, struct key_cidr *out) MUST_CHECK;
 
 /* Ledger process. */

@@ -471,8 +471,8 @@ key_slot_fill(struct key_slot *slot, const struct key_new *key)
     memcpy(slot->hash, key->hash, HASH_LEN);
     slot->key_id = key->key_id;
     slot->tenant_id = key->tenant_id;
-    slot->member_id = key->member_id;
-    slot->project_id = key->project_id;
+    atomic_store_explicit(&slot->member_id, key->member_id, memory_order_relaxed);
+    atomic_store_explicit(&slot->project_id, key->project_id, memory_order_relaxed);
     slot->account_idx = key->account_idx;
     slot->account_generation = key->account_generation;
     slot->retired_next = 0;
