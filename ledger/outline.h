@@ -6,8 +6,8 @@
  *     DB_TENANT, DB_MEMBER or DB_PROJECT as u8, id as u32 -> nothing: there is more to it than a name
  *
  * Of a tenant, member or project that has no such entry the region needs to know nothing: no budget, no
- * limit, no list, no switch. Entries are kept by entity_…_put() in the transaction that puts the
- * document, and made anew from the documents by derived_renew() when a program wrote last that does
+ * limit, no list, no switch. Entries are kept by who puts documents (ledger/entity_derive.c) in the transaction that puts the
+ * document, and made anew from the documents by entity_derive() when a program wrote last that does
  * not keep them.
  */
 #ifndef LEDGER_OUTLINE_H

@@ -10,7 +10,7 @@
  * there on it is kept as far as SEARCH_TEXT_MAX, in small letters. So a list finds by the beginning of
  * any word, and what follows it.
  *
- * Kept by entity_…_put() as outlines are (ledger/outline.h).
+ * Kept by who puts documents, as outlines are (ledger/outline.h).
  */
 #ifndef LEDGER_SEARCH_H
 #define LEDGER_SEARCH_H
