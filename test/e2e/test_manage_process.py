@@ -514,6 +514,7 @@ def test_its_socket_is_its_owners_alone(turnpike):
     assert mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(rig.SANITIZED, reason="a sanitizer keeps what is freed, and terabytes besides")
 def test_it_has_no_providers_key(start, upstream):
     """Nor any other process's memory to write to."""
     server = start(base_conf(upstream.port), env={"TEST_UPSTREAM_KEY": "upstream-secret-4711"})
