@@ -343,7 +343,7 @@ pages(const char *cmd, const char *array, const char *args)
 static void
 lists_come_by_pages(void **state)
 {
-    char secret[64];
+    char secret[64], by_hint[64];
 
     (void)state;
     ask_ok(&w, "{\"cmd\":\"member.add\",\"args\":{\"tenant\":\"acme\",\"email\":\"Ann@b.c\"}}");
@@ -368,8 +368,8 @@ lists_come_by_pages(void **state)
     assert_string_equal(pages("key.list", "keys", ",\"tenant\":1,\"q\":\"钥匙\""), "5,|");
     assert_string_equal(pages("key.list", "keys", ",\"tenant\":1,\"q\":\"build\",\"state\":\"active\""),
                         "4,1,||"); /* there was more to look at */
-    assert_string_equal(pages("key.list", "keys",
-                              request(",\"tenant\":1,\"q\":\"%s\"", secret + 42)), "5,|");
+    snprintf(by_hint, sizeof(by_hint), ",\"tenant\":1,\"q\":\"%.4s\"", secret + 42);
+    assert_string_equal(pages("key.list", "keys", by_hint), "5,|");
     assert_string_equal(pages("tenant.list", "tenants", ""), "1,2,|");
     assert_string_equal(pages("tenant.list", "tenants", ",\"q\":\"oth\""), "2,|");
     assert_string_equal(pages("member.list", "members", ",\"tenant\":1,\"q\":\"ann\""), "1,|");
