@@ -13,6 +13,7 @@
 #include "base/held.h"
 #include "base/str.h"
 #include "manage/httpd.h"
+#include "manage/oidc.h"
 #include "manage/outbox.h"
 #include "manage/request.h"
 
@@ -208,6 +209,8 @@ end(struct manage *m)
     net_unwatch(&m->lifeline_watch);
     net_end(&m->net);
     outbox_free(&m->outbox);
+    for (size_t i = 0; i < COUNT_OF(m->oidcs); i++)
+        oidc_free(&m->oidcs[i]);
     httpd_free(&m->httpd);
 }
 

@@ -23,6 +23,7 @@
 
 struct api;
 struct httpd;
+struct oidc;
 struct outbox;
 
 struct manage_inherit {
@@ -50,6 +51,7 @@ struct manage {
     const struct region *region;
     struct httpd *httpd;
     struct outbox *outbox;
+    struct oidc *oidcs[CONF_OIDC_COUNT_MAX]; /* as routes.conf has them, once they were asked for: ops_oidc.c */
     struct api *api;     /* manage_handle()'s own: made by manage_begin(), ended by manage_end() */
     unsigned work_count; /* manage_work(): that waits, runs, or is not done; and the outbox's */
     bool draining;       /* what is under way is finished, nothing new begins */

@@ -15,6 +15,8 @@
 #include "manage/oidc.h"
 #include "manage/ops.h"
 
+#include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,16 +29,14 @@
 
 /* ---- providers ---- */
 
-/* One a provider and process, for it keeps what the provider says of itself. Of the loop's thread. */
-static struct oidc *providers[CONF_OIDC_COUNT_MAX];
-
 static struct oidc *
 provider_of(struct op_call *call, const struct conf_oidc **out)
 {
+    struct oidc **providers = call->request->manage->oidcs;
     const struct conf *conf = people_conf(call);
     struct str name = op_str(call, "provider");
 
-    for (size_t i = 0; i < conf->oidc_count && i < COUNT_OF(providers); i++) {
+    for (size_t i = 0; i < conf->oidc_count; i++) {
         if (!conf->oidcs[i].on || !str_eq(conf->oidcs[i].name, name))
             continue;
         if (providers[i] == NULL)
@@ -134,11 +134,11 @@ out_done(struct op_call *call, void *arg)
     struct jw jw;
 
     if (work->rc < 0)
-        log_error("oidc.away", "why=%s", work->why);
+        log_warn("oidc.failed", "what=start why=%s", log_quote(str_from(work->why)));
     call->state = work->rc < 0 ? NULL : arena_copy(&call->request->arena, buf_str(&work->url));
     if (call->state == NULL) {
         out_free(work);
-        send_back(call, "provider_failed");
+        send_back(call, "oidc_unavailable");
         return;
     }
     buf_init(&data, 4096);
@@ -274,7 +274,7 @@ linked(struct op_call *call, const struct ledger_answer *answer)
     if (answer->said == LEDGER_DONE)
         let_in(call);
     else
-        send_back(call, "provider_failed");
+        send_back(call, answer->said == LEDGER_REFUSED ? "oidc_refused" : "unavailable");
 }
 
 /* Nobody has that address: they may register. */
@@ -305,7 +305,7 @@ offer_registration(struct op_call *call)
 }
 
 static bool
-read_person(struct op_call *call, const struct ledger_answer *answer, bool *platform)
+read_person(struct op_call *call, const struct ledger_answer *answer, bool *closed)
 {
     struct js_value person = js_get(answer->result, STR("person"));
     struct visitor *visitor = call->state;
@@ -315,7 +315,9 @@ read_person(struct op_call *call, const struct ledger_answer *answer, bool *plat
         return false;
     visitor->person_id = id;
     visitor->second_factor = js_bool(js_get(person, STR("second_factor")), false);
-    *platform = js_bool(js_get(person, STR("platform")), false);
+    /* To be linked by its address alone: not the platform's, nor one that has another identity there already. */
+    *closed = js_bool(js_get(person, STR("platform")), false) ||
+              js_is(js_get(person, STR("oidc_issuer")), JS_STRING);
     return true;
 }
 
@@ -323,19 +325,19 @@ static void
 found_by_email(struct op_call *call, const struct ledger_answer *answer)
 {
     const struct visitor *visitor = call->state;
-    bool platform = false;
+    bool closed = false;
     struct jw jw;
 
     if (answer->said != LEDGER_DONE) {
         send_back(call, "unavailable");
         return;
     }
-    if (!read_person(call, answer, &platform)) {
+    if (!read_person(call, answer, &closed)) {
         offer_registration(call);
         return;
     }
-    if (platform) {
-        send_back(call, "provider_failed");
+    if (closed) {
+        send_back(call, "oidc_link_first");
         return;
     }
     op_ask_begin_bare(call, &jw, "person.link");
@@ -349,19 +351,19 @@ static void
 found_by_subject(struct op_call *call, const struct ledger_answer *answer)
 {
     const struct visitor *visitor = call->state;
-    bool platform;
+    bool closed;
     struct jw jw;
 
     if (answer->said != LEDGER_DONE) {
         send_back(call, "unavailable");
         return;
     }
-    if (read_person(call, answer, &platform)) {
+    if (read_person(call, answer, &closed)) {
         let_in(call);
         return;
     }
     if (visitor->email.len == 0) {
-        send_back(call, "provider_failed");
+        send_back(call, "oidc_unknown");
         return;
     }
     op_ask_begin_bare(call, &jw, "person.find");
@@ -386,9 +388,11 @@ back_done(struct op_call *call, void *arg)
     struct jw jw;
 
     if (work->rc < 0 || visitor == NULL || provider_of(call, &conf) == NULL) {
-        log_warn("oidc.refused", "why=%s", work->why);
+        int rc = work->rc;
+
+        log_warn("oidc.failed", "what=callback why=%s", log_quote(str_from(work->why)));
         back_free(work);
-        send_back(call, "provider_failed");
+        send_back(call, rc == -EACCES ? "oidc_refused" : rc == -EPERM ? "oidc_domain" : "oidc_unavailable");
         return;
     }
     *visitor = (struct visitor){.issuer = conf->at.url,
@@ -405,7 +409,7 @@ back_done(struct op_call *call, void *arg)
 
 /* What was kept says the same as what came back. */
 static bool
-read_flow(struct op_call *call, const struct ledger_answer *answer, struct oidc_flow *flow)
+read_flow(struct op_call *call, const struct ledger_answer *answer, struct str issuer, struct oidc_flow *flow)
 {
     struct js_value text = js_get(answer->result, STR("data")), data;
     char *room = arena_alloc(&call->request->arena, text.raw.len + 1);
@@ -414,11 +418,14 @@ read_flow(struct op_call *call, const struct ledger_answer *answer, struct oidc_
 
     if (room == NULL || !js_check(js_unescape(text, room, text.raw.len + 1), &data, &err))
         return false;
+    /* RFC 9207: a provider that says who it is must be the one that was asked. */
+    if (op_has(call, "iss") && !str_eq(op_str(call, "iss"), issuer))
+        return false;
     str_copy(js_get(data, STR("state")).raw, flow->state, sizeof(flow->state));
     str_copy(js_get(data, STR("nonce")).raw, flow->nonce, sizeof(flow->nonce));
     str_copy(js_get(data, STR("verifier")).raw, flow->verifier, sizeof(flow->verifier));
-    return js_str_eq(js_get(data, STR("provider")), op_str(call, "provider")) && state.len > 0 &&
-           str_eq(state, str_from(flow->state));
+    return js_str_eq(js_get(data, STR("provider")), op_str(call, "provider")) &&
+           state.len == OIDC_RANDOM_LEN && sodium_memcmp(state.ptr, flow->state, OIDC_RANDOM_LEN) == 0;
 }
 
 static void
@@ -428,10 +435,12 @@ back_known(struct op_call *call, const struct ledger_answer *answer)
     struct oidc *oidc = provider_of(call, &conf);
     struct back_work *work = calloc(1, sizeof(*work));
 
-    if (answer->said != LEDGER_DONE || oidc == NULL || work == NULL || !op_has(call, "code") ||
-        !read_flow(call, answer, &work->flow)) {
+    if (answer->said != LEDGER_DONE || oidc == NULL || work == NULL ||
+        !read_flow(call, answer, conf->at.url, &work->flow) || op_has(call, "error") || !op_has(call, "code")) {
+        bool own = work != NULL && work->flow.state[0] != '\0' && op_has(call, "error");
+
         free(work);
-        send_back(call, "provider_failed");
+        send_back(call, own ? "oidc_refused" : "oidc_expired");
         return;
     }
     work->oidc = oidc;
@@ -462,7 +471,7 @@ callback_run(struct op_call *call)
     struct jw jw;
 
     if (token.len == 0 || token.len > 64) {
-        send_back(call, "provider_failed");
+        send_back(call, "oidc_expired");
         return;
     }
     op_ask_begin_bare(call, &jw, "ticket.use");
@@ -569,7 +578,10 @@ const struct op ops_oidc[] = {
      .run = start_run, .doc = "Sends the browser to a provider, to sign in there."},
     {.id = "auth.oidc_callback", .method = "GET", .path = PATH "{provider}/callback", .perm = PERM_NONE,
      .flags = OP_AUTH | OP_NO_CREDENTIAL | OP_STREAM, .params = callback_params, .type = "text/html", .status = 302,
-     .run = callback_run, .doc = "Where the provider sends the browser back to."},
+     .run = callback_run,
+     .doc = "Where the provider sends the browser back to. It goes on to a page of ours, or to /signin with what went wrong "
+            "in error: oidc_expired, oidc_refused, oidc_domain, oidc_unknown, oidc_link_first, oidc_unavailable, "
+            "registration_closed, disabled, unavailable."},
     {.id = "auth.oidc_register", .method = "POST", .path = PATH "register", .perm = PERM_NONE,
      .flags = OP_AUTH | OP_NO_CSRF | OP_NO_CREDENTIAL, .body = register_body, .result = "SignIn", .status = 201,
      .refusals = of_register, .run = register_run,
