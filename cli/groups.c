@@ -7,6 +7,7 @@
     X(doctor)                                                                                      \
     X(server)                                                                                      \
     X(tenant)                                                                                      \
+    X(admin)                                                                                       \
     X(key)                                                                                         \
     X(credit)                                                                                      \
     X(log)                                                                                         \

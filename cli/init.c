@@ -102,6 +102,7 @@ take_rest(const struct cli_local *local, struct init_plan *plan)
         {"--listen", "listen", init_set_listen},
         {"--tenant", "tenant", init_set_tenant},
         {"--credit", "credit", init_set_credit},
+        {"--admin", "admin", init_set_admin},
     };
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
@@ -346,6 +347,22 @@ tenant_make(const struct init_plan *plan, struct init_made *made)
     return rc;
 }
 
+static enum cli_exit
+admin_make(const struct init_plan *plan, struct init_made *made)
+{
+    struct buf request;
+    enum cli_exit rc;
+    struct jw jw;
+
+    request_begin(&jw, &request, "admin.add");
+    jw_key_cstr(&jw, "email", plan->admin);
+    jw_object_end(&jw);
+    jw_object_end(&jw);
+    rc = ask_for(plan, buf_str(&request), "token", made->setup, sizeof(made->setup));
+    buf_free(&request);
+    return rc;
+}
+
 /* ---- all of it ---- */
 
 /* From here on nothing is asked, and what was begun is finished: a signal waits for the end. */
@@ -367,6 +384,8 @@ plan_carry_out(const struct init_plan *plan, bool force, struct init_made *made)
         rc = draft_check(plan, temp, made);
         if (rc == CLI_DONE && plan->tenant[0] != '\0')
             rc = tenant_make(plan, made);
+        if (rc == CLI_DONE && plan->admin[0] != '\0')
+            rc = admin_make(plan, made);
         if (rc == CLI_DONE)
             rc = draft_name(plan, temp, force);
         if (rc != CLI_DONE)

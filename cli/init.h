@@ -41,6 +41,7 @@ struct init_plan {
     char listen[INIT_TEXT_MAX];
     char tenant[INIT_TEXT_MAX]; /* empty: neither tenant nor key are made */
     char credit[INIT_TEXT_MAX]; /* likewise none */
+    char admin[INIT_TEXT_MAX];  /* the address of the first administrator; empty: none is made */
 };
 
 enum cli_exit init_run(const struct cli_local *local);
@@ -61,6 +62,7 @@ const char *init_set_env(struct init_source *source, struct str name, const char
 const char *init_set_file(struct init_source *source, struct str path, const char **hint);
 const char *init_set_listen(struct init_plan *plan, struct str address, const char **hint);
 const char *init_set_tenant(struct init_plan *plan, struct str name, const char **hint);
+const char *init_set_admin(struct init_plan *plan, struct str email, const char **hint);
 const char *init_set_credit(struct init_plan *plan, struct str amount, const char **hint);
 
 /* ---- init_ask.c ---- */

@@ -139,3 +139,14 @@ init_set_credit(struct init_plan *plan, struct str amount, const char **hint)
     str_copy(ucr > 0 ? amount : STR(""), plan->credit, sizeof(plan->credit));
     return NULL;
 }
+
+/* As for a tenant's name: the ledger decides. */
+const char *
+init_set_admin(struct init_plan *plan, struct str email, const char **hint)
+{
+    *hint = "as ada@example.org";
+    if (email.len >= sizeof(plan->admin) || str_find(email, '@', 0) == email.len)
+        return "this is no mail address";
+    str_copy(email, plan->admin, sizeof(plan->admin));
+    return NULL;
+}

@@ -79,6 +79,14 @@ base_text(struct buf *out, const struct init_plan *plan)
         buf_add_fmt(out, "http://%s", plan->listen);
 }
 
+/* Where the administrator sets a password. */
+static void
+setup_text(struct buf *out, const struct init_plan *plan, const struct init_made *made)
+{
+    base_text(out, plan);
+    buf_add_fmt(out, "/setup#%s", made->setup);
+}
+
 static void
 curl_text(struct buf *out, const struct init_plan *plan)
 {
@@ -127,6 +135,15 @@ show_json(const struct init_plan *plan, const struct init_made *made)
     jw_array_end(&jw);
     jw_key_cstr(&jw, "tenant", plan->tenant[0] != '\0' ? plan->tenant : NULL);
     jw_key_cstr(&jw, "key", plan->tenant[0] != '\0' ? made->key : NULL);
+    jw_key_cstr(&jw, "admin", plan->admin[0] != '\0' ? plan->admin : NULL);
+    jw_key(&jw, "link");
+    if (plan->admin[0] != '\0') {
+        setup_text(&command, plan, made);
+        jw_str(&jw, buf_str(&command));
+        command.len = 0;
+    } else {
+        jw_null(&jw);
+    }
     jw_key(&jw, "commands");
     jw_array(&jw);
     serve_text(&command, plan, made);
@@ -139,6 +156,7 @@ show_json(const struct init_plan *plan, const struct init_made *made)
     printf("%.*s\n", STR_ARGS(buf_str(&out)));
     explicit_bzero(out.ptr, out.cap);
     buf_free(&out);
+    explicit_bzero(command.ptr, command.ptr != NULL ? command.cap : 0);
     buf_free(&command);
 }
 
@@ -153,6 +171,11 @@ show_text(const struct init_plan *plan, const struct init_made *made)
     if (plan->tenant[0] != '\0')
         buf_add_fmt(&out, "tenant %s: %s credits, and a key, which is shown only now:\n\n  KEY=%s\n",
                     plan->tenant, plan->credit[0] != '\0' ? plan->credit : "0", made->key);
+    if (plan->admin[0] != '\0') {
+        buf_add_fmt(&out, "administrator %s: sets a password, once, within 7 days, at\n\n  ", plan->admin);
+        setup_text(&out, plan, made);
+        buf_add_char(&out, '\n');
+    }
     buf_add_fmt(&out, "\nStart it:\n\n");
     for (unsigned i = 0; i < plan->source_count; i++)
         if (is_unset(&plan->source[i]))

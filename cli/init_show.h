@@ -11,6 +11,7 @@ struct init_made {
     size_t model_count;
     char tenant_id[32];
     char key[128]; /* the secret: wipe it */
+    char setup[64]; /* what sets the administrator's password: likewise */
 };
 
 void init_show_made(const struct init_plan *plan, const struct init_made *made);

@@ -10,6 +10,7 @@
 #include "ledger/mail.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Of the arguments. False when refused. */
 static bool
@@ -159,6 +160,23 @@ person_reset(struct command *command)
 
 #define SETUP_US (7 * DAY_US)
 
+/* Without a server, or where routes.conf does not say how people reach it: the page's path alone. */
+static void
+write_setup_link(struct command *command, const char *token)
+{
+    const struct conf *conf = command->ledger->conf;
+    struct buf link;
+
+    buf_init(&link, 8192);
+    if (conf != NULL)
+        buf_add_str(&link, conf->manage.url);
+    buf_add_str(&link, STR("/setup#"));
+    buf_add_str(&link, str_from(token));
+    jw_key_str(&command->jw, "link", buf_str(&link));
+    explicit_bzero(link.ptr, link.ptr != NULL ? link.cap : 0);
+    buf_free(&link);
+}
+
 /* A link for who has no password, or has lost it: by the command line only, so it is shown, not mailed. */
 static int
 write_setup(struct command *command, const struct person *p)
@@ -173,6 +191,7 @@ write_setup(struct command *command, const struct person *p)
     ticket->expires_us = ledger_wall_us(command->ledger) + SETUP_US;
     rc = ticket_put(command, STR("setup"), ticket, token);
     jw_key_cstr(&command->jw, "token", token);
+    write_setup_link(command, token);
     jw_key_time(&command->jw, "expires", ticket->expires_us);
     explicit_bzero(token, sizeof(token));
     return rc;

@@ -169,3 +169,18 @@ def test_answers_that_end(place, end, status):
     ended, shown = place.talk([b"mock openai\n"], end=end)
     assert ended == status, shown
     assert os.listdir(place.folder) == []
+
+
+def test_makes_the_first_administrator():
+    place = Place()
+    made = rig.parse(place.run("init", "--provider", "mock", "--no-tenant", "--admin", "Ada@example.org", "--json").stdout)
+    assert (made["admin"], made["tenant"]) == ("Ada@example.org", None)
+    assert re.fullmatch(r"http://127\.0\.0\.1:8080/setup#[0-9A-Za-z]{43}", made["link"])
+    admins = rig.parse(place.run("admin", "list", "--json").stdout)["admins"]
+    assert [(a["email"], a["has_password"], a["platform"]) for a in admins] == [("ada@example.org", False, True)]
+    text = place.run("admin", "add", "grace@example.org", "--name", "Grace").stdout
+    assert re.search(r"link +/setup#[0-9A-Za-z]{43}\n", text), text
+    place.run("admin", "remove", "ada@example.org")
+    assert [a["email"] for a in rig.parse(place.run("admin", "list", "--json").stdout)["admins"]] == ["grace@example.org"]
+    place.run("admin", "remove", "ada@example.org", status=1)
+    place.refused("--provider", "mock", "--admin", "nobody", status=2)
