@@ -169,17 +169,20 @@ write_budget(struct jw *jw, struct db_txn *txn, uint64_t id)
     jw_object_end(jw);
 }
 
-/* "created_us" is "created", a time; "overdraft_ucr" is "overdraft", in credits. */
+/* "created_us" is "created", a time; "overdraft_ucr" is "overdraft", in credits; but for the name where
+ * the document has a member that is called so. */
 static bool
-write_unit(struct jw *jw, struct str name, struct js_value value)
+write_unit(struct jw *jw, struct js_value doc, struct str name, struct js_value value)
 {
     bool is_time = str_ends_with(name, STR("_us")), is_money = str_ends_with(name, STR("_ucr"));
     size_t unit_len = is_time ? 3 : 4;
+    struct str bare = name;
     int64_t n;
 
     if ((!is_time && !is_money) || name.len == unit_len || !js_i64(value, &n))
         return false;
-    jw_key_of(jw, (struct str){name.ptr, name.len - unit_len});
+    bare.len -= unit_len;
+    jw_key_of(jw, js_is(js_get(doc, bare), JS_NONE) ? bare : name);
     if (is_time)
         jw_time(jw, n);
     else
@@ -200,7 +203,7 @@ write_document(struct jw *jw, struct db_txn *txn, struct js_value doc)
                                                         : STR("…");
         int64_t budget_id;
 
-        if (is_left_out(name, value) || write_unit(jw, name, value))
+        if (is_left_out(name, value) || write_unit(jw, doc, name, value))
             continue;
         jw_key_of(jw, name);
         if (str_eq(name, STR("budget")) && js_i64(value, &budget_id))

@@ -184,6 +184,7 @@ command_tenant(struct command *command, const char *name, bool must, uint32_t *t
     command_refuse_field(command, COMMAND_FAILED, "not_found", name, "there is no tenant \"%.*s\"",
                          (int)MIN(text.len, 96u), text.ptr);
     command_hint(command, "turnpike tenant list shows all");
+    command_absent(command);
     return false;
 }
 

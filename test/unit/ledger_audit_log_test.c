@@ -103,6 +103,23 @@ entries_say_all(void **state)
     assert_int_equal(number_of(world_audit(&w), "log_entries"), 4);
 }
 
+/* Units go from names, but where that name is another member's. */
+static void
+names_stay_apart(void **state)
+{
+    struct js_value after;
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"admin.add\",\"args\":{\"email\":\"a@b.org\"}}");
+    after = js_get(entry("\"target\":\"person:1\"", 0), STR("after"));
+    assert_json(js_get(after, STR("email")), "a@b.org");
+    assert_int_equal(js_get(after, STR("created")).type, JS_STRING);
+    assert_int_equal(js_get(after, STR("terms")).type, JS_NUMBER);
+    assert_int_equal(js_get(after, STR("terms_us")).type, JS_NULL);
+    assert_int_equal(js_get(after, STR("password")).type, JS_NONE);
+    assert_int_equal(js_get(after, STR("password_us")).type, JS_NULL);
+}
+
 /* What is refused, and what changes nothing, is no entry. */
 static void
 nothing_done_is_no_entry(void **state)
@@ -624,7 +641,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(entries_say_all),  TEST(nothing_done_is_no_entry), TEST(also_is_found),
+        TEST(entries_say_all),  TEST(nothing_done_is_no_entry), TEST(names_stay_apart), TEST(also_is_found),
         TEST(found_by_all),     TEST(paged),                    TEST(time_never_falls),
         TEST(secrets_stay_out), TEST(nesting_is_cut),           TEST(tampering_is_found),
         TEST(done_once),        TEST(refused_and_unchanged),    TEST(secrets_are_not_repeated),
