@@ -1,6 +1,7 @@
 #include "base/zone.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,8 +98,8 @@ changes_find(struct zone_change *out)
     return count;
 }
 
-int
-zone_load(struct str name, struct zone_change *out)
+static int
+load(struct str name, struct zone_change *out)
 {
     char text[ZONE_NAME_LEN_MAX + 2] = ":";
     const char *before = getenv("TZ");
@@ -128,6 +129,18 @@ zone_load(struct str name, struct zone_change *out)
         (void)unsetenv("TZ");
     tzset();
     free(kept);
+    return count;
+}
+
+int
+zone_load(struct str name, struct zone_change *out)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* there is one TZ */
+    int count;
+
+    pthread_mutex_lock(&lock);
+    count = load(name, out);
+    pthread_mutex_unlock(&lock);
     return count;
 }
 

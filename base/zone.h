@@ -33,7 +33,7 @@ extern const struct zone zone_utc;
  * Reads a zone into out, which has room for ZONE_CHANGES_MAX. Returns their count; -EINVAL when this
  * cannot be a zone's name, -ENOENT when the machine knows no such zone. "UTC" opens no file. Uses
  * the C library's own reader, and so TZ in the environment for a moment: not while other threads
- * read the environment or the time.
+ * read the environment or the local time. Two that read zones wait for each other.
  */
 int zone_load(struct str name, struct zone_change *out) MUST_CHECK;
 

@@ -9,8 +9,7 @@
 #include "base/buf.h"
 #include "base/js.h"
 #include "cli/table.h"
-
-enum export_format { EXPORT_CSV = 0, EXPORT_JSONL, EXPORT_FORMAT_COUNT };
+#include "ledger/export_row.h"
 
 /* What is exported: the pages of one command's answers, the oldest first. */
 struct export_set {
@@ -25,13 +24,6 @@ struct export_set {
     void (*row)(enum export_format format, struct js_value row, struct buf *out);
 };
 enum cli_exit export_set_run(const struct cli_local *local, const struct export_set *set);
-
-/* A field of CSV: quoted where it must be, and no formula to any spreadsheet. */
-void export_csv_text(struct buf *out, struct str text);
-
-/* Appends the first line, which CSV has; and a row of call.list's answer. */
-void export_head(enum export_format format, struct buf *out);
-void export_row(enum export_format format, struct js_value row, struct buf *out);
 
 enum cli_exit export_run(const struct cli_local *local);
 

@@ -115,7 +115,7 @@ call_show(struct command *command)
 {
     struct receipt *receipt = arena_zalloc(&command->arena, sizeof(*receipt));
     const struct receipt *before = command->state;
-    uint32_t tenant_id, minute, minutes[3];
+    uint32_t tenant_id, only_member, minute, minutes[3];
     uint8_t id[16];
     struct str text;
     int rc = 0;
@@ -123,7 +123,8 @@ call_show(struct command *command)
     if (receipt == NULL)
         return -ENOMEM;
     if (!command_str(command, "id", true, &text) ||
-        !command_tenant(command, "tenant", false, &tenant_id))
+        !command_tenant(command, "tenant", false, &tenant_id) ||
+        !command_id(command, "only_member", false, &only_member))
         return 0;
     if (!call_id_parse(text, id)) {
         command_refuse(command, COMMAND_USAGE, "\"%.*s\" is not a call's ID",
@@ -142,6 +143,9 @@ call_show(struct command *command)
     }
     if (rc < 0)
         return rc;
+    /* Who sees only their own is told the same of another's as of one that never was. */
+    if (receipt->found && only_member != 0 && receipt->record.rec.member_id != only_member)
+        return refuse_absent(command, text, id);
     if (receipt->found) {
         query_write_record(command, &receipt->record, receipt->held_ucr, receipt->charge_ucr,
                            receipt->uncollected_ucr);

@@ -2,7 +2,7 @@
  * A record as a line. CSV as RFC 4180 has it: lines end with CR LF, a field with a comma, a quote, a CR or LF is
  * quoted. Text that a spreadsheet would take for a formula gets a ' in front: names are other people's.
  */
-#include "cli/export.h"
+#include "ledger/export_row.h"
 
 #include <string.h>
 
@@ -69,6 +69,19 @@ static const struct column {
 };
 
 /* ---- values ---- */
+
+static struct js_value
+value_at(struct js_value object, const char *path)
+{
+    struct str rest = str_from(path);
+
+    while (rest.ptr != NULL && js_is(object, JS_OBJECT)) {
+        struct str name = str_split(rest, '.', &rest);
+
+        object = js_get(object, name);
+    }
+    return object;
+}
 
 /* "12.5" as "12.500000". */
 static void
@@ -153,7 +166,7 @@ csv_flags(struct buf *out, struct js_value flags)
 static void
 csv_value(struct buf *out, struct js_value row, const struct column *column)
 {
-    struct js_value value = print_at(row, column->path);
+    struct js_value value = value_at(row, column->path);
 
     switch (column->kind) {
     case EXPORT_TEXT: csv_string(out, value); break;
@@ -175,7 +188,7 @@ csv_value(struct buf *out, struct js_value row, const struct column *column)
 static void
 json_value(struct jw *jw, struct js_value row, const struct column *column)
 {
-    struct js_value value = print_at(row, column->path);
+    struct js_value value = value_at(row, column->path);
     char text[64];
     struct buf money;
 
