@@ -1,36 +1,3 @@
-<<<<<<< HEAD
-/* Operations about what was used. */
-#include "manage/ops.h"
-
-static const char *const by_values[] = {"hour", "day", "model", "key", NULL};
-
-static const struct field usage_params[] = {
-    {"since", IN_QUERY, FIELD_TIME, .example = "\"7d\"", .doc = "From when; 30 days ago if not said."},
-    {"until", IN_QUERY, FIELD_TIME, .doc = "Till when; now if not said."},
-    {"by", IN_QUERY, FIELD_ENUM, .values = by_values, .doc = "What a row is of."},
-    {NULL},
-};
-static const struct field usage_members[] = {
-    {"by", .type = FIELD_STRING, .doc = "What a row is of."},
-    {"since", .type = FIELD_TIME, .nullable = true, .doc = "From when."},
-    {"until", .type = FIELD_TIME, .nullable = true, .doc = "Till when."},
-    {"rows", .type = FIELD_ANY, .doc = "A row each."},
-    {"total", .type = FIELD_ANY, .doc = "All of them."},
-    {NULL},
-};
-
-const struct schema schemas_usage[] = {
-    {"Usage", "What was used, by hours, days, models or keys.", usage_members},
-    {NULL},
-};
-
-const struct op ops_usage[] = {
-    {.id = "usage.show", .method = "GET", .path = "/api/v1/usage", .perm = PERM_USAGE_ALL,
-     .scopes = SCOPE_MANAGE | SCOPE_USAGE, .flags = OP_LONG, .params = usage_params, .result = "Usage",
-     .command = "usage", .doc = "What the tenant used, in calls, tokens and credits."},
-    {NULL},
-};
-=======
 /*
  * Operations: what was used. Calls by the page and as a file, statistics, trends, the most of something, and a month's
  * account. Who may not see all usage sees what their own keys used: the ledger takes "only_member" for that.
@@ -494,4 +461,3 @@ const struct op ops_usage[] = {
      .doc = "A month's account: opening balance, movements by kind, charges by model and channel, closing balance.",
      .command = "usage.statement"},
     {0}};
->>>>>>> 23b3306 (manage: operations of usage; ledger: lines of an export are made where both the command line and the API find them)
