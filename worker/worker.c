@@ -436,6 +436,8 @@ worker_make(struct worker *w, const struct worker_inherit *inherit)
     int rc;
 
     w->inherit = inherit;
+    /* Mail's password and the like are nothing to who serves calls. */
+    conf_forget_outside((struct conf *)(uintptr_t)inherit->conf);
     w->conf = inherit->conf;
     w->limits = &inherit->conf->limits;
     w->region = inherit->region;
