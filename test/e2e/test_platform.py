@@ -68,6 +68,19 @@ def test_tenants_and_credit(server, admin):
             "idempotency_mismatch")
     assert admin.get(path + "/credit")["available"] == "13"
 
+    changed = admin.call("PATCH", path, {"rpm": 60, "shadow": ["rpm"], "budget": "9/day", "zone": "Asia/Shanghai"},
+                         ok=200).json
+    assert (changed["rpm"], changed["shadow"], changed["zone"]) == (60, ["rpm"], "Asia/Shanghai")
+    assert changed["budget"]["limit"] == "9"
+    problem(admin.call("PATCH", path, {"zone": "Moon/Base"}), 422, "invalid")
+    for i in range(5):
+        admin.call("POST", "/platform/tenants", {"name": f"Zeta {i}"}, ok=201)
+    page = admin.get("/platform/tenants?q=zet&limit=3")
+    rest = admin.get("/platform/tenants?q=zet&limit=3&cursor=" + page["next"])
+    assert sorted(t["name"] for t in page["tenants"] + rest["tenants"]) == [f"Zeta {i}" for i in range(5)]
+    assert [t["id"] for t in admin.get("/platform/tenants?q=acme")["tenants"]] == [made["id"]]
+    assert admin.get("/platform/tenants?state=pending")["tenants"] == []
+
     assert admin.call("POST", path + "/disable", {"reason": "no invoice was paid"}, ok=200).json["disabled"] is True
     assert admin.get(path)["reason"] == "no invoice was paid"
     problem(admin.call("POST", path + "/approve", {}), 409, "not_pending")
@@ -77,8 +90,9 @@ def test_tenants_and_credit(server, admin):
     problem(admin.call("GET", "/platform/tenants/999"), 404, "not_found")
 
     entries = admin.get("/platform/log?target=tenant:%d" % made["id"])["entries"]
-    assert [e["action"] for e in entries] == ["tenant.enable", "tenant.disable", "credit.deduct", "credit.grant",
-                                             "tenant.add"]
+    assert [e["action"] for e in entries] == ["tenant.enable", "tenant.disable", "tenant.set", "credit.deduct",
+                                             "credit.grant", "tenant.add"]
+    assert (entries[2]["before"]["budget"], entries[2]["after"]["budget"]["limit"]) == (None, "9")
     assert entries[2]["actor"]["kind"] == "person" and entries[2]["actor"]["name"] == "root@example.org"
     assert entries[2]["actor"]["ip"] == "127.0.0.1" and entries[2]["actor"]["request"].startswith("call_")
     assert entries[1]["after"]["reason"] == "no invoice was paid"
