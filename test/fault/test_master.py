@@ -718,8 +718,10 @@ def test_status_names_living_processes(make_server):
         assert status["ledger"]["pid"] == server.ledger_pid()
         pids = sorted(worker["pid"] for worker in status["workers"])
         assert pids == sorted(server.worker_pids()), json.dumps(status)
+        assert [status["manage"]["pid"]] == server.manage_pids()
         rig.kill(pids[0])
         rig.kill(server.ledger_pid())
+        rig.kill(status["manage"]["pid"])
         rig.wait_for(
             "both are there again",
             20,
@@ -731,5 +733,31 @@ def test_status_names_living_processes(make_server):
             "the new ledger process answers",
             20,
             lambda: server.insist("status")["ledger"]["pid"] == server.ledger_pid()
-            and len(server.insist("status")["workers"]) == 2,
+            and len(server.insist("status")["workers"]) == 2
+            and server.insist("status")["manage"]["pid"] not in (None, status["manage"]["pid"]),
         )
+
+
+def test_manage_hangs(make_server):
+    """It is killed and another started; status says so, and calls go on."""
+    server = make_server(workers=1, options=["--hang-timeout", str(HANG_S)])
+    key = acme(server)
+    rig.wait_for("it serves", 20, lambda: server.cli("status")["manage"]["pid"] is not None)
+    hung = server.cli("status")["manage"]["pid"]
+    rig.kill(hung, signal.SIGSTOP)
+    assert call_now(server, Ask("chat", "sim-small"), key).complete
+    rig.wait_for("another serves", 30, lambda: server.cli("status")["manage"]["pid"] not in (None, hung))
+    assert server.cli("status")["restarts_manage"] == 1
+    assert not rig.alive(hung) and server.manage_pids() == [server.cli("status")["manage"]["pid"]]
+    assert server.stop() == 0
+
+
+def test_manage_goes_with_its_master(make_server):
+    server = make_server(workers=1)
+    rig.wait_for("it serves", 20, lambda: server.cli("status")["manage"]["pid"] is not None)
+    (pid,) = server.manage_pids()
+    server.kill_master()
+    rig.wait_for("its end", 20, lambda: not rig.alive(pid))
+    server.start()
+    rig.wait_for("the next", 20, lambda: server.cli("status")["manage"]["pid"] not in (None, pid))
+    assert server.stop() == 0
