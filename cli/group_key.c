@@ -35,6 +35,11 @@ show_key(struct js_value result)
         {"disabled", "disabled", false},
         {"created", "created", false},
         {"expires", "expires", false},
+        {"last_used", "last used", false},
+        {"replaced_hint", "replaced key", false},
+        {"replaced_until", "works until", false},
+        {"deleted", "deleted", false},
+        {"scopes", "scopes", false},
         {"channels", "channels", false},
         {"no_dearer", "nothing dearer", false},
         {"models", "models", false},
@@ -43,6 +48,7 @@ show_key(struct js_value result)
         {"rpm", "requests/min", false},
         {"tpm", "tokens/min", false},
         {"concurrency", "at once", false},
+        {"shadow", "count only", false},
         {"budget", "budget", false},
         PRINT_END,
     };
@@ -62,6 +68,7 @@ show_keys(struct js_value result)
         {"budget", "BUDGET", false},
         {"disabled", "DISABLED", false},
         {"expires", "EXPIRES", false},
+        {"last_used", "LAST USED", false},
         PRINT_END,
     };
 
@@ -83,7 +90,36 @@ static const struct cli_option key_add_options[] = {
     {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute; 0: no limit"},
     {"--concurrency", "N", "concurrency", CLI_COUNT, "calls at once; 0: no limit"},
     CLI_OPTION_BUDGET,
+    CLI_OPTION_SHADOW,
     {"--expires", "TIME", "expires", CLI_TEXT, "2026-12-31, a full time, or a span as 30d"},
+    {"--scope", "SCOPE[,SCOPE…]", "scopes", CLI_LIST, "of inference, usage, manage; inference if not said"},
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option key_set_options[] = {
+    {"--name", "NAME", "name", CLI_TEXT, "to know it by"},
+    {"--member", "EMAIL", "member", CLI_TEXT, "whose it is"},
+    {"--no-member", NULL, "no_member", CLI_FLAG, "nobody's"},
+    {"--project", "PROJECT", "project", CLI_TEXT, "name or id"},
+    {"--no-project", NULL, "no_project", CLI_FLAG, "in none"},
+    {"--allow-ip", "CIDR", "allow_ip", CLI_LIST, "addresses it may come from; may be repeated"},
+    {"--any-ip", NULL, "any_ip", CLI_FLAG, "from any address"},
+    CLI_OPTIONS_LIMITS,
+    {"--expires", "TIME", "expires", CLI_TEXT, "a date, a time, a span as 30d, or never"},
+    {"--scope", "SCOPE[,SCOPE…]", "scopes", CLI_LIST, "of inference, usage, manage"},
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option key_list_options[] = {
+    {"--only", "STATE", "state", CLI_TEXT, "only active, disabled or expired ones"},
+    {"--member", "EMAIL", "member", CLI_TEXT, "only theirs"},
+    {"--project", "PROJECT", "project", CLI_TEXT, "only of it"},
+    CLI_OPTIONS_PAGE,
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option key_rotate_options[] = {
+    {"--overlap", "SPAN", "overlap", CLI_TEXT, "how long the old secret works on, as 24h; up to 30d"},
     CLI_NO_OPTION,
 };
 
@@ -91,15 +127,19 @@ static const struct cli_command commands[] = {
     {.noun = "key", .verb = "add", .cmd = "key.add", .arguments = {CLI_TENANT},
      .options = key_add_options, .summary = "make a key; prints it once", .show = show_secret},
     {.noun = "key", .verb = "list", .cmd = "key.list", .arguments = {CLI_TENANT},
-     .summary = "a tenant's keys", .pages = true, .show = show_keys},
+     .options = key_list_options, .summary = "a tenant's keys", .pages = true, .show = show_keys},
     {.noun = "key", .verb = "show", .cmd = "key.show", .arguments = {{"ID", "id"}},
      .summary = "one key, without its secret", .show = show_key},
     {.noun = "key", .verb = "disable", .cmd = "key.disable", .arguments = {{"ID", "id"}},
      .summary = "refuse its calls", .show = show_key},
     {.noun = "key", .verb = "enable", .cmd = "key.enable", .arguments = {{"ID", "id"}},
      .summary = "serve it again", .show = show_key},
+    {.noun = "key", .verb = "set", .cmd = "key.set", .arguments = {{"ID", "id"}},
+     .options = key_set_options, .summary = "change what it may", .show = show_key},
     {.noun = "key", .verb = "rotate", .cmd = "key.rotate", .arguments = {{"ID", "id"}},
-     .summary = "give it a new secret; the old one ends at once", .show = show_secret},
+     .options = key_rotate_options, .summary = "give it a new secret", .show = show_secret},
+    {.noun = "key", .verb = "delete", .cmd = "key.delete", .arguments = {{"ID", "id"}},
+     .summary = "end it for good", .show = show_key},
     {.noun = NULL},
 };
 

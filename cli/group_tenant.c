@@ -17,7 +17,12 @@ show_tenant(struct js_value result)
         {"credit", "first credit", false}, {"available", "available", false},
         {"overdraft", "overdraft", false}, {"budget", "budget", false},
         {"members", "members", false}, {"projects", "projects", false},
-        {"keys", "keys", false},       PRINT_END,
+        {"keys", "keys", false},       {"zone", "time zone", false},
+        {"contact", "contact", false}, {"contact_email", "address", false},
+        {"contact_phone", "phone", false}, {"rpm", "requests/min", false},
+        {"tpm", "tokens/min", false},  {"concurrency", "at once", false},
+        {"shadow", "count only", false}, {"channels", "channels", false},
+        {"models", "models", false},   PRINT_END,
     };
 
     print_fields(result, fields);
@@ -45,7 +50,10 @@ show_member(struct js_value result)
     static const struct print_column fields[] = {
         {"id", "id", false},         {"email", "email", false},   {"role", "role", false},
         {"budget", "budget", false}, {"created", "created", false},
-        {"keys_disabled", "keys disabled", false}, PRINT_END,
+        {"keys_disabled", "keys disabled", false}, {"rpm", "requests/min", false},
+        {"tpm", "tokens/min", false}, {"concurrency", "at once", false},
+        {"shadow", "count only", false}, {"channels", "channels", false},
+        {"models", "models", false}, PRINT_END,
     };
 
     print_fields(result, fields);
@@ -73,6 +81,14 @@ show_project(struct js_value result)
         {"weights.cost", "cost", false},
         {"weights.quality", "quality", false},
         {"created", "created", false},
+        {"labels", "labels", false},
+        {"rpm", "requests/min", false},
+        {"tpm", "tokens/min", false},
+        {"concurrency", "at once", false},
+        {"shadow", "count only", false},
+        {"channels", "channels", false},
+        {"models", "models", false},
+        {"deleted", "deleted", false},
         PRINT_END,
     };
 
@@ -105,6 +121,42 @@ static const struct cli_option tenant_add_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option tenant_set_options[] = {
+    {"--name", "NAME", "name", CLI_TEXT, "another name"},
+    {"--zone", "ZONE", "zone", CLI_TEXT, "time zone of its days and budgets, as Asia/Shanghai"},
+    {"--contact", "NAME", "contact", CLI_TEXT, "whom to ask for"},
+    {"--contact-email", "ADDRESS", "contact_email", CLI_TEXT, "where to write to"},
+    {"--contact-phone", "NUMBER", "contact_phone", CLI_TEXT, "where to call"},
+    {"--overdraft", "N", "overdraft", CLI_TEXT, "how far below zero a call may go"},
+    CLI_OPTIONS_LIMITS,
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option tenant_list_options[] = {
+    {"--only", "STATE", "state", CLI_TEXT, "only active, disabled or pending ones"},
+    CLI_OPTIONS_PAGE,
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option member_list_options[] = {
+    {"--role", "ROLE", "role", CLI_TEXT, "only those with it"},
+    CLI_OPTIONS_PAGE,
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option member_limits_options[] = {
+    CLI_OPTIONS_LIMITS,
+    {"--raise", "N", "raise", CLI_TEXT, "so many credits more than the budget is now"},
+    {"--lower", "N", "lower", CLI_TEXT, "so many less"},
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option project_list_options[] = {
+    {"--label", "LABEL", "label", CLI_TEXT, "only those that have it"},
+    CLI_OPTIONS_PAGE,
+    CLI_NO_OPTION,
+};
+
 static const struct cli_option member_add_options[] = {
     {"--role", "ROLE", "role", CLI_TEXT, "owner, admin, billing, developer or viewer"},
     CLI_OPTION_BUDGET,
@@ -119,15 +171,22 @@ static const struct cli_option project_add_options[] = {CLI_OPTION_BUDGET, OPTIO
                                                         CLI_NO_OPTION};
 
 static const struct cli_option project_set_options[] = {
+    {"--name", "NAME", "name", CLI_TEXT, "another name"},
     OPTIONS_WEIGHTS,
     {"--no-weights", NULL, "no_weights", CLI_FLAG, "weigh as routes.conf does"},
+    CLI_OPTIONS_LIMITS,
+    {"--label", "LABEL", "labels", CLI_LIST, "its labels, in place of what it has; may be repeated"},
+    {"--no-labels", NULL, "no_labels", CLI_FLAG, "no labels"},
     CLI_NO_OPTION,
 };
 
 static const struct cli_command commands[] = {
     {.noun = "tenant", .verb = "add", .cmd = "tenant.add", .arguments = {{"NAME", "name"}},
      .options = tenant_add_options, .summary = "add a tenant: who pays", .show = show_tenant},
-    {.noun = "tenant", .verb = "list", .cmd = "tenant.list", .summary = "all tenants",
+    {.noun = "tenant", .verb = "set", .cmd = "tenant.set", .arguments = {CLI_TENANT},
+     .options = tenant_set_options, .summary = "change what it is and may", .show = show_tenant},
+    {.noun = "tenant", .verb = "list", .cmd = "tenant.list", .options = tenant_list_options,
+     .summary = "all tenants",
      .pages = true, .show = show_tenants},
     {.noun = "tenant", .verb = "show", .cmd = "tenant.show", .arguments = {CLI_TENANT},
      .summary = "one tenant", .show = show_tenant},
@@ -139,7 +198,10 @@ static const struct cli_command commands[] = {
      .arguments = {CLI_TENANT, {"EMAIL", "email"}}, .options = member_add_options,
      .summary = "add a person to a tenant", .show = show_member},
     {.noun = "member", .verb = "list", .cmd = "member.list", .arguments = {CLI_TENANT},
-     .summary = "a tenant's members", .pages = true, .show = show_members},
+     .options = member_list_options, .summary = "a tenant's members", .pages = true, .show = show_members},
+    {.noun = "member", .verb = "limits", .cmd = "member.limits",
+     .arguments = {CLI_TENANT, {"EMAIL", "member"}}, .options = member_limits_options,
+     .summary = "change what they may spend and use", .show = show_member},
     {.noun = "member", .verb = "remove", .cmd = "member.remove",
      .arguments = {CLI_TENANT, {"EMAIL", "email"}},
      .summary = "remove a person and disable their keys", .show = show_member},
@@ -148,9 +210,13 @@ static const struct cli_command commands[] = {
      .summary = "add a project to a tenant", .show = show_project},
     {.noun = "project", .verb = "set", .cmd = "project.set",
      .arguments = {CLI_TENANT, {"PROJECT", "project"}}, .options = project_set_options,
-     .summary = "change how auto names weigh for a project", .show = show_project},
+     .summary = "change a project", .show = show_project},
+    {.noun = "project", .verb = "delete", .cmd = "project.delete",
+     .arguments = {CLI_TENANT, {"PROJECT", "project"}},
+     .summary = "delete a project that has no keys", .show = show_project},
     {.noun = "project", .verb = "list", .cmd = "project.list",
-     .arguments = {CLI_TENANT}, .summary = "a tenant's projects", .pages = true,
+     .arguments = {CLI_TENANT}, .options = project_list_options,
+     .summary = "a tenant's projects", .pages = true,
      .show = show_projects},
     {.noun = NULL},
 };

@@ -19,6 +19,26 @@
 #define CLI_OPTION_BUDGET                                                                          \
     {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits; 0: nothing"}
 #define CLI_TENANT {"TENANT", "tenant"}
+/* Of lists that come by pages. */
+#define CLI_OPTIONS_PAGE                                                                           \
+    {"--find", "TEXT", "q", CLI_TEXT, "only where a word begins so"},                              \
+        {"--limit", "N", "limit", CLI_COUNT, "show at most so many, 1 to 1000"},                   \
+        {"--after", "NEXT", "after", CLI_TEXT, "go on from there: the next of the page before"}
+#define CLI_OPTION_SHADOW                                                                          \
+    {"--shadow", "LIMIT[,LIMIT…]", "shadow", CLI_LIST,                                             \
+     "of rpm, tpm, concurrency, or none: these count only"}
+/* What may be changed of whatever has limits. */
+#define CLI_OPTIONS_LIMITS                                                                         \
+    {"--rpm", "N", "rpm", CLI_COUNT, "requests a minute; 0: no limit"},                            \
+        {"--tpm", "N", "tpm", CLI_COUNT, "tokens a minute; 0: no limit"},                          \
+        {"--concurrency", "N", "concurrency", CLI_COUNT, "calls at once; 0: no limit"},            \
+        CLI_OPTION_SHADOW,                                                                         \
+        {"--channel", "C[,C…]", "channels", CLI_LIST, "channels that may be used, in order"},      \
+        {"--any-channel", NULL, "any_channel", CLI_FLAG, "no list of channels"},                   \
+        {"--model", "GLOB", "models", CLI_LIST, "models that may be asked for; may be repeated"},  \
+        {"--any-model", NULL, "any_model", CLI_FLAG, "no list of models"},                         \
+        {"--budget", "N[/day|/week|/month|/Nh]|none", "budget", CLI_TEXT,                          \
+         "spend at most so many credits"}
 
 enum cli_option_kind {
     CLI_TEXT = 0,

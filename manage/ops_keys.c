@@ -7,7 +7,7 @@ static const char *const shadow_values[] = {"rpm", "tpm", "concurrency", NULL};
 
 static const struct field list_params[] = {
     {"limit", .in = IN_QUERY, .type = FIELD_INT, .min = 1, .max = 1000, .doc = "The most of a page; 50 if not said."},
-    {"after", .in = IN_QUERY, .type = FIELD_STRING, .max = 128, .doc = "The next of the page before."},
+    {"cursor", .in = IN_QUERY, .type = FIELD_STRING, .max = 128, .arg = "after", .doc = "The next of the page before."},
     {"q", .in = IN_QUERY, .type = FIELD_STRING, .max = 96, .doc = "How a word of its name, or its last four characters begins."},
     {"state", .in = IN_QUERY, .type = FIELD_ENUM, .values = state_values, .doc = "Only those that are so."},
     {"member", .in = IN_QUERY, .type = FIELD_STRING, .max = 254, .doc = "Only theirs: an address or an ID."},
