@@ -28,8 +28,6 @@ enum cli_exit export_set_run(const struct cli_local *local, const struct export_
 enum cli_exit export_run(const struct cli_local *local);
 
 /* turnpike log export: the same of log.list's entries. */
-void export_log_head(enum export_format format, struct buf *out);
-void export_log_row(enum export_format format, struct js_value entry, struct buf *out);
 enum cli_exit export_log_run(const struct cli_local *local);
 
 #endif

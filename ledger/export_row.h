@@ -18,4 +18,8 @@ void export_csv_text(struct buf *out, struct str text);
 void export_head(enum export_format format, struct buf *out);
 void export_row(enum export_format format, struct js_value row, struct buf *out);
 
+/* The same of log.list's entries: JSON is the entry as it stands; in CSV what was and what is are JSON in a field. */
+void export_log_head(enum export_format format, struct buf *out);
+void export_log_row(enum export_format format, struct js_value entry, struct buf *out);
+
 #endif

@@ -18,6 +18,7 @@ const struct op *const op_tables[] = {
     ops_auth,
     ops_invites,
     ops_keys,
+    ops_log,
     ops_me,
     ops_members,
     ops_oidc,

@@ -1,6 +1,9 @@
 """What those who run the server do over the management API: tenants, credit, routes.conf, terms, announcements, and
 who did what."""
 
+import csv
+import io
+import json
 import os
 import stat
 
@@ -16,9 +19,9 @@ class Person:
         self.server = server
         self.token, self.csrf = session["token"], session["csrf"]
 
-    def call(self, method, path, json=None, headers=(), ok=None):
+    def call(self, method, path, body=None, headers=(), ok=None):
         pairs = [*headers, ("x-csrf-token", self.csrf)]
-        answer = self.server.api(method, "/api/v1" + path, json=json, headers=pairs, cookies={"turnpike": self.token})
+        answer = self.server.api(method, "/api/v1" + path, json=body, headers=pairs, cookies={"turnpike": self.token})
         if ok is not None:
             assert answer.status == ok, (answer.status, answer.body)
         return answer
@@ -215,3 +218,18 @@ def test_status(server, admin):
     assert len(page["entries"]) == 1 and page["next"] is not None
     assert admin.get("/platform/log?limit=1&cursor=" + page["next"])["entries"][0]["seq"] == page["entries"][0]["seq"] - 1
     problem(admin.call("GET", "/platform/log?actor=bird:1"), 422, "invalid")
+
+
+def test_log_as_a_file(server, admin):
+    """More than a page, without a hole, as CSV and as lines of JSON."""
+    server.ask("tenant.add", name='=cmd|"/C calc"!A0')
+    tenant = server.ask("tenant.list", q="calc")["tenants"][0]["id"]
+    for _ in range(1100):
+        server.ask("credit.grant", tenant=tenant, amount="1")
+    answer = admin.call("GET", "/platform/log/export?action=credit.grant", ok=200)
+    table = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
+    assert len(table) == 1100 and [int(r["seq"]) for r in table] == sorted(int(r["seq"]) for r in table)
+    assert table[0]["target_name"] == '\'=cmd|"/C calc"!A0'  # no formula in a spreadsheet
+    lines = admin.call("GET", "/platform/log/export?format=jsonl", ok=200).body.decode().splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1)) and len(lines) > 1100
+    problem(admin.call("GET", "/platform/log/export?actor=bird:1"), 422, "invalid")
