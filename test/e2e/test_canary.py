@@ -247,7 +247,7 @@ telemetry {{ otlp = "http://127.0.0.1:{self.collector.port}"  headers-env = "COL
     def management(self):
         """Every operation of the management API, by nobody, by who guesses, and by who has signed in."""
         server = self.server
-        owner = server.ask("person.register", email="owner@canary.test", verified=True, tenant_name="of the owner",
+        owner = server.ask("person.register", email="owner@canary.test", verified=True, agreed=True, tenant_name="of the owner",
                            password="$argon2id$v=19$m=65536,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA")
         session = server.ask("session.open", person=owner["person"], ip="127.0.0.1", agent="test")
         self.secrets += (session["token"],)

@@ -99,6 +99,7 @@ def test_they_name_what_there_is(measured):
         "turnpike_attempts_failed_total", "turnpike_attempts_total", "turnpike_audit_rounds_total",
         "turnpike_calls_admitted_total", "turnpike_calls_max", "turnpike_calls_waited_total",
         "turnpike_clients_gone_total", "turnpike_config_generation", "turnpike_connections_total",
+        "turnpike_limits_shadowed_total",
         "turnpike_requests_total", "turnpike_series", "turnpike_streams_total",
         "turnpike_tls_handshakes_total", "turnpike_units_total", "turnpike_upstream_errors_total",
         "turnpike_upstream_first_byte_seconds", "turnpike_upstream_probes_total",
