@@ -121,6 +121,11 @@ static const struct cli_option tenant_add_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option tenant_reason_options[] = {
+    {"--reason", "TEXT", "reason", CLI_TEXT, "told to the tenant's people"},
+    CLI_NO_OPTION,
+};
+
 static const struct cli_option tenant_set_options[] = {
     {"--name", "NAME", "name", CLI_TEXT, "another name"},
     {"--zone", "ZONE", "zone", CLI_TEXT, "time zone of its days and budgets, as Asia/Shanghai"},
@@ -191,9 +196,14 @@ static const struct cli_command commands[] = {
     {.noun = "tenant", .verb = "show", .cmd = "tenant.show", .arguments = {CLI_TENANT},
      .summary = "one tenant", .show = show_tenant},
     {.noun = "tenant", .verb = "disable", .cmd = "tenant.disable", .arguments = {CLI_TENANT},
-     .summary = "refuse its calls", .show = show_tenant},
+     .options = tenant_reason_options, .summary = "refuse its calls", .show = show_tenant},
     {.noun = "tenant", .verb = "enable", .cmd = "tenant.enable", .arguments = {CLI_TENANT},
      .summary = "serve it again", .show = show_tenant},
+    {.noun = "tenant", .verb = "approve", .cmd = "tenant.approve", .arguments = {CLI_TENANT},
+     .summary = "serve one that registered itself, and waits", .show = show_tenant},
+    {.noun = "tenant", .verb = "refuse", .cmd = "tenant.refuse", .arguments = {CLI_TENANT},
+     .options = tenant_reason_options, .summary = "leave one that waits as it is: disabled",
+     .show = show_tenant},
     {.noun = "member", .verb = "add", .cmd = "member.add",
      .arguments = {CLI_TENANT, {"EMAIL", "email"}}, .options = member_add_options,
      .summary = "add a person to a tenant", .show = show_member},
