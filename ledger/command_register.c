@@ -57,6 +57,9 @@ register_tenant(struct command *command, struct person *p, struct str tenant_nam
 
     if (t == NULL)
         return -ENOMEM;
+    str_copy(str_from(p->name), t->contact, sizeof(t->contact));
+    str_copy(str_from(p->email), t->contact_email, sizeof(t->contact_email));
+    str_copy(str_from(p->phone), t->contact_phone, sizeof(t->contact_phone));
     t->disabled = t->pending = rules.registration == CONF_APPROVAL;
     rc = command_tenant_new(command, t, "tenant_name", tenant_name, credit_ucr);
     if (rc < 0 || command->exit != COMMAND_DONE)

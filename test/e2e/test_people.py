@@ -12,6 +12,7 @@ import pytest
 import rig
 from conftest import base_conf
 from fake_smtp import FakeSmtp
+from fake_turnstile import FakeTurnstile
 
 PASSWORD = "nine tame geese"
 AGREEMENT = "Please read and agree to the User Service Agreement and Privacy Policy first."
@@ -122,6 +123,8 @@ def test_registers_and_signs_in(people):
     assert (me["email"], me["role"], me["tenant_name"], me["second_factor"]) == (
         "ada@example.org", "owner", "Example Ltd", False)
     assert people.server.ask("credit.show", tenant="Example Ltd")["available"] == "2.5"
+    tenant = people.server.ask("tenant.show", tenant="Example Ltd")
+    assert (tenant["contact"], tenant["contact_phone"]) == ("Ada", "+49 30 123")
     cookie = ada.cookies.popitem()
     assert re.fullmatch(r"[0-9A-Za-z]{43}", cookie[1])
     nobody = people.browser()
@@ -169,6 +172,26 @@ def test_registration_waits_for_approval(people):
     ada = people.owner()
     assert people.server.ask("tenant.show", tenant="Example Ltd")["disabled"] is True
     ada.refused(403, "tenant_pending", "POST", "/keys", {"name": "k"})
+
+
+def test_wants_a_person(start, upstream, smtp):
+    turnstile = FakeTurnstile()
+    mail = f'mail {{ from = "turnpike@example.org" smtp = "smtp://127.0.0.1:{smtp.port}" local = true tls = off }}'
+    server = start(base_conf(upstream.port) + f"\n{mail}\n{turnstile.section()}\nmanage {{ registration = open }}\n", workers=1,
+                   env={"TURNSTILE_SECRET": turnstile.secret})
+    server.manage_pid()
+    people, body = People(server, smtp), {"purpose": "register", "email": "ada@example.org"}
+    assert server.api("GET", "/api/v1/auth/options").json["turnstile"] == "1x00000000000000000000AA"
+    people.browser().refused(422, "human_check_failed", "POST", "/auth/code", body, field="turnstile")
+    people.browser().refused(422, "human_check_failed", "POST", "/auth/code", {**body, "turnstile": "made up"})
+    turnstile.good.add("t1")
+    assert re.fullmatch(r"\d{6}", people.code("ada@example.org", more={"turnstile": "t1"}))
+    people.browser().refused(422, "human_check_failed", "POST", "/auth/code", {**body, "turnstile": "t1"})
+    turnstile.good.add("t2")
+    turnstile.status = 500
+    people.browser().refused(503, "human_check_away", "POST", "/auth/code", {**body, "turnstile": "t2"})
+    assert len(smtp.to("ada@example.org")) == 1
+    turnstile.stop()
 
 
 def test_sends_the_same_for_everybody(people):
