@@ -50,10 +50,21 @@ show_member(struct js_value result)
     static const struct print_column fields[] = {
         {"id", "id", false},         {"email", "email", false},   {"role", "role", false},
         {"budget", "budget", false}, {"created", "created", false},
-        {"keys_disabled", "keys disabled", false}, {"rpm", "requests/min", false},
+        {"keys_disabled", "keys disabled", false}, {"keys_handed_over", "keys handed over", false}, {"rpm", "requests/min", false},
         {"tpm", "tokens/min", false}, {"concurrency", "at once", false},
         {"shadow", "count only", false}, {"channels", "channels", false},
         {"models", "models", false}, PRINT_END,
+    };
+
+    print_fields(result, fields);
+}
+
+static void
+show_invite(struct js_value result)
+{
+    static const struct print_column fields[] = {
+        {"id", "id", false},     {"role", "role", false}, {"email", "email", false}, {"uses", "uses", false},
+        {"link", "link", false}, {"expires", "good until", false}, PRINT_END,
     };
 
     print_fields(result, fields);
@@ -168,6 +179,19 @@ static const struct cli_option member_add_options[] = {
     CLI_NO_OPTION,
 };
 
+static const struct cli_option member_invite_options[] = {
+    {"--role", "ROLE", "role", CLI_TEXT, "owner, admin, billing, developer or viewer; must be told"},
+    {"--email", "EMAIL", "email", CLI_TEXT, "for this address alone, without proving it; else for whoever has the link"},
+    {"--uses", "N", "uses", CLI_COUNT, "so many may come; 1 unless told"},
+    {"--days", "N", "days", CLI_COUNT, "so long it is good, 90 at most; as routes.conf says unless told"},
+    CLI_NO_OPTION,
+};
+
+static const struct cli_option member_remove_options[] = {
+    {"--hand-over-to", "EMAIL", "hand_over_to", CLI_TEXT, "whose the keys are from then on"},
+    CLI_NO_OPTION,
+};
+
 #define OPTIONS_WEIGHTS                                                                            \
     {"--latency", "N", "latency", CLI_TEXT, "weight of a short wait for auto names, from 0 to 1"}, \
         {"--cost", "N", "cost", CLI_TEXT, "weight of a low price"},                                \
@@ -212,9 +236,14 @@ static const struct cli_command commands[] = {
     {.noun = "member", .verb = "limits", .cmd = "member.limits",
      .arguments = {CLI_TENANT, {"EMAIL", "member"}}, .options = member_limits_options,
      .summary = "change what they may spend and use", .show = show_member},
+    {.noun = "member", .verb = "invite", .cmd = "invite.add", .arguments = {CLI_TENANT},
+     .options = member_invite_options, .summary = "a link by which somebody becomes a member", .show = show_invite},
+    {.noun = "member", .verb = "role", .cmd = "member.role",
+     .arguments = {CLI_TENANT, {"EMAIL", "email"}, {"ROLE", "role"}}, .summary = "change what a member may do",
+     .show = show_member},
     {.noun = "member", .verb = "remove", .cmd = "member.remove",
-     .arguments = {CLI_TENANT, {"EMAIL", "email"}},
-     .summary = "remove a person and disable their keys", .show = show_member},
+     .arguments = {CLI_TENANT, {"EMAIL", "email"}}, .options = member_remove_options,
+     .summary = "remove a person and disable or hand over their keys", .show = show_member},
     {.noun = "project", .verb = "add", .cmd = "project.add",
      .arguments = {CLI_TENANT, {"NAME", "name"}}, .options = project_add_options,
      .summary = "add a project to a tenant", .show = show_project},

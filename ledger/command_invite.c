@@ -184,6 +184,13 @@ write_link(struct command *command, const struct invite *in, const char *token)
         return 0;
     }
     len = str_copy(base, link, sizeof(link));
+    if (base.len == 0) { /* on the command line, as routes.conf says */
+        const struct conf *conf = command->ledger->conf;
+
+        if (conf != NULL && conf->manage.url.len < LINK_MAX - 16)
+            len = str_copy(conf->manage.url, link, sizeof(link));
+        len += str_copy(STR("/join#"), link + len, sizeof(link) - len);
+    }
     len += str_copy(str_from(token), link + len, sizeof(link) - len);
     if (in->email[0] == '\0' || command->actor.kind == ACTOR_CLI) {
         jw_key_cstr(&command->jw, "token", token);

@@ -377,3 +377,21 @@ def test_sets_up_an_administrator(people):
     root.refused(404, "token_gone", "POST", "/auth/setup", {"token": made["token"], "password": PASSWORD})
     root.done("POST", "/auth/login", {"email": "root@example.org", "password": PASSWORD})
     assert root.done("GET", "/me")["platform"] is True
+
+
+def test_invites_on_the_command_line(people):
+    server = people.server
+    server.cli("tenant", "add", "acme")
+    server.cli("member", "add", "acme", "ada@example.org", "--role", "owner")
+    made = server.cli("member", "invite", "acme", "--role", "viewer", "--email", "ada@example.org", "--days", "1")
+    token = re.fullmatch(r"/join#([0-9A-Za-z]{43})", made["link"]).group(1)
+    ada = people.browser()
+    ada.done("POST", "/auth/accept", {"token": token, "password": PASSWORD, "agree": True})
+    assert ada.done("GET", "/me")["role"] == "owner"
+    grace = people.invited(ada, "grace@example.org")
+    server.cli("member", "role", "acme", "grace@example.org", "admin")
+    assert grace.done("GET", "/me")["role"] == "admin"
+    grace.done("POST", "/keys", {"name": "k", "member": "grace@example.org"})
+    gone = server.cli("member", "remove", "acme", "grace@example.org", "--hand-over-to", "ada@example.org")
+    assert (gone["keys_handed_over"], gone["keys_disabled"]) == (1, 0)
+    grace.refused(401, "session_expired", "GET", "/me")
