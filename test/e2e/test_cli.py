@@ -90,7 +90,7 @@ def test_usage_errors(acme, words):
 def test_hints(cli):
     assert "did you mean tenant?" in cli.error("tennant", "list", status=2)
     assert "did you mean disable?" in cli.error("tenant", "disabel", "x", status=2)
-    words = "one of add, list, show, disable or enable"
+    words = "one of add, set, list, show, disable, enable, approve or refuse"
     assert "a word is missing after it; " + words in cli.error("tenant", status=2)
     assert words in cli.error("tenant", "purchase", status=2)
     assert "; did you mean credit grant?" in cli.error("grant", "acme", "5", status=2)

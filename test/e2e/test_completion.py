@@ -42,8 +42,8 @@ def run(server, *command):
 # What is typed, and what may stand in the place of its last word.
 LINES = [
     ("ten", ["tenant"]),
-    ("tenant ", ["add", "list", "show", "disable", "enable"]),
-    ("tenant s", ["show"]),
+    ("tenant ", ["add", "set", "list", "show", "disable", "enable", "approve", "refuse"]),
+    ("tenant s", ["set", "show"]),
     ("tenant show a", ["acme", "acme-two"]),
     ("key add acme --no-d", ["--no-dearer"]),
     ("key add acme --no-dearer --no-", []),
