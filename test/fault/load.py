@@ -258,6 +258,11 @@ class Books:
             tenant = self.server.cli("tenant", "show", account["name"])
             if tenant.get("budget"):
                 assert ucr(tenant["budget"]["used"]) == spent, (tenant, spent)
+            # Where there are members and projects, each has all of the tenant's keys.
+            for kind in ("member", "project"):
+                for owner in self.server.cli(kind, "list", account["name"])[f"{kind}s"]:
+                    if owner.get("budget"):
+                        assert ucr(owner["budget"]["used"]) == spent, (owner, spent)
         for _, key_id, _ in self.load.owners:
             key = self.server.cli("key", "show", key_id)
             if key.get("budget"):

@@ -36,6 +36,13 @@ def make_tenants(server):
     capped = tenant("capped", 50_000_000, "--budget", "0.5/month")
     capped()
     capped("--budget", "0.4")
+    # Every level of the chain, with windows of each kind; one that counts only, and is soon passed.
+    chained = tenant("chained", 100_000_000, "--budget", "40/24h")
+    server.cli("tenant", "set", "chained", "--zone", "Pacific/Auckland", "--concurrency", "15", "--rpm", "100000")
+    server.cli("member", "add", "chained", "a@chained.test", "--budget", "0.01/month/shadow")
+    server.cli("member", "limits", "chained", "a@chained.test", "--concurrency", "10", "--tpm", "9000000")
+    server.cli("project", "add", "chained", "web", "--budget", "30/7d")
+    chained("--member", "a@chained.test", "--project", "web", "--budget", "20/48h")
     poor = tenant("poor", 200_000)  # holds of two large calls at a time, and soon of none
     poor()
     poor("--concurrency", "1")
