@@ -1,9 +1,11 @@
 /* Commands about persons: who can sign in, and what is known of them. */
 #include "ledger/command_person.h"
 
+#include "base/clock.h"
 #include "base/seal.h"
 #include "base/str.h"
 #include "ledger/core.h"
+#include "ledger/mail.h"
 #include "ledger/site.h"
 
 #include <errno.h>
@@ -154,6 +156,37 @@ command_password(struct command *command, bool must, struct person *p)
     }
     p->password_us = ledger_wall_us(command->ledger);
     return true;
+}
+
+int
+command_tell_password(struct command *command, const struct person *p)
+{
+    char time[RFC3339_LEN + 1];
+    struct mail_var vars[] = {{"ip", command->actor.ip}, {"time", STR("")}};
+
+    clock_rfc3339(ledger_wall_us(command->ledger), time);
+    vars[1].value = (struct str){time, 16};
+    time[10] = ' ';
+    return mail_queue(command, &(struct mail_new){.kind = MAIL_PASSWORD_CHANGED,
+                                                  .to = str_from(p->email),
+                                                  .locale = str_from(p->locale),
+                                                  .tenant_id = p->tenant_id,
+                                                  .vars = vars,
+                                                  .var_count = COUNT_OF(vars)});
+}
+
+/* To the address that was theirs: it may be that somebody else did it. */
+static int
+tell_email(struct command *command, const struct person *p, struct str was)
+{
+    struct mail_var vars[] = {{"email", str_from(p->email)}};
+
+    return mail_queue(command, &(struct mail_new){.kind = MAIL_EMAIL_CHANGED,
+                                                  .to = was,
+                                                  .locale = str_from(p->locale),
+                                                  .tenant_id = p->tenant_id,
+                                                  .vars = vars,
+                                                  .var_count = COUNT_OF(vars)});
 }
 
 void
@@ -383,6 +416,8 @@ person_password(struct command *command)
     if (token.len > 0)
         session_hash(command->ledger->key_hash_key, token, hash);
     if (!rehash)
+        rc = command_tell_password(command, &p);
+    if (rc == 0 && !rehash)
         rc = session_drop_all(&command->txn, p.id, token.len > 0 ? hash : NULL, &closed);
     if (rc == 0)
         rc = put_changed(command, &p);
@@ -415,7 +450,7 @@ move_email(struct command *command, struct person *p, const char *email)
 static int
 person_email_set(struct command *command)
 {
-    char email[ENTITY_EMAIL_MAX + 1];
+    char email[ENTITY_EMAIL_MAX + 1], was[ENTITY_EMAIL_MAX + 1];
     struct person p;
     int rc;
 
@@ -428,12 +463,15 @@ person_email_set(struct command *command)
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     jw_key_cstr(&command->jw, "was", p.email);
+    str_copy(str_from(p.email), was, sizeof(was));
     rc = move_email(command, &p, email);
     if (rc == -EEXIST) {
         command_refuse_field(command, COMMAND_FAILED, "email_taken", "email",
                              "somebody has that address already");
         return 0;
     }
+    if (rc == 0)
+        rc = tell_email(command, &p, str_from(was));
     if (rc == 0)
         rc = put_changed(command, &p);
     jw_key_u64(&command->jw, "id", p.id);

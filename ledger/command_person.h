@@ -77,6 +77,8 @@ int ticket_drop(struct command *command, struct str purpose, struct str token) M
 
 /* The argument "password", as argon2id wrote it; may lack unless it must be there. */
 bool command_password(struct command *command, bool must, struct person *person) MUST_CHECK;
+/* Tells the person by mail that the password is another, and from where it was changed. */
+int command_tell_password(struct command *command, const struct person *person) MUST_CHECK;
 /* A person of the arguments (password, name, phone, locale) with the address that is set, under a new id
  * and not put yet. */
 int command_person_new(struct command *command, struct person *person) MUST_CHECK;

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define ADMINS_TOLD_MAX 16
+
 /* Of the arguments. False when refused. */
 static bool
 person_args(struct command *command, struct person *p)
@@ -47,6 +49,37 @@ command_person_new(struct command *command, struct person *p)
 
 /* ---- with a tenant of their own ---- */
 
+/* Operators are told that somebody waits for them. */
+static int
+tell_admins(struct command *command, const struct person *p, struct str tenant_name)
+{
+    struct mail_var vars[] = {{"tenant", tenant_name}, {"email", str_from(p->email)}};
+    uint32_t ids[ADMINS_TOLD_MAX];
+    size_t count = 0;
+    struct db_walk walk;
+    struct str key, value;
+    int rc = person_admins(&command->txn, &walk);
+
+    if (rc < 0)
+        return rc;
+    while (count < COUNT_OF(ids) && db_walk_next(&walk, &key, &value))
+        ids[count++] = db_u32(key, ENTITY_CHILD_ID_AT);
+    rc = walk.failed;
+    db_walk_end(&walk);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct person admin;
+
+        rc = person_get(&command->txn, ids[i], &admin);
+        if (rc == 0)
+            rc = mail_queue(command, &(struct mail_new){.kind = MAIL_APPROVAL,
+                                                        .to = str_from(admin.email),
+                                                        .locale = str_from(admin.locale),
+                                                        .vars = vars,
+                                                        .var_count = COUNT_OF(vars)});
+    }
+    return rc;
+}
+
 static int
 register_tenant(struct command *command, struct person *p, struct str tenant_name)
 {
@@ -71,7 +104,7 @@ register_tenant(struct command *command, struct person *p, struct str tenant_nam
     jw_key_cstr(&command->jw, "email", p->email);
     jw_key_bool(&command->jw, "pending", t->pending);
     jw_key_ucr(&command->jw, "credit", credit_ucr);
-    return rc;
+    return rc == 0 && t->pending ? tell_admins(command, p, tenant_name) : rc;
 }
 
 /* "verified" says that the asker has the address from an OpenID provider who verified it. */
@@ -149,6 +182,8 @@ person_reset(struct command *command)
     rc = session_drop_all(&command->txn, p.id, NULL, &closed);
     if (rc == 0)
         rc = command_failures_clear(command, email);
+    if (rc == 0)
+        rc = command_tell_password(command, &p);
     if (rc == 0)
         rc = person_put(&command->txn, &p);
     command_target(command, "person", p.id, p.tenant_id);
@@ -229,32 +264,26 @@ admin_add(struct command *command)
 }
 
 static int
+list_admin(struct command *command, uint32_t id)
+{
+    struct person p;
+    int rc = person_get(&command->txn, id, &p);
+
+    if (rc < 0)
+        return rc;
+    jw_object(&command->jw);
+    command_person_write(command, &p);
+    jw_object_end(&command->jw);
+    return 0;
+}
+
+static int
 admin_list(struct command *command)
 {
     struct db_walk walk;
-    struct db_key from;
-    struct str key, value;
-    struct person p;
-    int rc;
+    int rc = person_admins(&command->txn, &walk);
 
-    db_key_start(&from);
-    rc = db_walk_start(&command->txn, DB_PERSON, &from, 0, &walk);
-    if (rc < 0)
-        return rc;
-    jw_key(&command->jw, "admins");
-    jw_array(&command->jw);
-    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
-        rc = person_get(&command->txn, db_u32(key, 0), &p);
-        if (rc < 0 || p.removed || !p.platform)
-            continue;
-        jw_object(&command->jw);
-        command_person_write(command, &p);
-        jw_object_end(&command->jw);
-    }
-    rc = rc == 0 ? walk.failed : rc;
-    db_walk_end(&walk);
-    jw_array_end(&command->jw);
-    return rc;
+    return rc < 0 ? rc : command_list(command, &walk, ENTITY_CHILD_ID_AT, "admins", list_admin);
 }
 
 /* The person stays, with the tenant that they may have; what they were signed in to ends. */
@@ -326,7 +355,7 @@ const struct command_def command_register_defs[] = {
     {.name = "person.reset", .kind = COMMAND_WRITE, .run = person_reset},
     {.name = "person.setup", .kind = COMMAND_WRITE, .run = person_setup},
     {.name = "admin.add", .kind = COMMAND_WRITE, .run = admin_add},
-    {.name = "admin.list", .kind = COMMAND_READ, .run = admin_list, .is_long = true},
+    {.name = "admin.list", .kind = COMMAND_READ, .run = admin_list},
     {.name = "admin.remove", .kind = COMMAND_WRITE, .run = admin_remove},
     {.name = NULL},
 };

@@ -78,9 +78,14 @@ int
 person_put(struct db_txn *txn, const struct person *p)
 {
     struct doc doc;
+    int rc;
 
     ASSERT(p->recovery_count <= PERSON_RECOVERY_MAX);
     ASSERT((p->tenant_id == 0) == (p->member_id == 0));
+    /* Administrators are few, and found without a look at all the others. */
+    rc = p->platform ? entity_child_put(txn, DB_PERSON, 0, p->id) : entity_child_drop(txn, DB_PERSON, 0, p->id);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
     doc_start(&doc);
     jw_key_cstr(&doc.jw, "email", p->email);
     jw_key_cstr(&doc.jw, "name", p->name);
@@ -102,6 +107,12 @@ person_put(struct db_txn *txn, const struct person *p)
     jw_key_i64(&doc.jw, "password_us", p->password_us);
     jw_key_i64(&doc.jw, "login_us", p->login_us);
     return doc_put_id(txn, DB_PERSON, p->id, &doc);
+}
+
+int
+person_admins(struct db_txn *txn, struct db_walk *walk)
+{
+    return entity_children(txn, DB_PERSON, 0, walk);
 }
 
 int

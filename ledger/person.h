@@ -36,6 +36,8 @@ struct person {
 
 int person_get(struct db_txn *txn, uint32_t id, struct person *out) MUST_CHECK; /* -ENOENT, -EILSEQ */
 int person_put(struct db_txn *txn, const struct person *person) MUST_CHECK;
+/* Administrators of the platform, in order of id, which is db_u32(key, ENTITY_CHILD_ID_AT). */
+int person_admins(struct db_txn *txn, struct db_walk *walk) MUST_CHECK;
 /* The next id. */
 int person_new_id(struct db_txn *txn, uint32_t *id) MUST_CHECK;
 /* By address. -ENOENT. */

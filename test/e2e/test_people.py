@@ -169,7 +169,10 @@ def test_registration_is_closed(people):
 
 @pytest.mark.parametrize("people", ["registration = approval"], indirect=True)
 def test_registration_waits_for_approval(people):
+    people.server.ask("admin.add", email="root@example.org")
     ada = people.owner()
+    rig.wait_for(lambda: people.smtp.to("root@example.org"), what="the mail to an operator")
+    assert "Example Ltd" in people.smtp.to("root@example.org")[0].part("plain")
     assert people.server.ask("tenant.show", tenant="Example Ltd")["disabled"] is True
     ada.refused(403, "tenant_pending", "POST", "/keys", {"name": "k"})
 
@@ -287,6 +290,11 @@ def test_changes_oneself(people):
     code = people.mailed_code("ada@example.net", 0)
     assert ada.done("PUT", "/me/email", {"email": "ada@example.net", "code": code})["was"] == "ada@example.org"
     assert ada.done("GET", "/me")["email"] == "ada@example.net"
+    # Told where it was: the code of the registration, the new password, the new address.
+    rig.wait_for(lambda: len(people.smtp.to("ada@example.org")) == 3, what="mails to the address so far")
+    texts = [mail.part("plain") for mail in people.smtp.to("ada@example.org")[1:]]
+    assert sum("ada@example.net" in text for text in texts) == 1, texts
+    assert sum("127.0.0.1" in text for text in texts) == 1, texts
     assert ada.done("GET", "/members")["members"][0]["email"] == "ada@example.net"
 
 
