@@ -177,7 +177,7 @@ NEEDS_proto := proto base
 NEEDS_route := route shm conf base
 NEEDS_ledger := ledger route shm conf base
 NEEDS_telemetry := telemetry conf shm base
-NEEDS_manage := manage net route shm conf base llhttp
+NEEDS_manage := manage ledger net route shm conf base llhttp
 NEEDS_all := $(ROOMS) llhttp
 # What harnesses are made for: who handles calls and processes has none, and need not be built for them.
 NEEDS_fuzz := cli ledger route shm conf net proto base llhttp

@@ -35,7 +35,7 @@ manage_begin(struct manage *manage)
         return -ENOMEM;
     }
     buf_init(&api->document, 16u << 20);
-    rate_init(&api->by_address, S_US / 100, 400);
+    rate_init(&api->by_address, S_US / 500, 2000);
     rate_init(&api->by_failure, 2 * S_US, 60);
     rate_init(&api->by_credential, S_US / 50, 200);
     rate_init(&api->by_auth_address, S_US, 120);
