@@ -17,7 +17,7 @@
 #define CLI_ARGUMENTS_MAX 3
 #define CLI_NO_OPTION {.flag = NULL}
 #define CLI_OPTION_BUDGET                                                                          \
-    {"--budget", "N[/day|/week|/month]", "budget", CLI_TEXT, "spend at most so many credits; 0: nothing"}
+    {"--budget", "N[/day|/week|/month|/Nh]", "budget", CLI_TEXT, "spend at most so many credits; 0: nothing"}
 #define CLI_TENANT {"TENANT", "tenant"}
 /* Of lists that come by pages. */
 #define CLI_OPTIONS_PAGE                                                                           \
