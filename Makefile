@@ -180,7 +180,7 @@ NEEDS_telemetry := telemetry conf shm base
 NEEDS_manage := manage ledger net route shm conf base llhttp
 NEEDS_all := $(ROOMS) llhttp
 # What harnesses are made for: who handles calls and processes has none, and need not be built for them.
-NEEDS_fuzz := cli ledger route shm conf net proto base llhttp
+NEEDS_fuzz := cli manage ledger route shm conf net proto base llhttp
 NEEDS_bench_load := base
 NEEDS_bench_relay := base
 
