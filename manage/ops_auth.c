@@ -133,15 +133,6 @@ agreed(struct op_call *call)
     return false;
 }
 
-static void
-came_in(struct op_call *call, const struct ledger_answer *answer)
-{
-    if (answer->said == LEDGER_DONE)
-        people_sign_in(call, u64_of(answer->result, "person"));
-    else
-        people_refused(call, answer);
-}
-
 /* What is said of a person, with the hash of their password. */
 static void
 say_person(struct op_call *call, struct jw *jw, const struct password_work *work)
@@ -164,7 +155,7 @@ register_hashed(struct op_call *call, const struct password_work *work)
     op_ask_begin_bare(call, &jw, "person.register");
     say_person(call, &jw, work);
     jw_key_str(&jw, "tenant_name", op_str(call, "tenant_name"));
-    op_ask(call, &jw, OP_ASK_KEYED, came_in);
+    op_ask(call, &jw, OP_ASK_KEYED, people_came_in);
 }
 
 static void
@@ -194,7 +185,7 @@ accept_hashed(struct op_call *call, const struct password_work *work)
     op_ask_begin_bare(call, &jw, "invite.accept");
     jw_key_str(&jw, "token", op_str(call, "token"));
     say_person(call, &jw, work);
-    op_ask(call, &jw, OP_ASK_KEYED, came_in);
+    op_ask(call, &jw, OP_ASK_KEYED, people_came_in);
 }
 
 static void

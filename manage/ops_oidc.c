@@ -483,17 +483,6 @@ callback_run(struct op_call *call)
 /* ---- registering with what a provider vouched for ---- */
 
 static void
-registered(struct op_call *call, const struct ledger_answer *answer)
-{
-    uint64_t id = 0;
-
-    if (answer->said == LEDGER_DONE && js_count(js_get(answer->result, STR("person")), UINT32_MAX, &id))
-        people_sign_in(call, id);
-    else
-        people_refused(call, answer);
-}
-
-static void
 register_known(struct op_call *call, const struct ledger_answer *answer)
 {
     static const char *const said[] = {"tenant_name", "name", "phone"};
@@ -521,7 +510,7 @@ register_known(struct op_call *call, const struct ledger_answer *answer)
     jw_key_cstr(&jw, "locale", lang_name[call->lang]);
     jw_key_bool(&jw, "verified", true);
     jw_key_bool(&jw, "agreed", true);
-    op_ask(call, &jw, OP_ASK_KEYED, registered);
+    op_ask(call, &jw, OP_ASK_KEYED, people_came_in);
 }
 
 static void

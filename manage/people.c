@@ -261,6 +261,20 @@ people_first_factor(struct op_call *call, uint64_t person_id, bool second_factor
     op_ask(call, &jw, OP_ASK_ONCE, ticket_made);
 }
 
+void
+people_came_in(struct op_call *call, const struct ledger_answer *answer)
+{
+    uint64_t id = 0;
+
+    if (answer->said != LEDGER_DONE)
+        people_refused(call, answer);
+    else if (js_bool(js_get(answer->result, STR("repeated")), false) ||
+             !js_count(js_get(answer->result, STR("person")), UINT32_MAX, &id))
+        op_answer(call, STR("{\"signed_in\":false,\"second_factor\":false}"));
+    else
+        people_sign_in(call, id);
+}
+
 /* ---- again, who is it? ---- */
 
 /* call->state is the operation's: the proof is kept until then in its place, and gives it back. */

@@ -38,6 +38,12 @@ void people_sign_in(struct op_call *call, uint64_t person_id);
 /* The same, or when that person has a second factor, a ticket to go on with. */
 void people_first_factor(struct op_call *call, uint64_t person_id, bool second_factor);
 
+/*
+ * What made a person was done: signs them in. Not when it is an answer given again to an Idempotency-Key: that is
+ * told apart without secrets, so that whoever has the key and no password would get in. They sign in by that.
+ */
+void people_came_in(struct op_call *call, const struct ledger_answer *answer);
+
 /* Asks for the caller's own password in the field "password" again, before what is dear; then(call). Failures
  * count as those of signing in do. A person without one (signed in by another) is let through. */
 void people_prove(struct op_call *call, void (*then)(struct op_call *call));

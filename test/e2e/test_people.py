@@ -136,6 +136,19 @@ def test_registers_and_signs_in(people):
     assert before == 1
 
 
+def test_registers_once(people):
+    """The answer is lost, and asked for again by the same key: nothing is done twice, and nobody gets in by it."""
+    body, key = people.registration("ada@example.org", "Example Ltd"), {"Idempotency-Key": "k-1"}
+    first = people.server.api("POST", "/api/v1/auth/register", json=body, headers=key)
+    assert first.status == 201 and first.json["signed_in"] is True
+    again = people.browser()
+    answer = again.send("POST", "/auth/register", {**body, "password": "ten tame geese"}, headers=key)
+    assert (answer.status, answer.json) == (201, {"signed_in": False, "second_factor": False})
+    assert again.cookies == {} and len(people.server.ask("tenant.list")["tenants"]) == 1
+    again.refused(401, "login_failed", "POST", "/auth/login", {"email": "ada@example.org", "password": "ten tame geese"})
+    again.done("POST", "/auth/login", {"email": "ada@example.org", "password": PASSWORD})
+
+
 @pytest.mark.parametrize("change, field, code", [
     ({"agree": False}, "agree", "agreement_required"),
     ({"agree": None}, "agree", "agreement_required"),
