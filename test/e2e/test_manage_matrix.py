@@ -121,3 +121,29 @@ def test_keys_have_scopes(world):
         assert not wrong, "\n".join(map(str, wrong))
     answer = type(world.nobody)(world.server, key="sk-no-such-key").send("GET", "/api/v1/session")
     assert (answer.status, code(answer)) == (401, "unknown_key") and answer["www-authenticate"]
+
+
+def test_ones_own(world):
+    """Who may only see what is theirs sees nothing else, and makes nothing for another."""
+    developer, owner = world.ours.people["developer"], world.ours.owner
+    other = owner.send("POST", "/api/v1/keys", {"name": "not theirs"}).json
+    mine = developer.send("POST", "/api/v1/keys", {"name": "mine", "member": "owner@ours.test"})
+    if mine.status != 201:  # it says so, or makes it theirs
+        mine = developer.send("POST", "/api/v1/keys", {"name": "mine"})
+    assert mine.status == 201, mine.body
+    listed = developer.send("GET", "/api/v1/keys").json["keys"]
+    assert [(k["id"], k["member"]) for k in listed] == [(mine.json["id"], "developer@ours.test")]
+    assert {other["id"], mine.json["id"]} <= {k["id"] for k in owner.send("GET", "/api/v1/keys").json["keys"]}
+    wrong = []
+    for operation in world.operations:
+        if operation.path.startswith("/api/v1/keys/{") and "developer" in operation.roles:
+            answer = developer.send(operation.method, operation.at(other["id"]), operation.body())
+            if answer.status != 404:
+                wrong.append((operation, answer.status, answer.body))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_where_a_key_may_be_used(world):
+    made = world.ours.owner.send("POST", "/api/v1/keys", {"scopes": ["manage"], "allow_ip": ["192.0.2.0/24"]}).json
+    answer = type(world.nobody)(world.server, key=made["key"]).send("GET", "/api/v1/session")
+    assert (answer.status, code(answer)) == (403, "key_address")
