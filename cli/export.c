@@ -286,7 +286,7 @@ export_set_run(const struct cli_local *local, const struct export_set *set)
 enum cli_exit
 export_run(const struct cli_local *local)
 {
-    static const char *const args[] = {"tenant", "key", "model", NULL};
+    static const char *const args[] = {"tenant", "key", "member", "project", "model", "channel", NULL};
     static const struct export_set calls = {
         .noun = "export", .cmd = "call.list", .rows = "calls", .place = "after", .args = args,
         .one = "record", .many = "records", .since_must = true, .charges = true,

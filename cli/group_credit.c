@@ -260,7 +260,11 @@ static const struct cli_option call_options[] = {
 static const struct cli_option calls_options[] = {
     {"--tenant", "TENANT", "tenant", CLI_TEXT, "only this one's"},
     {"--key", "ID", "key", CLI_TEXT, "only this key's"},
+    {"--member", "ID", "member", CLI_TEXT, "only this member's"},
+    {"--project", "ID", "project", CLI_TEXT, "only this project's"},
     {"--model", "MODEL", "model", CLI_TEXT, "only this model's"},
+    {"--channel", "CHANNEL", "channel", CLI_TEXT, "only this channel's"},
+    {"--status", "N", "status", CLI_COUNT, "only those answered with that HTTP status"},
     {"--outcome", "OUTCOME", "outcome", CLI_TEXT, "only those that ended so: ok, cut, client-gone, …"},
     {"--since", "TIME", "since", CLI_TEXT, "2026-11-21, a full time, or a span as 24h"},
     {"--until", "TIME", "until", CLI_TEXT, "the same"},
