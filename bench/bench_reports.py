@@ -46,7 +46,7 @@ class Managed(Turnpike):
 
     def run(self):
         super().run()
-        owner = self.ask("person.register", email="owner@bench.test", verified=True, tenant_name="reported",
+        owner = self.ask("person.register", email="owner@bench.test", verified=True, tenant_name="reported", agreed=True,
                          password=HASH)
         self.ask("credit.grant", tenant="reported", amount="100000000", ref="bench")
         self.key = self.ask("key.add", tenant="reported", rpm=100000000, concurrency=60000)["key"]

@@ -16,6 +16,7 @@ import re
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -24,7 +25,9 @@ import rig
 import translation
 import ws
 from collector import Collector
+from fake_smtp import FakeSmtp
 from test_media import form
+from test_people import People, totp
 from test_realtime import delta, done, usage
 from test_translate import conf_of
 from translation import PROTOCOLS, Ask
@@ -247,7 +250,7 @@ telemetry {{ otlp = "http://127.0.0.1:{self.collector.port}"  headers-env = "COL
     def management(self):
         """Every operation of the management API, by nobody, by who guesses, and by who has signed in."""
         server = self.server
-        owner = server.ask("person.register", email="owner@canary.test", verified=True, agreed=True, tenant_name="of the owner",
+        owner = server.ask("person.register", email="owner@canary.test", verified=True, tenant_name="of the owner", agreed=True,
                            password="$argon2id$v=19$m=65536,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA")
         session = server.ask("session.open", person=owner["person"], ip="127.0.0.1", agent="test")
         self.secrets += (session["token"],)
@@ -306,7 +309,7 @@ telemetry {{ otlp = "http://127.0.0.1:{self.collector.port}"  headers-env = "COL
         self.server.destroy()
 
 
-def memory_of(server):
+def memory_of(server, known=b"sim-talk"):
     """What is there of the memory file: most of it never was used."""
     (path,) = (p for p in glob.glob(os.path.join(server.runtime, "**"), recursive=True) if os.path.isfile(p))
     data, at = b"", 0
@@ -320,7 +323,7 @@ def memory_of(server):
             hole = os.lseek(f.fileno(), at, os.SEEK_HOLE)
             data += os.pread(f.fileno(), hole - at, at)
             at = hole
-    assert b"sim-talk" in data
+    assert known in data
     return data
 
 
@@ -400,3 +403,53 @@ def test_nothing_of_it_is_written(session_upstream, log_form):
     finally:
         gateway.stop()
         sim.stop()
+
+
+@pytest.fixture
+def smtp():
+    server = FakeSmtp()
+    yield server
+    server.stop()
+
+
+def test_no_secret_of_people_is_written(start, upstream, smtp):
+    """Passwords, sessions, links, second factors, codes for when that is lost, keys: all by the real way."""
+    server = start(
+        conftest.base_conf(upstream.port) + f"""
+mail {{ from = "turnpike@example.org"  smtp = "smtp://127.0.0.1:{smtp.port}"  local = true  tls = off }}
+manage {{ registration = open }}
+log {{ access = full }}
+""", "--log-debug", workers=1)
+    people = People(server, smtp)
+    password, other = f"{WORD['password']} geese", f"{WORD['secret']} ducks"
+    ada = people.browser()
+    registration = people.registration("ada@canary.test", "Ada's", password=password)
+    ada.done("POST", "/auth/register", registration)
+    secrets, codes = {"session": ada.cookies["turnpike"]}, {"register": registration["code"]}
+    secrets["invite"] = ada.done("POST", "/invites", {"role": "viewer"})["link"].partition("#")[2]
+    secrets["key"] = ada.done("POST", "/keys", {"name": KEY_NAME})["key"].removeprefix("sk-")
+    secrets["totp"] = ada.done("POST", "/me/totp", {"password": password})["secret"]
+    codes["totp"] = totp(secrets["totp"], int(time.time() / 30))
+    recovery = ada.done("POST", "/me/totp/confirm", {"code": codes["totp"]})["codes"]
+    secrets.update((f"recovery {i}", code) for i, code in enumerate(recovery))
+    codes["reset"] = people.code("ada@canary.test", "reset")
+    nobody = people.browser()
+    assert nobody.send("POST", "/auth/login", {"email": "ada@canary.test", "password": other}).status >= 400
+    assert nobody.done("POST", "/auth/login", {"email": "ada@canary.test", "password": password})["ticket"]
+    reset = nobody.send("POST", "/auth/reset", {"email": "ada@canary.test", "code": codes["reset"], "password": other})
+    assert reset.status in (200, 204), reset
+
+    memory = memory_of(server, b"sim-chat")
+    backup = os.path.join(server.folder, "backup")
+    assert server.run("backup", backup).returncode == 0
+    log_of_changes = server.run("log", "export").stdout
+    assert server.stop() == 0
+    store = b"".join(bytes_of(path) for path in glob.glob(os.path.join(server.state, "store", "*")))
+    written = {"memory": memory, "backup": bytes_of(backup), "store": store, "log": server.log().encode(),
+               "audit log": log_of_changes.encode()}
+    assert b"ada@canary.test" in store and b"manage.ended" in written["log"] and "person.register" in log_of_changes
+    for what, data in written.items():
+        assert found_in(data, tuple(secrets.values())) == [], what
+    for what in ("log", "audit log"):  # of six digits a store has any by chance
+        for name, code in codes.items():
+            assert not re.search(rb"(?<![0-9])%s(?![0-9])" % code.encode(), written[what]), (what, name)
