@@ -314,5 +314,7 @@ audit_sample(struct ledger *ledger)
         rc = sample_blocks(ledger);
     if (rc == 0)
         rc = quota_sample(ledger);
+    if (rc == 0)
+        rc = publish_sweep_old(ledger);
     return rc == 0 ? windows_refresh(ledger) : rc;
 }

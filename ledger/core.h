@@ -126,6 +126,7 @@ struct ledger {
     pthread_rwlock_t map_lock;
     struct id_map account_of_tenant, budget_of_id, key_of_id;
     struct id_map key_old_of_id; /* slots of secrets that rotations replaced, while these are good */
+    uint32_t key_old_cursor; /* of the sweep of those whose time is over */
     struct publish_start *start; /* while a start publishes all; else NULL */
     struct id_map quota_of[BUDGET_KIND_COUNT];     /* by enum budget_kind; of keys there are none */
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
@@ -279,6 +280,8 @@ int publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id
 int publish_member(struct ledger *ledger, struct db_txn *txn, uint32_t member_id) MUST_CHECK;
 /* The project, and its keys, likewise. */
 int publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id) MUST_CHECK;
+/* Slots of secrets that rotations replaced and whose time is over: some keys' a call, every ten seconds. */
+int publish_sweep_old(struct ledger *ledger) MUST_CHECK;
 int publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id) MUST_CHECK;
 /* Room in the region for one more of each, asked for before a transaction is committed. */
 int publish_room(struct ledger *ledger) MUST_CHECK;

@@ -137,7 +137,6 @@ outline_read(struct str value, uint32_t id, struct entity_key *out)
     memcpy(&outline, value.ptr, sizeof(outline));
     if (outline.flags & OUTLINE_MORE)
         return false;
-    memset(out, 0, sizeof(*out));
     out->id = id;
     out->tenant_id = outline.tenant_id;
     out->member_id = outline.member_id;

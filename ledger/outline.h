@@ -41,7 +41,8 @@ int outline_member(struct db_txn *txn, const struct entity_member *member) MUST_
 int outline_project(struct db_txn *txn, const struct entity_project *project) MUST_CHECK;
 int outline_key(struct db_txn *txn, const struct entity_key *key) MUST_CHECK;
 
-/* False when the document has to be read. */
+/* Into what is all zero, but for what this has set before: for millions of them one does. False when the
+ * document has to be read; out is as it was. */
 bool outline_read(struct str value, uint32_t id, struct entity_key *out) MUST_CHECK;
 
 /* Which of a table have more to them, one bit an id. */

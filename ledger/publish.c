@@ -246,6 +246,7 @@ static int
 publish_keys(struct ledger *ledger, struct db_txn *txn)
 {
     uint32_t next = 1;
+    struct entity_key k = {0};
     struct db_walk walk;
     struct str key, value;
     int rc = outline_keys(txn, &walk);
@@ -253,7 +254,6 @@ publish_keys(struct ledger *ledger, struct db_txn *txn)
     key_expect(ledger->region, ledger->tail.key_last);
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
         uint32_t id = db_u32(key, 1);
-        struct entity_key k;
 
         rc = forget_keys(ledger, next, id);
         next = id + 1;

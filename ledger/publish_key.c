@@ -63,36 +63,49 @@ key_chain(struct ledger *ledger, struct db_txn *txn, const struct entity_key *ke
     return rc;
 }
 
+/* At a start a project of which there is nothing to know but its name is known to be so. */
+static bool
+project_counts(const struct ledger *ledger, const struct entity_key *key)
+{
+    return key->project_id != 0 &&
+           (ledger->names_wanted || ledger->start == NULL ||
+            outline_set_has(&ledger->start->projects, key->project_id));
+}
+
 static int
 key_project(const struct ledger *ledger, struct db_txn *txn, const struct entity_key *key,
             struct key_extra *extra)
 {
-    struct entity_project project = {0};
-    int rc = 0;
+    struct entity_project project;
+    int rc;
 
-    /* At a start a project of which there is nothing to know but its name is known to be so. */
-    if (key->project_id != 0 && (ledger->names_wanted || ledger->start == NULL ||
-                                 outline_set_has(&ledger->start->projects, key->project_id)))
-        rc = entity_project_get(txn, key->project_id, &project);
+    if (ledger->names_wanted)
+        str_copy(str_from(key->name), extra->name, sizeof(extra->name));
+    if (!project_counts(ledger, key))
+        return 0;
+    rc = entity_project_get(txn, key->project_id, &project);
     if (rc < 0)
         return rc;
     extra->has_weights = project.has_weights;
     extra->latency_u = project.latency_u;
     extra->cost_u = project.cost_u;
     extra->quality_u = project.quality_u;
-    if (ledger->names_wanted) {
-        str_copy(str_from(key->name), extra->name, sizeof(extra->name));
+    if (ledger->names_wanted)
         str_copy(str_from(project.name), extra->project, sizeof(extra->project));
-    }
     return 0;
 }
 
 static int
 key_extra(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct entity_key *key)
 {
+    bool none = key->allow.model_count == 0 && key->cidr_count == 0 && !ledger->names_wanted &&
+                !project_counts(ledger, key);
     struct key_extra extra;
     int rc;
 
+    if (none && atomic_load_explicit(&key_at(ledger->region, idx)->extra_idx,
+                                     memory_order_relaxed) == 0)
+        return 0;
     memset(&extra, 0, sizeof(extra));
     rc = key_project(ledger, txn, key, &extra);
     if (rc < 0)
@@ -378,4 +391,24 @@ publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id)
         rc = quota_publish(ledger, &(struct quota_owner){BUDGET_PROJECT, project_id,
                                                          &project.limits, &project.allow}, &idx);
     return rc < 0 ? rc : each_key(ledger, txn, project.tenant_id, each_of_project, &chain);
+}
+
+int
+publish_sweep_old(struct ledger *ledger)
+{
+    uint32_t last = ledger->key_old_of_id.cap, from = ledger->key_old_cursor;
+    int64_t now_us = ledger_wall_us(ledger);
+    int rc = 0;
+
+    if (from >= last)
+        from = 0;
+    ledger->key_old_cursor = from + MIN(last - from, LEDGER_KEYS_SAMPLED);
+    for (uint32_t id = MAX(from, 1u); rc == 0 && id < ledger->key_old_cursor; id++) {
+        uint32_t idx = id_map_get(&ledger->key_old_of_id, id);
+
+        if (idx != 0 && atomic_load_explicit(&key_at(ledger->region, idx)->expires_wall_us,
+                                             memory_order_relaxed) <= now_us)
+            rc = old_remove(ledger, id);
+    }
+    return rc;
 }

@@ -19,7 +19,7 @@
 #include "ledger/db.h"
 
 #define SEARCH_TEXT_MAX 40
-#define SEARCH_STARTS_MAX 12
+#define SEARCH_STARTS_MAX 6
 #define SEARCH_TEXTS_MAX 3
 
 struct search_thing {

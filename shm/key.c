@@ -5,6 +5,7 @@
 #include "shm/key.h"
 
 #include "base/str.h"
+#include "shm/account.h"
 #include "shm/layout.h"
 
 #include <arpa/inet.h>
@@ -57,8 +58,16 @@ entry_matches(const struct region *region, uint32_t entry, const uint8_t hash[HA
 {
     const struct key_slot *key = key_at(region, entry);
 
-    return key != NULL && atomic_load_explicit(&key->flags, memory_order_acquire) & KEY_OPEN &&
-           hash_eq(key->hash, hash);
+    if (key == NULL)
+        return false;
+    /* Among millions of keys none of a slot's lines is near: they are called for together. */
+    __builtin_prefetch(&key->rpm);
+    __builtin_prefetch(&key->rpm_tat, 1);
+    if (!(atomic_load_explicit(&key->flags, memory_order_acquire) & KEY_OPEN) ||
+        !hash_eq(key->hash, hash))
+        return false;
+    __builtin_prefetch((const struct account *)region_part(region, REGION_ACCOUNTS) + key->account_idx, 1);
+    return true;
 }
 
 /*

@@ -200,9 +200,12 @@ replaced_secret_is_good_for_a_while(void **state)
     assert_int_equal(works(second), works(third));
     assert_int_not_equal(works(third), 0);
 
+    assert_int_not_equal(id_map_get(&w.ledger->key_old_of_id, 1), 0);
     w.wall_us += INT64_C(3600) * 1000000;
     assert_int_equal(works(second), 0);
     assert_int_not_equal(works(third), 0);
+    assert_int_equal(audit_sample(w.ledger), 0);
+    assert_int_equal(id_map_get(&w.ledger->key_old_of_id, 1), 0); /* its slot is free again */
     world_restart(&w);
     assert_int_equal(works(second), 0);
     assert_int_not_equal(works(third), 0);
