@@ -345,6 +345,19 @@ check_idle(struct load *load)
         check_unserved(load, used, file);
 }
 
+/* Who registers proves an address by a code that is mailed, or by a provider's word. */
+static void
+check_registration(struct load *load)
+{
+    const struct conf *conf = load->conf;
+    const struct raw_section *section = section_once(load, CONF_S_MANAGE);
+
+    if (section != NULL && conf->manage.registration != CONF_CLOSED && !conf->mail.on &&
+        conf->oidc_count == 0)
+        load_warning(load, raw_place(section, "registration"),
+                     "registration: nobody can register: there is no section mail to send codes by, and no oidc");
+}
+
 /* Whatever a call may report of it can be said in credits: no price fails once a file is loaded. */
 static void
 check_payable(struct load *load, const struct raw_section *section, const struct conf_model *model)
@@ -396,6 +409,8 @@ check_conf(struct load *load)
     for (const struct raw_section *s = load->sections; s != NULL; s = s->next)
         if (s->kind == CONF_S_MODEL)
             check_payable(load, s, &conf->models[s->index]);
-    if (load->faults->fault_count == 0)
+    if (load->faults->fault_count == 0) {
         check_idle(load);
+        check_registration(load);
+    }
 }

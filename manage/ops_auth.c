@@ -83,6 +83,10 @@ ask_code(struct op_call *call, bool invited)
     bool reset = str_eq(op_str(call, "purpose"), STR("reset"));
     struct jw jw;
 
+    if (!people_conf(call)->mail.on) {
+        op_refuse(call, 409, "mail_off", NULL);
+        return;
+    }
     op_ask_begin_bare(call, &jw, "code.make");
     jw_key_str(&jw, "purpose", op_str(call, "purpose"));
     jw_key_str(&jw, "email", op_str(call, "email"));
@@ -525,7 +529,7 @@ const struct schema schemas_auth[] = {
     {NULL},
 };
 
-static const struct op_refusal of_code[] = {{422, "human_check_failed"}, {503, "human_check_away"}, {429, "code_too_soon"},
+static const struct op_refusal of_code[] = {{409, "mail_off"}, {422, "human_check_failed"}, {503, "human_check_away"}, {429, "code_too_soon"},
                                             {403, "registration_closed"}, {403, "domain_closed"}, {404, "token_gone"}, {0, NULL}};
 static const struct op_refusal of_register[] = {{422, "agreement_required"}, {422, "password_short"}, {422, "password_common"},
                                                 {422, "password_similar"}, {422, "code_wrong"}, {409, "taken"}, {409, "email_taken"},

@@ -136,7 +136,10 @@ email_code_proven(struct op_call *call)
 static void
 email_code_run(struct op_call *call)
 {
-    people_prove(call, email_code_proven);
+    if (people_conf(call)->mail.on)
+        people_prove(call, email_code_proven);
+    else
+        op_refuse(call, 409, "mail_off", NULL);
 }
 
 static void
@@ -477,7 +480,7 @@ const struct schema schemas_me[] = {
 static const struct op_refusal of_proof[] = {{422, "password_wrong"}, {429, "locked"}, {409, "conflict"}, {0, NULL}};
 static const struct op_refusal of_password[] = {{422, "password_wrong"}, {429, "locked"}, {422, "password_short"}, {422, "password_common"},
                                                 {422, "password_similar"}, {0, NULL}};
-static const struct op_refusal of_email_code[] = {{422, "password_wrong"}, {429, "locked"}, {429, "code_too_soon"}, {0, NULL}};
+static const struct op_refusal of_email_code[] = {{409, "mail_off"}, {422, "password_wrong"}, {429, "locked"}, {429, "code_too_soon"}, {0, NULL}};
 static const struct op_refusal of_email[] = {{422, "code_wrong"}, {409, "email_taken"}, {0, NULL}};
 static const struct op_refusal of_session[] = {{404, "token_gone"}, {0, NULL}};
 static const struct op_refusal of_confirm[] = {{422, "code_wrong"}, {409, "conflict"}, {422, "step_used"}, {0, NULL}};

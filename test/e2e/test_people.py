@@ -190,6 +190,17 @@ def test_registration_waits_for_approval(people):
     ada.refused(403, "tenant_pending", "POST", "/keys", {"name": "k"})
 
 
+def test_without_mail(start, upstream):
+    """Nobody waits for a code that cannot come, and check says so before."""
+    server = start(base_conf(upstream.port) + "\nmanage { registration = open }\n", workers=1)
+    server.manage_pid()
+    assert "registration: nobody can register: there is no section mail" in server.log()
+    browser = Browser(server)
+    for purpose in ("register", "reset"):
+        browser.refused(409, "mail_off", "POST", "/auth/code", {"purpose": purpose, "email": "ada@example.org"})
+    assert server.api("GET", "/api/v1/auth/options").json["mail"] is False
+
+
 def test_wants_a_person(start, upstream, smtp):
     turnstile = FakeTurnstile()
     mail = f'mail {{ from = "turnpike@example.org" smtp = "smtp://127.0.0.1:{smtp.port}" local = true tls = off }}'

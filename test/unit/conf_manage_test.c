@@ -106,10 +106,42 @@ faults(void **state)
     }
 }
 
+/* Codes come by mail, or somebody else's word stands for them. */
+static void
+nobody_can_register(void **state)
+{
+    static const struct {
+        const char *text;
+        bool said;
+    } cases[] = {
+        {"manage { registration = open }\n", true},
+        {"manage { registration = approval }\n", true},
+        {"manage { }\n", false},
+        {"manage { registration = open }\nmail { from = \"a@b.org\" sendmail = \"/usr/sbin/sendmail\" }\n", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct conf_faults all;
+        struct conf *conf = conf_load_text(str_from(cases[i].text), "t", &all);
+        unsigned said = 0;
+
+        assert_non_null(conf);
+        for (size_t f = 0; f < all.count; f++)
+            said += all.at[f].warning && all.at[f].line == 1 &&
+                    strcmp(all.at[f].message, "registration: nobody can register: there is no section mail to send "
+                                              "codes by, and no oidc") == 0;
+        assert_int_equal(said, cases[i].said);
+        conf_faults_free(&all);
+        conf_free(&conf);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_can_register),
         cmocka_unit_test(by_default),
         cmocka_unit_test(as_stated),
         cmocka_unit_test(faults),
