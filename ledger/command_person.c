@@ -515,6 +515,10 @@ person_unlink(struct command *command)
         command_refuse(command, COMMAND_FAILED, "without a password there would be no way to sign in");
         return 0;
     }
+    if (p.oidc_subject[0] == '\0') {
+        command_refuse(command, COMMAND_FAILED, "they sign in by no provider");
+        return 0;
+    }
     rc = person_oidc_drop(&command->txn, &p);
     p.oidc_issuer[0] = p.oidc_subject[0] = '\0';
     command_person_write(command, &p);

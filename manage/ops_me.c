@@ -292,6 +292,21 @@ totp_off_run(struct op_call *call)
 }
 
 static void
+unlink_proven(struct op_call *call)
+{
+    struct jw jw;
+
+    ask_own(call, &jw, "person.unlink");
+    op_ask(call, &jw, OP_ASK_KEYED, answered_empty);
+}
+
+static void
+unlink_run(struct op_call *call)
+{
+    people_prove(call, unlink_proven);
+}
+
+static void
 recovery_proven(struct op_call *call)
 {
     struct jw jw;
@@ -510,6 +525,8 @@ const struct op ops_me[] = {
      .run = confirm_run, .doc = "Turns the second factor on, by a code of the authenticator."},
     {.id = "me.totp_off", ME("POST", "/totp/off"), .body = proof_body, .status = 204, .refusals = of_proof, .run = totp_off_run,
      .doc = "Turns the second factor off."},
+    {.id = "me.oidc_unlink", ME("POST", "/oidc/unlink"), .body = proof_body, .status = 204, .refusals = of_proof, .run = unlink_run,
+     .doc = "Signs in by the provider's identity no more; the next one with the person's verified address takes its place."},
     {.id = "me.recovery", ME("POST", "/recovery-codes"), .body = proof_body, .result = "RecoveryCodes", .refusals = of_proof,
      .run = recovery_run, .doc = "New recovery codes; the old ones are of no use any more."},
     {.id = "me.join", ME("POST", "/join"), .body = join_body, .result = "Joined", .refusals = of_join, .run = join_run,

@@ -212,6 +212,30 @@ def test_whose_account_it_is(serve, provider):
     assert made
 
 
+def test_unlinked_by_its_person(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    person(server, "a@example.com")
+    password = "correct horse battery"
+    token = server.ask("admin.add", email="a@example.com")["token"]
+    assert server.api("POST", "/api/v1/auth/setup", json={"token": token, "password": password}).status == 204
+    server.ask("admin.add", email="b@example.com")
+    server.ask("admin.remove", email="a@example.com")  # who administers the platform is not linked by an address
+    assert page_of(sign_in(server)) == "/"
+    answer = server.api("POST", "/api/v1/auth/login", json={"email": "a@example.com", "password": password})
+    signed = {"cookies": cookies_of(answer), "headers": [("x-csrf-token", answer.json["csrf"])]}
+    refused = server.api("POST", "/api/v1/me/oidc/unlink", json={"password": "something else"}, **signed)
+    assert (refused.status, refused.json["code"]) == (422, "password_wrong")
+    assert server.api("POST", "/api/v1/me/oidc/unlink", json={"password": password}, **signed).status == 204
+    again = server.api("POST", "/api/v1/me/oidc/unlink", json={"password": password}, **signed)
+    assert (again.status, again.json["code"]) == (409, "conflict")
+    # What it was is nobody now; another takes its place by the address.
+    corp.who = {"sub": "u1", "email": "other@example.com", "email_verified": True}
+    assert page_of(sign_in(server)).startswith("/register#oidc=")
+    corp.who = {"sub": "u2", "email": "a@example.com", "email_verified": True}
+    assert page_of(sign_in(server)) == "/"
+
+
 def test_a_second_factor_is_asked_for_all_the_same(serve, provider):
     server = serve(provider())
     made = person(server, "a@example.com")
