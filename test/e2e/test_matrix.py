@@ -136,7 +136,8 @@ def stream(kind):
 def other_model(kind, moment, n, early):
     """Each chunk of a chat names the model, of the other protocols the first event, and the last one
     of a response. Content that passes is not read: the change is found in the finish."""
-    name, fault = f"{moment}-other-model", {"other-model": n}
+    # What comes in one piece with the first word is seen before anything was sent: not so, with a long gap.
+    name, fault = f"{moment}-other-model", {"other-model": n, **({"gap": 150} if moment == "after-word" else {})}
     if kind == "gemini" and not early:
         return Cell(kind, True, name, fault, FINE, flag="model-mismatch")
     if early and (n == 0 or kind == "chat"):

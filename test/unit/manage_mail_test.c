@@ -84,8 +84,13 @@ message(void **state)
     head.wall_us += 1000000;
     assert_true(mail_message(&conf, &head, &text, &again));
     /* Sent once more, it is the same message. */
+    buf_add_char(&out, '\0');
+    buf_add_char(&again, '\0');
     const char *id = strstr(out.ptr, "Message-ID: "), *again_id = strstr(again.ptr, "Message-ID: ");
 
+    assert_non_null(id);
+    assert_non_null(again_id);
+    out.len--;
     assert_memory_equal(id, again_id, 12 + 1 + 24 + 1 + 11 + 1);
     for (size_t i = 0, line = 0; i < out.len; i++, line++) {
         assert_true(out.ptr[i] != '\0' && (uint8_t)out.ptr[i] < 0x80);
