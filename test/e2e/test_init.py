@@ -3,9 +3,11 @@
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -49,21 +51,28 @@ class Place:
         if pid == 0:
             os.chdir(self.folder)
             os.execve(rig.TURNPIKE, [rig.TURNPIKE, "init", "-s", self.state, *words], self.env)
-        shown, prompts = b"", 0
+        shown, prompts, status = b"", 0, None
+        until = time.monotonic() + rig.PATIENCE
         while True:
             try:
-                part = os.read(fd, 4096)
-            except OSError:
-                break
-            if not part:
-                break
+                part = os.read(fd, 4096) if select.select([fd], [], [], 0.05)[0] else b""
+            except OSError:  # nobody has the other end: it is over, or will be at once
+                part = b""
+                time.sleep(0.01)
             shown += part
-            if shown.endswith(b": "):  # a question; what was answered comes back with a newline
+            if part and shown.endswith(b": "):  # a question; what was answered comes back with a newline
                 answer = answers[prompts] if prompts < len(answers) else end
                 assert answer is not None, f"an unexpected question: {shown!r}"
                 prompts += 1
                 os.write(fd, answer)
-        _, status = os.waitpid(pid, 0)
+            if not part and status is not None:
+                break
+            if status is None:
+                done, code = os.waitpid(pid, os.WNOHANG)
+                status = code if done else None
+            if time.monotonic() > until:
+                os.kill(pid, signal.SIGKILL)
+                raise AssertionError(f"it waits after {prompts} answers: {shown!r}")
         os.close(fd)
         return os.waitstatus_to_exitcode(status), shown.decode()
 
