@@ -366,6 +366,8 @@ manage_handle(struct request *request)
         return;
     }
     call->request = request;
+    /* TLS may end before us: the operator knows. */
+    request->tls |= str_starts_with(request->manage->conf->manage.url, STR("https://"));
     call->lang = lang_of(request->accept_language);
     request->state = call;
     request->on_gone = call_on_gone;

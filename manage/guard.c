@@ -56,6 +56,15 @@ host_of(struct str url)
     return (struct str){url.ptr, str_find(url, '/', 0)};
 }
 
+/* Where our pages are: where the operator says that people reach us, else where this request did. */
+static struct str
+own_host(const struct request *request)
+{
+    struct str url = request->manage->conf->manage.url;
+
+    return url.ptr != NULL ? host_of(url) : request->host;
+}
+
 /* What the browser says of a request that changes something. Who is no browser says nothing. Only the host is
  * compared: behind who ends TLS before us we do not know the scheme. */
 bool
@@ -72,7 +81,7 @@ guard_origin(struct op_call *call)
     if (own && from.ptr != NULL) {
         struct str host = host_of(from);
 
-        own = host.len > 0 && str_eq_nocase(host, request->host);
+        own = host.len > 0 && str_eq_nocase(host, own_host(request));
     }
     if (!own)
         op_refuse(call, 403, "cross_origin", NULL);

@@ -38,7 +38,7 @@ struct request {
         sec_fetch_site, csrf_token, idempotency_key, user_agent, if_none_match;
     /* Of the client, as the worker knows it: never what the client says. */
     struct str peer_ip; /* an address's text */
-    bool tls;
+    bool tls; /* also where routes.conf says that TLS ends before us */
     struct str id; /* names the request in logs and answers */
     bool gone;     /* the client left */
 

@@ -411,6 +411,21 @@ def test_sets_up_an_administrator(people):
     assert root.done("GET", "/me")["platform"] is True
 
 
+@pytest.mark.parametrize("people", ['url = "https://gateway.example.org"'], indirect=True)
+def test_where_tls_ends_before_us(people):
+    """The operator says how people reach the server: cookies are for TLS alone, and pages of that host are ours."""
+    token = people.server.ask("admin.add", email="root@example.org")["token"]
+    root = people.browser()
+    root.done("POST", "/auth/setup", {"token": token, "password": PASSWORD})
+    answer = root.send("POST", "/auth/login", {"email": "root@example.org", "password": PASSWORD})
+    assert re.fullmatch(r"__Host-turnpike=[0-9A-Za-z]{43}; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=\d+",
+                        answer["set-cookie"])
+    assert answer["strict-transport-security"]
+    for origin, status in (("https://gateway.example.org", 200), (f"http://127.0.0.1:{people.server.port}", 403),
+                           ("https://other.example.org", 403)):
+        assert root.send("PATCH", "/me", {"name": "R"}, {"origin": origin}).status == status, origin
+
+
 def test_invites_on_the_command_line(people):
     server = people.server
     server.cli("tenant", "add", "acme")
