@@ -613,8 +613,8 @@ def test_many_streams_are_small(sim):
     for s in sockets:
         s.close()
     wait_for(lambda: sim.stats()["open_calls"] == 0)
-    if not os.environ.get("SANITIZE"):
-        assert grown < (2048 if "address" not in os.path.basename(BUILD) else 8192)
+    if "address" not in os.path.basename(BUILD):  # a sanitizer keeps what is freed, as long as it likes
+        assert grown < 2048
 
 
 def test_slow_reader_gets_everything(sim):
