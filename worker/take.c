@@ -200,5 +200,8 @@ take_hold(struct call *call, struct hold_ask *ask)
         !worst_cost(call, modest, true, &modest_ucr) || modest_ucr >= amount_ucr)
         return result;
     *ask = take_ask(call, modest_ucr);
-    return hold_take(&w->holds, ask, &call->slot);
+    result = hold_take(&w->holds, ask, &call->slot);
+    if (result == HOLD_OK && ask->over != 0)
+        chain_shadowed(call, STAT_SHADOWED_BUDGETS);
+    return result;
 }

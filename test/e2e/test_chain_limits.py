@@ -249,6 +249,19 @@ def test_shadow_mode(start, upstream, level):
     server.settled_audit()
 
 
+def test_shadow_mode_where_credit_is_short(start, upstream):
+    """The credit does not reach for all that the model may say: what is held is less, and it is counted all the same."""
+    server = start(conftest.base_conf(upstream.port), "--metrics-listen", "127.0.0.1:0", workers=1,
+                   env={"TEST_UPSTREAM_KEY": conftest.UPSTREAM_KEY})
+    chain = Chain(server, credit="0.1")
+    chain.set("key", budget="0.000001/shadow")
+    answer = chain.key.chat()
+    assert answer.status == 200, answer
+    assert "shadowed" in server.receipt(answer.id)["flags"]
+    assert server.metric("turnpike_limits_shadowed_total", limit="budget") == 1
+    server.settled_audit()
+
+
 # ---- what is changed acts at once ----
 
 
