@@ -45,6 +45,14 @@ tell_who_serves(struct master *m, pid_t pid)
     atomic_store_explicit(&m->region->header->manage_pid, (uint32_t)pid, memory_order_release);
 }
 
+/* It is dead: nobody serves, if it did; before it does, or after another did, that is none of its matter. */
+static void
+serves_no_more(struct master *m, pid_t pid)
+{
+    if (atomic_load_explicit(&m->region->header->manage_pid, memory_order_relaxed) == (uint32_t)pid)
+        tell_who_serves(m, 0);
+}
+
 /* The one that begins serves: earlier ones finish what they were asked. */
 static void
 serves(struct master *m)
@@ -116,7 +124,6 @@ died(struct master *m, int status)
     char text[32];
     unsigned restart_ms;
 
-    tell_who_serves(m, 0);
     how_it_ended(status, text, sizeof text);
     reap_forget(&m->manage);
     if (m->stopping || m->manage_ended)
@@ -132,6 +139,7 @@ bool
 manager_reaped(struct master *m, pid_t pid, int status)
 {
     if (pid == m->manage.pid) {
+        serves_no_more(m, pid);
         died(m, status);
         return true;
     }
@@ -140,9 +148,7 @@ manager_reaped(struct master *m, pid_t pid, int status)
 
         if (pid != old->pid)
             continue;
-        if (atomic_load_explicit(&m->region->header->manage_pid, memory_order_relaxed) ==
-            (uint32_t)pid)
-            tell_who_serves(m, 0); /* before another did */
+        serves_no_more(m, pid);
         reap_forget(old);
         *old = (struct child){.lifeline_fd = -1};
         return true;
