@@ -78,13 +78,6 @@ has_port(struct str text, const struct url *url)
     return end < text.ptr + text.len && *end == ':';
 }
 
-static bool
-is_loopback(const struct url *url)
-{
-    return str_starts_with(url->host, STR("127.")) || str_eq(url->host, STR("::1")) ||
-           str_eq_nocase(url->host, STR("localhost"));
-}
-
 /* A URL of mail has the form of one of the web, but for its scheme. */
 static void
 mail_smtp(struct load *load, const struct raw_section *section, struct conf_mail *out)
@@ -114,7 +107,7 @@ mail_smtp(struct load *load, const struct raw_section *section, struct conf_mail
     if (!out->local && url_host_is_local(&url))
         load_fault(load, at, "smtp: %.*s is not a public address; set local = true to allow it",
                    STR_ARGS(url.host));
-    if (out->tls == CONF_MAIL_TLS_OFF && (secure || !is_loopback(&url)))
+    if (out->tls == CONF_MAIL_TLS_OFF && (secure || !url_host_is_loopback(&url)))
         load_fault(load, raw_place(section, "tls"),
                    secure ? "tls: smtps:// is encrypted; write smtp:// to turn that off"
                           : "tls: mail and password would go unencrypted; off is for a server at a "

@@ -168,3 +168,16 @@ url_host_is_local(const struct url *url)
            (url->host.len > 10 &&
             str_eq_nocase((struct str){url->host.ptr + url->host.len - 10, 10}, STR(".localhost")));
 }
+
+bool
+url_host_is_loopback(const struct url *url)
+{
+    static const uint8_t one[16] = {[15] = 1};
+    uint8_t a[16];
+
+    if (url->ipv6)
+        return parse_as(AF_INET6, url->host, a) && memcmp(a, one, sizeof(one)) == 0;
+    if (parse_as(AF_INET, url->host, a))
+        return a[0] == 127;
+    return str_eq_nocase(url->host, STR("localhost"));
+}

@@ -24,5 +24,7 @@ bool url_parse(struct str text, struct url *url, struct value_why *why) MUST_CHE
 
 /* The host is written as an address or name that only means this machine or a private network. */
 bool url_host_is_local(const struct url *url);
+/* Of these, one that only means this machine. */
+bool url_host_is_loopback(const struct url *url);
 
 #endif

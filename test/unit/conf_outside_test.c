@@ -57,6 +57,11 @@ faults(void **state)
          "1: tls: mail and password would go unencrypted; off is for a server at a loopback "
          "address\n"},
         {MAIL "smtp = \"smtp://127.0.0.1:2525\" local = true tls = off }\n", ""},
+        {MAIL "smtp = \"smtp://[::1]\" local = true tls = off }\n", ""},
+        {MAIL "smtp = \"smtp://LocalHost\" local = true tls = off }\n", ""},
+        {MAIL "smtp = \"smtp://127.0.0.1.example.org\" tls = off }\n",
+         "1: tls: mail and password would go unencrypted; off is for a server at a loopback "
+         "address\n"},
         {MAIL "smtp = \"smtps://127.0.0.1\" local = true tls = off }\n",
          "1: tls: smtps:// is encrypted; write smtp:// to turn that off\n"},
         {SMTP "user = \"u\" }\n", "1: mail: there is a user and no password\n"},
