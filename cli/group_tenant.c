@@ -22,7 +22,8 @@ show_tenant(struct js_value result)
         {"contact_phone", "phone", false}, {"rpm", "requests/min", false},
         {"tpm", "tokens/min", false},  {"concurrency", "at once", false},
         {"shadow", "count only", false}, {"channels", "channels", false},
-        {"models", "models", false},   PRINT_END,
+        {"models", "models", false},   {"prices", "prices", false},
+        PRINT_END,
     };
 
     print_fields(result, fields);
@@ -144,6 +145,8 @@ static const struct cli_option tenant_set_options[] = {
     {"--contact-email", "ADDRESS", "contact_email", CLI_TEXT, "where to write to"},
     {"--contact-phone", "NUMBER", "contact_phone", CLI_TEXT, "where to call"},
     {"--overdraft", "N", "overdraft", CLI_TEXT, "how far below zero a call may go"},
+    {"--price", "CHANNEL[:MODELS]=FACTOR", "prices", CLI_LIST,
+     "pays so much of the channel's multiplier; * is every channel, none takes all away"},
     CLI_OPTIONS_LIMITS,
     CLI_NO_OPTION,
 };

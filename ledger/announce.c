@@ -57,6 +57,7 @@ open_hold_fill(const struct block_record *r, const struct hold_slot *hot, struct
     open->tier = tally->tier;
     open->service = tally->service;
     open->discount = tally->discount;
+    open->deal_u = tally->deal_u;
 }
 
 static int

@@ -40,6 +40,7 @@ struct block_record {
      * are the record's. */
     uint32_t count[RECORD_CLASS_COUNT];
     uint8_t tier, service, discount;
+    uint32_t deal_u; /* 0: none, and RECORD_DEAL is not set */
     uint32_t tenant_id; /* the account's, whatever rec says */
     struct record rec;
 };

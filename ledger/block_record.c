@@ -72,6 +72,8 @@ write_counts(struct block_record_bytes *w, const struct block_record *r)
     write_u64(w, r->tier);
     write_u64(w, r->service);
     write_u64(w, r->discount);
+    if (r->deal_u != 0)
+        write_u64(w, r->deal_u);
 }
 
 void
@@ -102,7 +104,8 @@ block_record_write(const struct block_record *r, int64_t start_us_min, struct bl
     write_u64(w, rec->protocol);
     write_u64(w, rec->endpoint);
     write_u64(w, rec->outcome);
-    write_u64(w, rec->flags & RECORD_FLAGS_KEPT);
+    write_u64(w, (rec->flags & RECORD_FLAGS_KEPT & ~(uint32_t)RECORD_DEAL) |
+                     (r->deal_u != 0 ? RECORD_DEAL : 0u));
     write_u64(w, rec->http_status);
     write_bytes(w, &rec->price_version, sizeof(rec->price_version)); /* a hash: no small number */
     write_u64(w, (uint64_t)rec->start_wall_us - (uint64_t)start_us_min);
@@ -234,6 +237,10 @@ read_counts(struct reader *r, struct block_record *out)
     out->tier = (uint8_t)read_max(r, UINT8_MAX);
     out->service = (uint8_t)read_max(r, UINT8_MAX);
     out->discount = (uint8_t)read_max(r, UINT8_MAX);
+    if (out->rec.flags & RECORD_DEAL) {
+        out->deal_u = read_max(r, RECORD_DEAL_MAX_U);
+        r->bad |= out->deal_u == 0;
+    }
 }
 
 size_t
@@ -262,7 +269,7 @@ block_record_read(const uint8_t *at, const uint8_t *end, int64_t start_us_min,
     rec->start_wall_us = (int64_t)((uint64_t)start_us_min + read_u64(r));
     rec->first_byte_us = read_u64(r);
     rec->end_us = read_u64(r);
-    rec->queue_us = read_u64(r);
+    rec->queue_us = read_max(r, UINT32_MAX);
     rec->basis = (uint8_t)read_max(r, BASIS_COUNT - 1);
     read_counts(r, out);
     rec->request_bytes = read_max(r, UINT32_MAX);

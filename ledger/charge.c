@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 
+_Static_assert(RECORD_DEAL_MAX_U == CONF_FACTOR_MAX_U, "any deal can be priced");
 _Static_assert((int)RECORD_CLASS_COUNT == (int)CONF_CLASS_COUNT, "one order of classes");
 
 void
@@ -81,6 +82,8 @@ charge_price(struct charge_book *book, const struct block_record *record, struct
     if ((record->service > out->model->service_count && record->service != CONF_SERVICE_BATCHED) ||
         record->discount > out->model->discount_count)
         return -ENOENT;
+    out->multiplier_u = price_by_deal(out->multiplier_u, record->deal_u);
+    out->deal_u = record->deal_u;
     out->service = record->service;
     out->discount = record->discount;
     return 0;

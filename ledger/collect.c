@@ -100,6 +100,7 @@ record_tally_take(struct block_record *r)
     r->tier = tally->tier;
     r->service = tally->service;
     r->discount = tally->discount;
+    r->deal_u = tally->deal_u;
     if (tally->model != 0)
         rec->model = tally->model;
     if (tally->channel != 0)

@@ -54,6 +54,13 @@ bool command_cidr_args(struct command *command, struct entity_key *key) MUST_CHE
 bool command_limits_args(struct command *command, struct entity_limits *limits) MUST_CHECK;
 bool command_scopes_args(struct command *command, uint32_t *scopes) MUST_CHECK;
 bool command_labels_args(struct command *command, struct entity_project *project) MUST_CHECK;
+/* "prices": anew, or "none". Likewise. */
+bool command_deal_args(struct command *command, struct entity_deals *deals) MUST_CHECK;
+/* A list of strings, or one string with commas. Calls take for each; false when refused. */
+bool command_each_string(struct command *command, const char *name, void *out,
+                         bool (*take)(struct command *command, void *out, struct str text)) MUST_CHECK;
+/* Refuses with that field where routes.conf has no such channel. */
+bool command_channel_is(struct command *command, const char *field, struct str name) MUST_CHECK;
 /* Some of these arguments is there, though it be null; refused when none is. NULL ends them. */
 bool command_says_some(struct command *command, const char *const *names) MUST_CHECK;
 #define COMMAND_LIMIT_NAMES                                                                        \

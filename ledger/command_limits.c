@@ -16,9 +16,8 @@ some_text(struct command *command, const char *name, struct str text)
     return false;
 }
 
-/* A list of strings, or one string with commas. Calls take for each; false when refused. */
-static bool
-each_string(struct command *command, const char *name, void *out,
+bool
+command_each_string(struct command *command, const char *name, void *out,
             bool (*take)(struct command *command, void *out, struct str text))
 {
     struct js_value list = js_get(command->args, str_from(name)), key, value;
@@ -81,11 +80,23 @@ hint_channels(struct command *command, struct str text)
         command_hint(command, "there are: %.*s", (int)len, list);
 }
 
+bool
+command_channel_is(struct command *command, const char *field, struct str name)
+{
+    const struct conf *conf = command->ledger->conf;
+
+    if (conf == NULL || conf_channel_index(conf, name) != CONF_NONE)
+        return true;
+    command_refuse_field(command, COMMAND_FAILED, "no_channel", field, "there is no channel \"%.*s\"",
+                         STR_ARGS(name));
+    hint_channels(command, name);
+    return false;
+}
+
 static bool
 take_channel(struct command *command, void *out, struct str text)
 {
     struct entity_allow *allow = out;
-    const struct conf *conf = command->ledger->conf;
 
     if (allow->channel_count == KEY_CHANNELS_MAX || !entity_text_ok(text, 64)) {
         command_refuse_field(command, COMMAND_USAGE, "invalid", "channels", "channel: \"%.*s\": %s", (int)MIN(text.len, 64u),
@@ -93,11 +104,8 @@ take_channel(struct command *command, void *out, struct str text)
                        allow->channel_count == KEY_CHANNELS_MAX ? "too many" : "no channel's name");
         return false;
     }
-    if (conf != NULL && conf_channel_index(conf, text) == CONF_NONE) {
-        command_refuse_field(command, COMMAND_FAILED, "no_channel", "channels", "there is no channel \"%.*s\"", STR_ARGS(text));
-        hint_channels(command, text);
+    if (!command_channel_is(command, "channels", text))
         return false;
-    }
     str_copy(text, allow->channels[allow->channel_count++], sizeof(allow->channels[0]));
     return true;
 }
@@ -154,8 +162,8 @@ command_allow_args(struct command *command, struct entity_allow *allow)
         memset(allow->models, 0, sizeof(allow->models));
         allow->model_count = allow->models_len = 0;
     }
-    return each_string(command, "channels", allow, take_channel) &&
-           each_string(command, "models", allow, take_model);
+    return command_each_string(command, "channels", allow, take_channel) &&
+           command_each_string(command, "models", allow, take_model);
 }
 
 bool
@@ -169,7 +177,7 @@ command_cidr_args(struct command *command, struct entity_key *key)
         memset(key->cidrs, 0, sizeof(key->cidrs));
         key->cidr_count = 0;
     }
-    return each_string(command, "allow_ip", key, take_cidr);
+    return command_each_string(command, "allow_ip", key, take_cidr);
 }
 
 static bool
@@ -205,7 +213,7 @@ command_limits_args(struct command *command, struct entity_limits *limits)
     if (!command_has(command, "shadow"))
         return true;
     limits->shadow = 0;
-    return each_string(command, "shadow", &limits->shadow, take_shadow);
+    return command_each_string(command, "shadow", &limits->shadow, take_shadow);
 }
 
 static bool
@@ -230,7 +238,7 @@ command_scopes_args(struct command *command, uint32_t *scopes)
     if (!command_has(command, "scopes"))
         return true;
     *scopes = 0;
-    if (!each_string(command, "scopes", scopes, take_scope))
+    if (!command_each_string(command, "scopes", scopes, take_scope))
         return false;
     if (*scopes == 0)
         command_refuse_field(command, COMMAND_USAGE, "invalid", "scopes", "a key has some scope");
@@ -266,7 +274,7 @@ command_labels_args(struct command *command, struct entity_project *project)
         memset(project->labels, 0, sizeof(project->labels));
         project->label_count = project->labels_len = 0;
     }
-    return each_string(command, "labels", project, take_label);
+    return command_each_string(command, "labels", project, take_label);
 }
 
 /* A flag that takes something away says nothing when it is false. */

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "ledger/core.h"
+#include "ledger/deal.h"
 #include "ledger/windows.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ write_tenant(struct command *command, const struct entity_tenant *t)
     command_budget_write(command, t->budget_id);
     entity_limits_write(jw, &t->limits);
     entity_allow_write(jw, &t->allow);
+    deals_write(jw, &t->deals);
 }
 
 static int
@@ -306,7 +308,8 @@ tenant_args(struct command *command, struct entity_tenant *t)
     if (!contact_args(command, t) || !zone_arg(command, t) ||
         (command_has(command, "overdraft") &&
          !command_credits(command, "overdraft", false, &t->overdraft_ucr)) ||
-        !command_limits_args(command, &t->limits) || !command_allow_args(command, &t->allow))
+        !command_limits_args(command, &t->limits) || !command_allow_args(command, &t->allow) ||
+        !command_deal_args(command, &t->deals))
         return 0;
     rc = tenant_rename(command, t);
     return rc < 0 || command->exit != COMMAND_DONE
@@ -318,7 +321,7 @@ static int
 tenant_set(struct command *command)
 {
     static const char *const names[] = {COMMAND_LIMIT_NAMES, "name", "zone", "contact",
-                                        "contact_email", "contact_phone", "overdraft", NULL};
+                                        "contact_email", "contact_phone", "overdraft", "prices", NULL};
     struct entity_tenant t;
     int rc = load_tenant(command, &t);
 

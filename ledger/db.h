@@ -282,7 +282,8 @@ struct db_open_hold { /* a hold made durable before its dispatch, or before what
     uint32_t count[15];
     uint8_t protocol, endpoint, tier, service, discount;
     uint8_t extension; /* 1: a further hold of its call, taken while it ran */
-    uint8_t pad[6];
+    uint8_t pad[2];
+    uint32_t deal_u; /* as in struct block_record */
 };
 _Static_assert(sizeof(struct db_open_hold) == 200, "the store's form");
 

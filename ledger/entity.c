@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 #include "base/ucr.h"
+#include "ledger/deal.h"
 #include "ledger/doc.h"
 
 #include <errno.h>
@@ -71,6 +72,7 @@ entity_tenant_get(struct db_txn *txn, uint32_t id, struct entity_tenant *out)
     doc_text(doc, STR("contact_phone"), out->contact_phone, sizeof(out->contact_phone));
     doc_limits(doc, &out->limits);
     doc_allow(doc, &out->allow);
+    deals_read(js_get(doc, STR("prices")), &out->deals);
     return 0;
 }
 
@@ -249,6 +251,8 @@ entity_tenant_document(struct db_txn *txn, const struct entity_tenant *t)
         jw_key_cstr(&doc.jw, "contact_phone", t->contact_phone);
     doc_put_limits(&doc.jw, &t->limits);
     doc_put_allow(&doc.jw, &t->allow);
+    if (t->deals.count > 0)
+        deals_write(&doc.jw, &t->deals);
     return doc_put_id(txn, DB_TENANT, t->id, &doc);
 }
 

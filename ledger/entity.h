@@ -37,6 +37,18 @@ struct entity_allow {
     uint32_t model_count, models_len;
 };
 
+#define ENTITY_DEAL_MODELS_MAX 128
+/* Prices of a tenant's own: ledger/deal.h. */
+struct entity_deal {
+    char channel[ENTITY_NAME_MAX + 1];       /* "": of every channel */
+    char models[ENTITY_DEAL_MODELS_MAX + 1]; /* a glob; "": every model */
+    uint32_t deal_u;                         /* what it pays of the multiplier, in millionths */
+};
+struct entity_deals {
+    struct entity_deal deal[KEY_DEALS_MAX];
+    uint32_t count;
+};
+
 /* What a key is for: bits. */
 enum entity_scope {
     SCOPE_INFERENCE = 1u, /* calls to models */
@@ -59,6 +71,7 @@ struct entity_tenant {
     char zone[ZONE_NAME_LEN_MAX + 1]; /* of the budgets' windows; "": UTC */
     struct entity_limits limits;
     struct entity_allow allow;
+    struct entity_deals deals;
 };
 
 struct entity_member {

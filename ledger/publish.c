@@ -110,7 +110,7 @@ tenant_tell(struct ledger *ledger, struct db_txn *txn, const struct entity_tenan
 
     if (rc == 0)
         rc = quota_publish(ledger, &(struct quota_owner){BUDGET_TENANT, tenant_id, &tenant->limits,
-                                                         &tenant->allow}, &quota_idx);
+                                                         &tenant->allow, &tenant->deals}, &quota_idx);
     if (rc < 0)
         return rc;
     if (idx == 0) {

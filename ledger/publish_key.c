@@ -26,7 +26,7 @@ chain_member(struct ledger *ledger, struct db_txn *txn, uint32_t member_id, stru
         rc = publish_budget_index(ledger, txn, member.budget_id, &chain->budget_idx[1]);
     if (rc == 0)
         rc = quota_find(ledger, &(struct quota_owner){BUDGET_MEMBER, member_id, &member.limits,
-                                                      &member.allow}, &chain->quota_idx[0]);
+                                                      &member.allow, NULL}, &chain->quota_idx[0]);
     return rc;
 }
 
@@ -44,7 +44,7 @@ chain_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id,
         rc = publish_budget_index(ledger, txn, project.budget_id, &chain->budget_idx[2]);
     if (rc == 0)
         rc = quota_find(ledger, &(struct quota_owner){BUDGET_PROJECT, project_id, &project.limits,
-                                                      &project.allow}, &chain->quota_idx[1]);
+                                                      &project.allow, NULL}, &chain->quota_idx[1]);
     return rc;
 }
 
@@ -365,7 +365,7 @@ publish_member(struct ledger *ledger, struct db_txn *txn, uint32_t member_id)
 
     if (rc == 0)
         rc = quota_publish(ledger, &(struct quota_owner){BUDGET_MEMBER, member_id, &member.limits,
-                                                         &member.allow}, &idx);
+                                                         &member.allow, NULL}, &idx);
     if (rc == 0)
         rc = chain_member(ledger, txn, member_id, &chain);
     return rc < 0 ? rc : each_key(ledger, txn, member.tenant_id, each_of_member, &chain);
@@ -389,7 +389,7 @@ publish_project(struct ledger *ledger, struct db_txn *txn, uint32_t project_id)
 
     if (rc == 0)
         rc = quota_publish(ledger, &(struct quota_owner){BUDGET_PROJECT, project_id,
-                                                         &project.limits, &project.allow}, &idx);
+                                                         &project.limits, &project.allow, NULL}, &idx);
     return rc < 0 ? rc : each_key(ledger, txn, project.tenant_id, each_of_project, &chain);
 }
 

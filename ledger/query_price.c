@@ -85,6 +85,8 @@ write_layers(struct jw *jw, const struct price *price, const struct price_count 
 
     jw_key_cstr(jw, "currency", conf_currency_name[model->currency]);
     write_decimal(jw, "multiplier", (uint64_t)price->multiplier_u, 6);
+    if (price->deal_u != 0) /* the multiplier has it in it */
+        write_decimal(jw, "price_factor", price->deal_u, 6);
     write_title(jw, "tier", tier > 0 ? model->tiers[tier - 1].title : STR_NONE);
     write_title(jw, "service", service_title(price));
     write_title(jw, "discount",

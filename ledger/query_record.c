@@ -33,7 +33,7 @@ static const char *const flag_name[] = {
     "stream",   "usage-zero-output", "usage-far-below", "usage-over-hold", "extension",
     "extended", NULL,                "usage-estimated", "swept",
     "model-mismatch", "usage-absurd", "sibling",         "service-unknown",
-    "usage-over-cap", "unpriced",        "shadowed",
+    "usage-over-cap", "unpriced",        "shadowed",        "own-price",
 };
 
 static void

@@ -1,6 +1,7 @@
 #include "ledger/quota.h"
 
 #include "base/str.h"
+#include "ledger/deal.h"
 #include "shm/names.h"
 
 #include <errno.h>
@@ -28,19 +29,32 @@ quota_channels(struct ledger *ledger, const struct entity_allow *allow,
     return 0;
 }
 
-static int
-quota_models(struct ledger *ledger, uint32_t idx, const struct entity_allow *allow)
+static bool
+has_deals(const struct quota_owner *owner)
 {
+    return owner->deals != NULL && owner->deals->count > 0;
+}
+
+static int
+quota_extra(struct ledger *ledger, uint32_t idx, const struct quota_owner *owner)
+{
+    const struct entity_allow *allow = owner->allow;
     const struct quota *quota = quota_at(ledger->region, idx);
     const struct key_extra *now = key_extra_at(
         ledger->region, atomic_load_explicit(&quota->extra_idx, memory_order_relaxed));
     struct key_extra extra;
 
-    if (allow->model_count == 0)
+    if (allow->model_count == 0 && !has_deals(owner))
         return now == NULL ? 0 : key_extra_set_quota(ledger->region, idx, NULL);
     memset(&extra, 0, sizeof(extra));
     extra.model_count = (uint16_t)allow->model_count;
     memcpy(extra.models, allow->models, sizeof(extra.models));
+    if (has_deals(owner)) {
+        int rc = deals_publish(owner->deals, ledger->region, &extra);
+
+        if (rc < 0)
+            return rc;
+    }
     if (now != NULL && memcmp(now, &extra, sizeof(extra)) == 0)
         return 0;
     return key_extra_set_quota(ledger->region, idx, &extra);
@@ -50,7 +64,7 @@ static int
 quota_fill(struct ledger *ledger, uint32_t idx, const struct quota_owner *owner)
 {
     struct quota *quota = quota_at(ledger->region, idx);
-    int rc = quota_models(ledger, idx, owner->allow);
+    int rc = quota_extra(ledger, idx, owner);
 
     if (rc == 0)
         rc = quota_channels(ledger, owner->allow, quota->channel);
@@ -76,7 +90,7 @@ quota_new(struct ledger *ledger, const struct quota_owner *owner, uint32_t *idx)
 int
 quota_publish(struct ledger *ledger, const struct quota_owner *owner, uint32_t *idx)
 {
-    bool any = entity_limits_any(owner->limits, owner->allow);
+    bool any = entity_limits_any(owner->limits, owner->allow) || has_deals(owner);
     int rc = 0;
 
     *idx = id_map_get(&ledger->quota_of[owner->kind], owner->id);
@@ -132,7 +146,7 @@ publish_member_quota(struct ledger *ledger, struct db_txn *txn, uint32_t id, uin
 
     return rc < 0 ? rc
                   : quota_publish(ledger, &(struct quota_owner){BUDGET_MEMBER, id, &member.limits,
-                                                                &member.allow}, idx);
+                                                                &member.allow, NULL}, idx);
 }
 
 static int
@@ -143,7 +157,7 @@ publish_project_quota(struct ledger *ledger, struct db_txn *txn, uint32_t id, ui
 
     return rc < 0 ? rc
                   : quota_publish(ledger, &(struct quota_owner){BUDGET_PROJECT, id, &project.limits,
-                                                                &project.allow}, idx);
+                                                                &project.allow, NULL}, idx);
 }
 
 /* Tenants' are published with the tenants. */

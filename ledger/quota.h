@@ -13,6 +13,7 @@ struct quota_owner {
     uint32_t id;
     const struct entity_limits *limits;
     const struct entity_allow *allow;
+    const struct entity_deals *deals; /* of a tenant; else NULL */
 };
 
 /* Its slot's index, made when it limits anything; 0 when it does not. What the slot says is brought up

@@ -269,6 +269,7 @@ open_hold_sane(const struct db_open_hold *open)
 {
     return open->amount_ucr >= 0 && open->amount_ucr <= ACCOUNT_UCR_MAX &&
            open->progress_ucr >= 0 && open->progress_ucr <= open->amount_ucr &&
+           open->deal_u <= RECORD_DEAL_MAX_U &&
            open->tenant_id != 0;
 }
 
@@ -304,6 +305,7 @@ unresolved_add(struct ledger *ledger, const struct db_open_hold *open)
     r->tier = open->tier;
     r->service = open->service;
     r->discount = open->discount;
+    r->deal_u = open->deal_u;
     for (unsigned k = 0; k < BUDGET_KIND_COUNT; k++) {
         r->budget_id[k] = open->budget_id[k];
         r->budget_window[k] = open->budget_window[k];

@@ -22,6 +22,9 @@ static const struct field tenant_members[] = {
     {"shadow", .type = FIELD_STRINGS, .doc = "Which of the limits only count."},
     {"channels", .type = FIELD_STRINGS, .doc = "Those it may use; none: all."},
     {"models", .type = FIELD_STRINGS, .doc = "Likewise of models; globs."},
+    {"prices", .type = FIELD_STRINGS,
+     .doc = "Prices of its own: what it pays of a channel's multiplier, as official:gpt-*=0.85; the first that is "
+            "for a call counts."},
     {"members", .type = FIELD_INT, .optional = true, .doc = "How many it has."},
     {"projects", .type = FIELD_INT, .optional = true, .doc = "How many it has."},
     {"keys", .type = FIELD_INT, .optional = true, .doc = "How many it has."},
@@ -59,6 +62,9 @@ static const struct field platform_set_body[] = {
     {"models", IN_BODY, FIELD_STRINGS, .max = 64, .doc = "Models that it may use; globs."},
     {"any_channel", IN_BODY, FIELD_BOOL, .doc = "True: all channels."},
     {"any_model", IN_BODY, FIELD_BOOL, .doc = "True: all models."},
+    {"prices", IN_BODY, FIELD_STRINGS, .max = 16,
+     .doc = "Prices of its own, all of them anew: CHANNEL=FACTOR or CHANNEL:MODELS=FACTOR, where * is every channel "
+            "and MODELS a glob; what it pays of the channel's multiplier. none takes them away."},
     {NULL},
 };
 static const struct field list_query[] = {

@@ -8,17 +8,6 @@
 #include "base/str.h"
 #include "route/room.h"
 
-struct price
-place_price(const struct conf *conf, const struct route_ask *ask, const struct place *place)
-{
-    struct price price =
-        price_of(&conf->models[place->model_idx], &conf->channels[place->channel_idx]);
-
-    if (price.model->discount_count > 0)
-        price.discount = price_discount_at(price.model, ask->wall_us);
-    return price;
-}
-
 int
 affine_entry(const struct route_ask *ask, const struct route_entry *entries, size_t count)
 {

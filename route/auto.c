@@ -56,17 +56,6 @@ fit_out(const struct route_ask *ask, const struct conf_model *model, unsigned *m
     return ROUTE_IN;
 }
 
-uint64_t
-blended_price(const struct conf_model *model, const struct conf_channel *channel)
-{
-    uint64_t list = 3 * (uint64_t)model->rates.u_per_mtok[CONF_INPUT] +
-                    (uint64_t)model->rates.u_per_mtok[CONF_OUTPUT];
-    unsigned __int128 price =
-        (unsigned __int128)list * (uint64_t)channel->multiplier_u[model->currency] / CONF_MICRO;
-
-    return price > UINT64_MAX / CONF_MICRO ? UINT64_MAX / CONF_MICRO : (uint64_t)price;
-}
-
 /* Of the quickest usable upstream of which it is known; 0 of none. */
 static uint64_t
 expected_us(const struct route_table *table, const struct route_ask *ask,
@@ -160,8 +149,9 @@ contender_look(const struct contest *contest, size_t model_idx, struct contender
     out->result = channel_choose(table, contest->ask, contest->channels, model_idx, &channel_idx);
     if (out->result == ROUTE_NO_UPSTREAM)
         return ROUTE_OUT_NOT_SERVED;
-    out->price = list_of(table, channel_idx, model_idx, list_asked(contest->ask))->blended;
     out->channel_idx = channel_idx;
+    out->price = place_blended(table, contest->ask,
+                               &(struct place){(uint16_t)model_idx, channel_idx});
     out->time_us = expected_us(table, contest->ask,
                                list_of(table, channel_idx, model_idx, list_asked(contest->ask)));
     return ROUTE_IN;
@@ -382,8 +372,9 @@ quick_look(struct quick *quick, const struct route_member *member)
 
     for (size_t i = 0; i < channels->count; i++) {
         uint16_t channel_idx = channels->at[i];
+        struct place place = {model_idx, channel_idx};
         const struct route_list *list;
-        uint64_t time_us;
+        uint64_t time_us, price;
 
         if (channel_idx >= table->conf->channel_count)
             continue;
@@ -391,27 +382,28 @@ quick_look(struct quick *quick, const struct route_member *member)
         if (list->count == 0)
             continue;
         if (contest->ask->no_dearer) {
-            int64_t u = table->conf->channels[channel_idx]
-                            .multiplier_u[table->conf->models[model_idx].currency];
+            int64_t u = place_multiplier(table->conf, contest->ask, &place);
 
             if (first_u >= 0 && u > first_u)
                 continue;
             first_u = first_u >= 0 ? first_u : u;
         }
+        price = contest->ask->deal_count == 0 ? list->blended
+                                              : place_blended(table, contest->ask, &place);
         if (look_at_list(contest, list, &time_us)) {
             struct found *found = &quick->found[quick->count++];
 
-            found->price = list->blended;
+            found->price = price;
             found->time_us = time_us;
             found->model_idx = model_idx;
             found->channel_idx = channel_idx;
             found->quality = member->quality;
-            contest->cheapest = MIN(contest->cheapest, list->blended);
+            contest->cheapest = MIN(contest->cheapest, price);
             if (time_us > 0 && (contest->shortest_us == 0 || time_us < contest->shortest_us))
                 contest->shortest_us = time_us;
             return;
         }
-        first_price = first_price != UINT64_MAX ? first_price : list->blended;
+        first_price = first_price != UINT64_MAX ? first_price : price;
     }
     contest->cheapest = MIN(contest->cheapest, first_price);
 }

@@ -88,6 +88,31 @@ route_quotas_of(const struct region *region, const struct key_slot *key, struct 
     return true;
 }
 
+size_t
+route_deals_read(const struct key_extra *extra, const struct route_names *names,
+                 struct route_deal out[KEY_DEALS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; extra != NULL && i < extra->deal_count && i < KEY_DEALS_MAX; i++) {
+        const struct key_deals *deals = &extra->deals;
+        const struct key_deal *deal = &deals->deal[i];
+        const char *glob = deals->globs + MIN(deal->glob, sizeof(deals->globs) - 1);
+
+        if (deal->deal_u == 0 || deal->deal_u > CONF_FACTOR_MAX_U ||
+            (deal->channel != 0 && names->channel[deal->channel] < 0))
+            continue;
+        out[count++] = (struct route_deal){
+            .channel_idx = deal->channel == 0 ? CONF_NONE : names->channel[deal->channel],
+            .models = {glob, strnlen(glob, (size_t)(deals->globs + sizeof(deals->globs) - glob))},
+            .deal_u = deal->deal_u,
+        };
+    }
+    return count;
+}
+
+#define TENANT (ROUTE_QUOTAS_MAX - 1) /* of the quotas */
+
 /* One that lists channels of which the snapshot has none allows none. */
 static void
 quotas_read(const struct route_quotas *quotas, const struct route_names *names,
@@ -114,6 +139,8 @@ quotas_read(const struct route_quotas *quotas, const struct route_names *names,
         if (!allow->any_channel || allow->model_glob_count > 0)
             ask->also_count++;
     }
+    ask->deals = out->deals;
+    ask->deal_count = route_deals_read(quotas->extra[TENANT], names, out->deals);
 }
 
 bool
@@ -137,6 +164,7 @@ route_key_read(const struct key_slot *key, const struct key_extra *extra,
         ask->weights = &out->weights;
     }
     ask->also_count = 0;
+    ask->deal_count = 0;
     if (quotas != NULL)
         quotas_read(quotas, names, out, ask);
     return ask->channel_count > 0 ||

@@ -31,6 +31,11 @@ struct route_quotas {
 bool route_quotas_of(const struct region *region, const struct key_slot *key,
                      struct route_quotas *out) MUST_CHECK;
 
+/* Over a tenant's deals, as its quota's extra has them; extra may be NULL. Points into *extra. Channels that
+ * the snapshot has not are left out. */
+size_t route_deals_read(const struct key_extra *extra, const struct route_names *names,
+                        struct route_deal out[KEY_DEALS_MAX]);
+
 struct route_also {
     uint16_t channels[QUOTA_CHANNELS_MAX];
     struct str globs[ROUTE_GLOBS_MAX];
@@ -43,6 +48,7 @@ struct route_key {
     struct route_weights weights;
     struct route_allow allow[ROUTE_QUOTAS_MAX]; /* as many as ask->also_count */
     struct route_also also[ROUTE_QUOTAS_MAX];
+    struct route_deal deals[KEY_DEALS_MAX];
 };
 
 /* Puts the key's rights into *ask, which then points into *out and *extra. extra may be NULL, as may

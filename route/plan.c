@@ -65,12 +65,8 @@ is_dearer(const struct conf *conf, const struct route_ask *ask, const struct pla
 {
     struct price price, other;
 
-    if (place->model_idx == than->model_idx) {
-        enum conf_currency currency = conf->models[place->model_idx].currency;
-
-        return conf->channels[place->channel_idx].multiplier_u[currency] >
-               conf->channels[than->channel_idx].multiplier_u[currency];
-    }
+    if (place->model_idx == than->model_idx)
+        return place_multiplier(conf, ask, place) > place_multiplier(conf, ask, than);
     price = place_price(conf, ask, place);
     other = place_price(conf, ask, than);
     return price_may_be_dearer(&price, &other);

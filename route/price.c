@@ -14,6 +14,19 @@ price_of(const struct conf_model *model, const struct conf_channel *channel)
     return (struct price){.model = model, .multiplier_u = channel->multiplier_u[model->currency]};
 }
 
+int64_t
+price_by_deal(int64_t multiplier_u, uint32_t deal_u)
+{
+    unsigned __int128 product;
+
+    ASSERT(multiplier_u >= 0 && multiplier_u <= CONF_MULTIPLIER_MAX_U);
+    ASSERT(deal_u <= CONF_FACTOR_MAX_U);
+    if (deal_u == 0 || multiplier_u == 0)
+        return multiplier_u;
+    product = ((unsigned __int128)(uint64_t)multiplier_u * deal_u + CONF_MICRO - 1) / CONF_MICRO;
+    return (int64_t)MIN(product, (unsigned __int128)CONF_MULTIPLIER_MAX_U);
+}
+
 uint8_t
 price_discount_at(const struct conf_model *model, int64_t wall_us)
 {

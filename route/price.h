@@ -22,7 +22,8 @@
 /* A model in a channel. Valid as long as the struct conf it was made from. */
 struct price {
     const struct conf_model *model;
-    int64_t multiplier_u; /* of the channel, for the model's currency */
+    int64_t multiplier_u; /* of the channel, for the model's currency; by the deal, if there is one */
+    uint32_t deal_u;      /* what of it a tenant was promised, in millionths; 0 there is no deal */
     /* Numbers in the model's lists from 1; 0 none. The service is known when it has served; or it is
      * CONF_SERVICE_BATCHED, and then no other comes into it. */
     uint8_t service, discount;
@@ -39,7 +40,12 @@ struct price_bounds {
     uint32_t images, seconds, characters, requests, searches;
 };
 
+/* The channel's own, without a deal. */
 struct price price_of(const struct conf_model *model, const struct conf_channel *channel);
+
+/* What a multiplier comes to by a deal of up to CONF_FACTOR_MAX_U, rounded up to the millionth; at least 1
+ * of those, and CONF_MULTIPLIER_MAX_U at most. 0: it stays what it is. */
+int64_t price_by_deal(int64_t multiplier_u, uint32_t deal_u) MUST_CHECK;
 
 /* The discount that holds at this time, as struct price has it. */
 uint8_t price_discount_at(const struct conf_model *model, int64_t wall_us);

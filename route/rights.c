@@ -78,7 +78,7 @@ route_channels(const struct route_table *table, const struct route_ask *ask,
     return count;
 }
 
-static bool
+bool
 globs_allow(const struct str *globs, size_t count, const struct conf_model *model)
 {
     for (size_t i = 0; i < count; i++) {

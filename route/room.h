@@ -9,6 +9,7 @@
  *     auto.c    the model, where the caller leaves it to us
  *     order.c   the order of the upstreams of a channel
  *     affine.c  where a conversation was served last
+ *     place.c   the price of a model in a channel, for who asks
  *     look.c    what is known of upstreams, as a snapshot
  *     score.c   how good one of them is
  *     price.c   what tokens cost
@@ -157,6 +158,8 @@ tell(const struct route_ask *ask, const struct route_event *event)
 /* rights.c */
 enum route_result channels_for(const struct route_table *table, const struct route_ask *ask,
                                struct str named, struct channels *out) MUST_CHECK;
+/* Does one of the globs match the model, by its name or an alias? None match all. */
+bool globs_allow(const struct str *globs, size_t count, const struct conf_model *model);
 /* By the key's globs, alone. */
 bool model_allowed(const struct route_ask *ask, const struct conf_model *model);
 
@@ -180,8 +183,6 @@ enum route_out fallback_out(const struct route_ask *ask, const struct conf_model
                             const struct conf_model *fallback);
 
 /* auto.c */
-/* What four tokens, one of them output, cost in 10^-12 credits. */
-uint64_t blended_price(const struct conf_model *model, const struct conf_channel *channel);
 /* Is the model among those that the auto chooses from? */
 bool auto_has(const struct conf_auto *chooser, const struct conf_model *model);
 enum route_result auto_choose(const struct route_table *table, const struct route_ask *ask,
@@ -191,9 +192,17 @@ enum route_result auto_choose(const struct route_table *table, const struct rout
 enum route_out fit_out(const struct route_ask *ask, const struct conf_model *model,
                        unsigned *missing);
 
-/* affine.c */
+/* place.c */
 struct price place_price(const struct conf *conf, const struct route_ask *ask,
                          const struct place *place);
+int64_t place_multiplier(const struct conf *conf, const struct route_ask *ask,
+                         const struct place *place);
+/* What four tokens, one of them output, cost in 10^-12 credits: there, and at any multiplier. */
+uint64_t place_blended(const struct route_table *table, const struct route_ask *ask,
+                       const struct place *place);
+uint64_t blended_price(const struct conf_model *model, int64_t multiplier_u);
+
+/* affine.c */
 /* Of these entries the one that served the conversation last, if it can take it; CONF_NONE. */
 int affine_entry(const struct route_ask *ask, const struct route_entry *entries, size_t count);
 /* The same over all places of the model: the first that has it, and the entry in its list. */

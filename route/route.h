@@ -89,6 +89,13 @@ struct route_allow {
     size_t model_glob_count;
 };
 
+/* What a tenant was promised to pay of the multipliers of some channels, for some models. */
+struct route_deal {
+    int channel_idx;   /* CONF_NONE: of every channel */
+    struct str models; /* a glob, over names and aliases; empty: every model */
+    uint32_t deal_u;   /* as in struct price */
+};
+
 struct route_ask {
     struct str model; /* as the caller wrote it */
     enum conf_protocol protocol;
@@ -102,6 +109,8 @@ struct route_ask {
     size_t model_glob_count;
     const struct route_allow *also; /* of the key's member, project, tenant */
     size_t also_count;
+    const struct route_deal *deals; /* of the key's tenant: the first that is for a place counts there */
+    size_t deal_count;
     bool no_dearer; /* no channel that is dearer than the first of the key's that serves the model */
     bool sibling;   /* other models of the family may serve, as a rule says */
     struct route_needs needs;

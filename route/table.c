@@ -187,14 +187,15 @@ lists_fill(struct route_table *table, const bool *served, size_t channel_idx, si
 {
     const struct conf *conf = table->conf;
     const struct conf_channel *channel = &conf->channels[channel_idx];
+    const struct conf_model *model = &conf->models[model_idx];
+    uint64_t blended = blended_price(model, channel->multiplier_u[model->currency]);
 
     for (unsigned which = 0; which < LISTS_EACH; which++) {
         struct route_list *list = &table->lists[list_idx(conf, channel_idx, model_idx, which)];
         bool native = has_native(table, served, channel_idx, model_idx, which);
         uint64_t weight_end = 0;
 
-        *list = (struct route_list){.start = (uint32_t)table->entry_count,
-                                    .blended = blended_price(&conf->models[model_idx], channel)};
+        *list = (struct route_list){.start = (uint32_t)table->entry_count, .blended = blended};
         for (size_t i = 0; i < channel->use_count; i++) {
             uint16_t upstream_idx = channel->uses[i].upstream_idx;
             struct conf_use use = channel->uses[i];

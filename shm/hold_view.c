@@ -244,15 +244,15 @@ record_fault(const struct hold_view *view, const struct record *record)
         return "no such basis of a charge";
     for (unsigned i = 0; i < COUNT_OF(record->tally); i++)
         if ((i == record->tally_idx || record->tally_cost_ucr[i] != 0) &&
-            (record->tally[i].model > name_max || record->tally[i].channel > name_max))
+            (record->tally[i].model > name_max || record->tally[i].channel > name_max ||
+             record->tally[i].deal_u > RECORD_DEAL_MAX_U))
             return "a tally names nothing";
     if (record->key_idx >
         atomic_load_explicit(&view->region->header->key_count, memory_order_acquire))
         return "no such key";
     if (record->start_wall_us < 0 || record->start_wall_us >= WALL_US_MAX)
         return "the start is out of range";
-    if (record->first_byte_us > (uint64_t)WALL_US_MAX || record->end_us > (uint64_t)WALL_US_MAX ||
-        record->queue_us > (uint64_t)WALL_US_MAX)
+    if (record->first_byte_us > (uint64_t)WALL_US_MAX || record->end_us > (uint64_t)WALL_US_MAX)
         return "a duration is out of range";
     if (!within(record->total_charge_ucr, ACCOUNT_UCR_MAX) ||
         !within(record->uncollected_ucr, INT64_MAX) || !within(record->operator_ucr, INT64_MAX) ||

@@ -74,16 +74,37 @@ struct key_cidr {
     uint8_t bits;     /* of 128 */
 };
 #define KEY_NAME_BYTES 100
+#define KEY_DEALS_MAX 16
+#define KEY_DEAL_GLOBS_BYTES 344
+/* What a tenant pays of a channel's multiplier: the first that is for channel and model counts. */
+struct key_deal {
+    uint32_t deal_u;  /* in millionths */
+    uint16_t channel; /* name id; 0: any */
+    uint16_t glob;    /* of models: where in globs */
+};
+struct key_deals {
+    struct key_deal deal[KEY_DEALS_MAX];
+    char globs[KEY_DEAL_GLOBS_BYTES]; /* each ended by NUL; "": any model */
+};
 /* What only some keys have. Immutable: a change makes a new one and swaps extra_idx. */
 struct key_extra {
     uint16_t model_count, cidr_count;
-    struct key_cidr cidr[KEY_CIDRS_MAX];
+    uint16_t deal_count; /* of a tenant's quota only: then deals is what is there, and no addresses or names */
+    uint16_t pad;
     char models[KEY_MODELS_BYTES]; /* globs, each ended by NUL */
     /* Of its project, for auto names, in millionths; they count when has_weights is not 0. */
     uint32_t has_weights, latency_u, cost_u, quality_u;
-    /* Its own and its project's name, for routing rules that look at them; NUL-padded, else "". */
-    char name[KEY_NAME_BYTES], project[KEY_NAME_BYTES];
+    union {
+        struct {
+            struct key_cidr cidr[KEY_CIDRS_MAX];
+            /* Its own and its project's name, for routing rules that look at them; NUL-padded, else "". */
+            char name[KEY_NAME_BYTES], project[KEY_NAME_BYTES];
+        };
+        struct key_deals deals;
+    };
 };
+_Static_assert(sizeof(struct key_deals) <= KEY_CIDRS_MAX * sizeof(struct key_cidr) + 2 * (size_t)KEY_NAME_BYTES,
+               "a key's own room");
 
 /* NULL for 0 and for what was never added. */
 struct key_slot *key_at(const struct region *region, uint32_t key_idx);

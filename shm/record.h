@@ -113,13 +113,14 @@ enum record_flag {
     RECORD_UNPRICED = 1u << 14,
     /* A limit or budget in shadow mode would have refused it. */
     RECORD_SHADOWED = 1u << 15,
+    RECORD_DEAL = 1u << 16, /* set by the ledger: priced by a deal of its tenant's */
     /* Not kept: of the trace that it is part of. */
-    RECORD_TRACED = 1u << 16,       /* its spans are wanted */
-    RECORD_TRACE_PARENT = 1u << 17, /* trace_id and trace_parent are the caller's */
+    RECORD_TRACED = 1u << 17,       /* its spans are wanted */
+    RECORD_TRACE_PARENT = 1u << 18, /* trace_id and trace_parent are the caller's */
     /* Not kept: counted in these quotas' calls in flight, too (record_inflight_of()). */
-    RECORD_INFLIGHT_MEMBER = 1u << 18,
-    RECORD_INFLIGHT_PROJECT = 1u << 19,
-    RECORD_INFLIGHT_TENANT = 1u << 20,
+    RECORD_INFLIGHT_MEMBER = 1u << 19,
+    RECORD_INFLIGHT_PROJECT = 1u << 20,
+    RECORD_INFLIGHT_TENANT = 1u << 21,
 };
 #define RECORD_INFLIGHT_ALL                                                                        \
     (RECORD_INFLIGHT | RECORD_INFLIGHT_MEMBER | RECORD_INFLIGHT_PROJECT | RECORD_INFLIGHT_TENANT)
@@ -155,7 +156,9 @@ struct record_tally {
     uint16_t model, channel;            /* name ids: whose prices */
     uint8_t tier, service, discount;    /* number in the model's list from 1; 0 none */
     uint8_t pad;
+    uint32_t deal_u; /* the part of the channel's multiplier that the tenant pays, in millionths; 0: all of it */
 };
+#define RECORD_DEAL_MAX_U 1000000000u
 
 /*
  * Each call touches another slot's record, whose lines have long left the caches. So what most calls use
@@ -180,14 +183,13 @@ struct record {
     uint64_t price_version;
     int64_t start_wall_us;
     uint64_t first_byte_us, end_us; /* after the start; 0 unknown */
-    uint64_t queue_us;              /* waited for room in the providers' limits */
+    uint32_t queue_us;              /* waited for room in the providers' limits; at most what fits */
     uint32_t request_bytes, response_bytes;
     /* As the upstream reported, when that was not believed: tokens in and out, all classes. */
     uint32_t reported_in, reported_out;
     /* Name ids: what the caller wrote for the model when it is not the model's name (an alias, an
      * auto, a suffix); the routing rule that decided. 0 none. */
     uint16_t asked, rule;
-    uint16_t pad[2];
     /* Over all slots of the call, for display. Until it is settled: what its input alone costs,
      * which is kept with a hold that is made durable. */
     int64_t total_charge_ucr;
@@ -206,7 +208,7 @@ struct record {
 /* Of the flags, those that the store keeps. */
 #define RECORD_FLAGS_KEPT (RECORD_TRACED - 1)
 _Static_assert(sizeof(struct record) == 8 * CACHE_LINE, "whole lines, no hidden tail");
-_Static_assert(sizeof(struct record_tally) == 68, "no hidden tail");
+_Static_assert(sizeof(struct record_tally) == 72, "no hidden tail");
 /* Where what most calls use begins and ends. */
 #define RECORD_WARM_OFF CACHE_LINE
 #define RECORD_WARM_END ((size_t)6 * CACHE_LINE)

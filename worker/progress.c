@@ -284,6 +284,7 @@ settle_tally(const struct call *call, const struct price_count *count)
         .tier = (uint8_t)price_tier(&candidate->price, count),
         .service = candidate->price.service,
         .discount = candidate->price.discount,
+        .deal_u = candidate->price.deal_u,
     };
 
     memcpy(tally.count, count->n, sizeof tally.count);

@@ -115,10 +115,11 @@ static void
 stop_waiting(struct call *call)
 {
     struct worker *w = call->worker;
+    uint32_t *queue_us = &hold_record(&w->holds, call->slot)->queue_us;
 
     mark_waiting(call, false);
     stat_add(w->stats, STAT_CALLS_WAITING, (uint64_t)-1);
-    hold_record(&w->holds, call->slot)->queue_us += worker_mono_us(w) - call->queued_us;
+    *queue_us += (uint32_t)MIN(worker_mono_us(w) - call->queued_us, (uint64_t)(UINT32_MAX - *queue_us));
     call->queued_us = 0;
 }
 

@@ -48,19 +48,21 @@ random_record(uint32_t tenants)
     rec->protocol = (uint8_t)up_to(255);
     rec->endpoint = (uint8_t)up_to(255);
     rec->outcome = (uint8_t)(rng_next(&rng) % OUTCOME_COUNT);
-    rec->flags = (uint32_t)up_to(UINT32_MAX) & RECORD_FLAGS_KEPT;
+    rec->flags = (uint32_t)up_to(UINT32_MAX) & RECORD_FLAGS_KEPT & ~(uint32_t)RECORD_DEAL;
     rec->http_status = (uint16_t)up_to(UINT16_MAX);
     rec->price_version = up_to(UINT64_MAX);
     rec->start_wall_us = INT64_C(1795000000000000) + (int64_t)up_to(3600000000);
     rec->first_byte_us = up_to(UINT64_MAX);
     rec->end_us = up_to(UINT64_MAX);
-    rec->queue_us = up_to(UINT64_MAX);
+    rec->queue_us = (uint32_t)up_to(UINT32_MAX);
     rec->basis = (uint8_t)(rng_next(&rng) % BASIS_COUNT);
     for (unsigned i = 0; i < RECORD_CLASS_COUNT; i++)
         r.count[i] = (uint32_t)up_to(UINT32_MAX);
     r.tier = (uint8_t)up_to(UINT8_MAX);
     r.service = (uint8_t)up_to(UINT8_MAX);
     r.discount = (uint8_t)up_to(UINT8_MAX);
+    r.deal_u = rng_next(&rng) % 2 ? (uint32_t)up_to(RECORD_DEAL_MAX_U) : 0;
+    rec->flags |= r.deal_u != 0 ? RECORD_DEAL : 0u;
     r.asked = (uint32_t)up_to(UINT32_MAX);
     r.rule = (uint32_t)up_to(UINT32_MAX);
     rec->reported_in = (uint32_t)up_to(UINT32_MAX);
@@ -103,6 +105,7 @@ largest_record(void **state)
     memset(&r, 0xff, sizeof(r));
     memset(r.rec.tally, 0, sizeof(r.rec.tally));
     r.amount_ucr = r.charge_ucr = INT64_MAX;
+    r.deal_u = RECORD_DEAL_MAX_U;
     r.rec.start_wall_us = 0;
     r.rec.total_charge_ucr = r.rec.uncollected_ucr = INT64_MAX;
     r.rec.operator_ucr = r.rec.before_ucr = INT64_MAX;

@@ -83,6 +83,10 @@ act_of(uint64_t *rng, const struct conf *conf)
         act.price.service = act.tally.service = (uint8_t)(rng_next(rng) % 2);
         act.price.discount = act.tally.discount = (uint8_t)(rng_next(rng) % 2);
     }
+    if (rng_next(rng) % 3 == 0) {
+        act.price.deal_u = act.tally.deal_u = 1 + (uint32_t)(rng_next(rng) % 3000000);
+        act.price.multiplier_u = price_by_deal(act.price.multiplier_u, act.price.deal_u);
+    }
     return act;
 }
 

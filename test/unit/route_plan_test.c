@@ -137,6 +137,68 @@ test_no_dearer(void **state)
     assert_plan(&ask, "u3/stable/haiku u2/smart/haiku! u1/smart/haiku!");
 }
 
+/* The first that is for a place is what is paid there; what is dearer, and an auto's choice, go by it. */
+static void
+test_deals(void **state)
+{
+    static const uint16_t down_first[] = {SMART, STABLE, VALUE};
+    struct route_deal deals[] = {
+        {STABLE, STR("hai*"), 150000},
+        {STABLE, STR("haiku"), 900000}, /* never comes into it */
+        {SMART, STR("sonnet-4-5"), 2000000}, /* an alias */
+        {CONF_NONE, STR(""), 500001},
+    };
+    struct route_health health[UPSTREAMS] = {{.down = false}};
+    struct route_ask ask = ask_for("haiku");
+
+    (void)state;
+    load("");
+    ask.deals = deals;
+    ask.deal_count = COUNT_OF(deals);
+    assert_plan(&ask, "u1/value/haiku u2/smart/haiku u3/stable/haiku");
+    assert_int_equal(plan.candidates[0].price.multiplier_u, 300001); /* 0.6 * 0.500001, up */
+    assert_int_equal(plan.candidates[0].price.deal_u, 500001);
+    assert_int_equal(plan.candidates[1].price.multiplier_u, 500001);
+    assert_int_equal(plan.candidates[2].price.multiplier_u, 750000);
+    assert_int_equal(plan.candidates[2].price.deal_u, 150000);
+    ask.model = STR("sonnet");
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
+    assert_int_equal(plan.candidates[1].price.multiplier_u, 2000000);
+    assert_int_equal(plan.candidates[2].price.multiplier_u, 2500005);
+    ask.deal_count = 2;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
+    assert_int_equal(plan.candidates[0].price.multiplier_u, 600000);
+    assert_int_equal(plan.candidates[0].price.deal_u, 0);
+    /* By their deal the dearest channel is no dearer than the first. */
+    ask.model = STR("haiku");
+    ask.channels = down_first;
+    ask.no_dearer = true;
+    ask.health = health;
+    health[U2].down = true;
+    assert_plan(&ask, "u1/smart/haiku u3/stable/haiku u2/smart/haiku!");
+    ask.deal_count = 0;
+    assert_plan(&ask, "u1/smart/haiku u2/smart/haiku!");
+}
+
+/* By list price the small one is the cheapest, by the deal another. */
+static void
+test_deals_auto(void **state)
+{
+    static const struct route_weights cost = {0, CONF_MICRO, 0};
+    struct route_deal deal = {CONF_NONE, STR("opus"), 1000};
+    struct route_ask ask = ask_for("auto");
+
+    (void)state;
+    load("");
+    ask.weights = &cost;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
+    assert_int_equal(plan.model_idx, MINI);
+    ask.deals = &deal;
+    ask.deal_count = 1;
+    assert_int_equal(route_choose(table, &ask, &plan), ROUTE_OK);
+    assert_int_equal(plan.model_idx, OPUS);
+}
+
 static void
 test_named(void **state)
 {
@@ -430,6 +492,7 @@ test_auto_both_ways(void **state)
     unsigned told = 0, chosen_count = 0;
     const struct route_trace trace = {hear, &told};
     struct str globs[] = {STR("many-1*"), STR("many-3")};
+    struct route_deal deals[] = {{SMART, STR("many-*2"), 1}, {CONF_NONE, STR("many-4*"), 1}, {VALUE, STR(""), 1}};
     struct buf rules;
 
     (void)state;
@@ -468,6 +531,10 @@ test_auto_both_ways(void **state)
         ask.needs.input_tokens = rng_next(&seed) % 1100;
         ask.needs.output_tokens = rng_next(&seed) % 120;
         ask.needs.can = rng_next(&seed) % 4 == 0 ? 1u << (rng_next(&seed) % CONF_CAN_COUNT) : 0;
+        ask.deals = deals;
+        ask.deal_count = rng_next(&seed) % (COUNT_OF(deals) + 1);
+        for (size_t k = 0; k < COUNT_OF(deals); k++)
+            deals[k].deal_u = 1 + (uint32_t)(rng_next(&seed) % 2000000);
         ask.model_globs = globs;
         ask.model_glob_count = rng_next(&seed) % 4 == 0 ? COUNT_OF(globs) : 0;
         result = route_choose(table, &ask, &plan);
@@ -785,6 +852,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),      cmocka_unit_test(test_no_dearer),
         cmocka_unit_test(test_no_dearer_in_any_terms), cmocka_unit_test(test_auto_both_ways),
+        cmocka_unit_test(test_deals),      cmocka_unit_test(test_deals_auto),
         cmocka_unit_test(test_named),      cmocka_unit_test(test_room),
         cmocka_unit_test(test_rules),      cmocka_unit_test(test_rule_rights),
         cmocka_unit_test(test_hours),      cmocka_unit_test(test_exhausted),

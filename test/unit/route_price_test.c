@@ -346,6 +346,34 @@ test_currency(void **state)
     assert_ptr_equal(price_of(&model, &channel).model, &model);
 }
 
+/* Rounded up to the millionth, within what a multiplier may be. */
+static void
+test_deal(void **state)
+{
+    static const struct {
+        int64_t multiplier_u;
+        uint32_t deal_u;
+        int64_t want_u;
+    } cases[] = {
+        {600000, 0, 600000},
+        {600000, 1000000, 600000},
+        {600000, 850000, 510000},
+        {1234567, 500000, 617284}, /* 617283.5 */
+        {1234567, 500001, 617285}, /* 617284.73… */
+        {1, 1, 1},
+        {1, 999999, 1},
+        {0, 500000, 0},
+        {5000000, 1000000000, 5000000000},
+        {CONF_MULTIPLIER_MAX_U, 1000001, CONF_MULTIPLIER_MAX_U},
+        {CONF_MULTIPLIER_MAX_U, CONF_FACTOR_MAX_U, CONF_MULTIPLIER_MAX_U},
+        {CONF_MULTIPLIER_MAX_U, 1, CONF_MICRO},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(price_by_deal(cases[i].multiplier_u, cases[i].deal_u), cases[i].want_u);
+}
+
 /* More tokens allowed never make the worst case cheaper, and every split into classes is within it.
  */
 static void
@@ -393,6 +421,7 @@ main(void)
         cmocka_unit_test(test_bounds),       cmocka_unit_test(test_worst),
         cmocka_unit_test(test_batched),
         cmocka_unit_test(test_output_for),   cmocka_unit_test(test_currency),
+        cmocka_unit_test(test_deal),
         cmocka_unit_test(test_random_worst),
     };
 

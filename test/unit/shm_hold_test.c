@@ -755,7 +755,7 @@ test_record_faults(void **state)
     RECORD_FAULTY(uncollected_ucr, -1);
     RECORD_FAULTY(operator_ucr, -1);
     RECORD_FAULTY(before_ucr, -1);
-    RECORD_FAULTY(queue_us, UINT64_MAX);
+    RECORD_FAULTY(tally[0].deal_u, RECORD_DEAL_MAX_U + 1);
     RECORD_FAULTY(asked, 129);
     RECORD_FAULTY(rule, 129);
     RECORD_FAULTY(attempt[0].channel, 129);
