@@ -274,22 +274,37 @@ invite_revoke(struct command *command)
 
 /* ---- coming in ---- */
 
-/* Of the argument "token": refused, all alike, when it is of no use. */
 static int
-open_invite(struct command *command, struct invite *in)
+invite_of_token(struct command *command, struct invite *in)
 {
     char hex[2 * HASH_LEN + 1];
     struct str token;
     uint32_t id;
     int rc;
 
-    in->id = 0;
     if (!command_str(command, "token", true, &token))
         return 0;
     token_hash(command, token, hex);
     rc = entity_find(&command->txn, DB_INVITE, 0, str_from(hex), &id);
-    if (rc == 0)
-        rc = invite_get(&command->txn, id, in);
+    return rc < 0 ? rc : invite_get(&command->txn, id, in);
+}
+
+/*
+ * Of the argument "token": refused, all alike, when it is of no use. Or of "invite", its ID, of which the asker
+ * saw the token before: as one who went to a provider in between, and whose ticket must not hold a secret.
+ */
+static int
+open_invite(struct command *command, struct invite *in)
+{
+    uint32_t id;
+    int rc;
+
+    in->id = 0;
+    if (!command_id(command, "invite", false, &id))
+        return 0;
+    rc = id != 0 ? invite_get(&command->txn, id, in) : invite_of_token(command, in);
+    if (command->exit != COMMAND_DONE)
+        return rc;
     if (rc == 0 && !str_eq(str_from(state_of(in, ledger_wall_us(command->ledger))), STR("open")))
         rc = -ENOENT;
     if (rc == -ENOENT) {
@@ -332,8 +347,10 @@ new_person(struct command *command, const struct invite *in, struct person *p)
     if (in->email[0] != '\0')
         str_copy(str_from(in->email), p->email, sizeof(p->email));
     else
-        rc = command_code_use(command, STR("register"), p->email);
-    return rc < 0 || command->exit != COMMAND_DONE ? rc : command_person_new(command, p);
+        rc = command_prove_email(command, p->email);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = command_person_new(command, p);
+    return rc < 0 || command->exit != COMMAND_DONE ? rc : command_link_identity(command, p);
 }
 
 /* Somebody who has signed in, and belongs to no tenant. */

@@ -60,6 +60,12 @@ bool command_text(struct command *command, const char *name, bool must, char *ou
  * counted, when it is not. To be called before anything else is put.
  */
 int command_code_use(struct command *command, struct str purpose, const char *email) MUST_CHECK;
+/* That the address of who is made is theirs: by a code, or "verified" says that the asker has it from an OpenID
+ * provider who verified it. As command_code_use(). */
+int command_prove_email(struct command *command, const char *email) MUST_CHECK;
+/* The identity that the arguments "issuer" and "subject" may name becomes the person's; refused when it is
+ * another's. The person has its id. */
+int command_link_identity(struct command *command, struct person *person) MUST_CHECK;
 /* Failures to sign in to that address are forgotten. */
 int command_failures_clear(struct command *command, const char *email) MUST_CHECK;
 

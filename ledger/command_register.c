@@ -107,9 +107,8 @@ register_tenant(struct command *command, struct person *p, struct str tenant_nam
     return rc == 0 && t->pending ? tell_admins(command, p, tenant_name) : rc;
 }
 
-/* "verified" says that the asker has the address from an OpenID provider who verified it. */
-static int
-prove_email(struct command *command, const char *email)
+int
+command_prove_email(struct command *command, const char *email)
 {
     bool verified;
 
@@ -118,8 +117,8 @@ prove_email(struct command *command, const char *email)
     return verified ? 0 : command_code_use(command, STR("register"), email);
 }
 
-static int
-link_identity(struct command *command, struct person *p)
+int
+command_link_identity(struct command *command, struct person *p)
 {
     int rc;
 
@@ -148,11 +147,11 @@ person_register(struct command *command)
         return 0;
     rc = command_agreed(command, &p);
     if (rc == 0 && command->exit == COMMAND_DONE)
-        rc = prove_email(command, p.email);
+        rc = command_prove_email(command, p.email);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = command_person_new(command, &p);
     if (rc == 0 && command->exit == COMMAND_DONE)
-        rc = link_identity(command, &p);
+        rc = command_link_identity(command, &p);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = register_tenant(command, &p, tenant_name);
     if (rc < 0 || command->exit != COMMAND_DONE)

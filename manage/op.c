@@ -35,6 +35,7 @@ const struct schema *const schema_tables[] = {
     schemas_api,
     schemas_auth,
     schemas_invites,
+    schemas_oidc,
     schemas_keys,
     schemas_me,
     schemas_members,

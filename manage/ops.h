@@ -19,6 +19,7 @@ extern const struct schema schemas_alerts[];
 extern const struct schema schemas_api[];
 extern const struct schema schemas_auth[];
 extern const struct schema schemas_invites[];
+extern const struct schema schemas_oidc[];
 extern const struct schema schemas_keys[];
 extern const struct schema schemas_me[];
 extern const struct schema schemas_members[];

@@ -297,3 +297,127 @@ def test_inner_addresses_are_refused(start, upstream, provider):
     answer = server.api("GET", "/api/v1/auth/oidc/corp/start")
     assert error_of(answer) == "oidc_unavailable" and corp.requests == []
     assert "not a public one" in server.log()
+
+
+def invite(server, tenant, **more):
+    return server.ask("invite.add", tenant=tenant, role="developer", **more)
+
+
+def join(server, token, name="corp", agree=True):
+    """The start of accepting an invitation, as its page asks for it."""
+    return server.api("POST", f"/api/v1/auth/oidc/{name}/join", json={"token": token, "agree": agree})
+
+
+def accept(server, token, before_back=lambda: None):
+    answer = join(server, token)
+    assert answer.status == 200, answer
+    status, headers = visit(answer.json["url"])
+    assert status == 302, headers
+    before_back()
+    return back(server, headers["location"], cookies_of(answer))
+
+
+def nobody(server, email):
+    return server.ask("person.find", email=email).get("person") is None
+
+
+def test_somebody_new_accepts_an_invitation(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    boss = person(server, "boss@example.com")
+    mine = invite(server, boss["tenant"], email="new@example.com")
+    corp.who = {"sub": "u7", "email": "New@Example.com", "email_verified": True, "name": "Grace"}
+    answer = accept(server, mine["token"])
+    assert page_of(answer) == "/"
+    session = server.ask("session.find", token=cookies_of(answer)["turnpike"])
+    assert (session["person"]["email"], session["tenant"]["id"], session["member"]["role"]) == (
+        "new@example.com", boss["tenant"], "developer")
+    assert server.ask("person.find", issuer=corp.issuer, subject="u7")["person"]["name"] == "Grace"
+    assert page_of(sign_in(server)) == "/"
+    # Once is all: somebody else with the same link is made nobody.
+    assert join(server, mine["token"]).status == 404
+    assert mine["token"] not in server.log()
+
+
+def test_an_invitation_for_whoever_has_the_link(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    boss = person(server, "boss@example.com")
+    link = invite(server, boss["tenant"], uses=2)
+    for i in (1, 2):
+        corp.who = {"sub": f"s{i}", "email": f"n{i}@example.com", "email_verified": True, "name": "x" * 97}
+        assert page_of(accept(server, link["token"])) == "/"
+    corp.who = {"sub": "s3", "email": "n3@example.com", "email_verified": True}
+    assert join(server, link["token"]).json["code"] == "token_gone"
+    assert nobody(server, "n3@example.com")
+
+
+def test_an_invitation_that_is_of_no_use(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    boss = person(server, "boss@example.com")
+    corp.who = {"sub": "u7", "email": "new@example.com", "email_verified": True}
+    assert join(server, "nonsense").json["code"] == "token_gone"
+    assert join(server, "nonsense", agree=False).json["code"] == "agreement_required"
+    assert join(server, "nonsense", name="other").status == 404
+    # Revoked, or used up, while its guest was at the provider.
+    link = invite(server, boss["tenant"])
+    answer = accept(server, link["token"], lambda: server.ask("invite.revoke", tenant=boss["tenant"], id=link["id"]))
+    assert error_of(answer) == "invite_gone" and nobody(server, "new@example.com")
+    link = invite(server, boss["tenant"])
+    answer = accept(server, link["token"], lambda: server.ask(
+        "invite.accept", token=link["token"], email="first@example.com", verified=True, agreed=True, name="F"))
+    assert error_of(answer) == "invite_gone" and nobody(server, "new@example.com")
+    # For another address than the provider says.
+    link = invite(server, boss["tenant"], email="her@example.com")
+    assert error_of(accept(server, link["token"])) == "invite_other" and nobody(server, "new@example.com")
+    # An address that the provider does not vouch for is no address.
+    corp.who = {"sub": "u7", "email": "her@example.com", "email_verified": False}
+    assert error_of(accept(server, link["token"])) == "oidc_unknown" and nobody(server, "her@example.com")
+    invites = {i["id"]: i["state"] for i in server.ask("invite.list", tenant=boss["tenant"])["invites"]}
+    assert invites[link["id"]] == "open"
+
+
+def test_an_invitation_of_somebody_known(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    boss, other = person(server, "boss@example.com"), person(server, "a@example.com")
+    link = invite(server, boss["tenant"])
+    corp.who = {"sub": "u1", "email": "a@example.com", "email_verified": True}
+    assert error_of(accept(server, link["token"])) == "invite_has_tenant"
+    server.ask("invite.accept", token=invite(server, other["tenant"])["token"], email="b@example.com", verified=True,
+               agreed=True, name="B")
+    member = next(m for m in server.ask("member.list", tenant=other["tenant"])["members"] if m["email"] == "b@example.com")
+    server.ask("member.remove", tenant=other["tenant"], id=member["id"])
+    corp.who = {"sub": "u2", "email": "b@example.com", "email_verified": True}
+    answer = accept(server, link["token"])
+    assert page_of(answer) == "/"
+    session = server.ask("session.find", token=cookies_of(answer)["turnpike"])
+    assert (session["tenant"]["id"], session["member"]["role"]) == (boss["tenant"], "developer")
+
+
+def test_who_has_a_second_factor_joins_after_it(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    boss, other = person(server, "boss@example.com"), person(server, "a@example.com")
+    server.ask("totp.set", id=other["person"], secret="JBSWY3DPEHPK3PXP")
+    server.ask("totp.confirm", id=other["person"], step=59000000)
+    link = invite(server, boss["tenant"])
+    corp.who = {"sub": "u1", "email": "a@example.com", "email_verified": True}
+    assert page_of(accept(server, link["token"])).startswith("/signin#second-factor=")
+    assert server.ask("invite.find", token=link["token"])["used"] == 0
+
+
+def test_another_site_cannot_make_a_member(serve, provider):
+    corp = provider()
+    server = serve(corp)
+    boss = person(server, "boss@example.com")
+    link = invite(server, boss["tenant"])
+    path, body = "/api/v1/auth/oidc/corp/join", {"token": link["token"], "agree": True}
+    assert server.api("POST", path, json=body, headers={"sec-fetch-site": "cross-site"}).json["code"] == "cross_origin"
+    assert server.api("POST", path, json=body, headers={"origin": "https://evil.test"}).json["code"] == "cross_origin"
+    # A link does nothing with it: what comes back from there is offered to register.
+    corp.who = {"sub": "u7", "email": "new@example.com", "email_verified": True}
+    answer = server.api("GET", f"/api/v1/auth/oidc/corp/start?token={link['token']}&agree=true")
+    assert answer.status == 422, answer
+    assert server.ask("invite.find", token=link["token"])["used"] == 0
