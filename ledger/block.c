@@ -263,16 +263,18 @@ walk_tenant(struct block_walk *walk)
     return false;
 }
 
-bool
-block_next(struct block_walk *walk, struct block_record *out)
+static inline bool
+walk_on(struct block_walk *walk, struct block_record *out, bool whole)
 {
     const uint8_t *base = (const uint8_t *)walk->block->bytes.ptr;
 
     if (walk->damaged || (walk->tenant_left == 0 && !walk_tenant(walk)))
         return false;
 
-    size_t len = block_record_read(base + walk->at, base + walk->block->records_end,
-                                   walk->block->head.start_us_min, out);
+    const uint8_t *at = base + walk->at, *end = base + walk->block->records_end;
+    int64_t start_us_min = walk->block->head.start_us_min;
+    size_t len = whole ? block_record_read(at, end, start_us_min, out)
+                       : block_record_look(at, end, start_us_min, out);
 
     if (len == 0) {
         walk->damaged = true;
@@ -282,6 +284,18 @@ block_next(struct block_walk *walk, struct block_record *out)
     walk->at += (uint32_t)len;
     walk->tenant_left--;
     return true;
+}
+
+bool
+block_next(struct block_walk *walk, struct block_record *out)
+{
+    return walk_on(walk, out, true);
+}
+
+bool
+block_look(struct block_walk *walk, struct block_record *out)
+{
+    return walk_on(walk, out, false);
 }
 
 static struct call_entry

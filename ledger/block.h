@@ -85,6 +85,8 @@ struct block_walk {
 /* Over all records, or one tenant's. block_next() is false at the end and when damaged is set. */
 void block_walk(const struct block *block, uint32_t tenant_only, struct block_walk *walk);
 bool block_next(struct block_walk *walk, struct block_record *out);
+/* The same, of *out but what block_record_look() gives and the tenant. */
+bool block_look(struct block_walk *walk, struct block_record *out);
 /*
  * The n-th record (from 0) with that call ID: -ENOENT, -EILSEQ. tenant_id 0: anyone's.
  */

@@ -243,6 +243,82 @@ read_counts(struct reader *r, struct block_record *out)
     }
 }
 
+/* Over so many numbers: each ends with the next byte that has no high bit. Eight bytes at a time, while no
+ * number beyond them can end there. */
+static void
+skip_numbers(struct reader *r, unsigned count)
+{
+    while (count >= 8 && r->end - r->at >= 8) {
+        uint64_t bytes;
+
+        memcpy(&bytes, r->at, sizeof(bytes));
+        count -= (unsigned)__builtin_popcountll(~bytes & UINT64_C(0x8080808080808080));
+        r->at += 8;
+    }
+    for (; count > 0 && r->at < r->end; r->at++)
+        count -= (*r->at & 0x80) == 0;
+    r->bad |= count > 0;
+}
+
+static void
+skip_bytes(struct reader *r, size_t len)
+{
+    if (len > (size_t)(r->end - r->at))
+        r->bad = true;
+    else
+        r->at += len;
+}
+
+/* Up to the key's, behind the money. */
+static void
+skip_budgets(struct reader *r)
+{
+    for (unsigned i = 0; i < BUDGET_KIND_COUNT; i++)
+        if (read_u64(r) != 0)
+            skip_numbers(r, 1);
+}
+
+static void
+skip_attempts(struct reader *r)
+{
+    uint32_t count = read_max(r, RECORD_ATTEMPTS_MAX);
+
+    for (uint32_t i = 0; i < count; i++) {
+        skip_numbers(r, 4);
+        skip_numbers(r, read_max(r, ATTEMPT_OF_OTHER_MODEL | UINT8_MAX) & ATTEMPT_OF_OTHER_MODEL ? 3 : 2);
+    }
+}
+
+size_t
+block_record_look(const uint8_t *at, const uint8_t *end, int64_t start_us_min, struct block_record *out)
+{
+    struct reader reader = {.at = at, .end = end}, *r = &reader;
+    struct record *rec = &out->rec;
+    uint32_t flags, used;
+
+    skip_bytes(r, sizeof(rec->call_id));
+    skip_numbers(r, 5);
+    skip_budgets(r);
+    rec->key_id = read_max(r, UINT32_MAX);
+    rec->member_id = read_max(r, UINT32_MAX);
+    rec->project_id = read_max(r, UINT32_MAX);
+    out->model = read_max(r, UINT32_MAX);
+    out->channel = read_max(r, UINT32_MAX);
+    skip_numbers(r, 4); /* upstream, family, protocol, endpoint */
+    rec->outcome = (uint8_t)read_max(r, OUTCOME_COUNT - 1);
+    flags = read_max(r, UINT32_MAX);
+    rec->http_status = (uint16_t)read_max(r, UINT16_MAX);
+    skip_bytes(r, sizeof(rec->price_version));
+    rec->start_wall_us = (int64_t)((uint64_t)start_us_min + read_u64(r));
+    skip_numbers(r, 4); /* times, basis */
+    used = read_max(r, (1u << RECORD_CLASS_COUNT) - 1);
+    /* Counts; tier, service, discount; a deal; from the bytes of the request to what earlier slots cover. */
+    skip_numbers(r, (unsigned)__builtin_popcount(used) + 3 + ((flags & RECORD_DEAL) != 0) + 10);
+    skip_attempts(r);
+    skip_bytes(r, read_max(r, RECORD_MODEL_BYTES));
+    return r->bad ? 0 : (size_t)(r->at - at);
+}
+
 size_t
 block_record_read(const uint8_t *at, const uint8_t *end, int64_t start_us_min,
                   struct block_record *out)

@@ -295,7 +295,7 @@ find_records(struct command *command, struct calls *calls, const struct block *b
             return -ENOMEM;
     }
     block_walk(block, calls->where.tenant_id, &walk);
-    for (before = walk; *count < calls->found_cap && block_next(&walk, &record); before = walk)
+    for (before = walk; *count < calls->found_cap && block_look(&walk, &record); before = walk)
         if (is_wanted(calls, &record))
             calls->found[(*count)++] = before;
     return walk.damaged ? -EILSEQ : 0;

@@ -20,11 +20,14 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     copy = realloc(copy, len > 0 ? len : 1);
     if (copy != NULL && block_open((struct str){copy, len}, &block) == 0) {
         struct block_record record, found;
-        struct block_walk walk;
+        struct block_walk walk, look;
         uint32_t count = 0;
 
         (void)!block_verify(&block, hash);
+        block_walk(&block, 0, &look);
         for (block_walk(&block, 0, &walk); block_next(&walk, &record) && count < 512; count++) {
+            ASSERT(block_look(&look, &found) && look.at == walk.at);
+            ASSERT(found.rec.start_wall_us == record.rec.start_wall_us && found.model == record.model);
             ASSERT(record.charge_ucr >= 0);
             ASSERT(record.charge_ucr <= record.amount_ucr);
             ASSERT(record.rec.attempt_count <= RECORD_ATTEMPTS_MAX);
@@ -32,6 +35,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
             (void)!block_find(&block, record.rec.call_id, 0, 0, &found);
             (void)!block_find(&block, record.rec.call_id, record.tenant_id, 1, &found);
         }
+        for (count = 0; block_look(&look, &found) && count < 512; count++)
+            ;
         for (block_walk(&block, 1, &walk); block_next(&walk, &record);)
             ASSERT(record.tenant_id == 1);
     }

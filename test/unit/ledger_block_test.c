@@ -93,10 +93,10 @@ random_record(uint32_t tenants)
 static void
 largest_record(void **state)
 {
-    struct block_record r, got;
+    struct block_record r, got, seen;
     const struct block_record *records[1] = {&r};
     struct block_head head = {.seq = 1};
-    struct block_walk walk;
+    struct block_walk walk, look;
     uint8_t hash[HASH_LEN];
     struct block block;
     struct buf bytes;
@@ -116,7 +116,11 @@ largest_record(void **state)
     assert_int_equal(block_pack(records, 1, &head, &bytes, hash), 0);
     assert_int_equal(block_open(buf_str(&bytes), &block), 0);
     block_walk(&block, 0, &walk);
+    look = walk;
     assert_true(block_next(&walk, &got));
+    assert_true(block_look(&look, &seen));
+    assert_int_equal(look.at, walk.at);
+    assert_int_equal(seen.rec.http_status, UINT16_MAX);
     assert_memory_equal(got.count, r.count, sizeof(r.count));
     assert_memory_equal(got.attempt_channel, r.attempt_channel, sizeof(r.attempt_channel));
     assert_int_equal(got.rec.before_ucr, INT64_MAX);
@@ -202,6 +206,38 @@ whole_block_round_trip(void **state)
         assert_int_equal(sum, block.head.charge_ucr);
         packed_free(&p);
     }
+}
+
+/* What records are looked for by is read the same by the short way, also of the largest. */
+static void
+a_look_says_the_same(void **state)
+{
+    struct packed p = pack_random(2000, 30);
+    struct block_walk walk, look;
+    struct block_record got, seen;
+    struct block block;
+    uint32_t n = 0;
+
+    (void)state;
+    assert_int_equal(block_open(buf_str(&p.bytes), &block), 0);
+    block_walk(&block, 0, &look);
+    for (block_walk(&block, 0, &walk); block_next(&walk, &got); n++) {
+        memset(&seen, 0xff, sizeof(seen));
+        assert_true(block_look(&look, &seen));
+        assert_int_equal(look.at, walk.at);
+        assert_int_equal(seen.tenant_id, got.tenant_id);
+        assert_int_equal(seen.rec.start_wall_us, got.rec.start_wall_us);
+        assert_int_equal(seen.rec.key_id, got.rec.key_id);
+        assert_int_equal(seen.rec.member_id, got.rec.member_id);
+        assert_int_equal(seen.rec.project_id, got.rec.project_id);
+        assert_int_equal(seen.model, got.model);
+        assert_int_equal(seen.channel, got.channel);
+        assert_int_equal(seen.rec.outcome, got.rec.outcome);
+        assert_int_equal(seen.rec.http_status, got.rec.http_status);
+    }
+    assert_int_equal(n, 2000);
+    assert_false(block_look(&look, &seen) || look.damaged);
+    packed_free(&p);
 }
 
 static void
@@ -333,6 +369,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(largest_record),
         cmocka_unit_test(whole_block_round_trip), cmocka_unit_test(one_tenants_records),
+        cmocka_unit_test(a_look_says_the_same),
         cmocka_unit_test(found_by_call),          cmocka_unit_test(all_of_a_call),
         cmocka_unit_test(refuses_to_pack),        cmocka_unit_test(every_flipped_byte_is_seen),
     };
