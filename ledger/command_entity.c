@@ -127,20 +127,6 @@ command_list(struct command *command, struct db_walk *walk, size_t id_at, const 
 }
 
 int
-command_list_children(struct command *command, enum db_table table, const char *name,
-                      int (*show)(struct command *command, uint32_t id))
-{
-    struct db_walk walk;
-    uint32_t tenant_id;
-    int rc;
-
-    if (!command_tenant(command, "tenant", true, &tenant_id))
-        return 0;
-    rc = entity_children(&command->txn, table, tenant_id, &walk);
-    return rc < 0 ? rc : command_list(command, &walk, ENTITY_CHILD_ID_AT, name, show);
-}
-
-int
 command_child_new(struct command *command, const struct command_child *child, uint64_t *budget_id)
 {
     uint32_t tenant_id = child->tenant_id;

@@ -23,9 +23,6 @@ void command_budget_write(struct command *command, uint64_t budget_id);
 /* Shows each of a walk, which ends here, in an array of that name. The id is at id_at of the key. */
 int command_list(struct command *command, struct db_walk *walk, size_t id_at, const char *name,
                  int (*show)(struct command *command, uint32_t id)) MUST_CHECK;
-/* The same for one table's children of the argument "tenant". */
-int command_list_children(struct command *command, enum db_table table, const char *name,
-                          int (*show)(struct command *command, uint32_t id)) MUST_CHECK;
 
 struct command_child { /* a member or project to be */
     enum db_table table;

@@ -6,6 +6,7 @@
  * An invitation for one address is only ever mailed there (but for the command line, which is shown its
  * link): having the link proves the address. By one that is for anybody, an address is proved by a code.
  */
+#include "ledger/command_page.h"
 #include "ledger/command_person.h"
 
 #include "base/clock.h"
@@ -227,24 +228,51 @@ invite_add(struct command *command)
     return rc;
 }
 
+struct invite_list {
+    struct command_page page; /* first */
+    struct str state;         /* "all": any */
+};
+
 static int
-list_invite(struct command *command, uint32_t id)
+list_invite(struct command *command, const struct command_page *page, uint32_t id, bool *shown)
 {
+    const struct invite_list *list = (const struct invite_list *)(const void *)page;
     struct invite in;
     int rc = invite_get(&command->txn, id, &in);
 
     if (rc < 0)
         return rc;
+    *shown = str_eq(list->state, STR("all")) ||
+             str_eq(list->state, str_from(state_of(&in, ledger_wall_us(command->ledger))));
+    if (!*shown)
+        return 0;
     jw_object(&command->jw);
     write_invite(command, &in);
     jw_object_end(&command->jw);
     return 0;
 }
 
+/* Those that can still be accepted, unless "state" says which. By pages. */
 static int
 invite_list(struct command *command)
 {
-    return command_list_children(command, DB_INVITE, "invites", list_invite);
+    static const char *const states[] = {"open", "used", "expired", "revoked", "all"};
+    struct invite_list list = {.page = {.name = "invites", .table = DB_INVITE, .show = list_invite}};
+    bool known = false;
+
+    if (!command_tenant(command, "tenant", true, &list.page.tenant_id) ||
+        !command_str(command, "state", false, &list.state))
+        return 0;
+    if (list.state.len == 0)
+        list.state = str_from(states[0]);
+    for (size_t i = 0; i < COUNT_OF(states); i++)
+        known |= str_eq(list.state, str_from(states[i]));
+    if (!known) {
+        command_refuse_field(command, COMMAND_USAGE, "invalid", "state",
+                             "state is open, used, expired, revoked or all");
+        return 0;
+    }
+    return command_page(command, &list.page);
 }
 
 static int

@@ -213,9 +213,35 @@ member_limits(struct command *command)
     return rc;
 }
 
+/* One. For who may see only their own, another's is not there. */
+static int
+member_show(struct command *command)
+{
+    struct entity_member m;
+    uint32_t tenant_id, only, id;
+    int rc;
+
+    if (!command_tenant(command, "tenant", true, &tenant_id) ||
+        !command_u32(command, "only_member", &only))
+        return 0;
+    rc = find_member(command, tenant_id, "member", true, &id);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    if (only != 0 && only != id) {
+        command_refuse(command, COMMAND_FAILED, "there is no member %u", id);
+        command_absent(command);
+        return 0;
+    }
+    rc = entity_member_get(&command->txn, id, &m);
+    if (rc == 0)
+        write_member(command, &m);
+    return rc;
+}
+
 const struct command_def command_member_defs[] = {
     {.name = "member.add", .kind = COMMAND_WRITE, .run = member_add},
     {.name = "member.list", .kind = COMMAND_READ, .run = member_list},
+    {.name = "member.show", .kind = COMMAND_READ, .run = member_show},
     {.name = "member.limits", .kind = COMMAND_WRITE, .run = member_limits},
     {.name = NULL},
 };

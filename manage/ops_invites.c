@@ -86,7 +86,7 @@ static const struct field create_body[] = {
     {NULL},
 };
 static const struct field role_params[] = {
-    {"id", .in = IN_PATH, .type = FIELD_ID, .required = true, .doc = "The member."},
+    {"member", .in = IN_PATH, .type = FIELD_ID, .required = true, .arg = "id", .doc = "The member's number."},
     {NULL},
 };
 static const struct field role_body[] = {
@@ -94,7 +94,7 @@ static const struct field role_body[] = {
     {NULL},
 };
 static const struct field remove_params[] = {
-    {"id", .in = IN_PATH, .type = FIELD_ID, .required = true, .doc = "The member."},
+    {"member", .in = IN_PATH, .type = FIELD_ID, .required = true, .arg = "id", .doc = "The member's number."},
     {"hand_over_to", .in = IN_QUERY, .type = FIELD_ID, .doc = "The member whose the keys are from then on; else they stop to work."},
     {NULL},
 };
@@ -103,6 +103,13 @@ static const struct field invite_body[] = {
     {"email", .type = FIELD_EMAIL, .doc = "Whom it is for: it is mailed there, and the link is told to nobody else. Without, it is for whoever has the link."},
     {"uses", .type = FIELD_INT, .min = 1, .max = 1000, .doc = "How many may come; 1 unless said."},
     {"days", .type = FIELD_INT, .min = 1, .max = 90, .doc = "How long it is good."},
+    {NULL},
+};
+static const char *const state_values[] = {"open", "used", "expired", "revoked", "all", NULL};
+static const struct field list_params[] = {
+    {"limit", .in = IN_QUERY, .type = FIELD_INT, .min = 1, .max = 1000, .doc = "The most of a page; 50 if not said."},
+    {"cursor", .in = IN_QUERY, .type = FIELD_STRING, .max = 128, .arg = "after", .doc = "The next of the page before."},
+    {"state", .in = IN_QUERY, .type = FIELD_ENUM, .values = state_values, .doc = "Which: open if not said."},
     {NULL},
 };
 static const struct field invite_params[] = {
@@ -138,7 +145,8 @@ static const struct field one_members[] = {
     {NULL},
 };
 static const struct field list_members[] = {
-    {"invites", .type = FIELD_OBJECTS, .ref = "Invite", .doc = "Also those that are over."},
+    {"invites", .type = FIELD_OBJECTS, .ref = "Invite", .doc = "Those of this page."},
+    {"next", .type = FIELD_STRING, .nullable = true, .doc = "Where the next page begins; null: there is none."},
     {NULL},
 };
 
@@ -158,14 +166,15 @@ const struct op ops_invites[] = {
     {.id = "members.create", .method = "POST", .path = "/api/v1/members", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
      .body = create_body, .result = "Member", .status = 201, .refusals = of_create, .run = create_run,
      .doc = "Adds a member by hand. Somebody with that address takes the place when they accept an invitation."},
-    {.id = "members.role", .method = "PUT", .path = "/api/v1/members/{id}/role", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
+    {.id = "members.role", .method = "PUT", .path = "/api/v1/members/{member}/role", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
      .params = role_params, .body = role_body, .result = "MemberRole", .refusals = of_role, .run = role_run,
      .doc = "Changes a member's role. The last owner stays one."},
-    {.id = "members.remove", .method = "DELETE", .path = "/api/v1/members/{id}", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
+    {.id = "members.remove", .method = "DELETE", .path = "/api/v1/members/{member}", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
      .params = remove_params, .result = "MemberRemoved", .refusals = of_role, .run = remove_run,
      .doc = "Removes a member: who signed in as them belongs to the tenant no more."},
     {.id = "invites.list", .method = "GET", .path = "/api/v1/invites", .perm = PERM_MEMBERS_READ, .scopes = SCOPE_MANAGE,
-     .result = "InviteList", .command = "invite.list", .doc = "The tenant's invitations."},
+     .params = list_params, .result = "InviteList", .command = "invite.list",
+     .doc = "The tenant's invitations that can be accepted. Those that are over are shown by their state alone."},
     {.id = "invites.create", .method = "POST", .path = "/api/v1/invites", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
      .body = invite_body, .result = "Invite", .status = 201, .refusals = of_invite, .run = invite_run,
      .doc = "Invites: one person by mail, or whoever has the link."},

@@ -388,7 +388,7 @@ const struct op ops_oidc[] = {
      .flags = OP_AUTH | OP_NO_CSRF | OP_NO_CREDENTIAL, .params = start_params, .body = join_body, .result = "OidcOut",
      .refusals = of_join, .run = join_run,
      .doc = "Begins to accept an invitation by signing in at a provider. Who comes back with an address that it vouches for is "
-            "a member with the invitation's role; who has a second factor gives it, and then accepts by me.accept."},
+            "a member with the invitation's role; who has a second factor gives it, and then accepts by me.join."},
     {.id = "auth.oidc_register", .method = "POST", .path = OIDC_PATH "register", .perm = PERM_NONE,
      .flags = OP_AUTH | OP_NO_CSRF | OP_NO_CREDENTIAL, .body = register_body, .result = "SignIn", .status = 201,
      .refusals = of_register, .run = register_run,

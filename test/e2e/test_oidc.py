@@ -374,7 +374,7 @@ def test_an_invitation_that_is_of_no_use(serve, provider):
     # An address that the provider does not vouch for is no address.
     corp.who = {"sub": "u7", "email": "her@example.com", "email_verified": False}
     assert error_of(accept(server, link["token"])) == "oidc_unknown" and nobody(server, "her@example.com")
-    invites = {i["id"]: i["state"] for i in server.ask("invite.list", tenant=boss["tenant"])["invites"]}
+    invites = {i["id"]: i["state"] for i in server.ask("invite.list", tenant=boss["tenant"], state="all")["invites"]}
     assert invites[link["id"]] == "open"
 
 

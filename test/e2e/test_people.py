@@ -331,7 +331,8 @@ def test_invites(people):
     me = grace.done("GET", "/me")
     assert (me["role"], me["tenant_name"]) == ("developer", "Example Ltd")
     grace.refused(403, "forbidden", "POST", "/invites", {"role": "viewer"})
-    invites = ada.done("GET", "/invites")["invites"]
+    assert ada.done("GET", "/invites") == {"invites": [], "next": None}
+    invites = ada.done("GET", "/invites?state=used")["invites"]
     assert [(i["state"], i["used"]) for i in invites] == [("used", 1)]
     # By mail: its link is told to nobody else.
     made = ada.done("POST", "/invites", {"role": "billing", "email": "linus@example.org"})
@@ -346,6 +347,33 @@ def test_invites(people):
     made = ada.done("POST", "/invites", {"role": "viewer"})
     ada.done("DELETE", f"/invites/{made['id']}")
     linus.refused(404, "token_gone", "POST", "/auth/invite", {"token": made["token"]})
+
+
+def test_lists_invitations_by_the_page(people):
+    ada = people.owner()
+    made = [ada.done("POST", "/invites", {"role": "viewer"})["id"] for _ in range(5)]
+    ada.done("DELETE", f"/invites/{made[1]}")
+    page = ada.done("GET", "/invites?limit=2")
+    assert [i["id"] for i in page["invites"]] == [made[0], made[2]]
+    page = ada.done("GET", f"/invites?limit=2&cursor={page['next']}")
+    assert [i["id"] for i in page["invites"]] == [made[3], made[4]] and page["next"] is None
+    assert [i["id"] for i in ada.done("GET", "/invites?state=revoked")["invites"]] == [made[1]]
+    assert [i["id"] for i in ada.done("GET", "/invites?state=all")["invites"]] == made
+    assert ada.done("GET", "/invites?state=expired")["invites"] == []
+    ada.refused(422, "validation_failed", "GET", "/invites?state=gone")
+    ada.refused(422, "validation_failed", "GET", "/invites?limit=0")
+
+
+def test_shows_one_member(people):
+    ada = people.owner()
+    people.invited(ada, "grace@example.org")
+    members = {m["email"]: m for m in ada.done("GET", "/members")["members"]}
+    grace = members["grace@example.org"]
+    assert ada.done("GET", f"/members/{grace['id']}") == grace
+    mallory = people.owner("mallory@example.org", "Other Ltd")
+    mallory.refused(404, "not_found", "GET", f"/members/{grace['id']}")
+    ada.done("DELETE", f"/members/{grace['id']}")
+    ada.refused(404, "not_found", "GET", f"/members/{grace['id']}")
 
 
 def test_two_come_for_one_place(people):
