@@ -172,7 +172,10 @@ csv_value(struct buf *out, struct js_value row, const struct column *column)
     case EXPORT_TEXT: csv_string(out, value); break;
     case EXPORT_COUNT: add_number(out, value, "0"); break;
     case EXPORT_MAYBE: add_number(out, value, ""); break;
-    case EXPORT_MONEY: add_money(out, value.raw); break;
+    case EXPORT_MONEY:
+        if (js_is(value, JS_STRING)) /* who asks may not be told */
+            add_money(out, value.raw);
+        break;
     case EXPORT_BOOL:
         buf_add_str(out, js_bool(value, false) ? STR("true") : STR("false"));
         break;
@@ -203,6 +206,10 @@ json_value(struct jw *jw, struct js_value row, const struct column *column)
             jw_u64(jw, 0);
         break;
     case EXPORT_MONEY:
+        if (!js_is(value, JS_STRING)) {
+            jw_null(jw);
+            break;
+        }
         buf_init(&money, sizeof(text));
         add_money(&money, value.raw);
         jw_str(jw, buf_str(&money));

@@ -47,6 +47,14 @@ write_flags(struct jw *jw, uint32_t flags)
     jw_array_end(jw);
 }
 
+/* What the operator pays is the operator's to know: not told over the API of a tenant, nor in its receipts. */
+static bool
+for_tenant(const struct command *command)
+{
+    return command->actor.kind == ACTOR_PERSON || command->actor.kind == ACTOR_KEY ||
+           js_bool(js_get(command->args, STR("as_tenant")), false);
+}
+
 /* Said only where there are any. */
 static const struct {
     enum record_class class;
@@ -126,7 +134,8 @@ query_write_record(struct command *command, const struct block_record *r, int64_
     jw_key_ucr(jw, "held", held_ucr);
     jw_key_ucr(jw, "charge", charge_ucr);
     jw_key_ucr(jw, "uncollected", uncollected_ucr);
-    jw_key_ucr(jw, "operator_cost", rec->operator_ucr);
+    if (!for_tenant(command))
+        jw_key_ucr(jw, "operator_cost", rec->operator_ucr);
     str_hex(&version, sizeof(version), hex);
     jw_key_cstr(jw, "price_version", hex);
     jw_key_bool(jw, "durable", true);

@@ -178,7 +178,6 @@ static const struct field call_fields[] = {
     {.name = "held", .type = FIELD_CREDITS, .required = true, .doc = "What was set aside for it."},
     {.name = "charge", .type = FIELD_CREDITS, .required = true, .doc = "What was charged."},
     {.name = "uncollected", .type = FIELD_CREDITS, .required = true, .doc = "What it cost beyond that, and nobody was charged."},
-    {.name = "operator_cost", .type = FIELD_CREDITS, .required = true, .doc = "What tries that failed may have cost the operator."},
     {.name = "price_version", .type = FIELD_STRING, .required = true, .doc = "Whose prices."},
     {.name = "durable", .type = FIELD_BOOL, .required = true, .doc = "It is on the disk."},
     {.name = "flags", .type = FIELD_STRINGS, .required = true, .doc = "What was odd about it."},

@@ -83,6 +83,7 @@ receipt_ask(struct client *c, struct str id, enum proto_protocol shape, uint32_t
     ledger_ask_begin(&jw, &request, "call.show");
     jw_key_str(&jw, "id", id);
     jw_key_u64(&jw, "tenant", tenant_id);
+    jw_key_bool(&jw, "as_tenant", true);
     q = calloc(1, sizeof *q);
     if (q != NULL)
         q->asked = ledger_ask_send(c->worker, &jw, on_answered, q);

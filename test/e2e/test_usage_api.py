@@ -156,11 +156,16 @@ def test_files(office):
     table = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
     assert sorted(r["call"] for r in table) == sorted(calls[keys[0].id] + calls[keys[1].id])
     said = server.run("export", "--since", "1h", "--tenant", server.office).stdout
-    assert answer.body.decode().replace("\r\n", "\n") == said
+    # The same as the operator has, but for what the operator pays.
+    operators = list(csv.DictReader(io.StringIO(said, newline="")))
+    assert list(operators[0]) == list(table[0]) and {r["operator_cost"] for r in operators} == {"0.000000"}
+    assert table == [{**r, "operator_cost": ""} for r in operators]
     answer = owner.get("calls/export", format="jsonl", key=keys[0].id)
     assert answer["content-type"] == "application/x-ndjson"
     lines = [rig.parse(line) for line in answer.body.decode().splitlines()]
     assert sorted(line["call"] for line in lines) == sorted(calls[keys[0].id])
+    assert {line["operator_cost"] for line in lines} == {None}
+    assert not any("operator_cost" in row for row in owner.pages())
     assert owner.get("calls/export", format="xml").status == 422
 
 
