@@ -141,6 +141,24 @@ command_after(struct command *command)
 }
 
 void
+command_event(struct command *command, const char *action)
+{
+    struct audit_note *note = &command->note;
+
+    ASSERT(strlen(action) <= ACTION_LEN_MAX && !note->has_before);
+    note->action = action;
+    note->has_before = true;
+    buf_init(&note->before_bytes, NOTE_BYTES_MAX);
+    jw_init(&note->before, &note->before_bytes);
+}
+
+static const char *
+action_of(const struct command *command)
+{
+    return command->note.action != NULL ? command->note.action : command->def->name;
+}
+
+void
 audit_note_free(struct audit_note *note)
 {
     if (note->has_before)
@@ -333,7 +351,7 @@ write_entry(struct command *command, struct jw *jw, const struct audit_tail *tai
     if (note->tenant_id != 0)
         jw_key_u64(jw, "tenant", note->tenant_id);
     write_actor(jw, &command->actor);
-    jw_key_cstr(jw, "action", command->def->name);
+    jw_key_cstr(jw, "action", action_of(command));
     if (note->target.kind != NULL) {
         if (name.len == 0)
             name = name_of(after.len > 0 ? after : before, scratch, sizeof(scratch));
@@ -458,7 +476,7 @@ index_entry(struct command *command, uint64_t seq)
         audit_key_actor(&key, command->actor.kind, command->actor.id);
         rc = index_put(command, &key, seq);
     }
-    if (rc == 0 && audit_key_action(&key, str_from(command->def->name)))
+    if (rc == 0 && audit_key_action(&key, str_from(action_of(command))))
         rc = index_put(command, &key, seq);
     if (rc == 0 && note->target.kind != NULL)
         rc = index_thing(command, &note->target, seq);

@@ -45,6 +45,7 @@ struct audit_thing {
 };
 
 struct audit_note { /* of one command; all zero at its start */
+    const char *action; /* static text; NULL: the command's name */
     struct audit_thing target, also[AUDIT_ALSO_MAX];
     uint32_t also_count;
     uint32_t tenant_id; /* 0: of no tenant */
@@ -63,6 +64,8 @@ void command_also(struct command *command, const char *kind, uint64_t id);
 /* Inside an object that is open and stays so: write its members. Never secrets. */
 struct jw *command_before(struct command *command);
 struct jw *command_after(struct command *command);
+/* Something happened, which is called so (static text) whatever the command is; what it happened to was not changed by it. */
+void command_event(struct command *command, const char *action);
 
 /* ---- for the framework ---- */
 

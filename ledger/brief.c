@@ -111,33 +111,43 @@ brief_drop(struct db_txn *txn, const struct brief *brief)
 }
 
 int
-brief_sweep(struct db_txn *txn, enum db_table table, int64_t now_us,
-            int (*gone)(struct db_txn *txn, const struct brief *brief, struct js_value doc))
+brief_over(struct db_txn *txn, enum db_table table, int64_t now_us, struct brief over[BRIEF_SWEEP],
+           unsigned *count)
 {
-    struct brief over[BRIEF_SWEEP];
     struct db_key from;
     struct db_walk walk;
     struct str key, value;
-    unsigned count = 0;
     int rc;
 
+    *count = 0;
     db_key_start(&from);
     db_key_u8(&from, 'x');
     rc = db_walk_start(txn, table, &from, from.len, &walk);
     if (rc < 0)
         return rc;
-    while (count < BRIEF_SWEEP && db_walk_next(&walk, &key, &value)) {
-        struct brief *b = &over[count];
+    while (*count < BRIEF_SWEEP && db_walk_next(&walk, &key, &value)) {
+        struct brief *b = &over[*count];
 
         *b = (struct brief){.table = table, .expires_us = (int64_t)db_u64(key, 1)};
         if (b->expires_us > now_us || key.len != INDEX_HASH_AT + HASH_LEN)
             break;
         b->kind = key.ptr[INDEX_HASH_AT - 1];
         memcpy(b->hash, key.ptr + INDEX_HASH_AT, HASH_LEN);
-        count++;
+        ++*count;
     }
     rc = walk.failed;
     db_walk_end(&walk);
+    return rc;
+}
+
+int
+brief_sweep(struct db_txn *txn, enum db_table table, int64_t now_us,
+            int (*gone)(struct db_txn *txn, const struct brief *brief, struct js_value doc))
+{
+    struct brief over[BRIEF_SWEEP];
+    unsigned count;
+    int rc = brief_over(txn, table, now_us, over, &count);
+
     for (unsigned i = 0; rc == 0 && i < count; i++) {
         struct js_value doc;
 

@@ -15,6 +15,8 @@
 #define BRIEF_TICKET 't'
 #define BRIEF_FAILURES 'f'
 #define BRIEF_SESSION 's'
+#define BRIEF_WINDOW 'w'
+#define BRIEF_BOUND 'b'
 
 struct brief {
     enum db_table table;
@@ -35,6 +37,9 @@ int brief_put(struct db_txn *txn, struct brief *brief, int64_t expires_us, struc
 int brief_drop(struct db_txn *txn, const struct brief *brief) MUST_CHECK; /* not there: 0 */
 /* Drops up to BRIEF_SWEEP of a table that are over; before each, `gone` (or NULL) is told. */
 #define BRIEF_SWEEP 16u
+/* Those, the longest over first. */
+int brief_over(struct db_txn *txn, enum db_table table, int64_t now_us, struct brief over[BRIEF_SWEEP],
+               unsigned *count) MUST_CHECK;
 int brief_sweep(struct db_txn *txn, enum db_table table, int64_t now_us,
                 int (*gone)(struct db_txn *txn, const struct brief *brief, struct js_value doc)) MUST_CHECK;
 

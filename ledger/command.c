@@ -47,6 +47,7 @@ static const struct command_def *const tables[] = {
     command_person_defs,
     command_code_defs,
     command_factor_defs,
+    command_failed_defs,
     command_register_defs,
     command_invite_defs,
     command_role_defs,
@@ -354,7 +355,7 @@ apply_actions(struct command *command)
 static int
 write_rest(struct command *command)
 {
-    int rc = command->def->quiet ? 0 : audit_log_append(command);
+    int rc = command->def->quiet || command->silent ? 0 : audit_log_append(command);
 
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = idem_keep(command);

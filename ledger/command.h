@@ -129,6 +129,7 @@ struct command {
     bool changed; /* something was put: commit */
     /* What was put stays although it is refused: a try that counts. Nothing else may have been put. */
     bool counted;
+    bool silent; /* what changed this time is no more than a count: not in the audit log */
     bool absent;  /* refused, since what was asked for is not there and will not come */
     struct command_action actions[256];
     uint32_t action_count;
@@ -199,7 +200,7 @@ extern const struct command_def command_tenant_defs[], command_member_defs[], co
     command_route_defs[], command_reload_defs[], command_kept_defs[],
     command_backup_defs[], command_tail_defs[], command_retention_defs[],
     command_mail_defs[], command_session_defs[], command_person_defs[], command_code_defs[],
-    command_invite_defs[], command_role_defs[], command_factor_defs[], command_register_defs[],
+    command_invite_defs[], command_role_defs[], command_factor_defs[], command_failed_defs[], command_register_defs[],
     command_webhook_defs[], command_delivery_defs[], command_alert_defs[], command_alert_look_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */
 int command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason);

@@ -398,6 +398,19 @@ command_failures_clear(struct command *command, const char *email)
     return brief_drop(&command->txn, &brief);
 }
 
+int
+command_locked_until(struct command *command, const char *email, int64_t *until_us)
+{
+    struct brief brief = failures_of(command, email);
+    struct js_value doc;
+    int rc = brief_get(&command->txn, &brief, ledger_wall_us(command->ledger), &doc);
+
+    *until_us = rc == 0 ? doc_i64(doc, STR("until_us")) : 0;
+    if (*until_us <= ledger_wall_us(command->ledger))
+        *until_us = 0;
+    return rc == -ENOENT ? 0 : rc;
+}
+
 /* After the fifth in a row a minute, then two, four, eight, and a quarter of an hour. */
 static int64_t
 locked_until(int64_t now_us, uint32_t count)

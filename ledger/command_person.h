@@ -66,6 +66,8 @@ int command_prove_email(struct command *command, const char *email) MUST_CHECK;
 /* The identity that the arguments "issuer" and "subject" may name becomes the person's; refused when it is
  * another's. The person has its id. */
 int command_link_identity(struct command *command, struct person *person) MUST_CHECK;
+/* Until when nobody may try to sign in to that address; 0: anybody may. */
+int command_locked_until(struct command *command, const char *email, int64_t *until_us) MUST_CHECK;
 /* Failures to sign in to that address are forgotten. */
 int command_failures_clear(struct command *command, const char *email) MUST_CHECK;
 

@@ -211,6 +211,12 @@ control_asks(struct control *control)
     return ask;
 }
 
+const struct command_actor *
+control_asker(const struct control *control)
+{
+    return control->asked != NULL ? &control->asked->command.actor : NULL;
+}
+
 void
 control_answer(struct control *control, struct str json)
 {

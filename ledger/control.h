@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 
+struct command_actor;
 struct control;
 struct ledger;
 
@@ -26,6 +27,8 @@ int control_work(struct control *control) MUST_CHECK;
  * again. True once for each: it has to be asked.
  */
 bool control_asks(struct control *control) MUST_CHECK;
+/* For whom; valid until it is answered. NULL: nobody waits. */
+const struct command_actor *control_asker(const struct control *control);
 /* What it said: the members of one JSON object are the result. STR_NONE: it can say nothing. */
 void control_answer(struct control *control, struct str json);
 /*

@@ -66,6 +66,7 @@ const char *const db_table_name[] = {
     [DB_NOTICE] = "notice",
     [DB_SETTING] = "setting",
     [DB_CONF] = "conf",
+    [DB_SIGNIN] = "sign-in",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

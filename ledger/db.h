@@ -58,6 +58,7 @@ enum db_table {
     DB_NOTICE,       /* id as u32 -> JSON */
     DB_SETTING,      /* name -> JSON */
     DB_CONF,         /* number as u64 -> JSON: texts of routes.conf (ledger/command_conf.c) */
+    DB_SIGNIN,       /* see ledger/brief.h: failures to sign in that the audit log counts (ledger/command_failed.c) */
     DB_TABLE_COUNT
 };
 

@@ -62,12 +62,14 @@ enum ledger_word_kind {
     LEDGER_TAKE = 'T', /* what is kept is in force */
     LEDGER_DROP = 'D', /* and never will be */
     LEDGER_LEAVE = 'L', /* another will want your place: open nothing new, and go when it does */
+    LEDGER_UPGRADED = 'V', /* we took a program's place: for the audit log, one JSON object, as with the next */
     LEDGER_SAID = 'S', /* the answer to who asked: one JSON object, in a file that comes with it */
 };
 struct ledger_word {
     uint32_t kind;
     uint32_t generation; /* of workers */
     uint64_t text_hash, price_version; /* as struct conf has them */
+    uint64_t asked; /* of LEDGER_TAKE: 1: who asked for it waits at the control socket; 0: it was a signal */
 };
 
 /* All that the ledger process takes over its fork. Strings and arrays must outlive it. */

@@ -9,6 +9,7 @@
 
 #define LOOK_US 1000000u
 #define TIDY_US 5000000u
+#define FAILURES_MAX 64u /* at a time: none of them waits for another */
 
 static int
 run(struct ledger *ledger, const char *request, struct buf *answer, struct js_value *result)
@@ -61,6 +62,24 @@ tidy(struct ledger *ledger)
     return rc;
 }
 
+/* An entry of the audit log each. */
+static int
+tell_failures(struct ledger *ledger)
+{
+    bool more = true;
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && more && i < FAILURES_MAX; i++) {
+        struct js_value result;
+        struct buf answer;
+
+        rc = run(ledger, "{\"cmd\":\"login.tidy\",\"actor\":{\"kind\":\"system\"}}", &answer, &result);
+        more = js_bool(js_get(result, STR("more")), false);
+        buf_free(&answer);
+    }
+    return rc;
+}
+
 int
 upkeep_turn(struct ledger *ledger, struct upkeep *upkeep, uint64_t now_us)
 {
@@ -73,6 +92,8 @@ upkeep_turn(struct ledger *ledger, struct upkeep *upkeep, uint64_t now_us)
     if (rc == 0 && now_us >= upkeep->tidy_us) {
         upkeep->tidy_us = now_us + TIDY_US;
         rc = tidy(ledger);
+        if (rc == 0)
+            rc = tell_failures(ledger);
     }
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "ledger/command.h"
 #include "ledger/control.h"
 #include "ledger/core.h"
+#include "ledger/deed.h"
 #include "ledger/feed.h"
 
 #include <errno.h>
@@ -74,22 +75,53 @@ words_say(const struct process *process, enum ledger_word_kind kind, uint32_t ge
         log_warn("master.deaf", "errno=%d", errno);
 }
 
-/* The whole of a file that the master sent. */
+/* The whole of a file that the master sent; empty when it cannot be had. */
+static void
+read_file(int fd, struct buf *text)
+{
+    struct stat st;
+
+    buf_init(text, COMMAND_ANSWER_BYTES_MAX);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 &&
+        buf_reserve(text, (size_t)st.st_size) &&
+        pread(fd, text->ptr, (size_t)st.st_size, 0) == st.st_size)
+        text->len = (size_t)st.st_size;
+}
+
 static void
 answer(struct process *process, int fd)
 {
-    struct stat st;
     struct buf text;
 
     if (process->control == NULL)
         return;
-    buf_init(&text, COMMAND_ANSWER_BYTES_MAX);
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0 &&
-        buf_reserve(&text, (size_t)st.st_size) &&
-        pread(fd, text.ptr, (size_t)st.st_size, 0) == st.st_size)
-        text.len = (size_t)st.st_size;
+    read_file(fd, &text);
     control_answer(process->control, buf_str(&text));
     buf_free(&text);
+}
+
+static int
+take(struct process *process, const struct ledger_word *word)
+{
+    const struct command_actor *asker = NULL;
+
+    feed_mark(process->ledger);
+    reload_take(&process->reload, process->ledger);
+    if (word->asked != 0 && process->control != NULL)
+        asker = control_asker(process->control);
+    return deed_reload(process->ledger, asker, word->generation);
+}
+
+static int
+upgraded(struct process *process, int fd)
+{
+    struct buf text;
+    int rc;
+
+    read_file(fd, &text);
+    rc = deed_upgrade(process->ledger, buf_str(&text));
+    buf_free(&text);
+    return rc;
 }
 
 static int
@@ -107,10 +139,8 @@ obey(struct process *process)
         if (rc == 0)
             words_say(process, kept ? LEDGER_KEPT : LEDGER_NOT_KEPT, word.generation);
         break;
-    case LEDGER_TAKE:
-        feed_mark(process->ledger);
-        reload_take(&process->reload, process->ledger);
-        break;
+    case LEDGER_TAKE: rc = take(process, &word); break;
+    case LEDGER_UPGRADED: rc = upgraded(process, fd); break;
     case LEDGER_DROP: reload_drop(&process->reload); break;
     case LEDGER_SAID: answer(process, fd); break;
     case LEDGER_LEAVE:

@@ -35,6 +35,12 @@ answered_empty(struct op_call *call, const struct ledger_answer *answer)
         people_refused(call, answer);
 }
 
+static bool
+is_refusal(const struct ledger_answer *answer, const char *code)
+{
+    return answer->said == LEDGER_REFUSED && str_eq(answer->code, str_from(code));
+}
+
 static uint64_t
 u64_of(struct js_value object, const char *name)
 {
@@ -223,11 +229,11 @@ login_matched(struct op_call *call, const struct password_work *work)
     struct jw jw;
 
     if (!work->matches) {
-        op_refuse(call, 401, "login_failed", NULL);
+        people_failed(call, "password", 0, op_str(call, "email"), 401, NULL, "login_failed");
         return;
     }
     if (login->disabled) {
-        op_refuse(call, 403, "disabled", NULL);
+        people_failed(call, "disabled", login->person_id, STR_NONE, 403, NULL, "disabled");
         return;
     }
     if (work->made[0] == '\0') {
@@ -248,6 +254,10 @@ login_found(struct op_call *call, const struct ledger_answer *answer)
     struct login *login = arena_zalloc(&call->request->arena, sizeof(*login));
     struct js_value person;
 
+    if (is_refusal(answer, "locked")) {
+        people_failed(call, "locked", 0, op_str(call, "email"), 429, NULL, "locked");
+        return;
+    }
     if (answer->said != LEDGER_DONE || login == NULL) {
         people_refused(call, answer);
         return;
@@ -280,6 +290,9 @@ factor_used(struct op_call *call, const struct ledger_answer *answer)
 
     if (answer->said == LEDGER_DONE)
         people_sign_in(call, login->person_id);
+    else if (is_refusal(answer, "code_wrong") || is_refusal(answer, "step_used"))
+        people_failed(call, "second-factor", login->person_id, STR_NONE, 422, "code",
+                      is_refusal(answer, "step_used") ? "step_used" : "code_wrong");
     else
         people_refused(call, answer);
 }
@@ -375,6 +388,15 @@ logout_run(struct op_call *call)
 /* ---- a new password, by mail or by a link ---- */
 
 static void
+reset_done(struct op_call *call, const struct ledger_answer *answer)
+{
+    if (is_refusal(answer, "code_wrong"))
+        people_failed(call, "code", 0, op_str(call, "email"), 422, "code", "code_wrong");
+    else
+        answered_empty(call, answer);
+}
+
+static void
 reset_hashed(struct op_call *call, const struct password_work *work)
 {
     struct jw jw;
@@ -383,7 +405,7 @@ reset_hashed(struct op_call *call, const struct password_work *work)
     jw_key_str(&jw, "email", op_str(call, "email"));
     jw_key_str(&jw, "code", op_str(call, "code"));
     jw_key_cstr(&jw, "password", work->made);
-    op_ask(call, &jw, OP_ASK_KEYED, answered_empty);
+    op_ask(call, &jw, OP_ASK_KEYED, reset_done);
 }
 
 static void

@@ -171,6 +171,45 @@ people_refused(struct op_call *call, const struct ledger_answer *answer)
     op_refused(call, answer);
 }
 
+struct failed {
+    unsigned status;
+    const char *field, *code;
+};
+
+static void
+failure_told(struct op_call *call, const struct ledger_answer *answer)
+{
+    const struct failed *failed = call->state;
+
+    (void)answer; /* whatever it was: who failed is refused */
+    if (failed->field != NULL)
+        op_refuse_field(call, failed->status, failed->field, failed->code, NULL);
+    else
+        op_refuse(call, failed->status, failed->code, NULL);
+}
+
+void
+people_failed(struct op_call *call, const char *how, uint64_t person_id, struct str email, unsigned status,
+              const char *field, const char *code)
+{
+    struct failed *failed = arena_alloc(&call->request->arena, sizeof(*failed));
+    struct jw jw;
+
+    if (failed == NULL) {
+        op_refuse(call, status, code, NULL);
+        return;
+    }
+    *failed = (struct failed){status, field, code};
+    call->state = failed;
+    op_ask_begin_bare(call, &jw, "login.failed");
+    jw_key_cstr(&jw, "how", how);
+    if (person_id != 0)
+        jw_key_u64(&jw, "person", person_id);
+    else
+        jw_key_str(&jw, "email", email);
+    op_ask(call, &jw, OP_ASK_ONCE, failure_told);
+}
+
 static void
 signed_in(struct op_call *call, const struct ledger_answer *answer)
 {
@@ -307,7 +346,7 @@ prove_matched(struct op_call *call, const struct password_work *work)
     struct jw jw;
 
     if (!work->matches) {
-        op_refuse_field(call, 422, "password", "password_wrong", NULL);
+        people_failed(call, "password", call->caller.person_id, STR_NONE, 422, "password", "password_wrong");
         return;
     }
     op_ask_begin_bare(call, &jw, "login.end");

@@ -48,6 +48,13 @@ void people_came_in(struct op_call *call, const struct ledger_answer *answer);
  * count as those of signing in do. A person without one (signed in by another) is let through. */
 void people_prove(struct op_call *call, void (*then)(struct op_call *call));
 
+/*
+ * Somebody failed to sign in, how (ledger/command_failed.c lists them): of person_id, or when that is 0 of an address.
+ * The audit log is told, then the call is refused; field may be NULL. When the log cannot be told it is refused all the same.
+ */
+void people_failed(struct op_call *call, const char *how, uint64_t person_id, struct str email, unsigned status,
+                   const char *field, const char *code);
+
 /* Refuses as op_refused() does, but with 429 what is a matter of too often. */
 void people_refused(struct op_call *call, const struct ledger_answer *answer);
 

@@ -39,10 +39,11 @@ struct outcome {
 
 /* ---- words to the ledger process ---- */
 
-static bool
-say(struct master *m, enum ledger_word_kind kind, int with_fd)
+bool
+reload_say(struct master *m, enum ledger_word_kind kind, int with_fd)
 {
-    struct ledger_word word = {.kind = (uint32_t)kind, .generation = m->reload.next.number};
+    struct ledger_word word = {.kind = (uint32_t)kind, .generation = m->reload.next.number,
+                               .asked = m->reload.asked};
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
@@ -110,7 +111,7 @@ answer(struct master *m, const struct outcome *out, const struct conf_faults *fa
     if (fd < 0 || text.failed || write(fd, text.ptr, text.len) != (ssize_t)text.len)
         log_warn("reload.unanswered", "errno=%d", errno);
     /* Also when there is nothing to tell: who asked must not wait for ever. */
-    (void)say(m, LEDGER_SAID, fd);
+    (void)reload_say(m, LEDGER_SAID, fd);
     if (fd >= 0)
         close(fd);
     buf_free(&text);
@@ -188,7 +189,7 @@ static void PRINTF_LIKE(4, 5)
     for (unsigned i = 0; i < m->options->worker_count; i++)
         supervise_drain(m, WORKERS_NEXT + i);
     if (reload->told)
-        (void)say(m, LEDGER_DROP, -1);
+        (void)reload_say(m, LEDGER_DROP, -1);
     log_event(m->stopping ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "reload.failed",
               "why=%s generation=%u effect=%s", log_quote(str_from(why)), generation_now(m),
               "\"nothing has changed\"");
@@ -219,7 +220,7 @@ change_over(struct master *m)
         supervise_end_telemetry(m);
     manager_replace(m);
     /* Another than the one that read it: it has what it was forked with, so the next shall be. */
-    if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !say(m, LEDGER_TAKE, -1)))
+    if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !reload_say(m, LEDGER_TAKE, -1)))
         kill(m->ledger.pid, SIGKILL);
     reload->next = (struct generation){0};
     generation_free(&before);
@@ -340,7 +341,7 @@ reload_turn(struct master *m)
         reload->wait_told = reload->state == RELOAD_NONE && reload->wanted;
     }
     if (reload->state == RELOAD_LEDGER && !reload->told)
-        reload->told = say(m, LEDGER_KEEP, -1);
+        reload->told = reload_say(m, LEDGER_KEEP, -1);
     if (reload->state == RELOAD_LEDGER && clock_mono_us() >= reload->give_up_us)
         fail(m, CLI_FAILED, "see the server's log", "the ledger process does not answer");
     if (reload->state == RELOAD_WORKERS && reload->died[0] != '\0')

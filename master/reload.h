@@ -61,6 +61,8 @@ struct reload {
     char died[48];         /* a new worker did: how; "" none */
 };
 
+/* To the ledger process, with a descriptor or -1. False: it was not to be had. */
+bool reload_say(struct master *master, enum ledger_word_kind kind, int with_fd);
 void reload_hangup(struct master *master); /* SIGHUP */
 void reload_ledger_said(struct master *master, const struct ledger_word *word);
 void reload_ledger_died(struct master *master);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -477,11 +479,40 @@ notify_ready(const char *status)
     notify_send(text);
 }
 
+/* For the audit log: by whom this version took that one's place. */
+static void
+tell_ledger(struct master *m, const struct handover *h)
+{
+    struct ucred asker;
+    socklen_t len = sizeof asker;
+    int fd = memfd_create("upgraded", MFD_CLOEXEC);
+    struct buf text;
+    struct jw jw;
+
+    buf_init(&text, 4096);
+    jw_init(&jw, &text);
+    jw_object(&jw);
+    jw_key_cstr(&jw, "from", h->version);
+    jw_key_cstr(&jw, "to", turnpike_version);
+    jw_key_u64(&jw, "generation", m->now.number);
+    if (m->upgrade.asker_fd >= 0 &&
+        getsockopt(m->upgrade.asker_fd, SOL_SOCKET, SO_PEERCRED, &asker, &len) == 0)
+        jw_key_u64(&jw, "uid", asker.uid);
+    jw_object_end(&jw);
+    if (fd < 0 || text.failed || write(fd, text.ptr, text.len) != (ssize_t)text.len ||
+        !reload_say(m, LEDGER_UPGRADED, fd))
+        log_warn("upgrade.untold", "errno=%d effect=\"it is not in the audit log\"", errno);
+    if (fd >= 0)
+        close(fd);
+    buf_free(&text);
+}
+
 static void
 say_done(struct master *m, const struct handover *h)
 {
     unsigned draining = supervise_draining(m);
 
+    tell_ledger(m, h);
     log_info("upgrade.done", "from=%s to=%s generation=%u workers=%u draining=%u rebuilt=%d listen=%s",
              h->version, turnpike_version, m->now.number, m->options->worker_count, draining,
              h->rebuild, log_quote(str_from(m->listeners_text)));

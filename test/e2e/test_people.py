@@ -470,3 +470,59 @@ def test_invites_on_the_command_line(people):
     gone = server.cli("member", "remove", "acme", "grace@example.org", "--hand-over-to", "ada@example.org")
     assert (gone["keys_handed_over"], gone["keys_disabled"]) == (1, 0)
     grace.refused(401, "session_expired", "GET", "/me")
+
+
+# ---- what the audit log tells of it ----
+
+
+def test_failures_are_in_the_audit_log(people):
+    """Who failed, from where: for the tenant its own people, for nobody's account the operator alone."""
+    def logged(action, *args):
+        return people.server.cli("log", "list", "--action", action, *args)["entries"]
+
+    ada = people.owner()
+    ids = (ada.done("GET", "/me")["id"], ada.done("GET", "/tenant")["id"])
+    typed = {"email": "a.password@typed.wrong", "password": "wrong " * 3}
+    for _ in range(3):
+        assert people.server.api("POST", "/api/v1/auth/login", json=typed).status == 401
+    nobody, = logged("login.failed")
+    assert nobody["after"].pop("since")
+    assert nobody["after"] == {"account": False, "count": 1, "how": "password"}
+    assert (nobody["actor"]["kind"], nobody["actor"]["ip"], nobody["before"]) == ("system", "127.0.0.1", None)
+    assert nobody["actor"]["request"].startswith("call_")
+    assert not {"target", "tenant", "args"} & set(nobody)
+
+    ada.refused(422, "password_wrong", "POST", "/me/totp", {"password": "wrong " * 3})
+    wrong = {"email": "ada@example.org", "password": "wrong " * 3}
+    assert [people.server.api("POST", "/api/v1/auth/login", json=wrong).status for _ in range(6)] == [401] * 4 + [429] * 2
+    failed, = logged("login.failed", "--tenant", "Example Ltd")
+    assert failed["target"] == {"kind": "person", "id": ids[0], "name": "ada@example.org"}
+    assert (failed["tenant"], failed["after"]["count"], failed["after"]["how"]) == (ids[1], 1, "password")
+    assert failed["actor"]["kind"] == "person"  # who is signed in was asked for the password again
+    locked, = logged("login.locked")
+    assert (locked["tenant"], locked["after"]["count"], locked["actor"]["kind"]) == (ids[1], 5, "system")
+    assert locked["after"]["locked_until"] > locked["time"]
+
+    seen = ada.done("GET", "/log")["entries"]
+    assert [e["action"] for e in seen][:2] == ["login.locked", "login.failed"]
+    assert "typed" not in str(people.server.cli("log", "list")) and "wrong" not in str(seen)
+    assert nobody["seq"] not in [e["seq"] for e in seen]
+    people.server.audit()
+
+
+def test_second_factors_and_codes_that_are_wrong_are_logged(people):
+    ada = people.owner()
+    secret = ada.done("POST", "/me/totp", {"password": PASSWORD})["secret"]
+    step = int(time.time()) // 30
+    ada.done("POST", "/me/totp/confirm", {"code": totp(secret, step - 1)})
+    nobody = people.browser()
+    ticket = nobody.done("POST", "/auth/login", {"email": "ada@example.org", "password": PASSWORD})["ticket"]
+    nobody.refused(422, "step_used", "POST", "/auth/second-factor", {"ticket": ticket, "code": totp(secret, step - 1)},
+                   field="code")
+    entry, = people.server.cli("log", "list", "--action", "login.failed")["entries"]
+    assert (entry["after"]["how"], entry["target"]["name"]) == ("second-factor", "ada@example.org")
+    people.code("grace@example.org", "register")
+    nobody.refused(422, "code_wrong", "POST", "/auth/reset",
+                   {"email": "grace@example.org", "code": "000000", "password": "ten tame geese"}, field="code")
+    entries = people.server.cli("log", "list", "--action", "login.failed")["entries"]
+    assert [(e["after"]["how"], e["after"]["account"]) for e in entries] == [("code", False), ("second-factor", True)]

@@ -152,6 +152,26 @@ def test_hangup(server, upstream):
     rig.wait_for(lambda: re.search(r"conf\.fault at=\S*routes\.conf:1 ", server.log()), what="faults")
     assert server.status()["generation"] == generation + 1
     assert key.chat().status == 200
+    # What was done is in the audit log, what failed has done nothing.
+    done, = server.cli("log", "list", "--action", "server.reload")["entries"]
+    assert done["actor"] == {"kind": "system", "id": 0, "name": "SIGHUP"}
+    assert done["target"] == {"kind": "server"} and done["before"] is None
+    assert done["after"]["generation"] == generation + 1
+
+
+def test_the_audit_log_says_who_asked(server, upstream):
+    server.run("reload")
+    answer = server.request({"cmd": "reload", "actor": {"kind": "person", "id": 7, "name": "a@b.c", "ip": "192.0.2.1"}})
+    assert answer["ok"] and answer["result"]["ok"], answer
+    write(server, "nonsense = {\n")
+    assert server.run("reload").returncode != 0
+    entries = server.cli("log", "list", "--action", "server.reload")["entries"]
+    assert [e["actor"] for e in entries] == [{"kind": "person", "id": 7, "name": "a@b.c", "ip": "192.0.2.1"},
+                                             {"kind": "cli", "id": os.getuid(), "name": f"uid {os.getuid()}"}]
+    assert [e["after"]["generation"] for e in entries] == [answer["result"]["generation"],
+                                                           answer["result"]["generation"] - 1]
+    assert len({e["after"]["price_version"] for e in entries}) == 1
+    server.audit()
 
 
 def test_hangups_during_a_reload(server):

@@ -83,6 +83,18 @@ def our_version():
     return subprocess.check_output([TURNPIKE, "--version"], text=True).split()[1]
 
 
+def check_audit_log(server, ours):
+    """Each of them, and by whom."""
+    def entries():
+        return server.cli("log", "list", "--action", "server.upgrade")["entries"][::-1]
+
+    rig.wait_for("all are in the audit log", 60, lambda: len(entries()) == 5, 0.1)
+    assert [(e["before"]["version"], e["after"]["version"]) for e in entries()] == [
+        (ours, "99.0"), ("99.0", ours), (ours, "99.0"), ("99.0", "99.0"), ("99.0", ours)]
+    asked = {"kind": "cli", "id": os.getuid(), "name": f"uid {os.getuid()}"}
+    assert [e["actor"] for e in entries()] == [asked] * 4 + [{"kind": "system", "id": 0, "name": "SIGUSR2"}]
+
+
 # ---- nothing is lost ---------------------------------------------------------------------------
 
 
@@ -115,6 +127,7 @@ def test_upgrades_under_load_lose_nothing(serve, sim, rng):
         rig.wait_for("a signal does it, too", 60,
                      lambda: server.log(100000).count("upgrade.done") == 5, 0.1)
         check_version(server, ours)
+        check_audit_log(server, ours)
         time.sleep(0.3)
         load.pause()
         assert all(a.complete for a in load.answers), [a for a in load.answers if not a.complete]
