@@ -1,12 +1,12 @@
 /*
  * What lists and totals of calls cost by how many calls there are.
  *
- *     bench-usage [-n RECORDS] [-s RECORDS] [-r ROUNDS] [-d DIR] [--json]
+ *     bench-usage [-n RECORDS] [-s RECORDS] [-r ROUNDS] [-d DIR | -k DIR] [--json]
  *
  * Two stores are made by the ledger's own commits, of -n (10,000,000) and of -s (10,000) records over the same 30 days, 20
- * tenants of which the first has half of them, 50 keys each; in a folder of -d (/tmp), which goes again. Then each
- * question is asked -r (41) times of both in turns, each time of other keys and pages, and the medians are compared. Exit
- * 1 when one takes more than twice the time where there are more.
+ * tenants of which the first has half of them, 50 keys each; in a folder of -d (/tmp), which goes again, or in -k, where
+ * they stay and are not made anew. Then each question is asked -r (41) times of both in turns, each time of other keys
+ * and pages, and the medians are compared. Exit 1 when one takes more than twice the time where there are more.
  */
 #include "base/base.h"
 #include "base/buf.h"
@@ -17,6 +17,7 @@
 #include "ledger/command.h"
 #include "ledger/core.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,7 @@ struct side {
     struct ledger *ledger;
     int64_t wall_us;
     uint64_t records;
-    double made_s;
+    double made_s; /* 0: it was there */
     uint64_t bytes;
     char cursor[64]; /* of the page that was asked for last */
 };
@@ -193,6 +194,23 @@ ask(struct side *side, const char *request, struct buf *answer)
 }
 
 static void
+populate(struct side *side)
+{
+    struct buf answer;
+    char request[128];
+
+    buf_init(&answer, 1 << 20);
+    for (uint32_t i = 1; i <= TENANTS; i++) {
+        snprintf(request, sizeof(request),
+                 "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"t%u-\",\"credit\":\"1000000\"}}", i);
+        ask(side, request, &answer);
+    }
+    buf_free(&answer);
+    put_names(side);
+    fill(side);
+}
+
+static void
 make(struct side *side, const char *parent, uint64_t records)
 {
     static const struct region_geometry geometry = {
@@ -205,34 +223,28 @@ make(struct side *side, const char *parent, uint64_t records)
                                          .pause = side_pause,
                                          .table_lives = side_lives,
                                          .arg = side}};
-    struct buf answer;
-    char request[128];
+    char path[128];
     struct stat st;
 
     side->records = records;
     side->wall_us = BEGIN_US;
     snprintf(side->dir, sizeof(side->dir), "%s/%llu", parent, (unsigned long long)records);
     snprintf(side->store, sizeof(side->store), "%s/store", side->dir);
-    if (mkdir(side->dir, 0700) != 0)
-        must(-1, side->dir);
+    if (mkdir(side->dir, 0700) != 0 && errno != EEXIST)
+        must(-errno, side->dir);
     snprintf(side->memory, sizeof(side->memory), "/dev/shm/bench-usage-XXXXXX");
     if (mkdtemp(side->memory) == NULL)
-        must(-1, side->memory);
+        must(-errno, side->memory);
     must(region_create(side->memory, &geometry, &side->region), "the region");
     setup.region = side->region;
     setup.store_path = side->store;
     must(ledger_open(&setup, &side->ledger), "the store");
-    buf_init(&answer, 1 << 20);
-    for (uint32_t i = 1; i <= TENANTS; i++) {
-        snprintf(request, sizeof(request),
-                 "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"t%u-\",\"credit\":\"1000000\"}}", i);
-        ask(side, request, &answer);
-    }
-    buf_free(&answer);
-    put_names(side);
-    fill(side);
-    snprintf(request, sizeof(request), "%.100s/data.mdb", side->store);
-    side->bytes = stat(request, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    if (side->ledger->tail.tenant_last == 0)
+        populate(side);
+    else
+        side->wall_us += SPAN_US;
+    snprintf(path, sizeof(path), "%.100s/data.mdb", side->store);
+    side->bytes = stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
 static int
@@ -395,7 +407,7 @@ main(int argc, char **argv)
     static struct side sides[2];
     uint64_t records[2] = {10000, 10000000};
     unsigned rounds = 41;
-    const char *parent = "/tmp";
+    const char *parent = "/tmp", *kept = NULL;
     char dir[128];
     bool json = false, good;
 
@@ -414,16 +426,18 @@ main(int argc, char **argv)
             rounds = (unsigned)strtoul(value, NULL, 10);
         else if (strcmp(argv[i], "-d") == 0)
             parent = value;
+        else if (strcmp(argv[i], "-k") == 0)
+            kept = value;
         i++;
     }
     if (records[0] < 10 || records[1] < 10 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: bench-usage [-n RECORDS] [-s RECORDS] [-r ROUNDS] [-d DIR] [--json]\n");
+        fprintf(stderr, "usage: bench-usage [-n RECORDS] [-s RECORDS] [-r ROUNDS] [-d DIR | -k DIR] [--json]\n");
         return 2;
     }
     log_setup(&quiet);
-    snprintf(dir, sizeof(dir), "%.90s/bench-usage-XXXXXX", parent);
-    if (mkdtemp(dir) == NULL)
-        must(-1, parent);
+    snprintf(dir, sizeof(dir), "%.90s%s", kept != NULL ? kept : parent, kept != NULL ? "" : "/bench-usage-XXXXXX");
+    if (kept != NULL ? mkdir(dir, 0700) != 0 && errno != EEXIST : mkdtemp(dir) == NULL)
+        must(-errno, dir);
     for (unsigned s = 0; s < 2; s++)
         make(&sides[s], dir, records[s]);
     if (json)
@@ -444,6 +458,7 @@ main(int argc, char **argv)
         region_detach(sides[s].region);
         (void)nftw(sides[s].memory, on_file, 8, FTW_DEPTH | FTW_PHYS);
     }
-    (void)nftw(dir, on_file, 8, FTW_DEPTH | FTW_PHYS);
+    if (kept == NULL)
+        (void)nftw(dir, on_file, 8, FTW_DEPTH | FTW_PHYS);
     return good ? 0 : 1;
 }

@@ -243,17 +243,25 @@ read_counts(struct reader *r, struct block_record *out)
     }
 }
 
-/* Over so many numbers: each ends with the next byte that has no high bit. Eight bytes at a time, while no
- * number beyond them can end there. */
+/* Over so many numbers: each ends with the next byte that has no high bit; eight bytes are looked at side by side. */
 static void
 skip_numbers(struct reader *r, unsigned count)
 {
-    while (count >= 8 && r->end - r->at >= 8) {
-        uint64_t bytes;
+    while (count > 0 && r->end - r->at >= 8) {
+        uint64_t bytes, lasts;
+        unsigned here;
 
         memcpy(&bytes, r->at, sizeof(bytes));
-        count -= (unsigned)__builtin_popcountll(~bytes & UINT64_C(0x8080808080808080));
-        r->at += 8;
+        lasts = ~bytes & UINT64_C(0x8080808080808080);
+        here = (unsigned)((lasts >> 7) * UINT64_C(0x0101010101010101) >> 56); /* how many */
+        if (here < count) {
+            count -= here;
+            r->at += 8;
+            continue;
+        }
+        while (--count > 0)
+            lasts &= lasts - 1;
+        r->at += __builtin_ctzll(lasts) / 8 + 1;
     }
     for (; count > 0 && r->at < r->end; r->at++)
         count -= (*r->at & 0x80) == 0;

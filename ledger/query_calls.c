@@ -284,6 +284,7 @@ write_row(struct command *command, const struct block_record *r)
 static int
 find_records(struct command *command, struct calls *calls, const struct block *block, uint32_t *count)
 {
+    int64_t end_us = ((int64_t)calls->at.minute + 1) * US_PER_MINUTE;
     struct block_record record;
     struct block_walk walk, before;
 
@@ -295,9 +296,12 @@ find_records(struct command *command, struct calls *calls, const struct block *b
             return -ENOMEM;
     }
     block_walk(block, calls->where.tenant_id, &walk);
-    for (before = walk; *count < calls->found_cap && block_look(&walk, &record); before = walk)
+    for (before = walk; *count < calls->found_cap && block_look(&walk, &record); before = walk) {
         if (is_wanted(calls, &record))
             calls->found[(*count)++] = before;
+        else if (calls->where.tenant_id != 0 && record.rec.start_wall_us >= end_us)
+            break; /* a tenant's come by their start */
+    }
     return walk.damaged ? -EILSEQ : 0;
 }
 
