@@ -244,7 +244,7 @@ static const struct cli_command commands[] = {
     {.noun = "member", .verb = "role", .cmd = "member.role",
      .arguments = {CLI_TENANT, {"EMAIL", "email"}, {"ROLE", "role"}}, .summary = "change what a member may do",
      .show = show_member},
-    {.noun = "member", .verb = "remove", .cmd = "member.remove",
+    {.noun = "member", .verb = "remove", .cmd = "member.remove", .patient = true,
      .arguments = {CLI_TENANT, {"EMAIL", "email"}}, .options = member_remove_options,
      .summary = "remove a person and disable or hand over their keys", .show = show_member},
     {.noun = "project", .verb = "add", .cmd = "project.add",

@@ -35,7 +35,7 @@
 
 struct command;
 
-#define AUDIT_ALSO_MAX 64
+#define AUDIT_ALSO_MAX 256
 
 enum audit_by { AUDIT_BY_TENANT = 0, AUDIT_BY_ACTOR, AUDIT_BY_TARGET, AUDIT_BY_ACTION };
 

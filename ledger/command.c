@@ -357,7 +357,7 @@ write_rest(struct command *command)
 {
     int rc = command->def->quiet || command->silent ? 0 : audit_log_append(command);
 
-    if (rc == 0 && command->exit == COMMAND_DONE)
+    if (rc == 0 && command->exit == COMMAND_DONE && !command->more)
         rc = idem_keep(command);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = idem_drop(command);
@@ -404,6 +404,16 @@ commit_try(struct command *command)
     return rc < 0 ? rc : apply_actions(command);
 }
 
+/* Of the step before, all but its answer and its state. */
+static void
+begin_step(struct command *command)
+{
+    audit_note_free(&command->note);
+    command->note = (struct audit_note){.action = NULL};
+    command->action_count = 0;
+    command->more = command->changed = command->silent = false;
+}
+
 static int
 run_write(struct command *command)
 {
@@ -412,6 +422,7 @@ run_write(struct command *command)
     bool found;
 
     ASSERT(ledger->batch_count == 0); /* strictly serial: no batch is half done */
+    begin_step(command);
     if (rc < 0) {
         command_refuse(command, COMMAND_FAILED, "shared memory is full: %s", strerror(-rc));
         return 0;
@@ -458,6 +469,7 @@ command_main(struct command *command)
     int rc = 0;
 
     if (command->def->kind == COMMAND_WRITE && command->ledger->draining) {
+        command->more = false;
         command_refuse(command, COMMAND_BUSY, "the server is stopping");
         return 0;
     }
@@ -465,7 +477,9 @@ command_main(struct command *command)
         rc = run_write(command);
     else
         command_read(command);
-    if (rc == 0 && command->exit == COMMAND_DONE && !command->repeated && command->after != NULL)
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        command->more = false;
+    if (rc == 0 && command->exit == COMMAND_DONE && !command->more && !command->repeated && command->after != NULL)
         rc = command->after(command);
     if (rc < 0)
         store_failed(command, rc);
@@ -539,7 +553,9 @@ command_run_with(struct ledger *ledger, struct str line, const char *by, int fd,
         const struct command_def *def = command.def;
 
         if (def->kind != COMMAND_READ) {
-            rc = command_main(&command);
+            do {
+                rc = command_main(&command);
+            } while (command.more);
         } else {
             if (def->prepare != NULL && !def->prepare_on_miss)
                 rc = command_prepare(&command);

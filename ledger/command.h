@@ -129,12 +129,18 @@ struct command {
     bool changed; /* something was put: commit */
     /* What was put stays although it is refused: a try that counts. Nothing else may have been put. */
     bool counted;
+    /*
+     * This was one step of what is too much for a transaction: it is committed, and run is called again, after
+     * what else waits, until there is no more to do. Each step leaves all as it may be, for good if need be; the
+     * last one alone writes the result. What run has to know of earlier steps is in state.
+     */
+    bool more;
     bool silent; /* what changed this time is no more than a count: not in the audit log */
     bool absent;  /* refused, since what was asked for is not there and will not come */
     struct command_action actions[256];
     uint32_t action_count;
     int (*after)(struct command *command); /* after commit and actions: may write more members */
-    void *state; /* from prepare to run; in the arena */
+    void *state; /* from prepare, or the step before, to run; in the arena */
     enum command_exit exit;
     char why[320], hint[192];
     char code[40], field[64];
@@ -146,7 +152,8 @@ bool command_start(struct command *command, struct ledger *ledger, struct str li
 /* Runs its stages. Each is called on the thread that it belongs to; a negative errno means that the
  * store failed and that the process has to end. */
 int command_prepare(struct command *command) MUST_CHECK; /* main thread */
-int command_main(struct command *command) MUST_CHECK;    /* main thread; all but READ */
+/* Main thread; all but READ. Again while command->more. */
+int command_main(struct command *command) MUST_CHECK;
 void command_read(struct command *command);              /* any thread; READ */
 /* Appends the answer as one line with its newline, and ends the command. */
 void command_finish(struct command *command, struct buf *answer);

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "ledger/core.h"
+#include "ledger/search.h"
 
 #include <errno.h>
 #include <string.h>
@@ -195,18 +196,27 @@ member_role(struct command *command)
 
 /* ---- going ---- */
 
+/*
+ * Keys are parted with in steps, each found in the audit log by all its keys. In between, and when it ends there, the
+ * member is one still, some of whose keys do not work any more or are another's: it is removed by the last step,
+ * which finds no more.
+ */
+#define STEP_KEYS (AUDIT_ALSO_MAX - 2) /* beside them: the person */
+
 struct parting {
-    uint32_t to; /* whose its keys are from now on; 0: they stop to work */
+    uint32_t to;   /* whose its keys are from now on; 0: they stop to work */
+    uint32_t from; /* keys below that were looked at by the steps before */
     uint32_t disabled, handed;
+    uint32_t ids[STEP_KEYS], count; /* of this step */
 };
 
 static int
-part_with_key(struct command *command, struct parting *parting, uint32_t id, uint32_t member_id)
+part_with_key(struct command *command, struct parting *parting, uint32_t id)
 {
     struct entity_key k;
     int rc = entity_key_get(&command->txn, id, &k);
 
-    if (rc < 0 || k.member_id != member_id || (parting->to == 0 && k.disabled))
+    if (rc < 0)
         return rc;
     if (parting->to != 0) {
         k.member_id = parting->to;
@@ -220,19 +230,55 @@ part_with_key(struct command *command, struct parting *parting, uint32_t id, uin
     return entity_key_put(&command->txn, &k);
 }
 
+/* The next of its keys that there is something to do to, from parting->from on. */
 static int
-part_with_keys(struct command *command, const struct entity_member *m, struct parting *parting)
+find_keys(struct command *command, const struct entity_member *m, struct parting *parting)
 {
+    struct entity_key *k = arena_alloc(&command->arena, sizeof(*k));
     struct db_walk walk;
+    struct db_key from;
     struct str key, value;
-    int rc = entity_children(&command->txn, DB_KEY, m->tenant_id, &walk);
+    size_t prefix_len;
+    int rc;
 
+    if (k == NULL)
+        return -ENOMEM;
+    search_key_owner(&from, 'm', m->tenant_id, m->id);
+    prefix_len = from.len;
+    db_key_u32(&from, parting->from);
+    rc = db_walk_start(&command->txn, DB_SEARCH, &from, prefix_len, &walk);
     if (rc < 0)
         return rc;
-    while (rc == 0 && command->exit == COMMAND_DONE && db_walk_next(&walk, &key, &value))
-        rc = part_with_key(command, parting, db_u32(key, ENTITY_CHILD_ID_AT), m->id);
+    while (rc == 0 && parting->count < STEP_KEYS && db_walk_next(&walk, &key, &value)) {
+        uint32_t id = db_u32(key, prefix_len);
+
+        rc = entity_key_get(&command->txn, id, k);
+        if (rc == 0 && (parting->to != 0 || !k->disabled))
+            parting->ids[parting->count++] = id;
+    }
     rc = rc == 0 ? walk.failed : rc;
     db_walk_end(&walk);
+    return rc;
+}
+
+/* *all: there are no more after these. */
+static int
+part_with_keys(struct command *command, const struct entity_member *m, struct parting *parting, bool *all)
+{
+    int rc;
+
+    parting->count = 0;
+    rc = find_keys(command, m, parting);
+    /* Keys may have become the member's behind us. */
+    if (rc == 0 && parting->count < STEP_KEYS && parting->from != 0) {
+        parting->count = parting->from = 0;
+        rc = find_keys(command, m, parting);
+    }
+    *all = parting->count < STEP_KEYS;
+    for (uint32_t i = 0; rc == 0 && i < parting->count; i++)
+        rc = part_with_key(command, parting, parting->ids[i]);
+    if (parting->count > 0)
+        parting->from = parting->ids[parting->count - 1] + 1;
     return rc;
 }
 
@@ -255,24 +301,18 @@ part_with_person(struct command *command, const struct entity_member *m)
     return rc < 0 ? rc : person_put(&command->txn, &p);
 }
 
+/* After all its keys. */
 static int
-remove_member(struct command *command, struct entity_member *m, struct parting *parting)
+end_member(struct command *command, struct entity_member *m, const struct parting *parting)
 {
-    int rc = owner_stays(command, m);
+    int rc = part_with_person(command, m);
 
-    if (rc < 0 || command->exit != COMMAND_DONE)
-        return rc;
-    rc = part_with_person(command, m);
     m->removed = true;
     m->person_id = 0;
     if (rc == 0)
         rc = entity_member_put(&command->txn, m);
     if (rc == 0)
         rc = entity_name_drop(&command->txn, DB_MEMBER, m->tenant_id, str_from(m->email));
-    if (rc == 0)
-        rc = part_with_keys(command, m, parting);
-    command->changed = true;
-    command_target(command, "member", m->id, m->tenant_id);
     jw_key_u64(&command->jw, "id", m->id);
     jw_key_cstr(&command->jw, "email", m->email);
     jw_key_u64(&command->jw, "keys_disabled", parting->disabled);
@@ -280,16 +320,35 @@ remove_member(struct command *command, struct entity_member *m, struct parting *
     return rc;
 }
 
+static int
+remove_member(struct command *command, struct entity_member *m, struct parting *parting)
+{
+    int rc = owner_stays(command, m);
+    bool all;
+
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    rc = part_with_keys(command, m, parting, &all);
+    command->changed = true;
+    command->more = !all;
+    command_target(command, "member", m->id, m->tenant_id);
+    return rc == 0 && all ? end_member(command, m, parting) : rc;
+}
+
 /* By somebody else, or by themselves: then "id" is the asker's own. */
 static int
 member_remove(struct command *command)
 {
-    struct parting parting = {0};
+    struct parting *parting = command->state;
     struct entity_member m, heir;
     int rc = own_member(command, &m);
 
     if (rc < 0 || m.id == 0)
         return rc;
+    if (parting == NULL)
+        parting = command->state = arena_zalloc(&command->arena, sizeof(*parting));
+    if (parting == NULL)
+        return -ENOMEM;
     if (command_has(command, "hand_over_to")) {
         rc = get_member(command, "hand_over_to", m.tenant_id, &heir);
         if (rc < 0 || heir.id == 0)
@@ -299,9 +358,9 @@ member_remove(struct command *command)
                                  "keys are handed over to somebody else");
             return 0;
         }
-        parting.to = heir.id;
+        parting->to = heir.id;
     }
-    return remove_member(command, &m, &parting);
+    return remove_member(command, &m, parting);
 }
 
 const struct command_def command_role_defs[] = {

@@ -291,6 +291,16 @@ control_busy(struct control *control)
     return busy;
 }
 
+/* Its next step, after what waits, and after a commit. */
+static void
+job_later(struct control *control, struct job *job)
+{
+    pthread_mutex_lock(&control->lock);
+    job_queue_put(&control->for_main, job);
+    pthread_mutex_unlock(&control->lock);
+    control_ring(control->main_fd);
+}
+
 int
 control_work(struct control *control)
 {
@@ -321,6 +331,10 @@ control_work(struct control *control)
             job_route(control, job);
         } else {
             rc = command_main(&job->command);
+            if (job->command.more) {
+                job_later(control, job);
+                return rc;
+            }
             job_done(control, job);
         }
         if (rc < 0)

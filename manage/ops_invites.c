@@ -170,7 +170,7 @@ const struct op ops_invites[] = {
      .params = role_params, .body = role_body, .result = "MemberRole", .refusals = of_role, .run = role_run,
      .doc = "Changes a member's role. The last owner stays one."},
     {.id = "members.remove", .method = "DELETE", .path = "/api/v1/members/{member}", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
-     .params = remove_params, .result = "MemberRemoved", .refusals = of_role, .run = remove_run,
+     .flags = OP_LONG, .params = remove_params, .result = "MemberRemoved", .refusals = of_role, .run = remove_run,
      .doc = "Removes a member: who signed in as them belongs to the tenant no more."},
     {.id = "invites.list", .method = "GET", .path = "/api/v1/invites", .perm = PERM_MEMBERS_READ, .scopes = SCOPE_MANAGE,
      .params = list_params, .result = "InviteList", .command = "invite.list",

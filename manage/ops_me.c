@@ -531,7 +531,7 @@ const struct op ops_me[] = {
      .run = recovery_run, .doc = "New recovery codes; the old ones are of no use any more."},
     {.id = "me.join", ME("POST", "/join"), .body = join_body, .result = "Joined", .refusals = of_join, .run = join_run,
      .doc = "Accepts an invitation, of who belongs to no organisation."},
-    {.id = "me.leave", ME("POST", "/leave"), .body = leave_body, .status = 204, .refusals = of_leave, .run = leave_run,
+    {.id = "me.leave", ME("POST", "/leave"), .flags = OP_LONG, .body = leave_body, .status = 204, .refusals = of_leave, .run = leave_run,
      .doc = "Leaves the organisation, and signs out."},
     {NULL},
 };

@@ -3,7 +3,11 @@
 import base64
 import hashlib
 import hmac
+import json
+import os
 import re
+import signal
+import socket
 import struct
 import threading
 import time
@@ -470,6 +474,44 @@ def test_invites_on_the_command_line(people):
     gone = server.cli("member", "remove", "acme", "grace@example.org", "--hand-over-to", "ada@example.org")
     assert (gone["keys_handed_over"], gone["keys_disabled"]) == (1, 0)
     grace.refused(401, "session_expired", "GET", "/me")
+
+
+def test_removes_who_has_many_keys(people):
+    """More than one transaction takes; the ledger process is killed in the middle of it, and the same request ends it."""
+    server = people.server
+    server.crash_expected = True
+    ada = people.owner()
+    people.invited(ada, "grace@example.org")
+    lines = "".join(json.dumps({"cmd": "key.add", "args": {"tenant": 1, "member": "grace@example.org"}}) + "\n"
+                    for _ in range(600))
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(rig.PATIENCE)
+        s.connect(os.path.join(server.state, "control.sock"))
+        threading.Thread(target=s.sendall, args=(lines.encode(),)).start()
+        answers = s.makefile("rb")
+        keys = [json.loads(answers.readline())["result"]["key"] for _ in range(600)]
+    member = next(m["id"] for m in ada.done("GET", "/members")["members"] if m["email"] == "grace@example.org")
+
+    def steps():
+        return len(server.ask("log.list", action="member.remove")["entries"])
+
+    def remove():
+        answers.append(ada.send("DELETE", f"/members/{member}", headers={"idempotency-key": "go"}))
+
+    answers, pid = [], server.status()["ledger"]["pid"]
+    thread = threading.Thread(target=remove)
+    thread.start()
+    rig.wait_for(lambda: steps() > 0 or not thread.is_alive(), what="the first step")
+    os.kill(pid, signal.SIGKILL)
+    thread.join()
+    rig.wait_for(lambda: server.status()["ledger"]["pid"] not in (0, pid), what="the next ledger process")
+    rig.wait_for(lambda: remove() or answers[-1].status == 200, what="the same again")
+    assert answers[-1].json["email"] == "grace@example.org"
+    assert [m["email"] for m in ada.done("GET", "/members")["members"]] == ["ada@example.org"]
+    assert {server.request({"cmd": "key.find", "args": {"key": key}})["ok"] for key in keys[::97]} == {False}
+    assert len(server.ask("key.list", tenant=1, state="active", limit=1000)["keys"]) == 0
+    assert steps() >= 3
+    server.audit()
 
 
 # ---- what the audit log tells of it ----
