@@ -196,6 +196,7 @@ def test_tokens_a_minute_are_those_that_were_used(server, sim):
     for _ in range(2):
         assert key.chat({"output-tokens": 5000}).status == 200
     assert {c["key"] for c in sim.calls()} == {1, 2}
+    key.settled()
     refused = key.chat()
     assert refused.status == 429 and int(refused["retry-after"]) >= 1
     assert len(sim.calls()) == 2
