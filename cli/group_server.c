@@ -37,9 +37,18 @@ show_status(struct js_value result)
         {"calls_total", "IN ALL", true},      {"started", "STARTED", false}, PRINT_END,
     };
 
+    static const struct print_column certificates[] = {
+        {"names", "CERTIFICATE", false}, {"not_before", "SINCE", false}, {"not_after", "UNTIL", false},
+        {"file", "FILE", false}, PRINT_END,
+    };
+
     print_fields(result, fields);
     printf("\n");
     print_table(js_get(result, STR("workers")), columns, "no workers");
+    if (js_get(result, STR("certificates")).raw.len > strlen("[]")) {
+        printf("\n");
+        print_table(js_get(result, STR("certificates")), certificates, "");
+    }
 }
 
 /* Faults as `turnpike check` says them. */

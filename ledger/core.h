@@ -109,6 +109,7 @@ struct ledger {
     const char *const *endpoint_name; /* by number; the server's, not ours */
     size_t endpoint_name_count;
     struct str listeners; /* a JSON array, for `status`; not ours */
+    struct buf certificates; /* likewise, and ours; replaced as conf is, under conf_lock */
     /* The server's, for its channels' names and `turnpike route`; NULL where there is none. The main
      * thread replaces it; any other reads it under the lock. */
     const struct conf *conf;

@@ -399,6 +399,8 @@ open_store(struct process *process)
     }
     if (rc == 0)
         process->ledger->listeners = str_from(inherit->listeners_json);
+    if (rc == 0 && !buf_add_str(&process->ledger->certificates, str_from(inherit->certificates_json)))
+        rc = -ENOMEM;
     if (rc == 0)
         rc = feed_new(&process->ledger->feed);
     if (rc == 0)

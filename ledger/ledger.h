@@ -59,7 +59,7 @@ enum ledger_word_kind {
     LEDGER_NOT_KEPT = 'N', /* routes.conf is not as the master read it */
     /* By the master. */
     LEDGER_KEEP = 'P', /* read routes.conf, put its prices into the store, and keep it for later */
-    LEDGER_TAKE = 'T', /* what is kept is in force */
+    LEDGER_TAKE = 'T', /* what is kept is in force; with it may come a file: certificates_json */
     LEDGER_DROP = 'D', /* and never will be */
     LEDGER_LEAVE = 'L', /* another will want your place: open nothing new, and go when it does */
     LEDGER_UPGRADED = 'V', /* we took a program's place: for the audit log, one JSON object, as with the next */
@@ -103,6 +103,7 @@ struct ledger_inherit {
     const char *const *endpoint_name;
     size_t endpoint_name_count;
     const char *listeners_json; /* a JSON array for `status`; NULL: [] */
+    const char *certificates_json; /* likewise; another comes with LEDGER_TAKE */
     enum log_level log_level_max;
     bool log_json;
 };

@@ -153,6 +153,10 @@ status_show(struct command *command)
     write_store(command);
     jw_key(jw, "listeners");
     jw_raw(jw, command->ledger->listeners.len > 0 ? command->ledger->listeners : STR("[]"));
+    pthread_rwlock_rdlock(&command->ledger->conf_lock);
+    jw_key(jw, "certificates");
+    jw_raw(jw, command->ledger->certificates.len > 0 ? buf_str(&command->ledger->certificates) : STR("[]"));
+    pthread_rwlock_unlock(&command->ledger->conf_lock);
     return 0;
 }
 

@@ -456,6 +456,7 @@ ledger_open(const struct ledger_open *setup, struct ledger **out)
     /* Queries never hold up who replaces it. */
     pthread_rwlockattr_setkind_np(&lock_attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&ledger->conf_lock, &lock_attr);
+    buf_init(&ledger->certificates, 1u << 20);
     pthread_rwlockattr_destroy(&lock_attr);
     ledger->account_of_tenant.lock = ledger->budget_of_id.lock = &ledger->map_lock;
     ledger->batch = calloc(LEDGER_BATCH_MAX, sizeof(*ledger->batch));
@@ -529,6 +530,7 @@ ledger_close(struct ledger **ledgerp)
     recent_free(&ledger->recent);
     pthread_rwlock_destroy(&ledger->map_lock);
     pthread_rwlock_destroy(&ledger->conf_lock);
+    buf_free(&ledger->certificates);
     explicit_bzero(ledger->key_hash_key, sizeof(ledger->key_hash_key));
     free(ledger);
 }

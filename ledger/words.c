@@ -88,6 +88,27 @@ read_file(int fd, struct buf *text)
         text->len = (size_t)st.st_size;
 }
 
+/* What `status` says of certificates from now on. A master that sends none says nothing of them. */
+static void
+take_certificates(struct ledger *ledger, int fd)
+{
+    struct buf before = ledger->certificates, now;
+    struct js_value checked;
+    struct js_error ignored;
+
+    if (fd < 0)
+        return;
+    read_file(fd, &now);
+    if (!js_check(buf_str(&now), &checked, &ignored) || !js_is(checked, JS_ARRAY)) {
+        buf_free(&now);
+        return;
+    }
+    pthread_rwlock_wrlock(&ledger->conf_lock);
+    ledger->certificates = now;
+    pthread_rwlock_unlock(&ledger->conf_lock);
+    buf_free(&before);
+}
+
 static void
 answer(struct process *process, int fd)
 {
@@ -139,7 +160,10 @@ obey(struct process *process)
         if (rc == 0)
             words_say(process, kept ? LEDGER_KEPT : LEDGER_NOT_KEPT, word.generation);
         break;
-    case LEDGER_TAKE: rc = take(process, &word); break;
+    case LEDGER_TAKE:
+        rc = take(process, &word);
+        take_certificates(process->ledger, fd);
+        break;
     case LEDGER_UPGRADED: rc = upgraded(process, fd); break;
     case LEDGER_DROP: reload_drop(&process->reload); break;
     case LEDGER_SAID: answer(process, fd); break;

@@ -270,6 +270,7 @@ static const struct field status_members[] = {
     {"restarts_manage", .type = FIELD_INT, .doc = "Likewise."},
     {"store", .type = FIELD_ANY, .doc = "What the store takes, and its disk has."},
     {"listeners", .type = FIELD_ANY, .doc = "Where it listens."},
+    {"certificates", .type = FIELD_ANY, .doc = "Those that it serves: file, names, from when and until when they hold."},
     {NULL},
 };
 static const struct field upstreams_members[] = {

@@ -48,6 +48,8 @@ struct child {
 /* Manage processes of earlier configurations that finish what they were asked. */
 #define MANAGE_OLD_MAX 4u
 
+#define CERTIFICATES_JSON_MAX 32768
+
 struct master {
     const struct options *options;
     struct generation now; /* of the workers in charge */
@@ -67,6 +69,7 @@ struct master {
     uint8_t ticket_secret[32];
     char listeners_text[1024]; /* for people */
     char listeners_json[2048]; /* for status: an array of strings */
+    char certificates_json[CERTIFICATES_JSON_MAX]; /* likewise: of this generation, master/shown.c */
     struct watch watch;
     struct child ledger;
     pid_t ledger_before;           /* an earlier one that was told to go, until it has; 0 none */

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "master/manager.h"
 #include "master/notify.h"
+#include "master/shown.h"
 #include "master/spawn.h"
 #include "master/state.h"
 #include "master/supervise.h"
@@ -200,6 +201,18 @@ static void PRINTF_LIKE(4, 5)
     generation_free(&reload->next);
 }
 
+/* With the certificates that are served from now on. */
+static bool
+say_take(struct master *m)
+{
+    int fd = shown_certificates_fd(m);
+    bool said = reload_say(m, LEDGER_TAKE, fd);
+
+    if (fd >= 0)
+        close(fd);
+    return said;
+}
+
 /* All new workers serve. */
 static void
 change_over(struct master *m)
@@ -220,7 +233,8 @@ change_over(struct master *m)
         supervise_end_telemetry(m);
     manager_replace(m);
     /* Another than the one that read it: it has what it was forked with, so the next shall be. */
-    if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !reload_say(m, LEDGER_TAKE, -1)))
+    shown_certificates(m);
+    if (m->ledger.pid > 0 && (m->ledger.pid != reload->kept_by || !say_take(m)))
         kill(m->ledger.pid, SIGKILL);
     reload->next = (struct generation){0};
     generation_free(&before);

@@ -28,6 +28,7 @@
 #include "master/listeners.h"
 #include "master/manager.h"
 #include "master/notify.h"
+#include "master/shown.h"
 #include "master/spawn.h"
 #include "master/state.h"
 #include "master/successor.h"
@@ -45,8 +46,10 @@ serve_load_certificates(struct master *m)
 {
     struct state_fault fault;
 
-    if (state_certificates(m->options, m->now.certificates, &fault))
+    if (state_certificates(m->options, m->now.certificates, &fault)) {
+        shown_certificates(m);
         return 0;
+    }
     options_complain(fault.file, fault.why, fault.hint);
     return fault.status;
 }

@@ -88,6 +88,7 @@ child_ledger(struct master *m, int lifeline_fd)
         .endpoint_name = proto_endpoint_name,
         .endpoint_name_count = ENDPOINT_COUNT,
         .listeners_json = m->listeners_json,
+        .certificates_json = m->certificates_json,
         .log_level_max = m->options->log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
         .log_json = m->options->log_json,
     };

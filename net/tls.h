@@ -65,6 +65,9 @@ struct tls_dates {
 };
 /* Of a chain in PEM. False: it cannot be read. */
 bool MUST_CHECK tls_chain_dates(struct str chain_pem, struct tls_dates *out);
+/* Calls name() for each that the chain's first certificate is for: host names, addresses as text; when it names
+ * none so, its subject. False: it cannot be read. */
+bool MUST_CHECK tls_chain_names(struct str chain_pem, void (*name)(void *arg, struct str text), void *arg);
 
 /* What the other side of a connection has shown. */
 struct tls_peer {

@@ -1,5 +1,6 @@
 """Reload: what changes, what stays when the file is bad, and that nobody loses a call or a charge by it."""
 
+import datetime
 import json
 import os
 import re
@@ -356,6 +357,13 @@ def test_certificates_are_read_anew(start, upstream, certificates, folder):
               "--tls-key", os.path.join(folder, "key.pem"))
     server = start(base_conf(upstream.port), workers=2, listen=listen)
     assert peer_certificate(server, certificates, "before.test") == "before.test"
+    own, = server.status()["certificates"]
+    dates = subprocess.run(["openssl", "x509", "-in", own["file"], "-noout", "-startdate", "-enddate"], check=True,
+                           capture_output=True, text=True).stdout.split("\n")
+    assert (own["file"], own["names"], own["more_names"]) == (os.path.join(folder, "cert.pem"), ["before.test"], 0)
+    for line, name in zip(dates, ("not_before", "not_after")):
+        shown = datetime.datetime.fromisoformat(own[name].replace("Z", "+00:00"))
+        assert shown.timestamp() == ssl.cert_time_to_seconds(line.partition("=")[2])
     other = certificates.make("other.test")
     put((other[0], certificates.make("unlike.test")[1]))
     done = server.run("reload")
@@ -365,6 +373,14 @@ def test_certificates_are_read_anew(start, upstream, certificates, folder):
     reload(server)
     for _ in range(6):
         assert peer_certificate(server, certificates, "other.test") == "other.test"
+    assert [c["names"] for c in server.status()["certificates"]] == [["other.test"]]
+    assert "other.test" in server.run("status").stdout
+    # A ledger process that comes later has it from the master.
+    server.crash_expected = True
+    before = server.status()["ledger"]["pid"]
+    os.kill(before, signal.SIGKILL)
+    rig.wait_for(lambda: server.status()["ledger"]["pid"] != before, what="another ledger process")
+    assert [c["names"] for c in server.status()["certificates"]] == [["other.test"]]
     with pytest.raises(ssl.SSLError):
         peer_certificate(server, certificates, "before.test")
 
