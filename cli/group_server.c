@@ -27,6 +27,8 @@ show_status(struct js_value result)
         {"restarts_worker", "workers restarted", false},
         {"restarts_ledger", "ledger restarted", false},
         {"restarts_manage", "manage restarted", false},
+        {"mail.waiting", "mail waiting", false},
+        {"mail.dropped", "mail dropped", false},
         {"listeners", "listeners", false},
         PRINT_END,
     };

@@ -5,6 +5,7 @@
 #include "ledger/command.h"
 #include "ledger/core.h"
 #include "ledger/entity.h"
+#include "ledger/mail.h"
 
 #include <errno.h>
 #include <string.h>
@@ -338,6 +339,19 @@ write_side(struct jw *jw, const char *name, struct str json)
 }
 
 static void
+write_mail_dropped(struct jw *jw, uint32_t kinds)
+{
+    if (kinds == 0)
+        return;
+    jw_key(jw, "mail_dropped");
+    jw_array(jw);
+    for (unsigned i = 0; i < MAIL_KIND_COUNT; i++)
+        if ((kinds & 1u << i) != 0)
+            jw_cstr(jw, mail_kind_name[i]);
+    jw_array_end(jw);
+}
+
+static void
 write_entry(struct command *command, struct jw *jw, const struct audit_tail *tail,
             struct str before, struct str after)
 {
@@ -365,6 +379,7 @@ write_entry(struct command *command, struct jw *jw, const struct audit_tail *tai
             write_thing(jw, &note->also[i], STR_NONE);
         jw_array_end(jw);
     }
+    write_mail_dropped(jw, note->mail_dropped);
     write_side(jw, "before", before);
     write_side(jw, "after", after);
     if (before.len == 0 && after.len == 0 && js_is(command->args, JS_OBJECT)) {

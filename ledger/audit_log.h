@@ -8,7 +8,7 @@
  *     number as u64 -> JSON, hash of the entry before and this JSON
  *     {"seq":N,"time":…,"tenant":N,"actor":{"kind":…,"id":N,"name":…,"ip":…,"request":…},
  *      "action":"key.set","target":{"kind":"key","id":5,"name":…},"also":[{"kind":…,"id":N}],
- *      "before":{…}|null,"after":{…}|null,"args":{…}}
+ *      "mail_dropped":[…],"before":{…}|null,"after":{…}|null,"args":{…}}
  *
  * A command says what it is about, and mostly nothing else:
  *
@@ -49,6 +49,7 @@ struct audit_note { /* of one command; all zero at its start */
     struct audit_thing target, also[AUDIT_ALSO_MAX];
     uint32_t also_count;
     uint32_t tenant_id; /* 0: of no tenant */
+    uint32_t mail_dropped; /* bits by enum mail_kind: nobody is told of it by these */
     struct str name;    /* of the target, in the command's arena; "": that of its document */
     bool has_before, has_after;
     struct buf before_bytes, after_bytes;

@@ -167,6 +167,9 @@ code_make(struct command *command)
         !command_may_register(command, email))
         return 0;
     rc = choose_mail(command, purpose, email, &mail);
+    /* Also where none is sent: who is refused has not been told that somebody has that address. */
+    if (rc == 0 && command->exit == COMMAND_DONE && !mail_has_room(command, mail.kind))
+        return 0;
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = brief_sweep(&command->txn, DB_BRIEF, ledger_wall_us(command->ledger), NULL);
     if (rc == 0 && command->exit == COMMAND_DONE)

@@ -153,7 +153,7 @@ delivery_next(struct command *command)
     if (!command_u32(command, "limit", &limit))
         return 0;
     limit = limit == 0 ? NEXT_MAX : MIN(limit, NEXT_MAX);
-    rc = outbox_due(&command->txn, DB_DELIVERY, now_us, ids, limit, &count);
+    rc = outbox_due(&command->txn, DB_DELIVERY, 0, now_us, ids, limit, &count);
     jw_key(&command->jw, "deliveries");
     jw_array(&command->jw);
     for (unsigned i = 0; rc == 0 && i < count; i++) {
@@ -459,7 +459,7 @@ delivery_tidy(struct command *command)
         dropped++;
     }
     if (rc == 0)
-        rc = outbox_due(&command->txn, DB_DELIVERY, now_us - OUTBOX_DAY_US, ids, TIDY_MAX, &late);
+        rc = outbox_due(&command->txn, DB_DELIVERY, 0, now_us - OUTBOX_DAY_US, ids, TIDY_MAX, &late);
     for (unsigned i = 0; rc == 0 && i < late; i++) {
         rc = delivery_get(&command->txn, ids[i], &delivery);
         if (rc == 0)

@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define QUEUE_MAX 200000u /* two entries an item */
+#define QUEUE_MAX UINT64_C(100000)
+#define SECURITY_ONLY (QUEUE_MAX / 4)
+/* So long ago is due what goes first: before all that became due by itself. */
+#define FIRST_US (1000 * OUTBOX_DAY_US)
 #define NEXT_MAX 32u
 #define TIDY_MAX 64u
 #define FIRST_WAIT_US INT64_C(15000000)
@@ -38,8 +41,70 @@ const char *const mail_kind_name[MAIL_KIND_COUNT] = {
     [MAIL_WEBHOOK_OFF] = "webhook-off",
 };
 _Static_assert(COUNT_OF(mail_kind_name) == MAIL_KIND_COUNT, "a new kind needs a name");
+_Static_assert(MAIL_KIND_COUNT <= 32, "a bit each");
 
 /* ---- into the queue ---- */
+
+enum { WAITED_FOR = 1, SECURITY = 2 };
+static const uint8_t nature[MAIL_KIND_COUNT] = {
+    [MAIL_VERIFY] = WAITED_FOR | SECURITY,
+    [MAIL_LOGIN] = WAITED_FOR | SECURITY,
+    [MAIL_CHANGE_EMAIL] = WAITED_FOR | SECURITY,
+    [MAIL_RESET] = WAITED_FOR | SECURITY,
+    [MAIL_REGISTERED] = WAITED_FOR | SECURITY, /* in a code's place */
+    [MAIL_INVITATION] = WAITED_FOR,
+    [MAIL_PASSWORD_CHANGED] = SECURITY,
+    [MAIL_EMAIL_CHANGED] = SECURITY,
+};
+
+uint64_t
+mail_waiting(struct db_txn *txn)
+{
+    return db_size(txn, DB_MAIL).entries / 2; /* itself, and when it is due */
+}
+
+static bool
+has_room(struct command *command, enum mail_kind kind)
+{
+    return mail_waiting(&command->txn) < ((nature[kind] & SECURITY) != 0 ? QUEUE_MAX : QUEUE_MAX - SECURITY_ONLY);
+}
+
+bool
+mail_has_room(struct command *command, enum mail_kind kind)
+{
+    if (has_room(command, kind))
+        return true;
+    command_refuse(command, COMMAND_BUSY, "too much mail waits to be sent");
+    return false;
+}
+
+int
+mail_dropped(struct db_txn *txn, uint64_t *count)
+{
+    struct str value;
+    int rc = db_meta_get(txn, "mail-dropped", &value);
+
+    *count = 0;
+    if (rc == 0 && value.len != sizeof(*count))
+        return -EILSEQ;
+    if (rc == 0)
+        memcpy(count, value.ptr, sizeof(*count));
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int
+drop(struct command *command, const struct mail_new *mail)
+{
+    uint64_t count;
+    int rc = mail_dropped(&command->txn, &count);
+
+    log_warn("mail.dropped", "template=%s why=\"too much mail waits to be sent\"", mail_kind_name[mail->kind]);
+    count++;
+    command->changed = true;
+    command->note.mail_dropped |= 1u << mail->kind;
+    return rc < 0 ? rc : db_meta_put(&command->txn, "mail-dropped",
+                                     (struct str){(const char *)&count, sizeof(count)});
+}
 
 static bool
 value_ok(struct str value)
@@ -74,11 +139,7 @@ mail_ok(struct command *command, const struct mail_new *mail)
                            mail->vars[i].name);
             return false;
         }
-    if (db_size(&command->txn, DB_MAIL).entries >= QUEUE_MAX) {
-        command_refuse(command, COMMAND_BUSY, "too much mail waits to be sent");
-        return false;
-    }
-    return true;
+    return (nature[mail->kind] & WAITED_FOR) == 0 || mail_has_room(command, mail->kind);
 }
 
 static bool
@@ -130,6 +191,10 @@ mail_queue(struct command *command, const struct mail_new *mail)
     ASSERT(mail->kind < MAIL_KIND_COUNT && mail->var_count <= MAIL_VARS_MAX);
     if (!mail_ok(command, mail))
         return 0;
+    if (!has_room(command, mail->kind))
+        return drop(command, mail);
+    if ((nature[mail->kind] & SECURITY) != 0)
+        item.due_us = MAX(now_us - FIRST_US, 1);
     if (item.until_us == 0)
         item.until_us = now_us + OUTBOX_DAY_US;
     buf_init(&sealed, WHAT_BYTES_MAX);
@@ -319,7 +384,7 @@ mail_next(struct command *command)
     if (!command_u32(command, "limit", &limit))
         return 0;
     limit = limit == 0 ? NEXT_MAX : MIN(limit, NEXT_MAX);
-    rc = outbox_due(&command->txn, DB_MAIL, now_us, ids, limit, &count);
+    rc = outbox_due(&command->txn, DB_MAIL, 0, now_us, ids, limit, &count);
     jw_key(&command->jw, "mails");
     jw_array(&command->jw);
     for (unsigned i = 0; rc == 0 && i < count; i++) {
@@ -391,15 +456,15 @@ mail_failed(struct command *command)
     return outbox_drop(&command->txn, DB_MAIL, &item);
 }
 
-/* Where nobody sends: what is of no use any more goes, some of it each time. */
+/* Of those due from from_us on, the first. */
 static int
-mail_tidy(struct command *command)
+tidy_from(struct command *command, int64_t from_us, uint64_t *dropped)
 {
     int64_t now_us = ledger_wall_us(command->ledger);
     struct outbox_item item;
-    uint64_t ids[TIDY_MAX], dropped = 0;
+    uint64_t ids[TIDY_MAX];
     unsigned count;
-    int rc = outbox_due(&command->txn, DB_MAIL, now_us, ids, TIDY_MAX, &count);
+    int rc = outbox_due(&command->txn, DB_MAIL, from_us, now_us, ids, TIDY_MAX, &count);
 
     for (unsigned i = 0; rc == 0 && i < count; i++) {
         rc = outbox_get(&command->txn, DB_MAIL, ids[i], &item);
@@ -410,8 +475,20 @@ mail_tidy(struct command *command)
             continue;
         command->changed = true;
         rc = outbox_drop(&command->txn, DB_MAIL, &item);
-        dropped++;
+        ++*dropped;
     }
+    return rc;
+}
+
+/* Where nobody sends: what is of no use any more goes, some of it each time, and of what goes first as of the others. */
+static int
+mail_tidy(struct command *command)
+{
+    uint64_t dropped = 0;
+    int rc = tidy_from(command, 0, &dropped);
+
+    if (rc == 0)
+        rc = tidy_from(command, MAX(ledger_wall_us(command->ledger) - FIRST_US / 2, 0), &dropped);
     if (dropped > 0)
         log_warn("mail.dropped", "count=%llu why=\"nobody sent it\"", (unsigned long long)dropped);
     jw_key_u64(&command->jw, "dropped", dropped);
@@ -449,7 +526,7 @@ mail_list(struct command *command)
         jw_key_js(jw, "to", js_get(what, STR("to")));
         jw_key_u64(jw, "tries", item.tries);
         jw_key_time(jw, "created", item.created_us);
-        jw_key_time(jw, "due", item.due_us);
+        jw_key_time(jw, "due", MAX(item.due_us, item.created_us));
         jw_object_end(jw);
     }
     jw_array_end(jw);

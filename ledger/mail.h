@@ -3,6 +3,11 @@
  * (mail_queue()); the manage process takes what is due (mail.next), sends it, and says how that went (mail.done,
  * mail.failed). What could not be sent for a day, or is of no use any more, is dropped and said so in the log.
  *
+ * Nobody is refused what they do because nobody can be told of it: where the queue is full a mail that only tells
+ * is dropped, counted, and named in the command's entry of the audit log. One that something is asked for by, a code or an
+ * invitation, is refused, so that nobody waits for it. Codes, and what tells that somebody's sign-in was changed, go before
+ * all others, and have a quarter of the queue to themselves.
+ *
  * What is kept are a template's name and the values that it is filled with, sealed, since they hold codes and
  * links: the text is made when it is sent.
  */
@@ -51,9 +56,17 @@ struct mail_new {
 
 /*
  * Queues it, in a COMMAND_WRITE's transaction, which it marks as changed. 0, also when it was refused (an
- * address that is none, a queue that is full); a negative errno: the store failed.
+ * address that is none, no room for one that is waited for) or dropped; a negative errno: the store failed.
  */
 int mail_queue(struct command *command, const struct mail_new *mail) MUST_CHECK;
+
+/* False, and refused, when one of that kind would be for want of room: where it must not show whether there is one. */
+bool mail_has_room(struct command *command, enum mail_kind kind) MUST_CHECK;
+
+/* How many were dropped since the store was made, for want of room. */
+int mail_dropped(struct db_txn *txn, uint64_t *count) MUST_CHECK;
+/* Of what waits. */
+uint64_t mail_waiting(struct db_txn *txn);
 
 /*
  * The same to the tenant's members with one of those roles (NULL ends them), of many, to a few of those who came first. mail->to is

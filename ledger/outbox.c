@@ -146,22 +146,23 @@ outbox_drop(struct db_txn *txn, enum db_table table, const struct outbox_item *i
 }
 
 static int
-due_walk(struct db_txn *txn, enum db_table table, struct db_walk *walk)
+due_walk(struct db_txn *txn, enum db_table table, int64_t from_us, struct db_walk *walk)
 {
     struct db_key from;
 
     db_key_start(&from);
     db_key_u8(&from, 'd');
-    return db_walk_start(txn, table, &from, from.len, walk);
+    db_key_u64(&from, (uint64_t)from_us);
+    return db_walk_start(txn, table, &from, 1, walk);
 }
 
 int
-outbox_due(struct db_txn *txn, enum db_table table, int64_t now_us, uint64_t *ids, unsigned max,
+outbox_due(struct db_txn *txn, enum db_table table, int64_t from_us, int64_t now_us, uint64_t *ids, unsigned max,
            unsigned *count)
 {
     struct db_walk walk;
     struct str key, value;
-    int rc = due_walk(txn, table, &walk);
+    int rc = due_walk(txn, table, from_us, &walk);
 
     *count = 0;
     if (rc < 0)
@@ -181,7 +182,7 @@ outbox_next_due(struct db_txn *txn, enum db_table table, int64_t *due_us)
 {
     struct db_walk walk;
     struct str key, value;
-    int rc = due_walk(txn, table, &walk);
+    int rc = due_walk(txn, table, 0, &walk);
 
     *due_us = INT64_MAX;
     if (rc < 0)

@@ -35,8 +35,8 @@ int outbox_get(struct db_txn *txn, enum db_table table, uint64_t id,
 int outbox_put(struct db_txn *txn, enum db_table table, const struct outbox_item *item,
                int64_t due_was_us) MUST_CHECK;
 int outbox_drop(struct db_txn *txn, enum db_table table, const struct outbox_item *item) MUST_CHECK;
-/* The ids of the first that are due, at most max. */
-int outbox_due(struct db_txn *txn, enum db_table table, int64_t now_us, uint64_t *ids, unsigned max,
+/* The ids of the first that are due since from_us or later, at most max. */
+int outbox_due(struct db_txn *txn, enum db_table table, int64_t from_us, int64_t now_us, uint64_t *ids, unsigned max,
                unsigned *count) MUST_CHECK;
 /* From when on there is something to do; INT64_MAX: never. */
 int outbox_next_due(struct db_txn *txn, enum db_table table, int64_t *due_us) MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include "base/version.h"
 #include "ledger/core.h"
+#include "ledger/mail.h"
 #include "shm/stats.h"
 
 struct str
@@ -110,6 +111,20 @@ write_store(struct command *command)
 }
 
 static int
+write_mail(struct command *command)
+{
+    uint64_t dropped;
+    int rc = mail_dropped(&command->txn, &dropped);
+
+    jw_key(&command->jw, "mail");
+    jw_object(&command->jw);
+    jw_key_u64(&command->jw, "waiting", mail_waiting(&command->txn));
+    jw_key_u64(&command->jw, "dropped", dropped);
+    jw_object_end(&command->jw);
+    return rc;
+}
+
+static int
 status_show(struct command *command)
 {
     struct region *region = command->ledger->region;
@@ -118,6 +133,7 @@ status_show(struct command *command)
     int64_t now_us = ledger_wall_us(command->ledger);
     struct jw *jw = &command->jw;
     uint64_t lag;
+    int rc;
 
     jw_key(jw, "master");
     jw_object(jw);
@@ -151,13 +167,14 @@ status_show(struct command *command)
     jw_key_u64(jw, "restarts_manage",
                atomic_load_explicit(&header->restarts_manage, memory_order_relaxed));
     write_store(command);
+    rc = write_mail(command);
     jw_key(jw, "listeners");
     jw_raw(jw, command->ledger->listeners.len > 0 ? command->ledger->listeners : STR("[]"));
     pthread_rwlock_rdlock(&command->ledger->conf_lock);
     jw_key(jw, "certificates");
     jw_raw(jw, command->ledger->certificates.len > 0 ? buf_str(&command->ledger->certificates) : STR("[]"));
     pthread_rwlock_unlock(&command->ledger->conf_lock);
-    return 0;
+    return rc;
 }
 
 const struct command_def command_query_defs[] = {

@@ -269,6 +269,7 @@ static const struct field status_members[] = {
     {"restarts_ledger", .type = FIELD_INT, .doc = "Likewise."},
     {"restarts_manage", .type = FIELD_INT, .doc = "Likewise."},
     {"store", .type = FIELD_ANY, .doc = "What the store takes, and its disk has."},
+    {"mail", .type = FIELD_ANY, .doc = "How many mails wait, and how many were dropped since too many did."},
     {"listeners", .type = FIELD_ANY, .doc = "Where it listens."},
     {"certificates", .type = FIELD_ANY, .doc = "Those that it serves: file, names, from when and until when they hold."},
     {NULL},

@@ -201,6 +201,133 @@ death_at_each_step(void **state)
     }
 }
 
+/* ---- a full queue ---- */
+
+#define HASH "$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo"
+#define ALERT "{\"cmd\":\"mail.put\",\"args\":{\"template\":\"alert-balance\",\"to\":\"a@b.c\"}}"
+#define PASSWORD(end) "{\"cmd\":\"person.password\",\"args\":{\"id\":1,\"password\":\"" HASH end "\"}}"
+
+static int
+setup_large(void **state)
+{
+    (void)state;
+    world_open(&w);
+    w.map_bytes = UINT64_C(512) << 20;
+    world_start(&w);
+    ask_ok(&w, "{\"cmd\":\"tenant.add\",\"args\":{\"name\":\"t\"}}");
+    ask_ok(&w, "{\"cmd\":\"admin.add\",\"args\":{\"email\":\"a@b.c\"}}");
+    return 0;
+}
+
+/* Until so many wait. */
+static void
+fill(uint64_t wanted)
+{
+    struct outbox_item item = {.created_us = w.wall_us,
+                               .due_us = w.wall_us,
+                               .until_us = w.wall_us + OUTBOX_DAY_US,
+                               .what = STR("{\"template\":\"approved\",\"to\":\"a@b.c\",\"sealed\":\"\"}")};
+    struct db_txn txn;
+
+    assert_int_equal(db_write(w.ledger->db, &txn), 0);
+    while (mail_waiting(&txn) < wanted)
+        assert_int_equal(outbox_add(&txn, DB_MAIL, &item), 0);
+    assert_int_equal(db_commit(&txn), 0);
+}
+
+static uint64_t
+dropped(void)
+{
+    struct db_txn txn;
+    uint64_t count;
+
+    assert_int_equal(db_read(w.ledger->db, &txn), 0);
+    assert_int_equal(mail_dropped(&txn, &count), 0);
+    db_end(&txn);
+    return count;
+}
+
+/* What the latest entry of the audit log says was not sent; "" when it says nothing. */
+static struct str
+unsent(const char *action)
+{
+    char request[128];
+    struct js_value list, none, entry;
+    struct js_iter it;
+
+    snprintf(request, sizeof(request), "{\"cmd\":\"log.list\",\"args\":{\"action\":\"%s\",\"limit\":1}}", action);
+    list = js_get(ask_ok(&w, request), STR("entries"));
+    js_iter_init(&it, list);
+    assert_true(js_next(&it, &none, &entry));
+    return js_get(entry, STR("mail_dropped")).raw;
+}
+
+/* The last quarter is for what keeps accounts safe; where that is full, too, nobody is kept from it. */
+static void
+full(void **state)
+{
+    static const char *const codes[] = {"a@b.c", "nobody@b.c"};
+    static const char *const purposes[] = {"reset", "register"};
+    char request[256];
+
+    (void)state;
+    fill(74999);
+    ask_ok(&w, ALERT);
+    assert_int_equal(dropped(), 0);
+    ask_ok(&w, ALERT);
+    assert_int_equal(dropped(), 1);
+    assert_int_equal(ask_refused(&w, "{\"cmd\":\"invite.add\",\"args\":{\"tenant\":1,\"role\":\"admin\","
+                                 "\"email\":\"g@b.c\",\"link_base\":\"https://x.y/join#\"}}"),
+                     COMMAND_BUSY);
+    ask_ok(&w, PASSWORD("1"));
+    assert_int_equal(unsent("person.password").len, 0);
+    assert_int_equal(dropped(), 1);
+
+    fill(99999);
+    ask_ok(&w, PASSWORD("2"));
+    assert_int_equal(unsent("person.password").len, 0);
+    ask_ok(&w, PASSWORD("3"));
+    assert_str(unsent("person.password"), "[\"password-changed\"]");
+    assert_int_equal(dropped(), 2);
+    assert_int_equal(number_of(js_get(ask_ok(&w, "{\"cmd\":\"status\"}"), STR("mail")), "dropped"), 2);
+    assert_int_equal(number_of(js_get(ask_ok(&w, "{\"cmd\":\"status\"}"), STR("mail")), "waiting"), 100000);
+    /* Who waits for a code hears that none comes, whoever has that address. */
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(request, sizeof(request), "{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"%s\",\"email\":\"%s\",\"invited\":true}}",
+                 purposes[i / 2], codes[i % 2]);
+        assert_int_equal(ask_refused(&w, request), COMMAND_BUSY);
+        assert_true(str_contains(buf_str(&w.answer), STR("too much mail waits")));
+    }
+    world_restart(&w);
+    assert_int_equal(dropped(), 2);
+    /* What is of no use any more goes, some each time. */
+    w.wall_us += 2 * OUTBOX_DAY_US;
+    assert_int_equal(number_of(ask_ok(&w, "{\"cmd\":\"mail.tidy\"}"), "dropped"), 2 * 64);
+}
+
+/* Before what waits longer. */
+static void
+security_first(void **state)
+{
+    struct js_value mail;
+
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        ask_ok(&w, ALERT);
+    w.wall_us += 60 * SECOND;
+    ask_ok(&w, PASSWORD("1"));
+    assert_int_equal(next(&mail), 32);
+    assert_str(js_get(mail, STR("template")).raw, "password-changed");
+    assert_int_equal(next(&mail), 9);
+    assert_str(js_get(mail, STR("template")).raw, "alert-balance");
+    /* Where nobody sends, neither keeps the other from being cleared away. */
+    w.wall_us += OUTBOX_DAY_US;
+    for (int i = 0; i < 70; i++)
+        ask_ok(&w, PASSWORD("2"));
+    w.wall_us += 10 * SECOND;
+    assert_int_equal(number_of(ask_ok(&w, "{\"cmd\":\"mail.tidy\"}"), "dropped"), 41);
+}
+
 int
 main(void)
 {
@@ -212,6 +339,8 @@ main(void)
         cmocka_unit_test_setup_teardown(tidied, setup, teardown),
         cmocka_unit_test_setup_teardown(refused, setup, teardown),
         cmocka_unit_test_setup_teardown(death_at_each_step, setup, teardown),
+        cmocka_unit_test_setup_teardown(full, setup_large, teardown),
+        cmocka_unit_test_setup_teardown(security_first, setup_large, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
