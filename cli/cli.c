@@ -12,6 +12,7 @@
 #include "base/version.h"
 #include "cli/ask.h"
 #include "cli/complete.h"
+#include "cli/content.h"
 #include "cli/help.h"
 #include "cli/local.h"
 #include "cli/pager.h"
@@ -212,6 +213,7 @@ write_option(struct jw *jw, const struct cli_option *option, const struct cli_gi
             return complain(CLI_USAGE, option->flag, "it takes names, and one of them is empty",
                             "leave the option out where everything is allowed");
         break;
+    case CLI_CONTENT: return content_write(given->at[0], jw);
     case CLI_REQUEST: jw_bool(jw, true); break;
     }
     return CLI_DONE;

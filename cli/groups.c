@@ -8,6 +8,7 @@
     X(server)                                                                                      \
     X(tenant)                                                                                      \
     X(admin)                                                                                       \
+    X(site)                                                                                        \
     X(key)                                                                                         \
     X(credit)                                                                                      \
     X(log)                                                                                         \

@@ -45,6 +45,7 @@ enum cli_option_kind {
     CLI_COUNT,
     CLI_LIST,
     CLI_FLAG,
+    CLI_CONTENT, /* a file's name; what it holds is sent: cli/content.h */
     CLI_REQUEST, /* the file of a request: what it needs is told, and nothing else of it */
 };
 
