@@ -69,5 +69,7 @@ int command_find(struct command *command, enum db_table table, uint32_t tenant_i
 /* Arguments "member" and "project" of a key, by address or name, or by id; *id is 0 when absent or refused. */
 int command_member(struct command *command, uint32_t tenant_id, uint32_t *id) MUST_CHECK;
 int command_project(struct command *command, uint32_t tenant_id, uint32_t *id) MUST_CHECK;
+/* The member at that address, however it is spelt; refused, with *id 0, when there is none. */
+int command_member_at(struct command *command, uint32_t tenant_id, struct str email, uint32_t *id) MUST_CHECK;
 
 #endif

@@ -453,11 +453,11 @@ address_allowed(const struct entity_key *k, struct str ip)
     return false;
 }
 
+/* With m->id 0 it is nobody's. */
 static void
-write_found(struct command *command, const struct entity_key *k, const struct entity_tenant *t)
+write_found(struct command *command, const struct entity_key *k, const struct entity_tenant *t, const struct entity_member *m)
 {
     struct jw *jw = &command->jw;
-    struct entity_member m;
 
     jw_key(jw, "key");
     jw_object(jw);
@@ -472,23 +472,25 @@ write_found(struct command *command, const struct entity_key *k, const struct en
     jw_key_cstr(jw, "state", t->pending ? "pending" : t->disabled ? "disabled" : "active");
     jw_object_end(jw);
     jw_key(jw, "member");
-    if (k->member_id == 0 || entity_member_get(&command->txn, k->member_id, &m) < 0 || m.removed) {
+    if (m->id == 0) {
         jw_null(jw);
         return;
     }
     jw_object(jw);
-    jw_key_u64(jw, "id", m.id);
-    jw_key_cstr(jw, "email", m.email);
-    jw_key_cstr(jw, "role", m.role);
+    jw_key_u64(jw, "id", m->id);
+    jw_key_cstr(jw, "email", m->email);
+    jw_key_cstr(jw, "role", m->role);
     jw_object_end(jw);
 }
 
-/* By its text, for who is shown one. Memory knows which it is; the document what it may. */
+/* By its text, for who is shown one. Memory knows which it is; the document what it may. One of somebody who was
+ * removed may nothing here, though it is enabled again for calls: as nobody's it might more than it ever did. */
 static int
 key_find_by_text(struct command *command)
 {
     struct region *region = command->ledger->region;
     uint8_t hash[HASH_LEN];
+    struct entity_member m = {.id = 0};
     struct entity_tenant t;
     struct entity_key k;
     struct str text, ip;
@@ -503,9 +505,11 @@ key_find_by_text(struct command *command)
         rc = entity_key_get(&command->txn, key_at(region, idx)->key_id, &k);
     if (rc == 0)
         rc = entity_tenant_get(&command->txn, k.tenant_id, &t);
+    if (rc == 0 && k.member_id != 0)
+        rc = entity_member_get(&command->txn, k.member_id, &m);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    if (rc < 0 || k.deleted_us != 0 || key_state(command, &k) != STATE_ACTIVE) {
+    if (rc < 0 || k.deleted_us != 0 || m.removed || key_state(command, &k) != STATE_ACTIVE) {
         command_refuse(command, COMMAND_FAILED, "there is no such key");
         command_absent(command);
         return 0;
@@ -515,7 +519,7 @@ key_find_by_text(struct command *command)
                              "the key may not be used from this address");
         return 0;
     }
-    write_found(command, &k, &t);
+    write_found(command, &k, &t, &m);
     return 0;
 }
 

@@ -27,27 +27,20 @@ member_add(struct command *command)
 {
     struct entity_member m = {0};
     struct command_child child;
-    struct str email, role;
+    struct str role;
     int rc;
 
     if (!command_tenant(command, "tenant", true, &m.tenant_id) ||
-        !command_str(command, "email", true, &email) || !command_str(command, "role", false, &role))
+        !command_email(command, "email", true, m.email) || !command_str(command, "role", false, &role))
         return 0;
     if (role.len == 0)
         role = STR("developer");
-    if (!entity_email_ok(email)) {
-        command_refuse_field(command, COMMAND_USAGE, "invalid", "email",
-                             "\"%.*s\" is not a mail address", (int)MIN(email.len, 96u),
-                             email.ptr);
-        return 0;
-    }
     if (!command_role_known(command, role))
         return 0;
     m.id = ++command->tail.member_last;
     m.created_us = ledger_wall_us(command->ledger);
-    str_copy(email, m.email, sizeof(m.email));
     str_copy(role, m.role, sizeof(m.role));
-    child = (struct command_child){DB_MEMBER, BUDGET_MEMBER, m.tenant_id, m.id, email};
+    child = (struct command_child){DB_MEMBER, BUDGET_MEMBER, m.tenant_id, m.id, str_from(m.email)};
     rc = command_child_new(command, &child, &m.budget_id);
     if (rc == -EEXIST) {
         command_refuse_field(command, COMMAND_FAILED, "taken", "email",
@@ -102,6 +95,16 @@ member_list(struct command *command)
     return command_page(command, &list.page);
 }
 
+/* As it is kept, which is in lower case but for those that are older than that rule; else as it was said. */
+int
+command_member_at(struct command *command, uint32_t tenant_id, struct str email, uint32_t *id)
+{
+    char lower[ENTITY_EMAIL_MAX + 1];
+    int rc = person_email(email, lower) ? entity_find(&command->txn, DB_MEMBER, tenant_id, str_from(lower), id) : -ENOENT;
+
+    return rc == -ENOENT ? command_find(command, DB_MEMBER, tenant_id, email, "member", id) : rc;
+}
+
 /* By id, as a number or its digits, or by address. */
 static int
 find_member(struct command *command, uint32_t tenant_id, const char *name, bool must, uint32_t *id)
@@ -125,7 +128,7 @@ find_member(struct command *command, uint32_t tenant_id, const char *name, bool 
         command_absent(command);
         return 0;
     }
-    return command_find(command, DB_MEMBER, tenant_id, text, "member", id);
+    return command_member_at(command, tenant_id, text, id);
 }
 
 int

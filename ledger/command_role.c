@@ -131,7 +131,7 @@ get_member(struct command *command, const char *name, uint32_t tenant_id, struct
     m->id = 0;
     if (js_is(value, JS_STRING) && str_find(value.raw, '@', 0) < value.raw.len) {
         if (command_str(command, name, true, &text))
-            rc = command_find(command, DB_MEMBER, tenant_id, text, "member", &id);
+            rc = command_member_at(command, tenant_id, text, &id);
     } else if (!command_id(command, name, true, &id)) {
         return 0;
     }
@@ -204,11 +204,19 @@ member_role(struct command *command)
 #define STEP_KEYS (AUDIT_ALSO_MAX - 2) /* beside them: the person */
 
 struct parting {
-    uint32_t to;   /* whose its keys are from now on; 0: they stop to work */
+    uint32_t to;   /* whose its keys are from now on, for calls alone; 0: they stop to work */
     uint32_t from; /* keys below that were looked at by the steps before */
     uint32_t disabled, handed;
     uint32_t ids[STEP_KEYS], count; /* of this step */
 };
+
+/* Whoever goes knows its text still. What it may beside calls it may as its member: that is handed over to nobody,
+ * else who leaves chooses whose rights they keep. One that is for no calls stops to work. */
+static bool
+is_handed(const struct parting *parting, const struct entity_key *k)
+{
+    return parting->to != 0 && (k->scopes & SCOPE_INFERENCE) != 0;
+}
 
 static int
 part_with_key(struct command *command, struct parting *parting, uint32_t id)
@@ -218,7 +226,8 @@ part_with_key(struct command *command, struct parting *parting, uint32_t id)
 
     if (rc < 0)
         return rc;
-    if (parting->to != 0) {
+    if (is_handed(parting, &k)) {
+        k.scopes = SCOPE_INFERENCE;
         k.member_id = parting->to;
         parting->handed++;
     } else {
@@ -253,7 +262,7 @@ find_keys(struct command *command, const struct entity_member *m, struct parting
         uint32_t id = db_u32(key, prefix_len);
 
         rc = entity_key_get(&command->txn, id, k);
-        if (rc == 0 && (parting->to != 0 || !k->disabled))
+        if (rc == 0 && (is_handed(parting, k) || !k->disabled))
             parting->ids[parting->count++] = id;
     }
     rc = rc == 0 ? walk.failed : rc;

@@ -95,7 +95,7 @@ static const struct field role_body[] = {
 };
 static const struct field remove_params[] = {
     {"member", .in = IN_PATH, .type = FIELD_ID, .required = true, .arg = "id", .doc = "The member's number."},
-    {"hand_over_to", .in = IN_QUERY, .type = FIELD_ID, .doc = "The member whose the keys are from then on; else they stop to work."},
+    {"hand_over_to", .in = IN_QUERY, .type = FIELD_ID, .doc = "The member whose the keys are from then on, for calls alone; else they stop to work."},
     {NULL},
 };
 static const struct field invite_body[] = {
