@@ -20,7 +20,7 @@ const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS] = {
     KEY_STRING("url", MANAGE, url, .min = 1, .max = 2048, AT_ONCE,
                .doc = "Where people reach this server, such as https://gateway.example.org: links in "
                       "mail begin with it, and requests of pages from elsewhere are refused. Without "
-                      "it the host that a request names is taken for it, and no mail has a link."),
+                      "it the host that a request names is taken for it, and mails with codes have no link."),
     KEY_AGE("session-time", MANAGE, session_ms, .min = 5 * MINUTE, .max = 366 * DAY, .def = "30d",
             AT_ONCE, .doc = "How long a session lasts at most."),
     KEY_AGE("session-idle", MANAGE, session_idle_ms, .min = 5 * MINUTE, .max = 366 * DAY,

@@ -37,6 +37,16 @@ brief_for(struct command *command, char kind, const char *name, struct str a, st
 
 /* ---- codes ---- */
 
+/* Of whom, too, where it is somebody's who proved who they are: a code that another asked for is none. */
+static struct brief
+code_brief(struct command *command, struct str purpose, const char *email, uint32_t person_id)
+{
+    char whose[ENTITY_EMAIL_MAX + 16];
+    int len = snprintf(whose, sizeof(whose), person_id != 0 ? "%s %u" : "%s", email, person_id);
+
+    return brief_for(command, BRIEF_CODE, "code", purpose, (struct str){whose, (size_t)len});
+}
+
 static void
 code_new(char code[7])
 {
@@ -157,11 +167,13 @@ code_make(struct command *command)
     struct code_mail mail = {.none = false};
     struct brief brief;
     struct str purpose;
+    uint32_t person_id;
     struct doc doc;
     int rc;
 
     if (!command_str(command, "purpose", true, &purpose) ||
-        !command_email(command, "email", true, email))
+        !command_email(command, "email", true, email) ||
+        !command_id(command, "person", str_eq(purpose, STR("change-email")), &person_id))
         return 0;
     if (str_eq(purpose, STR("register")) && !command_has(command, "invited") &&
         !command_may_register(command, email))
@@ -177,7 +189,7 @@ code_make(struct command *command)
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     code_new(code);
-    brief = brief_for(command, BRIEF_CODE, "code", purpose, str_from(email));
+    brief = code_brief(command, purpose, email, person_id);
     code_hex(command, &brief, str_from(code), hex);
     doc_start(&doc);
     jw_key_cstr(&doc.jw, "hash", mail.is_void ? "" : hex);
@@ -202,9 +214,9 @@ refuse_code(struct command *command)
 }
 
 int
-command_code_use(struct command *command, struct str purpose, const char *email)
+command_code_use(struct command *command, struct str purpose, const char *email, uint32_t person_id)
 {
-    struct brief brief = brief_for(command, BRIEF_CODE, "code", purpose, str_from(email));
+    struct brief brief = code_brief(command, purpose, email, person_id);
     char hex[2 * HASH_LEN + 1], wanted[2 * HASH_LEN + 1];
     uint8_t a[HASH_LEN], b[HASH_LEN];
     struct js_value was;
@@ -354,37 +366,6 @@ ticket_use(struct command *command)
     return ticket_drop(command, purpose, token);
 }
 
-/* Counts a try of what the ticket is asked for besides (a code of an authenticator), before it is
- * looked at; the last one uses it up. */
-static int
-ticket_try(struct command *command)
-{
-    struct str purpose, token;
-    struct js_value was;
-    struct brief brief;
-    struct doc doc;
-    uint32_t tries;
-    char data[1024];
-    int rc = show_ticket(command, &purpose, &token);
-
-    if (rc < 0 || command->exit != COMMAND_DONE)
-        return rc;
-    brief = ticket_brief(command, purpose, token);
-    rc = brief_get(&command->txn, &brief, ledger_wall_us(command->ledger), &was);
-    if (rc < 0)
-        return rc;
-    tries = doc_u32(was, STR("tries")) + 1;
-    command->changed = true;
-    if (tries >= TICKET_TRIES)
-        return brief_drop(&command->txn, &brief);
-    doc_text(was, STR("data"), data, sizeof(data));
-    doc_start(&doc);
-    jw_key_u64(&doc.jw, "person", doc_u32(was, STR("person")));
-    jw_key_cstr(&doc.jw, "data", data);
-    jw_key_u64(&doc.jw, "tries", tries);
-    return brief_put(&command->txn, &brief, brief.expires_us, &doc);
-}
-
 /* ---- failures to sign in ---- */
 
 static struct brief
@@ -423,27 +404,17 @@ locked_until(int64_t now_us, uint32_t count)
     return now_us + MIN(MINUTE_US << MIN(count - FAILURES_FREE, 4u), 15 * MINUTE_US);
 }
 
-/*
- * Before a password is looked at: counts it as a failure, which signing in then clears, so that many at
- * once are no more than the same one by one. Of addresses that nobody has, too. "person" is what the
- * password is compared with, or null.
- */
+/* One more, unless they are locked: refused then. */
 static int
-login_begin(struct command *command)
+count_failure(struct command *command, const char *email)
 {
-    char email[ENTITY_EMAIL_MAX + 1];
     int64_t now_us = ledger_wall_us(command->ledger), until_us = 0;
+    struct brief brief = failures_of(command, email);
     struct js_value was;
-    struct brief brief;
-    struct person p;
     uint32_t count = 0;
     struct doc doc;
-    int rc;
+    int rc = brief_get(&command->txn, &brief, now_us, &was);
 
-    if (!command_email(command, "email", true, email))
-        return 0;
-    brief = failures_of(command, email);
-    rc = brief_get(&command->txn, &brief, now_us, &was);
     if (rc < 0 && rc != -ENOENT)
         return rc;
     if (rc == 0) {
@@ -459,9 +430,27 @@ login_begin(struct command *command)
     doc_start(&doc);
     jw_key_u64(&doc.jw, "count", count + 1);
     jw_key_i64(&doc.jw, "until_us", locked_until(now_us, count + 1));
-    rc = brief_put(&command->txn, &brief, now_us + DAY_US, &doc);
-    if (rc == 0)
-        rc = person_find(&command->txn, str_from(email), &p);
+    return brief_put(&command->txn, &brief, now_us + DAY_US, &doc);
+}
+
+/*
+ * Before a password is looked at: counts it as a failure, which signing in then clears, so that many at
+ * once are no more than the same one by one. Of addresses that nobody has, too. "person" is what the
+ * password is compared with, or null.
+ */
+static int
+login_begin(struct command *command)
+{
+    char email[ENTITY_EMAIL_MAX + 1];
+    struct person p;
+    int rc;
+
+    if (!command_email(command, "email", true, email))
+        return 0;
+    rc = count_failure(command, email);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    rc = person_find(&command->txn, str_from(email), &p);
     command->changed = true;
     jw_key(&command->jw, "person");
     if (rc == -ENOENT || (rc == 0 && p.removed)) {
@@ -489,6 +478,55 @@ login_end(struct command *command)
     command->changed = true;
     jw_key_u64(&command->jw, "person", p.id);
     return command_failures_clear(command, p.email);
+}
+
+/* A ticket says who it is, by another's word perhaps: however many somebody gets, what they try with them are
+ * failures to sign in as that person. */
+static int
+count_of_person(struct command *command, uint32_t person_id)
+{
+    struct person p;
+    int rc = person_id != 0 ? person_get(&command->txn, person_id, &p) : -ENOENT;
+
+    if (rc == 0 && !p.removed)
+        return count_failure(command, p.email);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* Counts a try of what the ticket is asked for besides (a code of an authenticator), before it is
+ * looked at; the last one uses it up. */
+static int
+ticket_try(struct command *command)
+{
+    struct str purpose, token;
+    struct js_value was;
+    struct brief brief;
+    struct doc doc;
+    uint32_t tries;
+    char data[1024];
+    int rc = show_ticket(command, &purpose, &token);
+
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    brief = ticket_brief(command, purpose, token);
+    rc = brief_get(&command->txn, &brief, ledger_wall_us(command->ledger), &was);
+    if (rc == 0)
+        rc = count_of_person(command, doc_u32(was, STR("person")));
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
+    rc = brief_get(&command->txn, &brief, ledger_wall_us(command->ledger), &was);
+    if (rc < 0)
+        return rc;
+    tries = doc_u32(was, STR("tries")) + 1;
+    command->changed = true;
+    if (tries >= TICKET_TRIES)
+        return brief_drop(&command->txn, &brief);
+    doc_text(was, STR("data"), data, sizeof(data));
+    doc_start(&doc);
+    jw_key_u64(&doc.jw, "person", doc_u32(was, STR("person")));
+    jw_key_cstr(&doc.jw, "data", data);
+    jw_key_u64(&doc.jw, "tries", tries);
+    return brief_put(&command->txn, &brief, brief.expires_us, &doc);
 }
 
 const struct command_def command_code_defs[] = {

@@ -456,10 +456,9 @@ person_email_set(struct command *command)
 
     if (!command_email(command, "email", true, email))
         return 0;
-    rc = command_code_use(command, STR("change-email"), email);
-    if (rc < 0 || command->exit != COMMAND_DONE)
-        return rc;
     rc = command_person(command, "id", &p);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = command_code_use(command, STR("change-email"), email, p.id);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     jw_key_cstr(&command->jw, "was", p.email);

@@ -57,9 +57,10 @@ bool command_text(struct command *command, const char *name, bool must, char *ou
 
 /*
  * The e-mail code of the arguments, for that purpose and address: used up when it is right; refused, and
- * counted, when it is not. To be called before anything else is put.
+ * counted, when it is not. To be called before anything else is put. person_id: who asked for it, of a purpose that
+ * is somebody's who is signed in; else 0.
  */
-int command_code_use(struct command *command, struct str purpose, const char *email) MUST_CHECK;
+int command_code_use(struct command *command, struct str purpose, const char *email, uint32_t person_id) MUST_CHECK;
 /* That the address of who is made is theirs: by a code, or "verified" says that the asker has it from an OpenID
  * provider who verified it. As command_code_use(). */
 int command_prove_email(struct command *command, const char *email) MUST_CHECK;

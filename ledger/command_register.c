@@ -114,7 +114,7 @@ command_prove_email(struct command *command, const char *email)
 
     if (!command_flag(command, "verified", &verified))
         return 0;
-    return verified ? 0 : command_code_use(command, STR("register"), email);
+    return verified ? 0 : command_code_use(command, STR("register"), email, 0);
 }
 
 int
@@ -171,7 +171,7 @@ person_reset(struct command *command)
 
     if (!command_email(command, "email", true, email))
         return 0;
-    rc = command_code_use(command, STR("reset"), email);
+    rc = command_code_use(command, STR("reset"), email, 0);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = person_find(&command->txn, str_from(email), &p);
     if (rc < 0 || command->exit != COMMAND_DONE)

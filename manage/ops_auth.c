@@ -97,7 +97,7 @@ ask_code(struct op_call *call, bool invited)
     jw_key_str(&jw, "purpose", op_str(call, "purpose"));
     jw_key_str(&jw, "email", op_str(call, "email"));
     jw_key_cstr(&jw, "locale", lang_name[call->lang]);
-    jw_key_str(&jw, "link", people_link(call, reset ? "/reset" : "/signin"));
+    people_say_link(call, &jw, reset ? "/reset" : "/signin");
     if (invited)
         jw_key_bool(&jw, "invited", true);
     op_ask(call, &jw, OP_ASK_ONCE, answered);
@@ -557,7 +557,7 @@ static const struct op_refusal of_register[] = {{422, "agreement_required"}, {42
                                                 {422, "password_similar"}, {422, "code_wrong"}, {409, "taken"}, {409, "email_taken"},
                                                 {403, "registration_closed"}, {403, "domain_closed"}, {0, NULL}};
 static const struct op_refusal of_login[] = {{401, "login_failed"}, {429, "locked"}, {403, "disabled"}, {0, NULL}};
-static const struct op_refusal of_factor[] = {{404, "token_gone"}, {422, "code_wrong"}, {422, "step_used"}, {403, "disabled"}, {0, NULL}};
+static const struct op_refusal of_factor[] = {{404, "token_gone"}, {422, "code_wrong"}, {422, "step_used"}, {429, "locked"}, {403, "disabled"}, {0, NULL}};
 static const struct op_refusal of_reset[] = {{422, "code_wrong"}, {422, "password_short"}, {422, "password_common"}, {422, "password_similar"}, {0, NULL}};
 static const struct op_refusal of_setup[] = {{404, "token_gone"}, {422, "password_short"}, {422, "password_common"}, {0, NULL}};
 static const struct op_refusal of_token[] = {{404, "token_gone"}, {0, NULL}};

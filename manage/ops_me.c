@@ -127,9 +127,10 @@ email_code_proven(struct op_call *call)
 
     op_ask_begin_bare(call, &jw, "code.make");
     jw_key_cstr(&jw, "purpose", "change-email");
+    jw_key_u64(&jw, "person", call->caller.person_id);
     jw_key_str(&jw, "email", op_str(call, "email"));
     jw_key_cstr(&jw, "locale", lang_name[call->lang]);
-    jw_key_str(&jw, "link", people_link(call, "/signin"));
+    people_say_link(call, &jw, "/signin");
     op_ask(call, &jw, OP_ASK_ONCE, answered);
 }
 
@@ -401,7 +402,7 @@ static const struct field join_body[] = {
     {NULL},
 };
 static const struct field leave_body[] = {
-    {"hand_over_to", .type = FIELD_ID, .doc = "The member whose the keys are from then on; else they stop to work."},
+    {"hand_over_to", .type = FIELD_ID, .doc = "The member whose the keys are from then on, for calls alone; else they stop to work."},
     {NULL},
 };
 

@@ -341,17 +341,22 @@ cleared(struct op_call *call, const struct ledger_answer *answer)
 }
 
 static void
-prove_matched(struct op_call *call, const struct password_work *work)
+prove_done(struct op_call *call)
 {
     struct jw jw;
 
-    if (!work->matches) {
-        people_failed(call, "password", call->caller.person_id, STR_NONE, 422, "password", "password_wrong");
-        return;
-    }
     op_ask_begin_bare(call, &jw, "login.end");
     jw_key_u64(&jw, "person", call->caller.person_id);
     op_ask(call, &jw, OP_ASK_AGAIN, cleared);
+}
+
+static void
+prove_matched(struct op_call *call, const struct password_work *work)
+{
+    if (work->matches)
+        prove_done(call);
+    else
+        people_failed(call, "password", call->caller.person_id, STR_NONE, 422, "password", "password_wrong");
 }
 
 static void
@@ -359,15 +364,21 @@ prove_found(struct op_call *call, const struct ledger_answer *answer)
 {
     struct js_value person;
     struct str hash;
+    uint64_t id = 0;
 
     if (answer->said != LEDGER_DONE) {
         people_refused(call, answer);
         return;
     }
     person = js_get(answer->result, STR("person"));
+    /* Their address may be another by now, and this nobody's, who has no password either. */
+    if (!js_count(js_get(person, STR("id")), UINT32_MAX, &id) || id != call->caller.person_id) {
+        op_refuse(call, 401, "session_expired", NULL);
+        return;
+    }
     hash = js_get(person, STR("password")).raw;
     if (hash.len == 0)
-        proven(call);
+        prove_done(call);
     else
         people_match(call, op_str(call, "password"), hash, prove_matched);
 }
@@ -413,6 +424,13 @@ people_url(struct op_call *call)
         return STR_NONE;
     return (struct str){out, (size_t)snprintf(out, cap, "%s://%.*s", request->tls ? "https" : "http",
                                               STR_ARGS(request->host))};
+}
+
+void
+people_say_link(struct op_call *call, struct jw *jw, const char *path)
+{
+    if (people_conf(call)->manage.url.len > 0)
+        jw_key_str(jw, "link", people_link(call, path));
 }
 
 struct str

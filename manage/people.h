@@ -61,6 +61,9 @@ void people_refused(struct op_call *call, const struct ledger_answer *answer);
 const struct conf *people_conf(const struct op_call *call);
 /* Where people reach this server, without a slash at its end: of routes.conf, or as the request came. In the arena. */
 struct str people_url(struct op_call *call);
+/* As a question's member "link", that with a path; none where only the request says the host: what anybody may have
+ * mailed to somebody leads to no place of his choice. */
+void people_say_link(struct op_call *call, struct jw *jw, const char *path);
 /* That and a path. STR_NONE: no memory. */
 struct str people_link(struct op_call *call, const char *path);
 

@@ -245,6 +245,16 @@ def test_a_second_factor_is_asked_for_all_the_same(serve, provider):
     assert page_of(answer).startswith("/signin#second-factor=") and "turnpike" not in cookies_of(answer)
 
 
+def test_who_has_no_password_proves_it_as_often_as_they_like(serve, provider):
+    server = serve(provider())
+    person(server, "a@example.com")
+    signed = {"cookies": cookies_of(sign_in(server))}
+    csrf = server.api("GET", "/api/v1/me", **signed).json["csrf"]
+    for _ in range(7):
+        answer = server.api("POST", "/api/v1/me/totp", json={"password": "none"}, headers=[("x-csrf-token", csrf)], **signed)
+        assert answer.status == 200, answer.body
+
+
 def test_registration_by_it(serve, provider):
     corp = provider()
     server = serve(corp)

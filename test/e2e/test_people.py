@@ -273,6 +273,7 @@ def test_locks_after_failures(people):
 def test_resets_a_forgotten_password(people):
     ada = people.owner()
     code = people.code("ada@example.org", "reset")
+    assert "http" not in people.smtp.to("ada@example.org")[-1].part("plain")  # whoever asks may name any host
     nobody = people.browser()
     nobody.refused(422, "code_wrong", "POST", "/auth/reset",
                    {"email": "ada@example.org", "code": "000000", "password": "ten tame geese"})

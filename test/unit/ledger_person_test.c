@@ -534,6 +534,29 @@ tickets(void **state)
                         "token_gone");
 }
 
+/* Codes of a second factor are tried no oftener than passwords, however many tickets somebody gets. */
+static void
+tickets_of_somebody_count(void **state)
+{
+    char token[TOKEN_LEN + 1];
+
+    (void)state;
+    registered("a@b.c", "t");
+    for (int i = 0; i < 5; i++) {
+        copy(done("{\"cmd\":\"ticket.make\",\"args\":{\"purpose\":\"second-factor\",\"person\":1}}"), "token", token, sizeof(token));
+        done("{\"cmd\":\"ticket.try\",\"args\":{\"purpose\":\"second-factor\",\"token\":\"%s\"}}", token);
+    }
+    assert_string_equal(refused("{\"cmd\":\"ticket.try\",\"args\":{\"purpose\":\"second-factor\",\"token\":\"%s\"}}", token),
+                        "locked");
+    assert_string_equal(refused("{\"cmd\":\"login.begin\",\"args\":{\"email\":\"a@b.c\"}}"), "locked");
+    w.wall_us += MINUTE; /* what was refused used nothing of the ticket */
+    done("{\"cmd\":\"ticket.try\",\"args\":{\"purpose\":\"second-factor\",\"token\":\"%s\"}}", token);
+    assert_string_equal(refused("{\"cmd\":\"ticket.try\",\"args\":{\"purpose\":\"second-factor\",\"token\":\"%s\"}}", token),
+                        "locked");
+    opened(1); /* who gets in begins anew */
+    done("{\"cmd\":\"ticket.try\",\"args\":{\"purpose\":\"second-factor\",\"token\":\"%s\"}}", token);
+}
+
 /* ---- second factors ---- */
 
 static void
@@ -738,6 +761,59 @@ keys_are_handed_over(void **state)
     assert_int_equal(number_of(done("{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":1}}"), "members"), 1);
 }
 
+/* Who went knows the text of the keys still: what they may beside calls would be the heir's, who may be an admin. */
+static void
+keys_handed_over_serve_calls_alone(void **state)
+{
+    char token[TOKEN_LEN + 1], text[128];
+    struct js_value result;
+    const char *code;
+
+    (void)state;
+    registered("a@b.c", "t");
+    invite(token, "");
+    code = code_for("register", "b@b.c", "verify");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
+    done("{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"only_member\":2,\"scopes\":[\"inference\",\"manage\"]}}");
+    copy(done("{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"only_member\":2,\"scopes\":[\"manage\",\"usage\"]}}"), "key", text, sizeof(text));
+    done("{\"cmd\":\"key.find\",\"args\":{\"key\":\"%s\"}}", text);
+    result = done("{\"cmd\":\"member.leave\",\"args\":{\"tenant\":1,\"id\":2,\"hand_over_to\":1}}");
+    assert_int_equal(number_of(result, "keys_handed_over"), 1);
+    assert_int_equal(number_of(result, "keys_disabled"), 1);
+    result = done("{\"cmd\":\"key.show\",\"args\":{\"id\":1}}");
+    assert_str(js_get(result, STR("scopes")).raw, "[\"inference\"]");
+    assert_int_equal(number_of(result, "member_id"), 1);
+    assert_false(js_bool(js_get(result, STR("disabled")), true));
+    /* One that was for nothing else stays whose it was, and of no use. */
+    result = done("{\"cmd\":\"key.show\",\"args\":{\"id\":2}}");
+    assert_int_equal(number_of(result, "member_id"), 2);
+    assert_true(js_bool(js_get(result, STR("disabled")), false));
+    refused("{\"cmd\":\"key.find\",\"args\":{\"key\":\"%s\"}}", text);
+    done("{\"cmd\":\"key.enable\",\"args\":{\"id\":2}}");
+    assert_string_equal(refused("{\"cmd\":\"key.find\",\"args\":{\"key\":\"%s\"}}", text), "not_found");
+}
+
+/* A member's address is one, however it is spelt: who was added with a budget comes in with it. */
+static void
+addresses_have_no_case(void **state)
+{
+    char token[TOKEN_LEN + 1];
+    const char *code;
+
+    (void)state;
+    registered("a@b.c", "t");
+    done("{\"cmd\":\"member.add\",\"args\":{\"tenant\":1,\"email\":\"Grace@B.c\",\"budget\":\"5\"}}");
+    assert_string_equal(refused("{\"cmd\":\"member.add\",\"args\":{\"tenant\":1,\"email\":\"grace@b.C\"}}"), "taken");
+    invite(token, "");
+    code = code_for("register", "grace@b.c", "verify");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"GRACE@b.c\",\"code\":\"%s\"}}", token, code);
+    assert_int_equal(number_of(done("{\"cmd\":\"person.show\",\"args\":{\"id\":2}}"), "member"), 2);
+    assert_int_equal(number_of(done("{\"cmd\":\"tenant.show\",\"args\":{\"tenant\":1}}"), "members"), 2);
+    assert_int_equal(number_of(done("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":\"Grace@B.c\"}}"), "id"), 2);
+    done("{\"cmd\":\"member.role\",\"args\":{\"tenant\":1,\"email\":\"Grace@B.c\",\"role\":\"viewer\"}}");
+    done("{\"cmd\":\"member.remove\",\"args\":{\"tenant\":1,\"email\":\"GRACE@B.C\"}}");
+}
+
 static void
 email_moves(void **state)
 {
@@ -746,13 +822,18 @@ email_moves(void **state)
     (void)state;
     registered("a@b.c", "t");
     registered("o@b.c", "other");
-    code = code_for("change-email", "new@b.c", "change-email");
+    refused("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"change-email\",\"email\":\"new@b.c\"}}");
+    /* It is that person's who asked for it: who is in somebody's session has no use for one of their own. */
+    code = code_for("change-email\",\"person\":\"2", "new@b.c", "change-email");
+    assert_string_equal(refused("{\"cmd\":\"person.email\",\"args\":{\"id\":1,\"email\":\"new@b.c\",\"code\":\"%s\"}}", code),
+                        "code_wrong");
+    code = code_for("change-email\",\"person\":\"1", "new@b.c", "change-email");
     done("{\"cmd\":\"person.email\",\"args\":{\"id\":1,\"email\":\"new@b.c\",\"code\":\"%s\"}}", code);
     assert_int_equal(js_get(done("{\"cmd\":\"person.find\",\"args\":{\"email\":\"a@b.c\"}}"), STR("person")).type, JS_NULL);
     assert_str(js_get(done("{\"cmd\":\"person.show\",\"args\":{\"id\":1}}"), STR("email")).raw, "new@b.c");
     done("{\"cmd\":\"member.role\",\"args\":{\"tenant\":1,\"email\":\"new@b.c\",\"role\":\"owner\"}}");
     w.wall_us += 2 * MINUTE; /* to one that is somebody's: the mail says so, and there is no code */
-    done("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"change-email\",\"email\":\"o@b.c\"}}");
+    done("{\"cmd\":\"code.make\",\"args\":{\"purpose\":\"change-email\",\"person\":1,\"email\":\"o@b.c\"}}");
     assert_string_equal(mailed("registered"), "");
     registered("a@b.c", "third");
 }
@@ -853,7 +934,8 @@ main(void)
         TEST(codes_end),      TEST(codes_tell_nothing), TEST(sessions),        TEST(password_ends_sessions),
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
         TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(last_owner),
-        TEST(keys_are_handed_over), TEST(email_moves),  TEST(administrators),  TEST(listed_by_pages),
+        TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone),
+        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(email_moves),  TEST(administrators),  TEST(listed_by_pages),
         TEST(killed_between),
     };
 
