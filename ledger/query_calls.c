@@ -34,6 +34,11 @@ struct place {
     uint32_t given;
 };
 
+struct found {
+    struct block_walk before; /* the record */
+    uint32_t minute;
+};
+
 struct calls {
     struct where where;
     uint32_t limit, written;
@@ -44,8 +49,12 @@ struct calls {
     bool by_where;
     bool oldest_first;
     bool more;
-    struct block_walk *found; /* of a block: before each record that is wanted */
-    uint32_t found_cap;
+    /* What is wanted of the block that was looked through last, of whatever minute: one that its records' starts
+     * spread over is come by again, minute after minute. */
+    struct block block;
+    uint64_t found_in; /* 0: none yet */
+    struct found *found;
+    uint32_t found_count, found_cap;
 };
 
 /* ---- arguments ---- */
@@ -266,8 +275,7 @@ is_wanted(const struct calls *calls, const struct block_record *r)
 {
     int64_t start_us = r->rec.start_wall_us;
 
-    return start_us / US_PER_MINUTE == calls->at.minute && start_us >= calls->since_us &&
-           start_us < calls->until_us && where_holds(&calls->where, r);
+    return start_us >= calls->since_us && start_us < calls->until_us && where_holds(&calls->where, r);
 }
 
 static void
@@ -282,49 +290,62 @@ write_row(struct command *command, const struct block_record *r)
 
 /* Where in it the wanted ones are. */
 static int
-find_records(struct command *command, struct calls *calls, const struct block *block, uint32_t *count)
+find_records(struct command *command, struct calls *calls)
 {
-    int64_t end_us = ((int64_t)calls->at.minute + 1) * US_PER_MINUTE;
     struct block_record record;
     struct block_walk walk, before;
 
-    *count = 0;
-    if (calls->found_cap < block->head.record_count) {
-        calls->found_cap = block->head.record_count;
+    calls->found_count = 0;
+    if (calls->found_cap < calls->block.head.record_count) {
+        calls->found_cap = calls->block.head.record_count;
         calls->found = arena_alloc(&command->arena, calls->found_cap * sizeof(*calls->found));
         if (calls->found == NULL)
             return -ENOMEM;
     }
-    block_walk(block, calls->where.tenant_id, &walk);
-    for (before = walk; *count < calls->found_cap && block_look(&walk, &record); before = walk) {
+    block_walk(&calls->block, calls->where.tenant_id, &walk);
+    for (before = walk; calls->found_count < calls->found_cap && block_look(&walk, &record); before = walk)
         if (is_wanted(calls, &record))
-            calls->found[(*count)++] = before;
-        else if (calls->where.tenant_id != 0 && record.rec.start_wall_us >= end_us)
-            break; /* a tenant's come by their start */
-    }
+            calls->found[calls->found_count++] =
+                (struct found){before, (uint32_t)(record.rec.start_wall_us / US_PER_MINUTE)};
     return walk.damaged ? -EILSEQ : 0;
 }
 
-/* The records of the block at calls->at that are wanted, but those given already. */
+static int
+look_through(struct command *command, struct calls *calls, uint64_t block)
+{
+    struct db_key key = db_key_of_u64(block);
+    struct str bytes;
+    int rc;
+
+    if (calls->found_in == block)
+        return 0;
+    calls->found_in = 0;
+    rc = db_get(&command->txn, DB_BLOCK, &key, &bytes);
+    if (rc == 0)
+        rc = block_open(bytes, &calls->block);
+    if (rc == 0)
+        rc = find_records(command, calls);
+    if (rc == 0)
+        calls->found_in = block;
+    return rc;
+}
+
+/* The records of the block and minute at calls->at that are wanted, but those given already. */
 static int
 calls_of_block(struct command *command, struct calls *calls)
 {
-    struct db_key key = db_key_of_u64(calls->at.block);
     struct block_record record;
-    struct block block;
-    struct str bytes;
-    uint32_t count = 0;
-    int rc = db_get(&command->txn, DB_BLOCK, &key, &bytes);
+    uint32_t seen = 0, given = calls->at.given;
+    int rc = look_through(command, calls, calls->at.block);
 
-    if (rc == 0)
-        rc = block_open(bytes, &block);
-    if (rc == 0)
-        rc = find_records(command, calls, &block, &count);
     if (rc < 0)
         return rc;
-    for (uint32_t i = calls->at.given; i < count; i++) {
-        struct block_walk walk = calls->found[calls->oldest_first ? i : count - 1 - i];
+    for (uint32_t i = 0; i < calls->found_count; i++) {
+        const struct found *found = &calls->found[calls->oldest_first ? i : calls->found_count - 1 - i];
+        struct block_walk walk = found->before;
 
+        if (found->minute != calls->at.minute || seen++ < given)
+            continue;
         if (calls->written == calls->limit) {
             calls->more = true;
             /* This block is still to come, as a whole. */
