@@ -137,7 +137,7 @@ struct reader {
 };
 
 static uint64_t
-read_u64(struct reader *r)
+read_long(struct reader *r)
 {
     uint64_t n = 0;
 
@@ -157,6 +157,13 @@ read_u64(struct reader *r)
     return 0;
 }
 
+/* Most are of one byte. */
+static inline uint64_t
+read_u64(struct reader *r)
+{
+    return r->at != r->end && *r->at < 0x80 ? *r->at++ : read_long(r);
+}
+
 static int64_t
 read_i64(struct reader *r)
 {
@@ -165,7 +172,7 @@ read_i64(struct reader *r)
     return (int64_t)(n >> 1) ^ -(int64_t)(n & 1);
 }
 
-static uint32_t
+static inline uint32_t
 read_max(struct reader *r, uint32_t max)
 {
     uint64_t n = read_u64(r);
