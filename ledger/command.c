@@ -351,6 +351,34 @@ apply_actions(struct command *command)
     return 0;
 }
 
+static void
+refuse_full(struct command *command, int rc)
+{
+    command_refuse(command, COMMAND_FAILED, "shared memory is full: %s", strerror(-rc));
+}
+
+/* Lists of models and addresses have rooms of their own, of which only some commands want one. */
+static int
+lists_room(struct command *command)
+{
+    static const enum db_table of[] = {
+        [ACTION_TENANT] = DB_TENANT, [ACTION_TENANT_NEW] = DB_TENANT, [ACTION_KEY] = DB_KEY,
+        [ACTION_MEMBER] = DB_MEMBER, [ACTION_PROJECT] = DB_PROJECT,
+    };
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < command->action_count; i++) {
+        const struct command_action *action = &command->actions[i];
+
+        if (action->kind < COUNT_OF(of))
+            rc = publish_room_of_lists(command->ledger, &command->txn, of[action->kind], (uint32_t)action->id);
+    }
+    if (rc != -ENOSPC)
+        return rc;
+    refuse_full(command, rc);
+    return 0;
+}
+
 /* After run: all that goes into the store with what it changed. */
 static int
 write_rest(struct command *command)
@@ -424,7 +452,7 @@ run_write(struct command *command)
     ASSERT(ledger->batch_count == 0); /* strictly serial: no batch is half done */
     begin_step(command);
     if (rc < 0) {
-        command_refuse(command, COMMAND_FAILED, "shared memory is full: %s", strerror(-rc));
+        refuse_full(command, rc);
         return 0;
     }
     rc = db_write(ledger->db, &command->txn);
@@ -437,6 +465,8 @@ run_write(struct command *command)
     command->tail = ledger->tail;
     command->tail.seq++;
     rc = command->def->run(command);
+    if (rc == 0 && command->exit == COMMAND_DONE && command->changed)
+        rc = lists_room(command);
     if (rc == 0 && command->exit == COMMAND_DONE && command->changed)
         rc = write_rest(command);
     if (rc == 0 && command->exit != COMMAND_DONE && command->counted)

@@ -286,6 +286,9 @@ int publish_sweep_old(struct ledger *ledger) MUST_CHECK;
 int publish_key(struct ledger *ledger, struct db_txn *txn, uint32_t key_id) MUST_CHECK;
 /* Room in the region for one more of each, asked for before a transaction is committed. */
 int publish_room(struct ledger *ledger) MUST_CHECK;
+/* The same of lists, for one who has some: of a key's document, or of what a tenant, member or project
+ * allows. Before the commit, in its transaction. */
+int publish_room_of_lists(struct ledger *ledger, struct db_txn *txn, enum db_table table, uint32_t id) MUST_CHECK;
 
 /* ---- audit.c ---- */
 

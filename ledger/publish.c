@@ -364,3 +364,52 @@ publish_room(struct ledger *ledger)
         rc = region_ensure(region, REGION_KEYS, (keys + 1) * sizeof(struct key_slot));
     return rc;
 }
+
+static int
+key_has_lists(struct db_txn *txn, uint32_t id, bool *has)
+{
+    struct entity_project project = {0};
+    struct entity_key key;
+    int rc = entity_key_get(txn, id, &key);
+
+    if (rc == 0 && key.project_id != 0)
+        rc = entity_project_get(txn, key.project_id, &project);
+    if (rc == 0)
+        *has = key.deleted_us == 0 &&
+               (key.allow.model_count > 0 || key.cidr_count > 0 || project.has_weights);
+    return rc;
+}
+
+static int
+has_lists(struct db_txn *txn, enum db_table table, uint32_t id, bool *has)
+{
+    union {
+        struct entity_tenant tenant;
+        struct entity_member member;
+        struct entity_project project;
+    } e;
+    int rc = -ENOENT;
+
+    *has = false;
+    if (table == DB_KEY)
+        rc = key_has_lists(txn, id, has);
+    else if (table == DB_TENANT && (rc = entity_tenant_get(txn, id, &e.tenant)) == 0)
+        *has = e.tenant.allow.model_count > 0 || e.tenant.deals.count > 0;
+    else if (table == DB_MEMBER && (rc = entity_member_get(txn, id, &e.member)) == 0)
+        *has = e.member.allow.model_count > 0;
+    else if (table == DB_PROJECT && (rc = entity_project_get(txn, id, &e.project)) == 0)
+        *has = e.project.allow.model_count > 0;
+    return rc == -ENOENT ? 0 : rc; /* what is not there any more needs none */
+}
+
+int
+publish_room_of_lists(struct ledger *ledger, struct db_txn *txn, enum db_table table, uint32_t id)
+{
+    int full = key_extra_room(ledger->region), rc;
+    bool has;
+
+    if (full == 0)
+        return 0;
+    rc = has_lists(txn, table, id, &has);
+    return rc < 0 ? rc : has ? full : 0;
+}

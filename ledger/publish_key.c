@@ -100,11 +100,12 @@ key_extra(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct 
 {
     bool none = key->allow.model_count == 0 && key->cidr_count == 0 && !ledger->names_wanted &&
                 !project_counts(ledger, key);
+    const struct key_slot *slot = key_at(ledger->region, idx);
+    const struct key_extra *now;
     struct key_extra extra;
     int rc;
 
-    if (none && atomic_load_explicit(&key_at(ledger->region, idx)->extra_idx,
-                                     memory_order_relaxed) == 0)
+    if (none && atomic_load_explicit(&slot->extra_idx, memory_order_relaxed) == 0)
         return 0;
     memset(&extra, 0, sizeof(extra));
     rc = key_project(ledger, txn, key, &extra);
@@ -118,6 +119,9 @@ key_extra(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct 
     for (uint32_t i = 0; i < key->cidr_count; i++)
         if (!key_cidr_parse(str_from(key->cidrs[i]), &extra.cidr[extra.cidr_count++]))
             return -EILSEQ;
+    now = key_extra_at(ledger->region, atomic_load_explicit(&slot->extra_idx, memory_order_relaxed));
+    if (now != NULL && memcmp(now, &extra, sizeof(extra)) == 0)
+        return 0;
     return key_extra_set(ledger->region, idx, &extra);
 }
 

@@ -156,6 +156,8 @@ key_extra_set(struct region *region, uint32_t key_idx, const struct key_extra *e
 /* The same of a quota: of what it has only the models count. */
 int key_extra_set_quota(struct region *region, uint32_t quota_idx,
                         const struct key_extra *extra) MUST_CHECK;
+/* Whether an extra could be had now, and the memory for it. -ENOSPC. */
+int key_extra_room(struct region *region) MUST_CHECK;
 /* Frees areas and slots that were retired, when all workers have passed a turn: call often. */
 void key_retire(struct region *region);
 

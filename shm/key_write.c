@@ -580,6 +580,27 @@ key_remove(struct region *region, uint32_t key_idx)
     return 0;
 }
 
+int
+key_extra_room(struct region *region)
+{
+    struct key_writer *writer;
+    struct retired *list;
+    uint32_t idx, count;
+    int rc = writer_get(region, &writer);
+
+    if (rc < 0)
+        return rc;
+    list = &writer->extras;
+    graces_go_on(region, writer);
+    if (list->first != 0 && *extra_link(region, list->first).need <= writer->grace_done)
+        return 0;
+    count = atomic_load_explicit(&region->header->key_extra_count, memory_order_relaxed);
+    if (count >= region->header->geometry.key_extra_max)
+        return -ENOSPC;
+    idx = count + 1;
+    return region_ensure(region, REGION_KEY_EXTRAS, ((uint64_t)idx + 1) * sizeof(struct key_extra_slot));
+}
+
 static int
 extra_replace(struct region *region, struct key_writer *writer, _Atomic uint32_t *extra_idx,
               const struct key_extra *extra)

@@ -510,6 +510,34 @@ tenant_is_changed(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The world has room for 64 lists. Who comes after is told before anything is stored, who wants none is served, and
+ * one that goes leaves its room. */
+static void
+lists_beyond_the_room(void **state)
+{
+    static const char listed[] = "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\",\"models\":[\"a-*\"]}}";
+    uint32_t last;
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++)
+        ask_ok(&w, listed);
+    assert_int_equal(w.workers->header->key_extra_count, 64);
+    last = w.ledger->tail.key_last;
+    assert_int_equal(ask_refused(&w, listed), COMMAND_FAILED);
+    assert_int_equal(w.ledger->tail.key_last, last);
+    ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\"}}");
+    assert_int_equal(w.ledger->tail.key_last, last + 1);
+    ask_ok(&w, request("{\"cmd\":\"key.disable\",\"args\":{\"id\":%u}}", last + 1));
+    assert_int_equal(ask_refused(&w, request("{\"cmd\":\"key.set\",\"args\":{\"id\":%u,\"models\":[\"b\"]}}",
+                                             last + 1)), COMMAND_FAILED);
+    world_restart(&w);
+    for (uint32_t i = 1; i <= 64; i++)
+        assert_int_equal(key_extra_at(w.workers, key_at(w.workers, i)->extra_idx)->model_count, 1);
+    ask_ok(&w, request("{\"cmd\":\"key.delete\",\"args\":{\"id\":%u}}", last));
+    ask_ok(&w, listed);
+    assert_int_equal(w.workers->header->key_extra_count, 64);
+}
+
 int
 main(void)
 {
@@ -526,6 +554,7 @@ main(void)
         TEST(allocation_is_raised_and_taken_back),
         TEST(project_is_changed_and_deleted),
         TEST(tenant_is_changed),
+        TEST(lists_beyond_the_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
