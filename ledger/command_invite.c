@@ -392,6 +392,9 @@ known_person(struct command *command, const struct invite *in, struct person *p)
     if (in->email[0] != '\0' && !str_eq(str_from(p->email), str_from(in->email)))
         command_refuse_field(command, COMMAND_NOT_ALLOWED, "not_allowed", NULL,
                              "that invitation is for another address");
+    else if (p->disabled)
+        command_refuse_field(command, COMMAND_NOT_ALLOWED, "disabled", NULL,
+                             "this person may not sign in");
     else if (p->tenant_id != 0)
         command_refuse_field(command, COMMAND_FAILED, "has_tenant", NULL,
                              "%s belongs to a tenant already", p->email);

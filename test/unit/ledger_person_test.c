@@ -697,6 +697,97 @@ invited_by_mail(void **state)
     assert_int_equal(number_of(done("{\"cmd\":\"person.show\",\"args\":{\"id\":2}}"), "tenant"), 2);
 }
 
+/* Whom a provider vouches for: by the invitation's ID, whose token was seen before, and without a code. */
+static void
+invited_by_provider(void **state)
+{
+#define VOUCHED ",\"verified\":true,\"agreed\":true,\"issuer\":\"https://i\",\"subject\":\"s1\""
+    struct js_value result;
+    char token[TOKEN_LEN + 1];
+
+    (void)state;
+    registered("a@b.c", "t");
+    invite(token, ",\"uses\":3"); /* 1 */
+    result = done("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"email\":\"x@b.c\"" VOUCHED "}}");
+    assert_int_equal(number_of(result, "person"), 2);
+    assert_int_equal(number_of(result, "tenant"), 1);
+    assert_int_equal(number_of(js_get(done("{\"cmd\":\"person.find\",\"args\":{\"issuer\":\"https://i\",\"subject\":\"s1\"}}"),
+                                      STR("person")),
+                               "id"),
+                     2);
+    assert_int_equal(role_count(1, "developer"), 1);
+    /* Another's identity, an address that somebody has, no code and nobody who vouches: nobody is made, none is used. */
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"email\":\"y@b.c\"" VOUCHED "}}"), "taken");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"email\":\"x@b.c\",\"verified\":true,"
+                                "\"agreed\":true}}"),
+                        "email_taken");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"email\":\"y@b.c\",\"agreed\":true,"
+                                "\"code\":\"000000\"}}"),
+                        "code_wrong");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":2,\"email\":\"y@b.c\"" VOUCHED "}}"), "token_gone");
+    assert_int_equal(js_get(done("{\"cmd\":\"person.find\",\"args\":{\"email\":\"y@b.c\"}}"), STR("person")).type, JS_NULL);
+    assert_int_equal(number_of(done("{\"cmd\":\"invite.find\",\"args\":{\"token\":\"%s\"}}", token), "used"), 1);
+    /* Who may not sign in joins nothing. */
+    done("{\"cmd\":\"member.leave\",\"args\":{\"tenant\":1,\"email\":\"x@b.c\"}}");
+    done("{\"cmd\":\"person.set\",\"args\":{\"id\":2,\"disabled\":true}}");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"person\":2}}"), "disabled");
+    done("{\"cmd\":\"person.set\",\"args\":{\"id\":2,\"disabled\":false}}");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"person\":2}}");
+    done("{\"cmd\":\"invite.revoke\",\"args\":{\"tenant\":1,\"id\":1}}");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":1,\"email\":\"z@b.c\"" VOUCHED "}}"), "token_gone");
+#undef VOUCHED
+}
+
+/* The IDs of a page, as text; its next in *next, 0: none. */
+static const char *
+invites_of(const char *args, uint32_t *next)
+{
+    static char text[128];
+    struct js_value page = done("{\"cmd\":\"invite.list\",\"args\":{\"tenant\":1%s}}", args), key, value;
+    struct js_iter it;
+    uint64_t n = 0;
+
+    text[0] = '\0';
+    for (js_iter_init(&it, js_get(page, STR("invites"))); js_next(&it, &key, &value);)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%u ", (unsigned)number_of(value, "id"));
+    *next = str_to_count(js_get(page, STR("next")).raw, UINT32_MAX, &n) ? (uint32_t)n : 0;
+    return text;
+}
+
+static void
+invitations_by_the_page(void **state)
+{
+    char token[TOKEN_LEN + 1];
+    uint32_t next;
+
+    (void)state;
+    registered("a@b.c", "t");
+    for (int i = 0; i < 6; i++)
+        invite(token, i == 2 ? ",\"days\":1" : ",\"days\":9");
+    done("{\"cmd\":\"invite.revoke\",\"args\":{\"tenant\":1,\"id\":2}}");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"invite\":5,\"email\":\"x@b.c\",\"verified\":true,\"agreed\":true}}");
+    w.wall_us += DAY;
+    assert_string_equal(invites_of("", &next), "1 4 6 ");
+    assert_int_equal(next, 0);
+    assert_string_equal(invites_of(",\"limit\":2", &next), "1 4 ");
+    assert_int_not_equal(next, 0);
+    assert_string_equal(invites_of(",\"limit\":2,\"after\":\"4\"", &next), "6 ");
+    assert_int_equal(next, 0);
+    assert_string_equal(invites_of(",\"state\":\"open\"", &next), "1 4 6 ");
+    assert_string_equal(invites_of(",\"state\":\"revoked\"", &next), "2 ");
+    assert_string_equal(invites_of(",\"state\":\"expired\"", &next), "3 ");
+    assert_string_equal(invites_of(",\"state\":\"used\"", &next), "5 ");
+    assert_string_equal(invites_of(",\"state\":\"all\"", &next), "1 2 3 4 5 6 ");
+    assert_string_equal(refused("{\"cmd\":\"invite.list\",\"args\":{\"tenant\":1,\"state\":\"gone\"}}"), "invalid");
+    /* One member: not another tenant's, and of those who see only their own not another's. */
+    registered("o@b.c", "other");
+    assert_str(js_get(done("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":2}}"), STR("email")).raw, "x@b.c");
+    assert_int_equal(number_of(done("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":2,\"only_member\":2}}"), "id"), 2);
+    assert_string_equal(refused("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":2,\"only_member\":1}}"), "not_found");
+    assert_string_equal(refused("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":3}}"), "not_found");
+    assert_string_equal(refused("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":99}}"), "not_found");
+}
+
 /* ---- roles ---- */
 
 static void
@@ -933,7 +1024,7 @@ main(void)
         TEST(registers),      TEST(waits_for_approval), TEST(who_may_register), TEST(sessions_idle), TEST(name_taken),      TEST(codes_have_five_tries),
         TEST(codes_end),      TEST(codes_tell_nothing), TEST(sessions),        TEST(password_ends_sessions),
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
-        TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(last_owner),
+        TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(invited_by_provider), TEST(invitations_by_the_page), TEST(last_owner),
         TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone),
         TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(email_moves),  TEST(administrators),  TEST(listed_by_pages),
         TEST(killed_between),

@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "net/dns.h"
+#include "base/str.h"
 #include "net/tls.h"
 
 #include <signal.h>
@@ -394,6 +395,54 @@ identities_are_checked(void **state)
     assert_non_null(strstr(err, "certificate 2: the key is not"));
     options.identity_count = 0;
     assert_null(tls_server_new(&options, err));
+}
+
+/* ---- whom certificates are for, until when ---- */
+
+static void
+add_name(void *arg, struct str text)
+{
+    struct buf *names = arg;
+
+    buf_add_str(names, text);
+    buf_add_char(names, ' ');
+}
+
+static void
+names_are(struct str chain_pem, const char *wanted)
+{
+    struct buf names;
+
+    buf_init(&names, 4096);
+    assert_true(tls_chain_names(chain_pem, add_name, &names));
+    assert_int_equal(names.len, strlen(wanted));
+    assert_memory_equal(names.ptr, wanted, names.len);
+    buf_free(&names);
+}
+
+static void
+names_and_dates(void **state)
+{
+    struct str first = identity("first").chain_pem, authority = str_from(file_read("ca", "pem"));
+    struct str cut = {first.ptr, first.len / 2};
+    struct tls_dates one, both;
+    char chain[8192];
+    struct buf none;
+
+    (void)state;
+    names_are(first, "a.test localhost 127.0.0.1 ::1 ");
+    names_are(identity("wild").chain_pem, "*.wild.test ");
+    names_are(authority, "CN=ca "); /* it has no such names */
+    assert_in_range(snprintf(chain, sizeof(chain), "%.*s%.*s", STR_ARGS(first), STR_ARGS(authority)), 1, sizeof(chain) - 1);
+    names_are(str_from(chain), "a.test localhost 127.0.0.1 ::1 ");
+    assert_true(tls_chain_dates(first, &one) && tls_chain_dates(str_from(chain), &both));
+    assert_int_equal(one.end_s - one.begin_s, 2 * 86400);
+    assert_true(one.count == 1 && both.count == 2 && both.end_s <= one.end_s);
+    buf_init(&none, 16);
+    assert_false(tls_chain_names(cut, add_name, &none));
+    assert_false(tls_chain_names(STR(""), add_name, &none));
+    assert_int_equal(none.len, 0);
+    buf_free(&none);
 }
 
 /* ---- resumption --------------------------------------------------------------------------- */
@@ -955,6 +1004,7 @@ main(void)
         cmocka_unit_test_setup_teardown(address_needs_an_address_in_the_certificate, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(identities_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_and_dates, setup, teardown),
         cmocka_unit_test_setup_teardown(sessions_are_resumed, setup, teardown),
         cmocka_unit_test_setup_teardown(closed_at_any_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(silent_peer_meets_the_deadline, setup, teardown),
