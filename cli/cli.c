@@ -20,7 +20,7 @@
 #include "cli/suggest.h"
 #include "cli/table.h"
 
-#define REQUEST_BYTES_MAX 65000
+#define REQUEST_BYTES_MAX ((1u << 20) - 1) /* as long as a line of the control socket with its end */
 
 struct run {
     const char *state_dir;

@@ -5,7 +5,7 @@
  *     {"ok":true,"result":{…}}
  *     {"ok":false,"exit":1,"error":"tenant.add","why":"there is already a tenant acme","hint":"…"}
  *
- * A request is at most 64 KiB long. Blocking, with a deadline.
+ * A request is at most 1 MiB long. Blocking, with a deadline.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H

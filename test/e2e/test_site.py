@@ -90,3 +90,17 @@ def test_routes_conf(server, folder):
     assert server.cli("config", "rollback", str(first))["changed"] is True
     assert server.cli("config", "show")["text"] == shown["text"]
     assert server.run("reload").returncode == 0
+
+
+def test_long_texts(server, folder):
+    """As long as the server takes them, and not longer."""
+    words = "Be kind.\n" * 29000  # 255 KiB
+    assert server.cli("terms", "put", "terms", "--en", text(folder, "long", words.encode()))["version"] == 1
+    assert server.cli("terms", "show", "terms")["en"] == words
+    conf = server.cli("config", "show")["text"] + "# over and over\n" * 20000
+    assert server.cli("config", "put", "--file", text(folder, "conf", conf.encode()))["changed"] is True
+    assert server.run("config", "show").stdout == conf
+    for size in (270000, 2000000):
+        done = server.run("terms", "put", "terms", "--en", text(folder, "longer", b"x" * size))
+        assert done.returncode != 0 and done.stderr.startswith("turnpike: "), done
+    assert len(server.cli("terms", "list")["terms"]) == 1
