@@ -104,13 +104,9 @@ op_flag(const struct op_call *call, const char *name)
 void
 op_ask_begin_bare(struct op_call *call, struct jw *jw, const char *cmd)
 {
-    struct buf *line = arena_alloc(&call->request->arena, sizeof *line);
-
-    /* Without memory there is no question: op_ask() refuses it. */
-    if (line == NULL)
-        line = &call->no_line;
-    buf_init(line, line == &call->no_line ? 0 : LINE_BYTES_MAX);
-    jw_init(jw, line);
+    /* Not of the arena, which the many questions of one long answer would use up. */
+    buf_init(&call->line, LINE_BYTES_MAX);
+    jw_init(jw, &call->line);
     jw_object(jw);
     jw_key_cstr(jw, "cmd", cmd);
     jw_key(jw, "args");
@@ -187,7 +183,7 @@ op_ask(struct op_call *call, struct jw *jw, unsigned how, op_answered_fn answere
     if (keyed)
         jw_key_str(jw, "idem", idem);
     jw_object_end(jw);
-    too_long = jw->buf->failed && jw->buf->cap_max > 0;
+    too_long = jw->buf->failed;
     buf_add_char(jw->buf, '\n');
     ASSERT(call->ask == NULL);
     call->answered = answered;

@@ -145,7 +145,7 @@ struct op_call {
     } cookie;
     struct str path_params[4]; /* decoded, until they are validated */
     uint64_t retry_after_s;
-    struct buf no_line; /* where memory ends */
+    struct buf line; /* the question that is being written: one at a time */
     struct ledger_ask *ask;
     void (*answered)(struct op_call *call, const struct ledger_answer *answer);
 };
@@ -191,7 +191,7 @@ void op_head(struct op_call *call, unsigned status, const char *type);
 /* The call's memory goes with its request: who ends it by request_send() or request_end() says so before. */
 void op_over(struct op_call *call);
 
-/* A refusal: a code of problem.c, and a sentence for people in English, which may be NULL: the code's own. */
+/* A refusal, or the end of an answer that has begun: a code of problem.c, and a sentence for people in English, which may be NULL: the code's own. */
 void op_refuse(struct op_call *call, unsigned status, const char *code, const char *detail);
 /* About one field. */
 void op_refuse_field(struct op_call *call, unsigned status, const char *field, const char *code, const char *detail);

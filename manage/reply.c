@@ -84,6 +84,12 @@ reply_problem(struct op_call *call, const struct problem *problem, uint64_t retr
     struct buf out;
     char digits[24];
 
+    /* An answer that has begun can only be cut: nobody shall take it for the whole. */
+    if (request_has_begun(request)) {
+        op_over(call);
+        request_cut(request);
+        return;
+    }
     buf_init(&out, 64u << 10);
     problem_write(&out, problem);
     op_head(call, problem->status, PROBLEM_TYPE);

@@ -227,6 +227,12 @@ request_release(struct request *request)
 
 /* ---- the reply ---- */
 
+bool
+request_has_begun(const struct request *request)
+{
+    return exchange_of(request)->state != EXCHANGE_ASKED;
+}
+
 /* In a reply to HEAD the length stays, and nothing follows. */
 static bool
 has_body(const struct exchange *x)

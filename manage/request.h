@@ -68,6 +68,8 @@ bool request_is_full(const struct request *request);
 void request_end(struct request *request);
 /* Ends a streamed body so that the client sees that it was cut. */
 void request_cut(struct request *request);
+/* There is something of its reply, if only its head. */
+bool request_has_begun(const struct request *request);
 
 /* See above. Counted: as many releases as holds. A release may free the request. */
 void request_hold(struct request *request);

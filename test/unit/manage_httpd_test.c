@@ -1,6 +1,7 @@
 /* Requests and their replies: whole, streamed, later, cut; clients that leave; draining. The handler is ours. */
 #include "net_tools.h"
 #include "manage/httpd.h"
+#include "manage/op.h"
 #include "manage/request.h"
 #include "net/unix.h"
 
@@ -220,6 +221,25 @@ cut_is_seen(void **state)
     assert_true(got_is("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n"));
 }
 
+/* A question for the next part of an answer that cannot be asked: it is too late for a refusal. */
+static void
+refused_when_begun(void **state)
+{
+    struct op_call call = {.args = {.ptr = NULL}};
+
+    (void)state;
+    say(GET("/export"));
+    RUN_UNTIL(&manage.net, handled == 1);
+    call.request = last;
+    assert_false(request_has_begun(last));
+    request_head(last, 200);
+    assert_int_equal(request_chunk(last, STR("one")), 0);
+    assert_true(request_has_begun(last));
+    op_refuse(&call, 503, "unavailable", NULL);
+    RUN_UNTIL(&manage.net, client.eofs == 1);
+    assert_true(got_is("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n"));
+}
+
 static void
 on_drain(struct request *r)
 {
@@ -415,7 +435,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(whole_replies_in_turn), TEST(replies_without_body), TEST(headers_cannot_be_split),
-        TEST(streamed_later),        TEST(cut_is_seen),          TEST(full_and_drained),
+        TEST(streamed_later),        TEST(cut_is_seen), TEST(refused_when_begun),         TEST(full_and_drained),
         TEST(gone_is_told_once),     TEST(gone_without_a_hold),  TEST(held_over_its_reply),
         TEST(bad_requests),          TEST(every_slicing),        TEST(idle_is_told_to_ask_again),
         TEST(asked_is_answered),     TEST(half_asked_is_answered), TEST(cut_at_the_end),
