@@ -4,7 +4,8 @@
  * transaction that makes the member, so of two who come at once for the last use, one comes in.
  *
  * An invitation for one address is only ever mailed there (but for the command line, which is shown its
- * link): having the link proves the address. By one that is for anybody, an address is proved by a code.
+ * link): having the link proves the address. By one that is for anybody, an address is proved by a code; who made
+ * its link knows it, and so it ends when they are a member no more.
  */
 #include "ledger/command_page.h"
 #include "ledger/command_person.h"
@@ -21,9 +22,11 @@
 #define INVITE_DAYS_MAX 90
 #define INVITE_USES_MAX 1000u
 #define LINK_MAX 1024
+#define MAILED_A_DAY 200u /* of a tenant's */
 
 struct invite {
     uint32_t id, tenant_id;
+    uint32_t by_member; /* whose it is; 0: nobody's, or it is older than that this is kept */
     char role[16];
     char email[ENTITY_EMAIL_MAX + 1]; /* "": anybody's */
     char inviter[ENTITY_EMAIL_MAX + 1];
@@ -46,6 +49,7 @@ invite_get(struct db_txn *txn, uint32_t id, struct invite *out)
     *out = (struct invite){
         .id = id,
         .tenant_id = doc_u32(doc, STR("tenant")),
+        .by_member = doc_u32(doc, STR("by_member")),
         .created_us = doc_i64(doc, STR("created_us")),
         .expires_us = doc_i64(doc, STR("expires_us")),
         .uses = doc_u32(doc, STR("uses")),
@@ -66,6 +70,7 @@ invite_put(struct db_txn *txn, const struct invite *in)
 
     doc_start(&doc);
     jw_key_u64(&doc.jw, "tenant", in->tenant_id);
+    jw_key_u64(&doc.jw, "by_member", in->by_member);
     jw_key_cstr(&doc.jw, "role", in->role);
     jw_key_cstr(&doc.jw, "email", in->email);
     jw_key_cstr(&doc.jw, "inviter", in->inviter);
@@ -78,13 +83,38 @@ invite_put(struct db_txn *txn, const struct invite *in)
     return doc_put_id(txn, DB_INVITE, in->id, &doc);
 }
 
-static const char *
-state_of(const struct invite *in, int64_t now_us)
+/* Of whoever asks, as themselves or by a key. */
+static uint32_t
+asker_member(struct command *command)
 {
-    return in->revoked             ? "revoked"
-           : in->used >= in->uses   ? "used"
-           : in->expires_us <= now_us ? "expired"
-                                    : "open";
+    const struct command_actor *actor = &command->actor;
+    struct entity_key k;
+    struct person p;
+
+    if (actor->kind == ACTOR_PERSON && person_get(&command->txn, (uint32_t)actor->id, &p) == 0)
+        return p.member_id;
+    if (actor->kind == ACTOR_KEY && entity_key_get(&command->txn, (uint32_t)actor->id, &k) == 0)
+        return k.member_id;
+    return 0;
+}
+
+static bool
+is_left_behind(struct command *command, const struct invite *in)
+{
+    struct entity_member m;
+
+    return in->by_member != 0 && in->email[0] == '\0' &&
+           (entity_member_get(&command->txn, in->by_member, &m) < 0 || m.removed);
+}
+
+static const char *
+state_of(struct command *command, const struct invite *in)
+{
+    return in->revoked                                          ? "revoked"
+           : in->used >= in->uses                                ? "used"
+           : in->expires_us <= ledger_wall_us(command->ledger) ? "expired"
+           : is_left_behind(command, in)                        ? "revoked"
+                                                                 : "open";
 }
 
 static void
@@ -100,7 +130,7 @@ write_invite(struct command *command, const struct invite *in)
     jw_key_time(jw, "expires", in->expires_us);
     jw_key_u64(jw, "uses", in->uses);
     jw_key_u64(jw, "used", in->used);
-    jw_key_cstr(jw, "state", state_of(in, ledger_wall_us(command->ledger)));
+    jw_key_cstr(jw, "state", state_of(command, in));
 }
 
 static void
@@ -127,6 +157,7 @@ invite_args(struct command *command, struct invite *in)
         return false;
     str_copy(role, in->role, sizeof(in->role));
     str_copy(command->actor.name, in->inviter, sizeof(in->inviter));
+    in->by_member = asker_member(command);
     in->uses = in->uses == 0 ? 1 : in->uses;
     if (in->uses > INVITE_USES_MAX || (in->email[0] != '\0' && in->uses != 1)) {
         command_refuse_field(command, COMMAND_USAGE, "out_of_range", "uses",
@@ -143,6 +174,37 @@ invite_args(struct command *command, struct invite *in)
     in->expires_us =
         in->created_us + (days == 0 ? command_rules(command).invite_us : days * DAY_US);
     return true;
+}
+
+/* Anybody may have a tenant where registration is open, and then mail whom they like: so many in a day. */
+static int
+count_mailed(struct command *command, uint32_t tenant_id)
+{
+    struct brief sent = {.table = DB_BRIEF, .kind = BRIEF_FAILURES};
+    int64_t now_us = ledger_wall_us(command->ledger), until_us = now_us + DAY_US;
+    uint32_t count = 0;
+    struct js_value was;
+    struct doc doc;
+    int rc;
+
+    brief_name(command->ledger->key_hash_key, "invited", (struct str){(const char *)&tenant_id, sizeof(tenant_id)},
+               STR(""), sent.hash);
+    rc = brief_get(&command->txn, &sent, now_us, &was);
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    if (rc == 0) {
+        count = doc_u32(was, STR("count"));
+        until_us = sent.expires_us;
+    }
+    if (count >= MAILED_A_DAY) {
+        command_refuse_field(command, COMMAND_FAILED, "too_many", "email",
+                             "%u invitations were mailed for the tenant today", count);
+        command_hint(command, "invite by a link, or tomorrow");
+        return 0;
+    }
+    doc_start(&doc);
+    jw_key_u64(&doc.jw, "count", count + 1);
+    return brief_put(&command->txn, &sent, until_us, &doc);
 }
 
 static int
@@ -177,6 +239,7 @@ write_link(struct command *command, const struct invite *in, const char *token)
     char link[LINK_MAX + TOKEN_LEN + 1];
     struct str base;
     size_t len;
+    int rc;
 
     if (!command_str(command, "link_base", false, &base))
         return 0;
@@ -197,7 +260,10 @@ write_link(struct command *command, const struct invite *in, const char *token)
         jw_key_cstr(&command->jw, "token", token);
         jw_key_str(&command->jw, "link", (struct str){link, len});
     }
-    return in->email[0] != '\0' && base.len > 0 ? mail_invite(command, in, (struct str){link, len}) : 0;
+    if (in->email[0] == '\0' || base.len == 0)
+        return 0;
+    rc = count_mailed(command, in->tenant_id);
+    return rc < 0 || command->exit != COMMAND_DONE ? rc : mail_invite(command, in, (struct str){link, len});
 }
 
 static int
@@ -243,7 +309,7 @@ list_invite(struct command *command, const struct command_page *page, uint32_t i
     if (rc < 0)
         return rc;
     *shown = str_eq(list->state, STR("all")) ||
-             str_eq(list->state, str_from(state_of(&in, ledger_wall_us(command->ledger))));
+             str_eq(list->state, str_from(state_of(command, &in)));
     if (!*shown)
         return 0;
     jw_object(&command->jw);
@@ -333,7 +399,7 @@ open_invite(struct command *command, struct invite *in)
     rc = id != 0 ? invite_get(&command->txn, id, in) : invite_of_token(command, in);
     if (command->exit != COMMAND_DONE)
         return rc;
-    if (rc == 0 && !str_eq(str_from(state_of(in, ledger_wall_us(command->ledger))), STR("open")))
+    if (rc == 0 && !str_eq(str_from(state_of(command, in)), STR("open")))
         rc = -ENOENT;
     if (rc == -ENOENT) {
         command_refuse_field(command, COMMAND_FAILED, "token_gone", NULL,

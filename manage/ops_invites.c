@@ -160,7 +160,7 @@ const struct schema schemas_invites[] = {
 
 static const struct op_refusal of_create[] = {{403, "role_above"}, {409, "taken"}, {0, NULL}};
 static const struct op_refusal of_role[] = {{403, "role_above"}, {403, "owners_only"}, {409, "last_owner"}, {404, "not_found"}, {0, NULL}};
-static const struct op_refusal of_invite[] = {{403, "role_above"}, {0, NULL}};
+static const struct op_refusal of_invite[] = {{403, "role_above"}, {409, "too_many"}, {0, NULL}};
 
 const struct op ops_invites[] = {
     {.id = "members.create", .method = "POST", .path = "/api/v1/members", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
@@ -177,7 +177,8 @@ const struct op ops_invites[] = {
      .doc = "The tenant's invitations that can be accepted. Those that are over are shown by their state alone."},
     {.id = "invites.create", .method = "POST", .path = "/api/v1/invites", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
      .body = invite_body, .result = "Invite", .status = 201, .refusals = of_invite, .run = invite_run,
-     .doc = "Invites: one person by mail, or whoever has the link."},
+     .doc = "Invites: one person by mail, of which a tenant has 200 a day, or whoever has the link. A link ends when who made it "
+            "is a member no more."},
     {.id = "invites.revoke", .method = "DELETE", .path = "/api/v1/invites/{id}", .perm = PERM_MEMBERS_WRITE, .scopes = SCOPE_MANAGE,
      .params = invite_params, .result = "Invite", .command = "invite.revoke", .doc = "Revokes an invitation."},
     {NULL},

@@ -788,6 +788,60 @@ invitations_by_the_page(void **state)
     assert_string_equal(refused("{\"cmd\":\"member.show\",\"args\":{\"tenant\":1,\"member\":99}}"), "not_found");
 }
 
+/* A link is known to who made it: it is good for no longer than they are a member. */
+static void
+links_end_with_who_made_them(void **state)
+{
+    char token[TOKEN_LEN + 1], theirs[TOKEN_LEN + 1], by_key[TOKEN_LEN + 1];
+    const char *code;
+
+    (void)state;
+    registered("a@b.c", "t");
+    invite(token, "");
+    code = code_for("register", "b@b.c", "verify");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"agreed\":true,\"token\":\"%s\",\"email\":\"b@b.c\",\"code\":\"%s\"}}", token, code);
+    done("{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"only_member\":2,\"scopes\":[\"manage\"]}}");
+    copy(done("{\"cmd\":\"invite.add\",\"actor\":{\"kind\":\"person\",\"id\":2},\"args\":{\"tenant\":1,\"role\":\"admin\"}}"), "token", theirs,
+         sizeof(theirs));
+    copy(done("{\"cmd\":\"invite.add\",\"actor\":{\"kind\":\"key\",\"id\":1},\"args\":{\"tenant\":1,\"role\":\"admin\"}}"), "token", by_key,
+         sizeof(by_key));
+    copy(done("{\"cmd\":\"invite.add\",\"actor\":{\"kind\":\"person\",\"id\":1},\"args\":{\"tenant\":1,\"role\":\"viewer\"}}"), "token", token,
+         sizeof(token));
+    done("{\"cmd\":\"invite.find\",\"args\":{\"token\":\"%s\"}}", theirs);
+    done("{\"cmd\":\"invite.find\",\"args\":{\"token\":\"%s\"}}", by_key);
+    done("{\"cmd\":\"member.remove\",\"args\":{\"tenant\":1,\"id\":2}}");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"person\":2,\"token\":\"%s\"}}", theirs), "token_gone");
+    assert_string_equal(refused("{\"cmd\":\"invite.accept\",\"args\":{\"person\":2,\"token\":\"%s\"}}", by_key), "token_gone");
+    done("{\"cmd\":\"invite.accept\",\"args\":{\"person\":2,\"token\":\"%s\"}}", token);
+    assert_str(js_get(done("{\"cmd\":\"person.show\",\"args\":{\"id\":2}}"), STR("role")).raw, "viewer");
+}
+
+/* Whoever registers may not have us mail all the world. */
+static void
+mailed_invitations_are_bounded(void **state)
+{
+    const char *ask = "{\"cmd\":\"invite.add\",\"actor\":{\"kind\":\"person\",\"id\":%d,\"name\":\"a@b.c\"},\"args\":{\"tenant\":%d,"
+                      "\"role\":\"viewer\",\"email\":\"g%d@b.c\",\"link_base\":\"https://h/join#\"}}";
+    char text[512];
+
+    (void)state;
+    registered("a@b.c", "t");
+    registered("o@b.c", "other");
+    for (int i = 0; i <= 200; i++) {
+        snprintf(text, sizeof(text), ask, 1, 1, i);
+        if (i < 200)
+            done("%s", text);
+        else
+            assert_string_equal(refused("%s", text), "too_many");
+    }
+    snprintf(text, sizeof(text), ask, 2, 2, 0);
+    done("%s", text);
+    done("{\"cmd\":\"invite.add\",\"args\":{\"tenant\":1,\"role\":\"viewer\"}}"); /* no mail */
+    w.wall_us += DAY;
+    snprintf(text, sizeof(text), ask, 1, 1, 201);
+    done("%s", text);
+}
+
 /* ---- roles ---- */
 
 static void
@@ -1026,7 +1080,7 @@ main(void)
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
         TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(invited_by_provider), TEST(invitations_by_the_page), TEST(last_owner),
         TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone),
-        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(email_moves),  TEST(administrators),  TEST(listed_by_pages),
+        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(links_end_with_who_made_them), TEST(mailed_invitations_are_bounded), TEST(email_moves),  TEST(administrators),  TEST(listed_by_pages),
         TEST(killed_between),
     };
 
