@@ -242,19 +242,84 @@ forget_keys(struct ledger *ledger, uint32_t from, uint32_t to)
     return rc;
 }
 
+/*
+ * Outlines that are read ahead. Their keys' places in memory are all over, so that each would wait for its lines:
+ * these are called for while others are told.
+ */
+#define AHEAD 16u
+struct ahead {
+    struct {
+        uint32_t id;
+        struct str value;
+    } of[AHEAD];
+    uint32_t first, count;
+    bool ended;
+};
+
+static void
+ahead_fill(const struct ledger *ledger, struct db_walk *walk, struct ahead *ahead)
+{
+    struct str key, value;
+
+    while (ahead->count < AHEAD && !ahead->ended) {
+        uint32_t i = (ahead->first + ahead->count) % AHEAD;
+
+        ahead->ended = !db_walk_next(walk, &key, &value);
+        if (ahead->ended)
+            return;
+        ahead->of[i].id = db_u32(key, 1);
+        ahead->of[i].value = value;
+        ahead->count++;
+        if (value.len == sizeof(struct outline_key))
+            key_foresee_entry(ledger->region, (const uint8_t *)value.ptr + offsetof(struct outline_key, hash));
+    }
+}
+
+/* Half the way: its line of the index is here, and says which slot is looked at; its own is known if it is there. */
+static void
+ahead_foresee(const struct ledger *ledger, const struct ahead *ahead)
+{
+    uint32_t i = (ahead->first + AHEAD / 2) % AHEAD;
+    const struct key_slot *own;
+
+    if (ahead->count <= AHEAD / 2)
+        return;
+    own = key_at(ledger->region, id_map_get(&ledger->key_of_id, ahead->of[i].id));
+    if (own != NULL) {
+        __builtin_prefetch(own->hash, 1);
+        __builtin_prefetch(&own->rpm, 1);
+    } else if (ahead->of[i].value.len == sizeof(struct outline_key)) {
+        key_foresee_slot(ledger->region,
+                         (const uint8_t *)ahead->of[i].value.ptr + offsetof(struct outline_key, hash));
+    }
+}
+
+static bool
+ahead_next(const struct ledger *ledger, struct db_walk *walk, struct ahead *ahead, uint32_t *id, struct str *value)
+{
+    ahead_fill(ledger, walk, ahead);
+    if (ahead->count == 0)
+        return false;
+    ahead_foresee(ledger, ahead);
+    *id = ahead->of[ahead->first].id;
+    *value = ahead->of[ahead->first].value;
+    ahead->first = (ahead->first + 1) % AHEAD;
+    ahead->count--;
+    return true;
+}
+
 static int
 publish_keys(struct ledger *ledger, struct db_txn *txn)
 {
-    uint32_t next = 1;
+    uint32_t next = 1, id;
     struct entity_key k = {0};
+    struct ahead ahead = {0};
     struct db_walk walk;
-    struct str key, value;
+    struct str value;
     int rc = outline_keys(txn, &walk);
 
     key_expect(ledger->region, ledger->tail.key_last);
-    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
-        uint32_t id = db_u32(key, 1);
-
+    while (rc == 0 && ahead_next(ledger, &walk, &ahead, &id, &value)) {
         rc = forget_keys(ledger, next, id);
         next = id + 1;
         if (rc == 0)

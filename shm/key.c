@@ -99,6 +99,36 @@ key_find(const struct region *region, const uint8_t hash[HASH_LEN])
     return 0;
 }
 
+/* NULL when there is no index. */
+static const _Atomic uint32_t *
+entry_first(const struct region *region, const uint8_t hash[HASH_LEN])
+{
+    uint64_t word = atomic_load_explicit(&region->header->index_current, memory_order_acquire);
+    uint64_t mask = (UINT64_C(1) << key_index_class(word)) - 1;
+
+    return word == 0 ? NULL : &key_index_at(region, word)[key_index_start(hash) & mask];
+}
+
+void
+key_foresee_entry(const struct region *region, const uint8_t hash[HASH_LEN])
+{
+    const _Atomic uint32_t *entry = entry_first(region, hash);
+
+    if (entry != NULL)
+        __builtin_prefetch((const void *)entry, 1);
+}
+
+void
+key_foresee_slot(const struct region *region, const uint8_t hash[HASH_LEN])
+{
+    const _Atomic uint32_t *entry = entry_first(region, hash);
+    const struct key_slot *key =
+        entry == NULL ? NULL : key_at(region, atomic_load_explicit(entry, memory_order_relaxed));
+
+    if (key != NULL)
+        __builtin_prefetch(key->hash);
+}
+
 uint32_t
 key_meant(const struct region *region, uint32_t key_idx, int64_t wall_us)
 {

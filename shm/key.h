@@ -112,6 +112,10 @@ const struct key_extra *key_extra_at(const struct region *region, uint32_t extra
 
 /* Worker: the slot of a hash, or 0. Compares whole hashes in constant time. */
 uint32_t key_find(const struct region *region, const uint8_t hash[HASH_LEN]) MUST_CHECK;
+/* For who looks for many, one after the other: calls for the index's line of a hash, and a while later for the slot
+ * that is first looked at there. */
+void key_foresee_entry(const struct region *region, const uint8_t hash[HASH_LEN]);
+void key_foresee_slot(const struct region *region, const uint8_t hash[HASH_LEN]);
 /*
  * Worker: the slot that a found one stands for: itself, or where it is that of a secret that was replaced,
  * the key's; 0 when that is over, or the key is gone. Within the turn in which it was found.
