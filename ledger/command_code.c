@@ -205,8 +205,8 @@ code_make(struct command *command)
     return rc;
 }
 
-static void
-refuse_code(struct command *command)
+void
+command_code_wrong(struct command *command)
 {
     command_refuse_field(command, COMMAND_USAGE, "code_wrong", "code",
                          "that is not the code, or it is over");
@@ -230,7 +230,7 @@ command_code_use(struct command *command, struct str purpose, const char *email,
     rc = brief_get(&command->txn, &brief, ledger_wall_us(command->ledger), &was);
     tries = rc == 0 ? doc_u32(was, STR("tries")) : 0;
     if (rc == -ENOENT || (rc == 0 && tries >= CODE_TRIES)) {
-        refuse_code(command);
+        command_code_wrong(command);
         return 0;
     }
     if (rc < 0)
@@ -243,7 +243,7 @@ command_code_use(struct command *command, struct str purpose, const char *email,
     doc_start(&doc);
     jw_key_cstr(&doc.jw, "hash", wanted);
     jw_key_u64(&doc.jw, "tries", tries + 1);
-    refuse_code(command);
+    command_code_wrong(command);
     command->counted = true;
     return brief_put(&command->txn, &brief, brief.expires_us, &doc);
 }

@@ -61,6 +61,8 @@ bool command_text(struct command *command, const char *name, bool must, char *ou
  * is somebody's who is signed in; else 0.
  */
 int command_code_use(struct command *command, struct str purpose, const char *email, uint32_t person_id) MUST_CHECK;
+/* Refuses as that does. */
+void command_code_wrong(struct command *command);
 /* That the address of who is made is theirs: by a code, or "verified" says that the asker has it from an OpenID
  * provider who verified it. As command_code_use(). */
 int command_prove_email(struct command *command, const char *email) MUST_CHECK;

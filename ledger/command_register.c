@@ -174,6 +174,10 @@ person_reset(struct command *command)
     rc = command_code_use(command, STR("reset"), email, 0);
     if (rc == 0 && command->exit == COMMAND_DONE)
         rc = person_find(&command->txn, str_from(email), &p);
+    if (rc == -ENOENT) { /* they have another address since it was sent */
+        command_code_wrong(command);
+        return 0;
+    }
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     if (!command_password(command, true, &p))

@@ -983,6 +983,23 @@ email_moves(void **state)
     registered("a@b.c", "third");
 }
 
+/* A code for an address whose owner has moved since is one for nobody, and no more than that. */
+static void
+reset_of_who_moved(void **state)
+{
+    char reset[8];
+    const char *code;
+
+    (void)state;
+    registered("a@b.c", "t");
+    str_copy(str_from(code_for("reset", "a@b.c", "reset")), reset, sizeof(reset));
+    code = code_for("change-email\",\"person\":\"1", "new@b.c", "change-email");
+    done("{\"cmd\":\"person.email\",\"args\":{\"id\":1,\"email\":\"new@b.c\",\"code\":\"%s\"}}", code);
+    assert_string_equal(refused("{\"cmd\":\"person.reset\",\"args\":{\"email\":\"a@b.c\",\"code\":\"%s\",\"password\":\"" HASH "\"}}", reset),
+                        "code_wrong");
+    done("{\"cmd\":\"session.open\",\"args\":{\"person\":1}}");
+}
+
 /* ---- administrators ---- */
 
 static void
@@ -1080,7 +1097,7 @@ main(void)
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
         TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(invited_by_provider), TEST(invitations_by_the_page), TEST(last_owner),
         TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone),
-        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(links_end_with_who_made_them), TEST(mailed_invitations_are_bounded), TEST(email_moves),  TEST(administrators),  TEST(listed_by_pages),
+        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(links_end_with_who_made_them), TEST(mailed_invitations_are_bounded), TEST(email_moves), TEST(reset_of_who_moved),  TEST(administrators),  TEST(listed_by_pages),
         TEST(killed_between),
     };
 
