@@ -3,6 +3,7 @@
 #include "ledger/command_page.h"
 #include "ledger/used.h"
 
+#include "base/cidr.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
@@ -441,14 +442,14 @@ key_delete(struct command *command)
 static bool
 address_allowed(const struct entity_key *k, struct str ip)
 {
-    struct key_cidr from, cidr;
+    struct cidr from, cidr;
 
     if (k->cidr_count == 0)
         return true;
-    if (!key_cidr_parse(ip, &from) || from.bits != 128)
+    if (!cidr_parse(ip, &from) || from.bits != 128)
         return false;
     for (uint32_t i = 0; i < k->cidr_count; i++)
-        if (key_cidr_parse(str_from(k->cidrs[i]), &cidr) && key_cidr_has(&cidr, from.addr))
+        if (cidr_parse(str_from(k->cidrs[i]), &cidr) && cidr_has(&cidr, from.addr))
             return true;
     return false;
 }

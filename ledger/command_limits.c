@@ -1,6 +1,7 @@
 /* Arguments that limit a key, member, project or tenant. */
 #include "ledger/command_entity.h"
 
+#include "base/cidr.h"
 #include "base/str.h"
 #include "ledger/core.h"
 
@@ -130,10 +131,10 @@ static bool
 take_cidr(struct command *command, void *out, struct str text)
 {
     struct entity_key *k = out;
-    struct key_cidr cidr;
+    struct cidr cidr;
 
     if (k->cidr_count == KEY_CIDRS_MAX || text.len > ENTITY_CIDR_MAX ||
-        !key_cidr_parse(text, &cidr)) {
+        !cidr_parse(text, &cidr)) {
         command_refuse_field(command, COMMAND_USAGE, "invalid", "allow_ip", "allow-ip: \"%.*s\": %s", (int)MIN(text.len, 64u),
                        text.ptr,
                        k->cidr_count == KEY_CIDRS_MAX ? "too many" : "not an address or network");

@@ -1,6 +1,7 @@
 /* Keys from the store into the region, and members and projects as far as their keys are told of them. */
 #include "ledger/publish.h"
 
+#include "base/cidr.h"
 #include "base/str.h"
 #include "ledger/quota.h"
 
@@ -117,7 +118,7 @@ key_extra(struct ledger *ledger, struct db_txn *txn, uint32_t idx, const struct 
     extra.model_count = (uint16_t)key->allow.model_count;
     memcpy(extra.models, key->allow.models, sizeof(extra.models));
     for (uint32_t i = 0; i < key->cidr_count; i++)
-        if (!key_cidr_parse(str_from(key->cidrs[i]), &extra.cidr[extra.cidr_count++]))
+        if (!cidr_parse(str_from(key->cidrs[i]), &extra.cidr[extra.cidr_count++]))
             return -EILSEQ;
     now = key_extra_at(ledger->region, atomic_load_explicit(&slot->extra_idx, memory_order_relaxed));
     if (now != NULL && memcmp(now, &extra, sizeof(extra)) == 0)

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "base/cidr.h"
 #include "base/hash.h"
 #include "shm/quota.h"
 #include "shm/region.h"
@@ -69,10 +70,6 @@ _Static_assert(sizeof(struct key_slot) == 3 * CACHE_LINE, "layout");
 
 #define KEY_CIDRS_MAX 16
 #define KEY_MODELS_BYTES 640
-struct key_cidr {
-    uint8_t addr[16]; /* IPv4 as v4-mapped */
-    uint8_t bits;     /* of 128 */
-};
 #define KEY_NAME_BYTES 100
 #define KEY_DEALS_MAX 16
 #define KEY_DEAL_GLOBS_BYTES 344
@@ -96,14 +93,14 @@ struct key_extra {
     uint32_t has_weights, latency_u, cost_u, quality_u;
     union {
         struct {
-            struct key_cidr cidr[KEY_CIDRS_MAX];
+            struct cidr cidr[KEY_CIDRS_MAX];
             /* Its own and its project's name, for routing rules that look at them; NUL-padded, else "". */
             char name[KEY_NAME_BYTES], project[KEY_NAME_BYTES];
         };
         struct key_deals deals;
     };
 };
-_Static_assert(sizeof(struct key_deals) <= KEY_CIDRS_MAX * sizeof(struct key_cidr) + 2 * (size_t)KEY_NAME_BYTES,
+_Static_assert(sizeof(struct key_deals) <= KEY_CIDRS_MAX * sizeof(struct cidr) + 2 * (size_t)KEY_NAME_BYTES,
                "a key's own room");
 
 /* NULL for 0 and for what was never added. */
@@ -136,8 +133,6 @@ key_leave(struct key_slot *key)
 
 bool key_model_allowed(const struct key_extra *extra, struct str model); /* NULL allows */
 bool key_address_allowed(const struct key_extra *extra, const uint8_t addr[16]);
-bool key_cidr_has(const struct key_cidr *cidr, const uint8_t addr[16]);
-bool key_cidr_parse(struct str text, struct key_cidr *out) MUST_CHECK;
 
 /* Ledger process. */
 struct key_new {

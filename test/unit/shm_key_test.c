@@ -588,16 +588,16 @@ test_models(void **state)
 }
 
 static bool
-cidr(const char *text, struct key_cidr *out)
+cidr(const char *text, struct cidr *out)
 {
-    return key_cidr_parse(str_from(text), out);
+    return cidr_parse(str_from(text), out);
 }
 
 static bool
 allowed(const char *list, const char *address)
 {
     struct key_extra extra = {.cidr_count = 1};
-    struct key_cidr addr;
+    struct cidr addr;
 
     assert_true(cidr(list, &extra.cidr[0]));
     assert_true(cidr(address, &addr));
@@ -609,7 +609,7 @@ test_addresses(void **state)
 {
     struct key_extra extra = {.cidr_count = UINT16_MAX};
     uint8_t addr[16] = {1};
-    struct key_cidr out;
+    struct cidr out;
 
     (void)state;
     assert_true(key_address_allowed(NULL, addr));
@@ -639,7 +639,7 @@ test_addresses(void **state)
     assert_false(cidr("::/129", &out));
     assert_false(cidr("fe80::1%eth0", &out));
     assert_false(cidr("10.0.0.0 ", &out));
-    assert_false(key_cidr_parse(STR("1.2.3.4\0x"), &out));
+    assert_false(cidr_parse(STR("1.2.3.4\0x"), &out));
     assert_false(cidr("1111111111111111111111111111111111111111111111111111111", &out));
 }
 
