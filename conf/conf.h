@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "base/cidr.h"
 #include "base/zone.h"
 
 #define CONF_UPSTREAM_COUNT_MAX 1024
@@ -390,6 +391,11 @@ struct conf_telemetry {
 enum conf_registration { CONF_CLOSED = 0, CONF_APPROVAL, CONF_OPEN, CONF_REGISTRATION_COUNT };
 extern const char *const conf_registration_name[CONF_REGISTRATION_COUNT]; /* "closed", … */
 
+/* So many requests in a row at once, and then so many a minute. */
+struct conf_pace {
+    uint32_t per_minute, burst;
+};
+
 struct conf_manage {
     uint8_t registration;     /* enum conf_registration */
     bool edit;                /* routes.conf may be changed over the API */
@@ -400,6 +406,12 @@ struct conf_manage {
     uint64_t session_ms;      /* a session ends so long after it began */
     uint64_t session_idle_ms; /* and so long after it was last used */
     uint64_t invite_ms;       /* an invitation that says nothing else is good for so long */
+    struct conf_strs trusted; /* proxies, as stated */
+    const struct cidr *proxies; /* the same, read */
+    size_t proxy_count;
+    /* Requests of an address and of a caller; credentials that are none, of an address; what guesses passwords or
+     * sends mails, of an address and for an account. */
+    struct conf_pace address, caller, failure, sign_in, account;
 };
 
 /* What the manage process talks to: as all here, strings are NUL-terminated. */

@@ -1,6 +1,7 @@
 /* The section manage: who may come, and for how long. */
 #include "conf/build.h"
 
+#include "base/cidr.h"
 #include "base/str.h"
 #include "conf/url.h"
 #include "conf/value.h"
@@ -38,6 +39,37 @@ domain_ok(struct str domain)
     return domain.len > 0 && domain.ptr[0] != '.';
 }
 
+/* Of IPv4 at least. */
+static bool
+is_everybody(const struct cidr *range)
+{
+    static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff};
+
+    return range->bits <= 96 && cidr_has(range, v4);
+}
+
+static void
+manage_proxies(struct load *load, const struct raw_section *section, struct conf_manage *out)
+{
+    struct cidr *proxies = load_alloc(load, out->trusted.count * sizeof *proxies);
+
+    if (proxies == NULL)
+        return;
+    for (size_t i = 0; i < out->trusted.count; i++) {
+        struct str text = out->trusted.at[i];
+
+        if (!cidr_parse(text, &proxies[i]))
+            load_fault(load, raw_place(section, "trusted-proxies"),
+                       "trusted-proxies: \"%.*s\" is none; write 192.0.2.1 or 10.0.0.0/8", STR_ARGS(text));
+        else if (is_everybody(&proxies[i]))
+            load_fault(load, raw_place(section, "trusted-proxies"),
+                       "trusted-proxies: \"%.*s\" is everybody: any client could say which address it has",
+                       STR_ARGS(text));
+    }
+    out->proxies = proxies;
+    out->proxy_count = out->trusted.count;
+}
+
 void
 build_manage(struct load *load)
 {
@@ -56,6 +88,8 @@ build_manage(struct load *load)
         if (!domain_ok(out->domains.at[i]))
             load_fault(load, raw_place(section, "domains"),
                        "domains: \"%.*s\" is none; write example.org", STR_ARGS(out->domains.at[i]));
+    if (out->trusted.count > 0)
+        manage_proxies(load, section, out);
     if (out->session_idle_ms > out->session_ms)
         load_fault(load, section->at, "session-idle is longer than session-time");
 }

@@ -6,6 +6,14 @@
 #define AT_ONCE .reload = CONF_RELOAD_AT_ONCE
 #define CREDITS UINT64_C(1000000)
 
+/* A pace that has no end would be none, and one that is too slow would keep out who wants to change it. */
+#define PACE_MAX 600000u
+#define KEY_PACE(key, field, rate_def, burst_def, rate_min, burst_min, rate_doc, burst_doc)        \
+    KEY_UINT(key "-rate", MANAGE, field.per_minute, .min = (rate_min), .max = PACE_MAX,            \
+             .def = (rate_def), AT_ONCE, .doc = rate_doc),                                         \
+        KEY_UINT(key "-burst", MANAGE, field.burst, .min = (burst_min), .max = PACE_MAX,           \
+                 .def = (burst_def), AT_ONCE, .doc = burst_doc)
+
 const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS] = {
     KEY_WORD("registration", MANAGE, registration, conf_registration_name, .def = "closed", AT_ONCE,
              .doc = "Whether people may register a tenant of their own: open, approval, by which it "
@@ -27,6 +35,30 @@ const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS] = {
             .def = "7d", AT_ONCE, .doc = "How long it lasts when it is not used."),
     KEY_AGE("invite-time", MANAGE, invite_ms, .min = 10 * MINUTE, .max = 366 * DAY, .def = "7d",
             AT_ONCE, .doc = "How long an invitation is good that says nothing else."),
+    KEY_STRINGS("trusted-proxies", MANAGE, trusted, .empty_ok = true, .min = 2, .max = 49, AT_ONCE,
+                .doc = "Addresses and ranges (10.0.0.0/8) of the proxies that stand before this server. For "
+                       "the management API, a request that comes from one of them is its client's, "
+                       "which is the last address of X-Forwarded-For that is not of a trusted proxy: rates, "
+                       "sessions, the addresses that a key may be used from, and the audit log go by it. "
+                       "Without it that header counts for nothing."),
+    KEY_PACE("address", address, "30000", "2000", 600, 100,
+             "How many requests to the management API one address may make a minute; IPv6: one network "
+             "of 64 bits.",
+             "How many of them at once, before it is held to that."),
+    KEY_PACE("caller", caller, "3000", "200", 60, 50,
+             "How many one person, or one key, may make a minute.",
+             "How many of them at once."),
+    KEY_PACE("failure", failure, "30", "60", 1, 5,
+             "How many keys and session cookies that are none one address may try a minute: past them no "
+             "key or cookie from there is looked at.",
+             "How many of them at once."),
+    KEY_PACE("sign-in", sign_in, "60", "120", 6, 10,
+             "How often one address may ask a minute for what could guess a password or a code, or send "
+             "mail: to sign in, to register, for a code, and the like.",
+             "How often at once."),
+    KEY_PACE("account", account, "6", "20", 1, 5,
+             "The same for one account, whichever addresses ask.",
+             "How often at once."),
     KEY_BOOL("edit", MANAGE, edit, .def = "true", AT_ONCE,
              .doc = "Whether platform administrators may change this file over the management API. "
                     "The program that sends mail cannot be changed so in any case."),

@@ -22,6 +22,23 @@
 
 /* ---- the room's begin and end ---- */
 
+static void
+rate_begin(struct rate *rate, const struct conf_pace *pace)
+{
+    rate_init(rate, 60 * (uint64_t)S_US / pace->per_minute, pace->burst);
+}
+
+/* Another conf has a process of its own: rates begin with it. */
+static void
+rates_begin(struct api *api, const struct conf_manage *conf)
+{
+    rate_begin(&api->by_address, &conf->address);
+    rate_begin(&api->by_failure, &conf->failure);
+    rate_begin(&api->by_credential, &conf->caller);
+    rate_begin(&api->by_auth_address, &conf->sign_in);
+    rate_begin(&api->by_auth_account, &conf->account);
+}
+
 int
 manage_begin(struct manage *manage)
 {
@@ -35,11 +52,7 @@ manage_begin(struct manage *manage)
         return -ENOMEM;
     }
     buf_init(&api->document, 16u << 20);
-    rate_init(&api->by_address, S_US / 500, 2000);
-    rate_init(&api->by_failure, 2 * S_US, 60);
-    rate_init(&api->by_credential, S_US / 50, 200);
-    rate_init(&api->by_auth_address, S_US, 120);
-    rate_init(&api->by_auth_account, 10 * S_US, 20);
+    rates_begin(api, &manage->conf->manage);
     manage->api = api;
     return 0;
 }

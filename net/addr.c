@@ -28,6 +28,18 @@ net_addr_from(struct net_addr *addr, const struct sockaddr *sa)
     }
 }
 
+void
+net_addr_mapped(const struct net_addr *addr, uint8_t out[16])
+{
+    if (addr->family == 4) {
+        memset(out, 0, 10);
+        out[10] = out[11] = 0xff;
+        memcpy(out + 12, addr->ip, 4);
+    } else {
+        memcpy(out, addr->ip, 16);
+    }
+}
+
 unsigned
 net_addr_to(const struct net_addr *addr, struct sockaddr_storage *ss)
 {

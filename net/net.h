@@ -143,6 +143,9 @@ struct net_addr {
     uint8_t unused;
 };
 
+/* IPv4 mapped into IPv6, as ranges of addresses have it (base/cidr.h). */
+void net_addr_mapped(const struct net_addr *addr, uint8_t out[16]);
+
 struct sockaddr;
 struct sockaddr_storage;
 void net_addr_from(struct net_addr *addr, const struct sockaddr *sa);

@@ -56,19 +56,6 @@ is_loopback(const struct net_addr *addr)
     return addr->family == 4 ? addr->ip[0] == 127 : memcmp(addr->ip, one, 16) == 0;
 }
 
-/* As the region's CIDRs have it: IPv4 mapped into IPv6. */
-static void
-mapped_address(const struct net_addr *addr, uint8_t out[16])
-{
-    if (addr->family == 4) {
-        memset(out, 0, 10);
-        out[10] = out[11] = 0xff;
-        memcpy(out + 12, addr->ip, 4);
-    } else {
-        memcpy(out, addr->ip, 16);
-    }
-}
-
 static bool
 too_many_failures(struct client *c, struct proto_error *error)
 {
@@ -190,7 +177,7 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
         return refuse_use(c, error, "the tenant of this API key is disabled");
     auth->extra = key_extra_at(
         region, atomic_load_explicit(&auth->key->extra_idx, memory_order_acquire));
-    mapped_address(&c->conn.peer, address);
+    net_addr_mapped(&c->conn.peer, address);
     if (!key_address_allowed(auth->extra, address))
         return refuse_use(c, error, "the API key may not be used from this address");
     return true;

@@ -1,10 +1,8 @@
 /* Heads between a client and the manage process: by lists, so that what is not thought of does not pass. */
 #include "worker/front_in.h"
 
-#include <arpa/inet.h>
-#include <string.h>
-
 #include "base/str.h"
+#include "net/forwarded.h"
 
 static const struct str request_names[] = {
     {"content-type", 12},   {"accept", 6},        {"accept-language", 15}, {"authorization", 13},
@@ -51,17 +49,15 @@ find(const struct str *names, size_t count, struct str name)
     return -1;
 }
 
-/* Of an IPv4 peer of a socket for both: its IPv4 address. */
+/* The client's address: the connection's, or what trusted proxies say. */
 static struct str
-peer_text(const struct net_addr *peer, char out[INET6_ADDRSTRLEN])
+client_text(const struct client *c, char out[FORWARDED_TEXT])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    bool v4 = peer->family == 4, in_v6 = !v4 && memcmp(peer->ip, mapped, sizeof mapped) == 0;
+    const struct conf_manage *manage = &c->worker->conf->manage;
+    uint8_t ip[16];
 
-    if (inet_ntop(v4 || in_v6 ? AF_INET : AF_INET6, in_v6 ? peer->ip + sizeof mapped : peer->ip, out,
-                  INET6_ADDRSTRLEN) == NULL)
-        out[0] = '\0';
-    return str_from(out);
+    forwarded_client(&c->conn.peer, c->req.head, manage->proxies, manage->proxy_count, ip);
+    return forwarded_text(ip, out);
 }
 
 /* The first of each name counts, as everywhere here: which of two is meant nobody has to guess. */
@@ -87,13 +83,13 @@ front_write_request(struct client *c, struct str path, struct str id, struct h1_
     const struct h1_head *head = c->req.head;
     /* HEAD is asked as GET, whose body then is not sent on: one way to read an answer. */
     struct str method = head->method == H1_HEAD ? STR("GET") : h1_head_method_name(head);
-    char peer[INET6_ADDRSTRLEN];
+    char peer[FORWARDED_TEXT];
 
     h1_out_init(out, c->worker->head_buf, HEAD_BYTES_MAX);
     h1_out_request(out, method, (struct h1_target){STR_NONE, path, h1_head_query(head)},
                    h1_head_get(head, H1_HOST));
     copy_headers(out, head);
-    h1_out_own(out, "x-turnpike-peer: ", peer_text(&c->conn.peer, peer));
+    h1_out_own(out, "x-turnpike-peer: ", client_text(c, peer));
     h1_out_own_u64(out, "x-turnpike-tls: ", conn_is_tls(&c->conn));
     h1_out_own(out, "x-request-id: ", id);
     h1_out_length(out, c->req.body.len);

@@ -26,6 +26,13 @@ load(const char *text, const char *says)
     return conf;
 }
 
+static void
+pace_is(const struct conf_pace *pace, uint32_t per_minute, uint32_t burst)
+{
+    assert_int_equal(pace->per_minute, per_minute);
+    assert_int_equal(pace->burst, burst);
+}
+
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
 static void
@@ -47,6 +54,12 @@ by_default(void **state)
         assert_int_equal(conf->manage.session_ms, 30 * DAY_MS);
         assert_int_equal(conf->manage.session_idle_ms, 7 * DAY_MS);
         assert_int_equal(conf->manage.invite_ms, 7 * DAY_MS);
+        assert_int_equal(conf->manage.proxy_count, 0);
+        pace_is(&conf->manage.address, 30000, 2000);
+        pace_is(&conf->manage.caller, 3000, 200);
+        pace_is(&conf->manage.failure, 30, 60);
+        pace_is(&conf->manage.sign_in, 60, 120);
+        pace_is(&conf->manage.account, 6, 20);
         conf_free(&conf);
     }
 }
@@ -74,6 +87,37 @@ as_stated(void **state)
     conf_free(&conf);
 }
 
+/* The slowest that there may be, each, and who is trusted. */
+static void
+paces_and_proxies(void **state)
+{
+    static const uint8_t wanted[3][16] = {
+        {[10] = 0xff, 0xff, 10, 1},
+        {0x20, 0x01, 0x0d, 0xb8},
+        {[10] = 0xff, 0xff, 192, 0, 2, 7},
+    };
+    static const uint8_t bits[3] = {96 + 16, 32, 128};
+    struct conf *conf = load("manage { trusted-proxies = {\"10.1.2.3/16\", \"2001:db8::/32\", \"192.0.2.7\"}\n"
+                             "address-rate = 600 address-burst = 100 caller-rate = 60 caller-burst = 50\n"
+                             "failure-rate = 1 failure-burst = 5 sign-in-rate = 6 sign-in-burst = 10\n"
+                             "account-rate = 1 account-burst = 5 }\n",
+                             "");
+
+    (void)state;
+    assert_non_null(conf);
+    assert_int_equal(conf->manage.proxy_count, COUNT_OF(wanted));
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        assert_memory_equal(conf->manage.proxies[i].addr, wanted[i], 16);
+        assert_int_equal(conf->manage.proxies[i].bits, bits[i]);
+    }
+    pace_is(&conf->manage.address, 600, 100);
+    pace_is(&conf->manage.caller, 60, 50);
+    pace_is(&conf->manage.failure, 1, 5);
+    pace_is(&conf->manage.sign_in, 6, 10);
+    pace_is(&conf->manage.account, 1, 5);
+    conf_free(&conf);
+}
+
 static void
 faults(void **state)
 {
@@ -94,6 +138,27 @@ faults(void **state)
         {"manage { session-time = 1h }\n", "1: session-idle is longer than session-time\n"},
         {"manage { session-time = 1s }\n", "1: session-time: 1s is too small: at least 5m\n"},
         {"manage { }\nmanage { }\n", "2: manage is there twice; first in line 1\n"},
+        {"manage { trusted-proxies = {} }\n", ""},
+        {"manage { trusted-proxies = \"proxy.example\" }\n",
+         "1: trusted-proxies: \"proxy.example\" is none; write 192.0.2.1 or 10.0.0.0/8\n"},
+        {"manage { trusted-proxies = {\"10.0.0.0/8\", \"10.0.0.0/33\"} }\n",
+         "1: trusted-proxies: \"10.0.0.0/33\" is none; write 192.0.2.1 or 10.0.0.0/8\n"},
+        {"manage { trusted-proxies = \"0.0.0.0/0\" }\n",
+         "1: trusted-proxies: \"0.0.0.0/0\" is everybody: any client could say which address it has\n"},
+        {"manage { trusted-proxies = \"::/1\" }\n",
+         "1: trusted-proxies: \"::/1\" is everybody: any client could say which address it has\n"},
+        {"manage { trusted-proxies = \"128.0.0.0/1\" }\n", ""},
+        {"manage { address-rate = 599 }\n", "1: address-rate: 599 is too small: at least 600\n"},
+        {"manage { address-burst = 99 }\n", "1: address-burst: 99 is too small: at least 100\n"},
+        {"manage { caller-rate = 59 }\n", "1: caller-rate: 59 is too small: at least 60\n"},
+        {"manage { caller-burst = 49 }\n", "1: caller-burst: 49 is too small: at least 50\n"},
+        {"manage { failure-rate = 0 }\n", "1: failure-rate: 0 is too small: at least 1\n"},
+        {"manage { failure-burst = 4 }\n", "1: failure-burst: 4 is too small: at least 5\n"},
+        {"manage { sign-in-rate = 5 }\n", "1: sign-in-rate: 5 is too small: at least 6\n"},
+        {"manage { sign-in-burst = 9 }\n", "1: sign-in-burst: 9 is too small: at least 10\n"},
+        {"manage { account-rate = 0 }\n", "1: account-rate: 0 is too small: at least 1\n"},
+        {"manage { account-burst = 4 }\n", "1: account-burst: 4 is too small: at least 5\n"},
+        {"manage { caller-rate = 600001 }\n", "1: caller-rate: 600001 is too large: at most 600000\n"},
         {"manage { colour = red }\n", "1: unknown name \"colour\" in manage\n"},
     };
 
@@ -144,6 +209,7 @@ main(void)
         cmocka_unit_test(nobody_can_register),
         cmocka_unit_test(by_default),
         cmocka_unit_test(as_stated),
+        cmocka_unit_test(paces_and_proxies),
         cmocka_unit_test(faults),
     };
 
