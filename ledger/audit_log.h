@@ -86,10 +86,10 @@ struct audit_tail {
 };
 _Static_assert(sizeof(struct audit_tail) == 48, "the store's form");
 int audit_tail_get(struct db_txn *txn, struct audit_tail *tail) MUST_CHECK; /* zeros when empty */
-/* Splits an entry. -EILSEQ: it is too short. */
 /* All entries: numbered without gaps, chained, as many as there were, each in the indexes. */
 struct audit;
 int audit_log_verify(struct db_txn *txn, struct audit *audit) MUST_CHECK;
+/* Splits an entry. -EILSEQ: it is too short. */
 int audit_entry_read(struct str value, struct str *json, struct str *hash) MUST_CHECK;
 /* The key of an index: what is asked for, to be followed by the number. */
 void audit_key_tenant(struct db_key *key, uint32_t tenant_id);

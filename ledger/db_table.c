@@ -238,18 +238,9 @@ db_minute_delete(struct db_txn *txn, uint32_t minute, uint64_t block)
 int
 db_minute_next(struct db_txn *txn, uint32_t minute, uint64_t block_from, uint64_t *block)
 {
-    struct db_key key = db_key_of_u32(minute), from = db_key_of_u64(block_from);
-    MDB_val k = val_of_key(&key), v = val_of_key(&from);
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(txn->mdb, txn->db->dbi[DB_MINUTE], &cursor);
+    struct db_key key = db_key_of_u32(minute);
 
-    if (rc != 0)
-        return db_rc(rc);
-    rc = mdb_cursor_get(cursor, &k, &v, MDB_GET_BOTH_RANGE);
-    if (rc == 0)
-        *block = db_u64(str_of(v), 0);
-    mdb_cursor_close(cursor);
-    return db_rc(rc);
+    return db_many_next(txn, DB_MINUTE, &key, block_from, block);
 }
 
 /* To the first pair at or above that one, and one back; or to the last, when all are below. */

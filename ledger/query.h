@@ -4,6 +4,7 @@
 
 #include "ledger/block.h"
 #include "ledger/command.h"
+#include "ledger/rollup.h"
 
 struct str query_name(struct command *command, uint32_t id); /* STR_NONE if unknown */
 uint32_t query_name_id(struct command *command, struct str text); /* 0: no record ever had it */
@@ -13,6 +14,8 @@ void query_write_name(struct command *command, const char *key, uint32_t id);
  * be that of several slots. Then its attempts, as a member of their own. */
 void query_write_record(struct command *command, const struct block_record *r, int64_t held_ucr,
                         int64_t charge_ucr, int64_t uncollected_ucr);
+/* Members of a total: calls, errors, tokens, and the money. */
+void query_write_rollup(struct jw *jw, const struct rollup *of);
 /* Members "workers" and "upstreams", the latter those of the newest routes.conf, in no order but that of
  * their places. Gives how many settled calls are not committed yet. */
 uint64_t query_write_workers(struct jw *jw, struct region *region);

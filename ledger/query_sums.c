@@ -370,10 +370,8 @@ sums_write_about(struct command *command, const struct sums_ask *ask)
 }
 
 void
-sums_write(struct jw *jw, const struct sum *sum)
+query_write_rollup(struct jw *jw, const struct rollup *of)
 {
-    const struct rollup *of = &sum->of;
-
     jw_key_u64(jw, "calls", of->calls);
     jw_key_u64(jw, "errors", of->errors);
     jw_key(jw, "tokens");
@@ -387,6 +385,12 @@ sums_write(struct jw *jw, const struct sum *sum)
     jw_object_end(jw);
     jw_key_ucr(jw, "charge", of->charge_ucr);
     jw_key_ucr(jw, "uncollected", of->uncollected_ucr);
+}
+
+void
+sums_write(struct jw *jw, const struct sum *sum)
+{
+    query_write_rollup(jw, &sum->of);
     jw_key(jw, "first_byte_ms");
     if (sum->answered > 0)
         jw_u64(jw, sum->first_byte_ms / sum->answered);

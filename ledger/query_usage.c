@@ -166,24 +166,6 @@ usage_args(struct command *command, struct usage *usage)
 }
 
 static void
-write_rollup(struct jw *jw, const struct rollup *sum)
-{
-    jw_key_u64(jw, "calls", sum->calls);
-    jw_key_u64(jw, "errors", sum->errors);
-    jw_key(jw, "tokens");
-    jw_object(jw);
-    jw_key_u64(jw, "input", sum->input_tokens);
-    jw_key_u64(jw, "cache_read", sum->cache_read_tokens);
-    jw_key_u64(jw, "cache_write_5m", sum->cache_write_5m_tokens);
-    jw_key_u64(jw, "cache_write_1h", sum->cache_write_1h_tokens);
-    jw_key_u64(jw, "output", sum->output_tokens);
-    jw_key_u64(jw, "reasoning", sum->reasoning_tokens);
-    jw_object_end(jw);
-    jw_key_ucr(jw, "charge", sum->charge_ucr);
-    jw_key_ucr(jw, "uncollected", sum->uncollected_ucr);
-}
-
-static void
 write_rows(struct command *command, const struct usage *usage)
 {
     struct jw *jw = &command->jw;
@@ -204,13 +186,13 @@ write_rows(struct command *command, const struct usage *usage)
         case BY_KEY: jw_key_u64(jw, "key", row->of); break;
         case BY_COUNT: break;
         }
-        write_rollup(jw, &row->sum);
+        query_write_rollup(jw, &row->sum);
         jw_object_end(jw);
     }
     jw_array_end(jw);
     jw_key(jw, "total");
     jw_object(jw);
-    write_rollup(jw, &usage->total);
+    query_write_rollup(jw, &usage->total);
     jw_object_end(jw);
 }
 

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/zone.h"
 #include "ledger/entity.h"
+#include "ledger/publish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +100,16 @@ zone_now(const struct zone *zone, int64_t now_us)
     return out;
 }
 
+/* A start knows who has none: of these it reads no document. */
+static int
+tenant_zone(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id, char *name)
+{
+    name[0] = '\0';
+    if (ledger->start != NULL && !outline_set_has(&ledger->start->tenants, tenant_id))
+        return 0;
+    return entity_tenant_zone(txn, tenant_id, name);
+}
+
 int
 windows_set(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
           const struct db_budget *def)
@@ -110,7 +121,7 @@ windows_set(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
 
     if (def->period == BUDGET_TOTAL || def->period == BUDGET_ROLLING)
         return 0;
-    rc = entity_tenant_zone(txn, def->tenant_id, name);
+    rc = tenant_zone(ledger, txn, def->tenant_id, name);
     if (rc < 0 && rc != -ENOENT)
         return rc;
     rc = zone_find(ledger, str_from(name), &zone);
