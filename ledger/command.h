@@ -11,9 +11,9 @@
  * along. Without it the asker himself, by his user ID, is a cli. Who may do what has been decided by the
  * asker: whoever may open the socket may do all.
  *
- * idem: up to 128 bytes that name this request among the actor's. For a command that changes something
- * the answer is kept for 24 hours in the same transaction; asked again it is given again with
- * `"repeated":true`, and nothing is done twice. Secrets are never kept: a repeat's answer lacks them, as
+ * idem: up to 128 bytes that name this request among the actor's; of a system without an id, among those
+ * about the same "email" or "token". For a command that changes something the answer is kept for 24 hours
+ * in the same transaction; asked again it is given again with `"repeated":true`, and nothing is done twice. Secrets are never kept: a repeat's answer lacks them, as
  * it lacks what is of the moment (a balance). idem_of tells requests apart: with the same idem and
  * another idem_of it is refused ("idempotency_mismatch"). It may be any digest of what was asked, without
  * its secrets; when it is absent, it is the command and its arguments without secrets.

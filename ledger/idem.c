@@ -1,6 +1,7 @@
 #include "ledger/idem.h"
 
 #include "base/buf.h"
+#include "base/str.h"
 #include "ledger/command.h"
 #include "ledger/core.h"
 
@@ -15,19 +16,30 @@ hash_buf(const struct command *command, const struct buf *bytes, uint8_t out[HAS
     hash_keyed(command->ledger->key_hash_key, bytes->ptr, bytes->len, out);
 }
 
-/* Which record it is: the actor's, by that name. */
+/* Which record it is: the actor's, by that name. Who is nobody yet is told apart by the address or token that is
+ * asked with, so that no visitor's name is in another's way. */
 static int
 name_hash(const struct command *command, uint8_t out[HASH_LEN])
 {
+    static const char *const visitor[] = {"email", "token"};
     struct buf bytes;
     bool ok;
 
     buf_init(&bytes, 4096);
     buf_add_fmt(&bytes, "idem %u %llu ", (unsigned)command->actor.kind,
                 (unsigned long long)command->actor.id);
-    ok = buf_add_str(&bytes, command->idem);
+    buf_add_str(&bytes, command->idem);
+    if (command->actor.kind == ACTOR_SYSTEM && command->actor.id == 0)
+        for (size_t i = 0; i < COUNT_OF(visitor); i++) {
+            struct js_value value = js_get(command->args, str_from(visitor[i]));
+
+            if (js_is(value, JS_STRING) && value.raw.len <= ACTOR_TEXT_MAX)
+                buf_add_fmt(&bytes, " %.*s", STR_ARGS(value.raw));
+        }
+    ok = !bytes.failed;
     if (ok)
         hash_buf(command, &bytes, out);
+    explicit_bzero(bytes.ptr != NULL ? bytes.ptr : (char *)&ok, bytes.ptr != NULL ? bytes.cap : 0);
     buf_free(&bytes);
     return ok ? 0 : -ENOMEM;
 }

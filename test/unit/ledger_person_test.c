@@ -983,6 +983,29 @@ email_moves(void **state)
     registered("a@b.c", "third");
 }
 
+/* Who is not signed in yet is told apart by the address: one visitor's key is not in another's way. */
+static void
+visitors_have_keys_of_their_own(void **state)
+{
+    static const char *const emails[] = {"a@b.c", "o@b.c"};
+
+    (void)state;
+    for (unsigned again = 0; again < 2; again++)
+        for (unsigned i = 0; i < 2; i++) {
+            const char *code = again ? "000000" : code_for("register", emails[i], "verify");
+            struct js_value result =
+                done("{\"cmd\":\"person.register\",\"actor\":{\"kind\":\"system\",\"id\":0},\"idem\":\"1\",\"args\":{\"email\":\"%s\","
+                     "\"code\":\"%s\",\"password\":\"" HASH "\",\"tenant_name\":\"t%u\",\"agreed\":true}}",
+                     emails[i], code, i);
+
+            assert_int_equal(number_of(result, "person"), i + 1);
+            assert_true(js_bool(js_get(result, STR("repeated")), false) == (again != 0));
+        }
+    assert_string_equal(refused("{\"cmd\":\"person.register\",\"actor\":{\"kind\":\"system\"},\"idem\":\"1\",\"args\":{\"email\":"
+                                "\"a@b.c\",\"code\":\"000000\",\"tenant_name\":\"x\",\"agreed\":true}}"),
+                        "idempotency_mismatch");
+}
+
 /* A code for an address whose owner has moved since is one for nobody, and no more than that. */
 static void
 reset_of_who_moved(void **state)
@@ -1097,7 +1120,7 @@ main(void)
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
         TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(invited_by_provider), TEST(invitations_by_the_page), TEST(last_owner),
         TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone),
-        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(links_end_with_who_made_them), TEST(mailed_invitations_are_bounded), TEST(email_moves), TEST(reset_of_who_moved),  TEST(administrators),  TEST(listed_by_pages),
+        TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(links_end_with_who_made_them), TEST(mailed_invitations_are_bounded), TEST(email_moves), TEST(reset_of_who_moved), TEST(visitors_have_keys_of_their_own),  TEST(administrators),  TEST(listed_by_pages),
         TEST(killed_between),
     };
 
