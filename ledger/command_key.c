@@ -383,6 +383,19 @@ key_rotate(struct command *command)
     return entity_key_put(&command->txn, &k);
 }
 
+/* Whose it was knows its text, and may as its next member only what somebody says. */
+static bool
+key_given(struct command *command, struct entity_key *k, uint32_t was)
+{
+    if (was == 0 || was == k->member_id || command_has(command, "scopes"))
+        return true;
+    k->scopes &= SCOPE_INFERENCE;
+    if (k->scopes == 0)
+        command_refuse_field(command, COMMAND_USAGE, "required", "scopes",
+                             "scopes: say what a key may that is for no calls and becomes another's");
+    return k->scopes != 0;
+}
+
 static int
 key_set(struct command *command)
 {
@@ -391,18 +404,20 @@ key_set(struct command *command)
                                         "sibling", "no_project", "no_member", NULL};
     struct entity_key k;
     bool no_project, no_member;
+    uint32_t was;
     int rc = load_key(command, &k);
 
     if (rc < 0 || command->exit != COMMAND_DONE || !command_says_some(command, names) ||
         !command_flag(command, "no_project", &no_project) ||
         !command_flag(command, "no_member", &no_member) || !key_args(command, &k))
         return rc;
+    was = k.member_id;
     rc = key_owner_args(command, &k);
     if (no_project)
         k.project_id = 0;
     if (no_member && !command_has(command, "only_member"))
         k.member_id = 0;
-    if (rc == 0 && command->exit == COMMAND_DONE)
+    if (rc == 0 && command->exit == COMMAND_DONE && key_given(command, &k, was))
         rc = command_budget_set(command, BUDGET_KEY, k.tenant_id, k.id, &k.budget_id);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;

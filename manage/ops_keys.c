@@ -22,7 +22,8 @@ static const struct field id_params[] = {
 #define KEY_FIELDS                                                                                                     \
     {"name", .type = FIELD_STRING, .max = 96, .example = "\"ci\"", .doc = "What people call it."},                     \
         {"project", .type = FIELD_STRING, .max = 96, .doc = "Its project, by name or ID."},                            \
-        {"member", .type = FIELD_STRING, .max = 254, .doc = "Whose it is, by address or ID."},                         \
+        {"member", .type = FIELD_STRING, .max = 254,                                                                   \
+         .doc = "Whose it is, by address or ID. Given to another it serves calls alone, unless scopes are said."},     \
         {"channels", .type = FIELD_STRINGS, .max = 8,                                                                  \
          .doc = "Channels that it may use, the first is tried first; empty: the public ones."},                        \
         {"models", .type = FIELD_STRINGS, .max = 64, .example = "[\"claude-*\"]",                                      \
@@ -46,7 +47,7 @@ static const struct field create_body[] = {KEY_FIELDS, {NULL}};
 static const struct field set_body[] = {
     KEY_FIELDS,
     {"no_project", .type = FIELD_BOOL, .doc = "Takes it out of its project."},
-    {"no_member", .type = FIELD_BOOL, .doc = "Makes it nobody's."},
+    {"no_member", .type = FIELD_BOOL, .doc = "Makes it nobody's, likewise."},
     {NULL},
 };
 static const struct field rotate_body[] = {

@@ -938,6 +938,29 @@ keys_handed_over_serve_calls_alone(void **state)
     assert_string_equal(refused("{\"cmd\":\"key.find\",\"args\":{\"key\":\"%s\"}}", text), "not_found");
 }
 
+/* Likewise one that is given to somebody else, or to nobody, unless it is said what it may now. */
+static void
+keys_given_away_serve_calls_alone(void **state)
+{
+    struct js_value result;
+
+    (void)state;
+    registered("a@b.c", "t");
+    done("{\"cmd\":\"member.add\",\"args\":{\"tenant\":1,\"email\":\"b@b.c\"}}");
+    for (int i = 0; i < 2; i++)
+        done("{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"only_member\":2,\"scopes\":[\"inference\",\"manage\"]}}");
+    done("{\"cmd\":\"key.add\",\"args\":{\"tenant\":1,\"only_member\":2,\"scopes\":[\"manage\"]}}");
+    result = done("{\"cmd\":\"key.set\",\"args\":{\"id\":1,\"member\":2,\"rpm\":5}}");
+    assert_str(js_get(result, STR("scopes")).raw, "[\"inference\",\"manage\"]");
+    result = done("{\"cmd\":\"key.set\",\"args\":{\"id\":1,\"member\":1}}");
+    assert_str(js_get(result, STR("scopes")).raw, "[\"inference\"]");
+    result = done("{\"cmd\":\"key.set\",\"args\":{\"id\":2,\"no_member\":true}}");
+    assert_str(js_get(result, STR("scopes")).raw, "[\"inference\"]");
+    assert_string_equal(refused("{\"cmd\":\"key.set\",\"args\":{\"id\":3,\"no_member\":true}}"), "required");
+    result = done("{\"cmd\":\"key.set\",\"args\":{\"id\":3,\"no_member\":true,\"scopes\":[\"manage\"]}}");
+    assert_str(js_get(result, STR("scopes")).raw, "[\"manage\"]");
+}
+
 /* A member's address is one, however it is spelt: who was added with a budget comes in with it. */
 static void
 addresses_have_no_case(void **state)
@@ -1119,7 +1142,7 @@ main(void)
         TEST(codes_end),      TEST(codes_tell_nothing), TEST(sessions),        TEST(password_ends_sessions),
         TEST(sessions_are_bounded), TEST(locks),        TEST(tickets),         TEST(second_factor),
         TEST(one_comes_in),   TEST(invitations_end),    TEST(invited_by_mail), TEST(invited_by_provider), TEST(invitations_by_the_page), TEST(last_owner),
-        TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone),
+        TEST(keys_are_handed_over), TEST(keys_handed_over_serve_calls_alone), TEST(keys_given_away_serve_calls_alone),
         TEST(addresses_have_no_case), TEST(tickets_of_somebody_count), TEST(links_end_with_who_made_them), TEST(mailed_invitations_are_bounded), TEST(email_moves), TEST(reset_of_who_moved), TEST(visitors_have_keys_of_their_own),  TEST(administrators),  TEST(listed_by_pages),
         TEST(killed_between),
     };
