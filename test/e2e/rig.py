@@ -603,6 +603,9 @@ class Turnpike:
     def destroy(self):
         if self.process is not None:
             self.kill_all()
+        # A failure shows them, whatever it failed of: test/run looks for them before it forgives one.
+        for line in re.findall(r"^.*(?:Sanitizer|runtime error:).*$", self.log(), re.M):
+            print(line)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
