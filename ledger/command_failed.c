@@ -166,7 +166,7 @@ network_of(struct str ip, char room[64])
     return inet_ntop(AF_INET6, address, room, 64) != NULL ? str_from(room) : ip;
 }
 
-/* Of the arguments "person" or "email": id 0 when nobody has that. */
+/* Of the arguments "person" or "email": id 0 when nobody has that, or neither is told. */
 static int
 whose(struct command *command, struct person *p)
 {
@@ -176,7 +176,7 @@ whose(struct command *command, struct person *p)
     *p = (struct person){0};
     if (command_has(command, "person"))
         return command_person(command, "person", p);
-    if (!command_email(command, "email", true, email))
+    if (!command_has(command, "email") || !command_email(command, "email", true, email))
         return 0;
     rc = person_find(&command->txn, str_from(email), p);
     if (rc == -ENOENT || (rc == 0 && p->removed)) {
@@ -196,7 +196,7 @@ count_failure(struct command *command, const struct person *p, struct str how)
     bool told = false;
     int rc = window_get(command, &w);
 
-    if (rc == 0 && p->id != 0 && str_eq(how, STR("password")))
+    if (rc == 0 && p->id != 0 && (str_eq(how, STR("password")) || str_eq(how, STR("second-factor"))))
         rc = command_locked_until(command, p->email, &locked_us);
     if (rc == 0 && w.count == 0 && db_size(&command->txn, DB_SIGNIN).entries >= 2 * WINDOWS_MAX)
         rc = rest_get(command, &w);
@@ -224,7 +224,7 @@ count_failure(struct command *command, const struct person *p, struct str how)
 static int
 login_failed(struct command *command)
 {
-    static const char *const hows[] = {"password", "locked", "disabled", "second-factor", "code"};
+    static const char *const hows[] = {"password", "locked", "disabled", "second-factor", "code", "provider"};
     struct person p;
     struct str how;
     size_t i = 0;
@@ -236,7 +236,7 @@ login_failed(struct command *command)
         i++;
     if (i == COUNT_OF(hows)) {
         command_refuse_field(command, COMMAND_USAGE, "invalid", "how", "nobody fails so");
-        command_hint(command, "one of password, locked, disabled, second-factor, code");
+        command_hint(command, "one of password, locked, disabled, second-factor, code, provider");
         return 0;
     }
     rc = whose(command, &p);

@@ -62,11 +62,13 @@ back_run(void *arg)
 static void
 came_in(struct op_call *call, const struct ledger_answer *answer)
 {
+    const struct visitor *visitor = call->state;
+    uint64_t seconds = 0;
+
     if (answer->said != LEDGER_DONE) {
-        oidc_send_back(call, "disabled");
+        people_failed_then(call, "disabled", visitor->person_id, "disabled", oidc_send_back);
         return;
     }
-    uint64_t seconds = 0;
 
     if (!js_count(js_get(answer->result, STR("seconds")), UINT32_MAX, &seconds))
         seconds = 0;
@@ -266,7 +268,7 @@ found_by_email(struct op_call *call, const struct ledger_answer *answer)
         return;
     }
     if (closed) {
-        oidc_send_back(call, "oidc_link_first");
+        people_failed_then(call, "provider", visitor->person_id, "oidc_link_first", oidc_send_back);
         return;
     }
     op_ask_begin_bare(call, &jw, "person.link");
@@ -292,7 +294,7 @@ found_by_subject(struct op_call *call, const struct ledger_answer *answer)
         return;
     }
     if (visitor->email.len == 0) {
-        oidc_send_back(call, "oidc_unknown");
+        people_failed_then(call, "provider", 0, "oidc_unknown", oidc_send_back);
         return;
     }
     op_ask_begin_bare(call, &jw, "person.find");
@@ -321,7 +323,10 @@ back_done(struct op_call *call, void *arg)
 
         log_warn("oidc.failed", "what=callback why=%s", log_quote(str_from(work->why)));
         back_free(work);
-        oidc_send_back(call, rc == -EACCES ? "oidc_refused" : rc == -EPERM ? "oidc_domain" : "oidc_unavailable");
+        if (rc == -EACCES || rc == -EPERM)
+            people_failed_then(call, "provider", 0, rc == -EACCES ? "oidc_refused" : "oidc_domain", oidc_send_back);
+        else
+            oidc_send_back(call, "oidc_unavailable");
         return;
     }
     *visitor = (struct visitor){.issuer = conf->at.url,

@@ -174,6 +174,7 @@ people_refused(struct op_call *call, const struct ledger_answer *answer)
 struct failed {
     unsigned status;
     const char *field, *code;
+    void (*then)(struct op_call *call, const char *code); /* NULL: it is refused */
 };
 
 static void
@@ -181,33 +182,48 @@ failure_told(struct op_call *call, const struct ledger_answer *answer)
 {
     const struct failed *failed = call->state;
 
-    (void)answer; /* whatever it was: who failed is refused */
-    if (failed->field != NULL)
+    (void)answer; /* whatever it was: who failed does not get in */
+    if (failed->then != NULL)
+        failed->then(call, failed->code);
+    else if (failed->field != NULL)
         op_refuse_field(call, failed->status, failed->field, failed->code, NULL);
     else
         op_refuse(call, failed->status, failed->code, NULL);
+}
+
+static void
+tell_failure(struct op_call *call, const char *how, uint64_t person_id, struct str email, struct failed say)
+{
+    struct failed *failed = arena_alloc(&call->request->arena, sizeof(*failed));
+    struct jw jw;
+
+    if (failed == NULL) {
+        op_refuse(call, 503, "busy", NULL);
+        return;
+    }
+    *failed = say;
+    call->state = failed;
+    op_ask_begin_bare(call, &jw, "login.failed");
+    jw_key_cstr(&jw, "how", how);
+    if (person_id != 0)
+        jw_key_u64(&jw, "person", person_id);
+    else if (email.len > 0)
+        jw_key_str(&jw, "email", email);
+    op_ask(call, &jw, OP_ASK_ONCE, failure_told);
 }
 
 void
 people_failed(struct op_call *call, const char *how, uint64_t person_id, struct str email, unsigned status,
               const char *field, const char *code)
 {
-    struct failed *failed = arena_alloc(&call->request->arena, sizeof(*failed));
-    struct jw jw;
+    tell_failure(call, how, person_id, email, (struct failed){status, field, code, NULL});
+}
 
-    if (failed == NULL) {
-        op_refuse(call, status, code, NULL);
-        return;
-    }
-    *failed = (struct failed){status, field, code};
-    call->state = failed;
-    op_ask_begin_bare(call, &jw, "login.failed");
-    jw_key_cstr(&jw, "how", how);
-    if (person_id != 0)
-        jw_key_u64(&jw, "person", person_id);
-    else
-        jw_key_str(&jw, "email", email);
-    op_ask(call, &jw, OP_ASK_ONCE, failure_told);
+void
+people_failed_then(struct op_call *call, const char *how, uint64_t person_id, const char *code,
+                   void (*then)(struct op_call *call, const char *code))
+{
+    tell_failure(call, how, person_id, STR_NONE, (struct failed){0, NULL, code, then});
 }
 
 static void

@@ -54,6 +54,9 @@ void people_prove(struct op_call *call, void (*then)(struct op_call *call));
  */
 void people_failed(struct op_call *call, const char *how, uint64_t person_id, struct str email, unsigned status,
                    const char *field, const char *code);
+/* The same of who came by a provider, person_id 0: as nobody we know; then(call, code) in the place of a refusal. */
+void people_failed_then(struct op_call *call, const char *how, uint64_t person_id, const char *code,
+                        void (*then)(struct op_call *call, const char *code));
 
 /* Refuses as op_refused() does, but with 429 what is a matter of too often. */
 void people_refused(struct op_call *call, const struct ledger_answer *answer);

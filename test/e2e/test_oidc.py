@@ -210,6 +210,10 @@ def test_whose_account_it_is(serve, provider):
     corp.who = {"sub": "u2", "email": "a@example.com", "email_verified": True}
     assert error_of(sign_in(server)) == "oidc_link_first"
     assert made
+    # Whose account it was tried for, where that is known.
+    failed = server.cli("log", "list", "--action", "login.failed")["entries"]
+    assert [(e["after"]["how"], e["after"]["account"], e.get("target", {}).get("name")) for e in failed] == [
+        ("provider", True, "a@example.com"), ("provider", False, None)]
 
 
 def test_unlinked_by_its_person(serve, provider):

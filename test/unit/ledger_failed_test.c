@@ -127,9 +127,12 @@ an_account(void **state)
     assert_int_equal(js_get(js_get(entry, STR("after")), STR("locked_until")).type, JS_STRING);
     for (int i = 0; i < 10; i++)
         fails("ada@b.c", "192.0.2.1", "locked");
-    fails("ada@b.c", "192.0.2.2", "second-factor"); /* from elsewhere it is another count */
+    fails("ada@b.c", "192.0.2.2", "code"); /* from elsewhere it is another count */
     assert_int_equal(entries("login.failed", "", &entry), 2);
-    assert_true(is(js_get(entry, STR("after")), "how", "second-factor"));
+    assert_true(is(js_get(entry, STR("after")), "how", "code"));
+    fails("ada@b.c", "192.0.2.3", "second-factor"); /* is tried no oftener than passwords, and locks as they do */
+    assert_int_equal(entries("login.locked", "", &entry), 2);
+    assert_int_equal(count_of(entry), 1);
 
     /* The hour is over: how many it were. Of one alone there is nothing more to tell. */
     tidy();
@@ -165,10 +168,13 @@ nobodys(void **state)
     fails("another@horse.battery", "2001:db8:1:3::1", "password");
     assert_int_equal(entries("login.failed", "", NULL), 2);
     assert_int_equal(entries("login.failed", ",\"tenant\":1", NULL), 0);
+    /* Who came by a provider may be nobody in particular. */
+    done("{\"cmd\":\"login.failed\",\"args\":{\"how\":\"provider\"},\"actor\":{\"kind\":\"system\",\"ip\":\"2001:db8:1:2::3\"}}");
     w.wall_us += HOUR;
     tidy();
     assert_int_equal(entries("login.failed", "", &entry), 3);
-    assert_int_equal(count_of(entry), 2);
+    assert_int_equal(count_of(entry), 3);
+    assert_true(is(js_get(entry, STR("after")), "how", "provider"));
     /* Of who has no tenant the platform alone is told. */
     fails("root@b.c", "192.0.2.1", "password");
     assert_int_equal(entries("login.failed", ",\"target\":\"person:1\"", NULL), 1);
