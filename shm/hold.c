@@ -324,6 +324,19 @@ slot_held(const struct hold_table *table, uint32_t slot)
     return &table->slots[slot];
 }
 
+void
+hold_ask_again(const struct hold_table *table, uint32_t slot, struct hold_ask *ask)
+{
+    const struct hold_slot *held = slot_held(table, slot);
+
+    *ask = (struct hold_ask){
+        .account_idx = atomic_load_explicit(&held->account_idx, memory_order_relaxed),
+        .account_generation = held->account_generation,
+    };
+    for (int kind = 0; kind < BUDGET_KIND_COUNT; kind++)
+        ask->budget_idx[kind] = atomic_load_explicit(&held->budget_idx[kind], memory_order_relaxed);
+}
+
 struct record *
 hold_record(const struct hold_table *table, uint32_t slot)
 {

@@ -114,6 +114,8 @@ struct hold_ask {
  */
 enum hold_result
 hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot) MUST_CHECK;
+/* Whose a held slot is, to ask for more of it; amount and time are the caller's to fill in. */
+void hold_ask_again(const struct hold_table *table, uint32_t slot, struct hold_ask *ask);
 struct record *hold_record(const struct hold_table *table, uint32_t slot);
 /* The slot and its record will be written soon: calls for their lines, which costs nothing until then. */
 void hold_foresee(const struct hold_table *table, uint32_t slot);

@@ -397,6 +397,7 @@ call_new(struct client *client, enum proto_endpoint endpoint, const struct auth 
     call->up_endpoint = call->endpoint;
     call->key = auth->key;
     call->key_idx = auth->key_idx;
+    call->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
     call->start_us = worker_mono_us(w);
     call->start_wall_us = worker_wall_us(w);
     call->deadline_ms = worker_now_ms(w) + w->limits->call_ms;

@@ -61,13 +61,15 @@ level_of_quota(struct quota *quota, struct level *out)
     out->inflight = &quota->inflight;
 }
 
-/* False when there is none of that kind beside the key. */
+/* False when there is none of that kind beside the key, or it is the key's and that is gone. */
 static bool
 level_of(const struct call *call, enum budget_kind kind, struct level *out)
 {
     struct quota *quota;
 
     if (kind == BUDGET_KEY) {
+        if (!call_has_key(call))
+            return false;
         level_of_key(call->key, out);
         return true;
     }

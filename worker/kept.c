@@ -297,9 +297,13 @@ kept_hold(struct call *call, struct str body)
 void
 kept_write_owner(struct call *call, struct jw *jw)
 {
-    jw_key_u64(jw, "tenant", call->key->tenant_id);
-    jw_key_u64(jw, "key", call->key->key_id);
-    jw_key_u64(jw, "project", call->key->project_id);
+    /* Not the key's slot: by now that may be another's. */
+    const struct record *r = hold_record(&call->worker->holds, call->slot);
+
+    ASSERT(call->held);
+    jw_key_u64(jw, "tenant", r->tenant_id);
+    jw_key_u64(jw, "key", r->key_id);
+    jw_key_u64(jw, "project", r->project_id);
     jw_key_str(jw, "upstream", call_upstream(call)->name);
     jw_key_str(jw, "credential", call_credential(call, call->candidate)->conf->name);
     jw_key_str(jw, "call", (struct str){call->id_text, CALL_ID_LEN});

@@ -226,9 +226,9 @@ settle_extend(struct call *call, int64_t missing_ucr, bool announce)
     if (price_worst(call_price(call), &piece, &more_ucr))
         step_ucr = MAX(missing_ucr, MIN(more_ucr, ACCOUNT_UCR_MAX >> CALL_EXTENSIONS_MAX)
                                         << call->extension_count);
-    ask = take_ask(call, step_ucr);
+    ask = take_ask_more(call, step_ucr);
     if (hold_take(holds, &ask, &slot) != HOLD_OK) {
-        ask = take_ask(call, missing_ucr);
+        ask = take_ask_more(call, missing_ucr);
         result = hold_take(holds, &ask, &slot);
         if (result != HOLD_OK)
             return result;

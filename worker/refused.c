@@ -20,10 +20,11 @@ void
 refused_call(const struct call *call, unsigned status)
 {
     struct worker *w = call->worker;
+    bool known = call_has_key(call);
     struct refusal refusal = {
         .wall_us = call->start_wall_us,
-        .tenant_id = call->key->tenant_id,
-        .key_id = call->key->key_id,
+        .tenant_id = known ? call->key->tenant_id : 0,
+        .key_id = known ? call->key->key_id : 0,
         .took_us = (uint32_t)MIN(worker_mono_us(w) - call->start_us, (uint64_t)UINT32_MAX),
         .model = call->plan != NULL && call->plan->candidate_count > 0
                      ? w->model_name[call->plan->model_idx]

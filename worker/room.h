@@ -290,9 +290,9 @@ struct call {
     struct route_candidate left; /* it, once the plan is gone */
     uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */
 
-    struct key_slot *key;
+    struct key_slot *key;     /* whose it is: see call_has_key() */
     struct call_chain *chain; /* NULL: the key stands alone */
-    uint32_t key_idx;
+    uint32_t key_idx, key_generation;
     uint64_t tpm_taken_ns;    /* what the guess of its tokens took of the key's minute */
     uint32_t slot;
     uint32_t extension[CALL_EXTENSIONS_MAX];
@@ -338,6 +338,19 @@ call_candidate(const struct call *call, uint8_t idx)
 {
     ASSERT(call->plan != NULL || idx == call->candidate);
     return call->plan != NULL ? &call->plan->candidates[idx] : call->at;
+}
+
+/*
+ * Is the key still there? A call may outlive it, and then its slot may be another's, of another tenant: whoever looks
+ * at it in a later turn than the one that began the call asks this first. True holds until the turn ends, since an
+ * open slot is not used again before all workers have passed one.
+ */
+static inline bool
+call_has_key(const struct call *call)
+{
+    return (atomic_load_explicit(&call->key->flags, memory_order_acquire) & KEY_OPEN) != 0 &&
+           atomic_load_explicit(&call->key->generation, memory_order_relaxed) ==
+               call->key_generation;
 }
 
 static inline uint64_t

@@ -71,7 +71,7 @@ settle_begin(struct call *call)
     r->member_id = call->key->member_id;
     r->project_id = call->key->project_id;
     r->key_idx = call->key_idx;
-    r->key_generation = atomic_load_explicit(&call->key->generation, memory_order_relaxed);
+    r->key_generation = call->key_generation;
     r->rule = call->plan->rule_idx == CONF_NONE ? 0 : w->rule_name[call->plan->rule_idx];
     r->protocol = call->protocol;
     r->endpoint = call->endpoint;

@@ -51,6 +51,18 @@ take_bounds(struct call *call)
 }
 
 struct hold_ask
+take_ask_more(const struct call *call, int64_t amount_ucr)
+{
+    struct hold_ask ask;
+
+    hold_ask_again(&call->worker->holds, call->slot, &ask);
+    ask.amount_ucr = MIN(amount_ucr, ACCOUNT_UCR_MAX);
+    ask.wall_us = worker_wall_us(call->worker);
+    return ask;
+}
+
+/* Of the key and those beside it. */
+static struct hold_ask
 take_ask(const struct call *call, int64_t amount_ucr)
 {
     const struct key_slot *key = call->key;
@@ -87,7 +99,7 @@ take_error(enum hold_result result, const struct hold_ask *ask, struct proto_err
         error_set_limit(error, budget_kind_name[ask->refused], "budget");
         return;
     case HOLD_CLOSED:
-        error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: the account is closed");
+        error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: the API key or its account is closed");
         return;
     case HOLD_OK:
     case HOLD_BUSY:
@@ -187,6 +199,10 @@ take_hold(struct call *call, struct hold_ask *ask)
 
     if (!proto_is_count((enum proto_endpoint)call->endpoint) && !worst_cost(call, modest, false, &amount_ucr))
         amount_ucr = ACCOUNT_UCR_MAX;
+    if (!call_has_key(call)) { /* it went while the call waited */
+        *ask = (struct hold_ask){.amount_ucr = amount_ucr};
+        return HOLD_CLOSED;
+    }
     *ask = take_ask(call, amount_ucr);
     result = hold_take(&w->holds, ask, &call->slot);
     if (result == HOLD_OK && ask->over != 0) {

@@ -1,12 +1,15 @@
 """Keys, projects, members and tenants that are changed while the server runs: what callers feel of it at once, on every
 worker; what the command line and the management API show of it."""
 
+import socket
 import threading
 import time
 
 import pytest
 
 import rig
+from conftest import base_conf
+from scripted import scripted  # noqa: F401 (a fixture)
 
 IN_FORCE = 1.0  # seconds, by which a change is in force on all workers
 
@@ -97,6 +100,45 @@ def test_deleted_key(turnpike):
     assert turnpike.run("key", "show", str(key.id)).returncode == 1
     assert turnpike.cli("key", "list", key.tenant)["keys"] == []
     turnpike.settled_audit()
+
+
+WORDS = 600
+
+
+def answer_in_two_parts(connection, go_on):
+    """A stream whose second part, longer than what was held, comes when it is told to."""
+    def event(text, **more):
+        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "sim-uncapped",
+                 "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}], **more}
+        return b"data: " + rig.encode(chunk) + b"\n\n"
+
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" +
+                       event("first"))
+    assert go_on.wait(rig.PATIENCE)
+    for _ in range(WORDS):
+        connection.sendall(event(" word"))
+    usage = {"prompt_tokens": 5, "completion_tokens": WORDS, "total_tokens": 5 + WORDS}
+    connection.sendall(event(" end", usage=usage) + b"data: [DONE]\n\n")
+    connection.shutdown(socket.SHUT_WR)
+
+
+def test_call_outlives_its_key(start, scripted):  # noqa: F811
+    """A key is deleted while a call of it is answered, and its place in memory is another tenant's key's: what the call
+    comes to beyond what was held for it is its own tenant's."""
+    go_on = threading.Event()
+    sim = scripted(lambda connection: answer_in_two_parts(connection, go_on))
+    server = start(base_conf(sim.port, limits="hold-output = 100"))
+    key, other = server.key(), server.tenant()
+    connection, response = key.open("/v1/chat/completions", rig.chat_body(model="sim-uncapped", stream=True))
+    with connection:
+        first = response.read1(1 << 16)
+        server.cli("key", "delete", str(key.id))
+        others = [server.key(other) for _ in range(12)]  # slots wait for a turn of the worker, to be used again
+        go_on.set()
+        assert rig.events(first + rig.rest(response)[0])[-1] == (None, "[DONE]")
+    assert key.settled() == (100_000_000, 100_000_000 - 5 - 10 * WORDS, 5 + 10 * WORDS)
+    assert others[0].settled() == (100_000_000, 100_000_000, 0)
+    server.settled_audit()
 
 
 def test_share_of_a_member(turnpike):

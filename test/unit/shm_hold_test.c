@@ -328,6 +328,33 @@ test_some_budgets(void **state)
     assert_null(hold_slot_fault(&view, slot));
 }
 
+/* More of it is of the same account and budgets, and of no amount until one is said. */
+static void
+test_ask_again(void **state)
+{
+    struct hold_ask ask, more = {.amount_ucr = 7, .refused = 3, .over = 1};
+    uint32_t slot;
+
+    (void)state;
+    make_budgets(500);
+    ask = ask_with_budgets(10);
+    ask.budget_idx[BUDGET_PROJECT] = 0;
+    assert_int_equal(hold_take(&table, &ask, &slot), HOLD_OK);
+    hold_ask_again(&table, slot, &more);
+    assert_int_equal(more.account_idx, ask.account_idx);
+    assert_int_equal(more.account_generation, ask.account_generation);
+    assert_memory_equal(more.budget_idx, ask.budget_idx, sizeof(ask.budget_idx));
+    assert_int_equal(more.amount_ucr, 0);
+    assert_int_equal(more.refused, 0);
+    assert_int_equal(more.over, 0);
+    more.amount_ucr = 5;
+    more.wall_us = ask.wall_us;
+    assert_int_equal(hold_take(&table, &more, &slot), HOLD_OK);
+    assert_int_equal(budget_word_spent_ucr(budgets[BUDGET_KEY]->word), 15);
+    assert_int_equal(budget_word_spent_ucr(budgets[BUDGET_PROJECT]->word), 0);
+    assert_int_equal(budget_word_spent_ucr(budgets[BUDGET_TENANT]->word), 15);
+}
+
 /* ---- while it is held ---- */
 
 static void
@@ -867,7 +894,7 @@ main(void)
         TEST(test_budgets),
         TEST(test_budget_refuses),
         TEST(test_account_refuses_after_budgets),
-        TEST(test_some_budgets),
+        TEST(test_some_budgets), TEST(test_ask_again),
         TEST(test_progress),
         TEST(test_record_is_zeroed),
         TEST(test_asserts),
