@@ -28,12 +28,19 @@ account_disable(struct account *account, bool disabled)
                                   memory_order_release);
 }
 
+/* One that was taken away refuses nothing: some are told of it only later. */
+static int64_t
+limit_of(const struct db_budget *def)
+{
+    return def->limit_ucr < 0 ? BUDGET_SPENT_MAX : def->limit_ucr;
+}
+
 /* How it counts. A rolling window that memory does not know is the one that the store knows last. */
 static int
 budget_define(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
               const struct db_budget *def)
 {
-    budget_set(budget, MAX(def->limit_ucr, 0), (def->flags & DB_BUDGET_SHADOW) != 0, def->length_s);
+    budget_set(budget, limit_of(def), (def->flags & DB_BUDGET_SHADOW) != 0, def->length_s);
     if (def->period != BUDGET_ROLLING)
         return windows_set(ledger, txn, budget, def);
     if (atomic_load_explicit(&budget->edge, memory_order_relaxed) == 0) {
@@ -61,7 +68,7 @@ publish_budget(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id)
         return -EILSEQ;
     if (idx == 0) {
         rc = budget_add(ledger->region, (enum budget_kind)def.kind, budget_id,
-                        (enum budget_period)def.period, MAX(def.limit_ucr, 0), &idx);
+                        (enum budget_period)def.period, limit_of(&def), &idx);
         if (rc == 0)
             rc = budget_define(ledger, txn, budget_at(ledger->region, idx), &def);
         if (rc == 0)

@@ -175,8 +175,8 @@ key_new(struct ledger *ledger, const struct entity_key *key, const uint8_t hash[
     uint32_t account_idx = id_map_get(&ledger->account_of_tenant, key->tenant_id);
     const struct account *account = account_at(ledger->region, account_idx);
 
-    if (account == NULL)
-        return -EILSEQ;
+    if (account == NULL) /* there was no room for it */
+        return key->tenant_id <= ledger->tail.tenant_last ? -ENOSPC : -EILSEQ;
 
     struct key_new new = {
         .hash = hash,

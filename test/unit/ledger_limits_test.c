@@ -593,6 +593,57 @@ shadow(void **state)
     assert_int_equal(spent(budget), CREDITS(26));
 }
 
+/* One that is taken away refuses nothing from then on, also for who is told only later that there is none. */
+static void
+taken_away(void **state)
+{
+    struct db_budget def = {.kind = BUDGET_TENANT, .tenant_id = 1, .owner_id = 1, .limit_ucr = -1,
+                            .period = BUDGET_DAY};
+    struct budget *budget = set_budget("10/day");
+    struct db_txn txn;
+    uint32_t slot;
+
+    (void)state;
+    spend(CREDITS(10), CREDITS(10));
+    assert_int_equal(world_take(&w, 0, 1, 1, &slot), HOLD_NO_BUDGET);
+    assert_int_equal(write_start(&txn), 0);
+    assert_int_equal(entity_budget_put(&txn, budget->id, &def), 0);
+    commit(&txn);
+    assert_int_equal(db_read(w.ledger->db, &txn), 0);
+    assert_int_equal(publish_budget(w.ledger, &txn, budget->id), 0);
+    db_end(&txn);
+    assert_ptr_equal(own_budget(), budget);
+    assert_int_equal(world_take(&w, 0, 1, CREDITS(20), &slot), HOLD_OK);
+    assert_int_equal(spent(budget), CREDITS(30));
+    world_settle(&w, 0, slot, 0);
+    assert_int_equal(world_commit(&w), 0);
+}
+
+/* A start in a memory that has no room for all of them serves those that fit. */
+static void
+no_room_for_all(void **state)
+{
+    struct region_geometry small = world_geometry;
+
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"other\"}}");
+    ask_ok(&w, "{\"cmd\":\"key.add\",\"args\":{\"tenant\":\"acme\"}}");
+    world_power_cut(&w);
+    small.account_max = 1;
+    assert_int_equal(region_create(w.region_dir, &small, &w.region), 0);
+    assert_int_equal(world_try_start(&w), 0);
+    assert_int_equal(region_adopt(w.region_dir, &w.workers), 0);
+    assert_int_equal(world_account(&w, 1), 1);
+    assert_int_equal(world_account(&w, 2), 0);
+    assert_non_null(key_of(1));
+    assert_non_null(key_of(2));
+    assert_null(key_of(3)); /* the other tenant's */
+    assert_non_null(key_of(4));
+    world_power_cut(&w);
+    world_start(&w);
+    assert_non_null(key_of(3));
+}
+
 /* Through the commands: another kind of window is another budget; the rest changes in place. */
 static void
 set_by_command(void **state)
@@ -620,6 +671,7 @@ main(void)
         TEST(quotas_are_told), TEST(quotas_untold), TEST(allow_lists),    TEST(keys_flags),
         TEST(calls_in_flight), TEST(budget_texts),  TEST(budget_forms),   TEST(rolling),
         TEST(rolling_killed),  TEST(zones),         TEST(shadow),         TEST(set_by_command),
+        TEST(taken_away),      TEST(no_room_for_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
