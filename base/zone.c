@@ -29,7 +29,8 @@ name_ok(struct str name)
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         bool inner = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '_' || c == '/';
 
-        if (!letter && !(inner && i > 0))
+        /* One name for a file, not as many as it can have slashes. */
+        if ((!letter && !(inner && i > 0)) || (c == '/' && name.ptr[i - 1] == '/'))
             return false;
     }
     return name.len > 0 && name.len <= ZONE_NAME_LEN_MAX && name.ptr[name.len - 1] != '/';

@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "ledger/core.h"
 #include "ledger/deal.h"
-#include "ledger/windows.h"
+#include "ledger/zones.h"
 
 #include <errno.h>
 #include <string.h>
@@ -265,6 +265,7 @@ text_arg(struct command *command, const char *name, char *out, size_t cap)
 static bool
 zone_arg(struct command *command, struct entity_tenant *t)
 {
+    const struct zone *known;
     struct str zone;
 
     if (!command_has(command, "zone"))
@@ -273,7 +274,7 @@ zone_arg(struct command *command, struct entity_tenant *t)
         return false;
     if (str_eq(zone, STR("UTC")))
         zone = STR("");
-    if (zone.len > ZONE_NAME_LEN_MAX || !windows_know(command->ledger, zone)) {
+    if (zones_find(zone, &known) < 0) {
         command_refuse_field(command, COMMAND_USAGE, "invalid", "zone",
                              "there is no time zone \"%.*s\"", (int)MIN(zone.len, 64u), zone.ptr);
         command_hint(command, "a name as Asia/Shanghai, Europe/Berlin or UTC");

@@ -156,7 +156,6 @@ struct ledger {
     uint64_t audit_block_key;    /* blocks up to here were read back and found good */
     uint8_t audit_block_hash[HASH_LEN];
     uint32_t audit_budget_cursor;
-    struct windows *windows;      /* windows.c's */
     uint32_t zone_cursor;     /* budgets up to here were looked at */
     uint32_t quota_from;      /* as key_from, of quotas */
     int32_t *quota_excess;

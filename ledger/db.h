@@ -144,7 +144,6 @@ struct db_tail;
 int db_tail_put(struct db_txn *txn, const struct db_tail *tail) MUST_CHECK;
 /* No: an older program wrote last, or another version of what is derived is there. */
 bool db_derived_is_new(struct db_txn *txn, const struct db_tail *tail);
-int db_clear(struct db_txn *txn, enum db_table table) MUST_CHECK; /* all of a table */
 
 /* From the first key that is not below `from`, upwards, as long as keys begin with `prefix_len`
  * bytes of it. */

@@ -136,13 +136,6 @@ db_derived_is_new(struct db_txn *txn, const struct db_tail *tail)
     return derived.version == DERIVED_VERSION && derived.seq == tail->seq;
 }
 
-int
-db_clear(struct db_txn *txn, enum db_table table)
-{
-    ASSERT(txn->write && txn->mdb != NULL);
-    return db_rc(mdb_drop(txn->mdb, txn->db->dbi[table], 0));
-}
-
 /* ---- walking ---- */
 
 int

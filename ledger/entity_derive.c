@@ -209,10 +209,10 @@ derive_table(struct db_txn *txn, enum db_table table, derive_fn derive)
 static int
 derive_all(struct db_txn *txn, const struct db_tail *tail)
 {
-    int rc = db_clear(txn, DB_OUTLINE);
+    int rc = db_empty(txn, DB_OUTLINE);
 
     if (rc == 0)
-        rc = db_clear(txn, DB_SEARCH);
+        rc = db_empty(txn, DB_SEARCH);
     if (rc == 0)
         rc = derive_table(txn, DB_TENANT, derive_tenant);
     if (rc == 0)

@@ -60,7 +60,24 @@ rows_merge(struct most *most)
     most->count = merged;
 }
 
-/* Merges before it grows, so that memory is bounded by how many there are of them. */
+/* Merges first, so that memory is bounded by how many there are of them; and grows where that gave little. */
+static bool
+rows_room(struct most *most)
+{
+    size_t cap = MAX(most->cap * 2, 1024u);
+    struct most_row *rows;
+
+    rows_merge(most);
+    if (most->count < most->cap / 2)
+        return true;
+    rows = realloc(most->rows, cap * sizeof(*rows));
+    if (rows == NULL)
+        return false;
+    most->rows = rows;
+    most->cap = cap;
+    return true;
+}
+
 static int
 on_row(void *arg, uint32_t value, const struct sum *sum)
 {
@@ -71,17 +88,8 @@ on_row(void *arg, uint32_t value, const struct sum *sum)
         sum_add(&most->rows[most->count - 1].sum, sum);
         return 0;
     }
-    if (most->count == most->cap)
-        rows_merge(most);
-    if (most->count >= most->cap / 2) {
-        size_t cap = MAX(most->cap * 2, 1024u);
-        struct most_row *rows = realloc(most->rows, cap * sizeof(*rows));
-
-        if (rows == NULL)
-            return -ENOMEM;
-        most->rows = rows;
-        most->cap = cap;
-    }
+    if (most->count == most->cap && !rows_room(most))
+        return -ENOMEM;
     most->rows[most->count++] = (struct most_row){value, *sum};
     return 0;
 }

@@ -94,8 +94,7 @@ zone_arg(struct command *command, struct sums_ask *ask)
     if (name.len == 0)
         name = zone_of(command, ask->tenant_id);
     str_copy(name.len > 0 ? name : STR("UTC"), ask->zone_name, sizeof(ask->zone_name));
-    ask->zone = name.len <= ZONE_NAME_LEN_MAX ? zones_find(name) : NULL;
-    if (ask->zone != NULL)
+    if (zones_find(name, &ask->zone) == 0)
         return true;
     command_refuse_field(command, COMMAND_USAGE, "invalid", "zone", "there is no time zone \"%.*s\"",
                          (int)MIN(name.len, (size_t)ZONE_NAME_LEN_MAX), name.ptr);

@@ -16,7 +16,6 @@
 #include "base/str.h"
 #include "ledger/entity.h"
 #include "ledger/fill.h"
-#include "ledger/windows.h"
 #include "shm/series.h"
 
 #include <errno.h>
@@ -516,7 +515,6 @@ ledger_close(struct ledger **ledgerp)
     for (unsigned kind = 0; kind < BUDGET_KIND_COUNT; kind++)
         free(ledger->quota_of[kind].at);
     free(ledger->name_of_region.at);
-    windows_free(&ledger->windows);
     free(ledger->todo_accounts.at);
     free(ledger->todo_budgets.at);
     free(ledger->account_mark);

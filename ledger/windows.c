@@ -2,89 +2,13 @@
 
 #include "base/log.h"
 #include "base/str.h"
-#include "base/zone.h"
 #include "ledger/entity.h"
 #include "ledger/publish.h"
+#include "ledger/zones.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define REFRESHED_AT_ONCE 65536u
-
-struct kept_zone {
-    struct kept_zone *next;
-    struct zone zone;
-    char name[ZONE_NAME_LEN_MAX + 1];
-    struct zone_change changes[];
-};
-
-struct windows {
-    struct kept_zone *first;
-};
-
-void
-windows_free(struct windows **windowsp)
-{
-    struct windows *windows = *windowsp;
-
-    *windowsp = NULL;
-    while (windows != NULL && windows->first != NULL) {
-        struct kept_zone *kept = windows->first;
-
-        windows->first = kept->next;
-        free(kept);
-    }
-    free(windows);
-}
-
-static int
-zone_keep(struct windows *windows, struct str name, const struct zone **out)
-{
-    struct zone_change changes[ZONE_CHANGES_MAX];
-    struct kept_zone *kept;
-    int count = zone_load(name, changes);
-
-    if (count < 0)
-        return count;
-    kept = calloc(1, sizeof(*kept) + (size_t)count * sizeof(changes[0]));
-    if (kept == NULL)
-        return -ENOMEM;
-    memcpy(kept->changes, changes, (size_t)count * sizeof(changes[0]));
-    kept->zone = (struct zone){kept->changes, (size_t)count};
-    str_copy(name, kept->name, sizeof(kept->name));
-    kept->next = windows->first;
-    windows->first = kept;
-    *out = &kept->zone;
-    return 0;
-}
-
-/* -EINVAL, -ENOENT as zone_load(); -ENOMEM. */
-static int
-zone_find(struct ledger *ledger, struct str name, const struct zone **out)
-{
-    *out = &zone_utc;
-    if (name.len == 0)
-        return 0;
-    if (ledger->windows == NULL)
-        ledger->windows = calloc(1, sizeof(*ledger->windows));
-    if (ledger->windows == NULL)
-        return -ENOMEM;
-    for (struct kept_zone *kept = ledger->windows->first; kept != NULL; kept = kept->next)
-        if (str_eq(str_from(kept->name), name)) {
-            *out = &kept->zone;
-            return 0;
-        }
-    return zone_keep(ledger->windows, name, out);
-}
-
-bool
-windows_know(struct ledger *ledger, struct str name)
-{
-    const struct zone *zone;
-
-    return zone_find(ledger, name, &zone) == 0;
-}
 
 static struct budget_zone
 zone_now(const struct zone *zone, int64_t now_us)
@@ -112,7 +36,7 @@ tenant_zone(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id, char 
 
 int
 windows_set(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
-          const struct db_budget *def)
+            const struct db_budget *def)
 {
     char name[ZONE_NAME_LEN_MAX + 1];
     const struct zone *zone;
@@ -124,7 +48,7 @@ windows_set(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
     rc = tenant_zone(ledger, txn, def->tenant_id, name);
     if (rc < 0 && rc != -ENOENT)
         return rc;
-    rc = zone_find(ledger, str_from(name), &zone);
+    rc = zones_find(str_from(name), &zone);
     if (rc == -ENOMEM)
         return rc;
     if (rc < 0) {
@@ -137,31 +61,77 @@ windows_set(struct ledger *ledger, struct db_txn *txn, struct budget *budget,
     return 0;
 }
 
-/* NULL where it is none of the tenant's (0: anybody's), or memory has it for nobody. */
-static struct budget *
-budget_of(struct ledger *ledger, struct db_txn *txn, uint32_t idx, uint32_t tenant_id,
-          struct db_budget *def)
+/* One of a tenant's; what memory does not know it is told of later, with its zone. */
+static int
+publish_one(struct ledger *ledger, struct db_txn *txn, uint64_t budget_id)
 {
-    uint32_t id = id_map_get(&ledger->id_of_budget, idx);
+    struct budget *budget = budget_at(ledger->region, id_map_get(&ledger->budget_of_id, (uint32_t)budget_id));
+    struct db_budget def;
+    int rc;
 
-    if (id == 0 || entity_budget_get(txn, id, def) < 0 ||
-        (tenant_id != 0 && def->tenant_id != tenant_id))
-        return NULL;
-    return budget_at(ledger->region, idx);
+    if (budget_id == 0 || budget == NULL)
+        return 0;
+    rc = entity_budget_get(txn, budget_id, &def);
+    if (rc < 0)
+        return rc == -ENOENT ? 0 : rc;
+    return windows_set(ledger, txn, budget, &def);
 }
 
+static int
+budget_of_child(struct db_txn *txn, enum db_table table, uint32_t id, uint64_t *budget_id)
+{
+    struct entity_member member;
+    struct entity_project project;
+    struct entity_key key;
+    int rc;
+
+    if (table == DB_MEMBER) {
+        rc = entity_member_get(txn, id, &member);
+        *budget_id = member.budget_id;
+    } else if (table == DB_PROJECT) {
+        rc = entity_project_get(txn, id, &project);
+        *budget_id = project.budget_id;
+    } else {
+        rc = entity_key_get(txn, id, &key);
+        *budget_id = key.budget_id;
+    }
+    return rc;
+}
+
+static int
+publish_children(struct ledger *ledger, struct db_txn *txn, enum db_table table, uint32_t tenant_id)
+{
+    struct db_walk walk;
+    struct str key, value;
+    int rc = entity_children(txn, table, tenant_id, &walk);
+
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && db_walk_next(&walk, &key, &value)) {
+        uint64_t budget_id;
+
+        rc = budget_of_child(txn, table, db_u32(key, ENTITY_CHILD_ID_AT), &budget_id);
+        if (rc == 0)
+            rc = publish_one(ledger, txn, budget_id);
+    }
+    if (rc == 0)
+        rc = walk.failed;
+    db_walk_end(&walk);
+    return rc;
+}
+
+/* By what the tenant has: a look at every budget that there is would take the longer the more others have. */
 int
 windows_publish(struct ledger *ledger, struct db_txn *txn, uint32_t tenant_id)
 {
-    int rc = 0;
+    static const enum db_table tables[] = {DB_MEMBER, DB_PROJECT, DB_KEY};
+    struct entity_tenant tenant;
+    int rc = entity_tenant_get(txn, tenant_id, &tenant);
 
-    for (uint32_t idx = 1; rc == 0 && idx <= ledger_budget_count(ledger); idx++) {
-        struct db_budget def;
-        struct budget *budget = budget_of(ledger, txn, idx, tenant_id, &def);
-
-        if (budget != NULL)
-            rc = windows_set(ledger, txn, budget, &def);
-    }
+    if (rc == 0)
+        rc = publish_one(ledger, txn, tenant.budget_id);
+    for (size_t i = 0; rc == 0 && i < COUNT_OF(tables); i++)
+        rc = publish_children(ledger, txn, tables[i], tenant_id);
     return rc;
 }
 
@@ -179,11 +149,9 @@ windows_refresh(struct ledger *ledger)
         ledger->zone_cursor = 1;
     for (uint32_t n = 0; rc == 0 && n < REFRESHED_AT_ONCE && ledger->zone_cursor <= count; n++) {
         struct budget *budget = budget_at(ledger->region, ledger->zone_cursor);
-        struct db_budget def;
 
-        if (atomic_load_explicit(&budget->change_us, memory_order_relaxed) <= now_us &&
-            budget_of(ledger, &txn, ledger->zone_cursor, 0, &def) != NULL)
-            rc = windows_set(ledger, &txn, budget, &def);
+        if (atomic_load_explicit(&budget->change_us, memory_order_relaxed) <= now_us)
+            rc = publish_one(ledger, &txn, id_map_get(&ledger->id_of_budget, ledger->zone_cursor));
         ledger->zone_cursor++;
     }
     db_end(&txn);

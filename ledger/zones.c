@@ -1,13 +1,14 @@
 #include "ledger/zones.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
 
-/* More are not kept: whoever asks for them has made them up. The world has some 600. */
-#define ZONES_MAX 1024u
+/* More are not read. The world has some 600, and a machine a name or four for each. */
+#define ZONES_MAX 4096u
 
 static struct zones_kept {
     char name[ZONE_NAME_LEN_MAX + 1];
@@ -17,21 +18,21 @@ static struct zones_kept {
 static unsigned kept_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* reading a file changes TZ for a moment */
 
-static const struct zone *
-read_zone(struct str name)
+static int
+read_zone(struct str name, const struct zone **out)
 {
     struct zone_change changes[ZONE_CHANGES_MAX], *copy;
     struct zones_kept *zone;
-    int count = kept_count < ZONES_MAX ? zone_load(name, changes) : -1;
+    int count = kept_count < ZONES_MAX ? zone_load(name, changes) : -ENOMEM;
 
-    if (count <= 0)
-        return NULL;
+    if (count < 0)
+        return count;
     copy = malloc((size_t)count * sizeof(*copy));
     zone = calloc(1, sizeof(*zone));
     if (copy == NULL || zone == NULL) {
         free(copy);
         free(zone);
-        return NULL;
+        return -ENOMEM;
     }
     memcpy(copy, changes, (size_t)count * sizeof(*copy));
     str_copy(name, zone->name, sizeof(zone->name));
@@ -39,22 +40,26 @@ read_zone(struct str name)
     zone->next = kept;
     kept = zone;
     kept_count++;
-    return &zone->zone;
+    *out = &zone->zone;
+    return 0;
 }
 
-const struct zone *
-zones_find(struct str name)
+int
+zones_find(struct str name, const struct zone **out)
 {
-    const struct zone *found = NULL;
+    const struct zones_kept *zone;
+    int rc = 0;
 
+    *out = &zone_utc;
     if (name.len == 0 || str_eq(name, STR("UTC")))
-        return &zone_utc;
+        return 0;
     pthread_mutex_lock(&lock);
-    for (const struct zones_kept *zone = kept; zone != NULL && found == NULL; zone = zone->next)
-        if (str_eq(name, str_from(zone->name)))
-            found = &zone->zone;
-    if (found == NULL)
-        found = read_zone(name);
+    for (zone = kept; zone != NULL && !str_eq(name, str_from(zone->name));)
+        zone = zone->next;
+    if (zone != NULL)
+        *out = &zone->zone;
+    else
+        rc = read_zone(name, out);
     pthread_mutex_unlock(&lock);
-    return found;
+    return rc;
 }

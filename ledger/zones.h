@@ -6,7 +6,7 @@
 #include "base/base.h"
 #include "base/zone.h"
 
-/* NULL: there is no such zone, or no memory. */
-const struct zone *zones_find(struct str name);
+/* "" is UTC. -EINVAL, -ENOENT: this machine knows none of that name; -ENOMEM. */
+int zones_find(struct str name, const struct zone **out) MUST_CHECK;
 
 #endif

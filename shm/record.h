@@ -129,7 +129,7 @@ enum record_flag {
 static inline uint32_t
 record_inflight_of(unsigned kind)
 {
-    return kind == 0 ? RECORD_INFLIGHT : RECORD_INFLIGHT_MEMBER << (kind - 1);
+    return kind == 0 ? (uint32_t)RECORD_INFLIGHT : (uint32_t)RECORD_INFLIGHT_MEMBER << (kind - 1);
 }
 
 struct record_attempt {

@@ -67,7 +67,8 @@ static void
 test_names(void **state)
 {
     static const char *const wrong[] = {"",    "/etc/passwd", "../zoneinfo/UTC", "Asia/",
-                                        ":UTC", "Asia\nX",     "-UTC",            "A b"};
+                                        ":UTC", "Asia\nX",     "-UTC",            "A b",
+                                        "Asia//Shanghai"};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(wrong); i++)

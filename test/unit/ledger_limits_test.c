@@ -9,6 +9,7 @@
 #include "ledger/entity.h"
 #include "ledger/quota.h"
 #include "ledger/windows.h"
+#include "ledger/zones.h"
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -532,6 +533,7 @@ static void
 zones(void **state)
 {
     struct budget *budget = set_budget("10/day");
+    const struct zone *zone, *again;
     struct budget_look look;
     int64_t noon_us;
 
@@ -540,10 +542,15 @@ zones(void **state)
     w.wall_us = noon_us;
     budget_look(budget, w.wall_us, &look);
     assert_int_equal(look.ends_us, noon_us + 12 * HOUR);
-    assert_true(windows_know(w.ledger, STR("Asia/Shanghai")));
-    assert_true(windows_know(w.ledger, STR("")));
-    assert_false(windows_know(w.ledger, STR("Asia/Shangai")));
-    assert_false(windows_know(w.ledger, STR("../passwd")));
+    assert_int_equal(zones_find(STR("Asia/Shanghai"), &zone), 0);
+    assert_int_equal(zone_offset_s(zone, noon_us), 8 * 3600);
+    assert_int_equal(zones_find(STR("Asia/Shanghai"), &again), 0);
+    assert_ptr_equal(again, zone);
+    assert_int_equal(zones_find(STR(""), &zone), 0);
+    assert_ptr_equal(zone, &zone_utc);
+    assert_int_equal(zones_find(STR("Asia/Shangai"), &zone), -ENOENT);
+    assert_int_equal(zones_find(STR("Asia//Shanghai"), &zone), -EINVAL);
+    assert_int_equal(zones_find(STR("../passwd"), &zone), -EINVAL);
     set_tenant((struct entity_limits){0}, "Asia/Shanghai");
     budget_look(budget, w.wall_us, &look);
     assert_int_equal(look.ends_us, noon_us + 4 * HOUR);
@@ -571,6 +578,27 @@ zones(void **state)
     set_tenant((struct entity_limits){0}, "Mars/Olympus");
     budget_look(budget, noon_us, &look);
     assert_int_equal(look.ends_us, noon_us + 12 * HOUR);
+}
+
+/* Each budget of the tenant, and no other's. */
+static void
+zones_of_all(void **state)
+{
+    (void)state;
+    ask_ok(&w, "{\"cmd\":\"member.limits\",\"args\":{\"tenant\":\"acme\",\"member\":1,\"budget\":\"5/day\"}}");
+    ask_ok(&w, "{\"cmd\":\"project.set\",\"args\":{\"tenant\":\"acme\",\"project\":1,\"budget\":\"5/week\"}}");
+    ask_ok(&w, "{\"cmd\":\"key.set\",\"args\":{\"id\":1,\"budget\":\"5/month\"}}");
+    ask_ok(&w, "{\"cmd\":\"key.set\",\"args\":{\"id\":2,\"budget\":\"5/2h\"}}");
+    ask_ok(&w, "{\"cmd\":\"tenant.set\",\"args\":{\"tenant\":\"acme\",\"budget\":\"5/day\"}}");
+    ask_ok(&w, "{\"cmd\":\"tenant.set\",\"args\":{\"tenant\":\"other\",\"budget\":\"5/day\"}}");
+    ask_ok(&w, "{\"cmd\":\"tenant.set\",\"args\":{\"tenant\":\"acme\",\"zone\":\"Asia/Kathmandu\"}}");
+    for (uint32_t id = 1; id <= 6; id++) {
+        const struct budget *budget = budget_at(w.ledger->region, id_map_get(&w.ledger->budget_of_id, id));
+        bool follows = id != 4 && id != 6; /* a rolling one has no zone */
+
+        assert_int_equal(budget->offset_s, follows ? 5 * 3600 + 45 * 60 : 0);
+        assert_int_equal(budget->after_s, follows ? 5 * 3600 + 45 * 60 : 0);
+    }
 }
 
 static void
@@ -671,7 +699,7 @@ main(void)
         TEST(quotas_are_told), TEST(quotas_untold), TEST(allow_lists),    TEST(keys_flags),
         TEST(calls_in_flight), TEST(budget_texts),  TEST(budget_forms),   TEST(rolling),
         TEST(rolling_killed),  TEST(zones),         TEST(shadow),         TEST(set_by_command),
-        TEST(taken_away),      TEST(no_room_for_all),
+        TEST(zones_of_all),    TEST(taken_away),      TEST(no_room_for_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

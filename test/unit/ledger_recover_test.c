@@ -288,7 +288,11 @@ random_bytes_in_slots(void **state)
 
     (void)state;
     for (int round = 0; round < 60; round++) {
-        assert_int_equal(world_take(&w, 3, 1, 1000, &slot), HOLD_OK);
+        /* Bytes that make sense by chance are believed, and may have spent it all. */
+        if (world_take(&w, 3, 1, 1000, &slot) != HOLD_OK) {
+            assert_true(round > 0);
+            break;
+        }
         world_kill_worker(&w, 3);
         assert_true(hold_view_open(w.workers, 3, &view));
         for (uint32_t s = 0; s < view.slot_max; s++) {

@@ -618,6 +618,48 @@ totals_are_the_records(void **state)
     close_world();
 }
 
+/* More rows than are kept at a time, of few keys, of many, and of many with few between them. */
+static void
+top_of_many_rows(void **state)
+{
+    static const uint32_t keys_of[] = {50, 900, 3000};
+    const uint32_t days = 40;
+
+    (void)state;
+    for (unsigned n = 0; n < COUNT_OF(keys_of); n++) {
+        struct filter f = {.tenant = 1, .outcome = -1, .status = -1, .since_us = BEGIN_US - days * DAY_US};
+        struct js_value result, none, row;
+        struct db_txn txn;
+        struct js_iter it;
+        uint32_t keys = keys_of[n], last = keys;
+
+        open_world();
+        assert_int_equal(db_write(w.ledger->db, &txn), 0);
+        for (uint32_t day = 1; day < days; day++)
+            for (uint32_t key = 1; key <= keys; key++) {
+                struct sum_key hour = {.period = ROLLUP_HOUR, .tenant_id = 1, .dim = SUM_KEY, .value = key};
+                struct sum sum = {.of = {.calls = 1, .charge_ucr = key}};
+
+                hour.bucket = (uint32_t)((BEGIN_US - day * DAY_US) / HOUR_US);
+                assert_int_equal(sum_put(&txn, &hour, 0, 1, &sum), 0);
+            }
+        assert_int_equal(db_commit(&txn), 0);
+        f.since_us -= f.since_us % HOUR_US;
+        f.until_us = f.since_us + (days + 1) * DAY_US;
+        result = ask("usage.top", &f, ",\"by\":\"key\",\"limit\":5");
+        assert_int_equal(number_of(result, "count"), keys);
+        assert_int_equal(money_of(js_get(result, STR("total")), "charge"),
+                         (int64_t)(days - 1) * keys * (keys + 1) / 2);
+        for (js_iter_init(&it, js_get(result, STR("rows"))); js_next(&it, &none, &row); last--) {
+            assert_int_equal(number_of(row, "key"), last);
+            assert_int_equal(number_of(row, "calls"), days - 1);
+            assert_int_equal(money_of(row, "charge"), (int64_t)(days - 1) * last);
+        }
+        assert_int_equal(last, keys - 5);
+        close_world();
+    }
+}
+
 /* Who sees only their own sees nothing of others', whatever is asked. */
 static void
 only_ones_own(void **state)
@@ -832,6 +874,7 @@ main(void)
         cmocka_unit_test(pages_while_the_oldest_go),
         cmocka_unit_test(calls_of_later_are_listed),
         cmocka_unit_test(totals_are_the_records),
+        cmocka_unit_test(top_of_many_rows),
         cmocka_unit_test(only_ones_own),
         cmocka_unit_test(statement_is_the_books),
         cmocka_unit_test(older_stores_are_filled),
