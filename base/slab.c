@@ -1,6 +1,7 @@
 /*
  * Each object carries a small header that names its block, so giving back needs no search, and
- * that says whether it is out, so that giving back twice is caught. A block hands out the
+ * that says whether it is out, so that giving back twice is caught. Idle ones have the next of their
+ * list where their owner's bytes were. A block hands out the
  * objects that came back last, then ones that were never used: those are pages that the kernel
  * has not made yet, and a block that is never full never makes them.
  */
@@ -23,8 +24,8 @@
 struct slab_object {
     alignas(max_align_t) struct slab_block *block;
     uint32_t state;
-    struct slab_object *next_idle; /* of its block, while idle */
 };
+_Static_assert(sizeof(struct slab_object) == 16, "each stream has several of them");
 
 struct slab_block {
     struct slab_block *prev, *next; /* on the slab's list that it belongs to */
@@ -91,6 +92,13 @@ block_new(struct slab *slab)
     return block;
 }
 
+/* The object's first bytes, while it is idle: the next idle one of its block. */
+static struct slab_object **
+next_idle(struct slab_object *object)
+{
+    return (struct slab_object **)(void *)(object + 1);
+}
+
 static struct slab_object *
 block_object(const struct slab *slab, struct slab_block *block, size_t idx)
 {
@@ -111,7 +119,8 @@ slab_take(struct slab *slab)
     object = block->idle;
     if (object != NULL) {
         ASSERT(object->state == STATE_IDLE);
-        block->idle = object->next_idle;
+        UNPOISON(object + 1, sizeof(object));
+        block->idle = *next_idle(object);
     } else {
         ASSERT(block->touched < block->count);
         object = block_object(slab, block, block->touched++);
@@ -137,7 +146,7 @@ slab_give(struct slab *slab, void *ptr)
     ASSERT(block->out > 0);
     ASSERT(slab->count > 0);
     object->state = STATE_IDLE;
-    object->next_idle = block->idle;
+    *next_idle(object) = block->idle;
     block->idle = object;
     POISON(ptr, slab->object_bytes);
     list_take(block->out == block->count ? &slab->blocks_full : &slab->blocks_with_room, block);

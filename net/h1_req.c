@@ -2,6 +2,8 @@
 
 #include "base/held.h"
 #include "net/h1_block.h"
+#include "net/h1_chunk.h"
+#include "net/h1_twin.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +15,12 @@
  * before the others, and all of them are copied. The first turns into the second when the fed
  * bytes end too early, never the other way round.
  */
+
+/* What reads a chunked body. Most requests have none. */
+struct h1_chunked {
+    struct h1_chunk chunk;
+    struct h1_twin twin;
+};
 
 static enum h1_req_event
 fail(struct h1_req *req, uint16_t status, const char *reason)
@@ -33,9 +41,17 @@ h1_req_init(struct h1_req *req, const struct h1_limits *limits, struct h1_head *
 
 /* ---- the body ---------------------------------------------------------------------------- */
 
+static void
+chunked_free(struct h1_req *req)
+{
+    free(req->chunked);
+    req->chunked = NULL;
+}
+
 static enum h1_req_event
 ready(struct h1_req *req, const char *body, size_t body_len)
 {
+    chunked_free(req);
     req->state = H1_REQ_READY;
     req->body = (struct str){body, body_len};
     return H1_REQ_DONE;
@@ -132,6 +148,7 @@ gather(struct h1_req *req, struct str data, size_t *gathered)
 static enum h1_req_event
 read_chunked(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
 {
+    struct h1_chunked *chunked = req->chunked;
     size_t gathered = 0;
 
     *used = 0;
@@ -139,19 +156,19 @@ read_chunked(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
         const uint8_t *from = bytes + *used;
         struct str data = STR_NONE;
         size_t n;
-        enum h1_chunk_got got = h1_chunk_read(&req->chunk, from, len - *used, &n, &data);
+        enum h1_chunk_got got = h1_chunk_read(&chunked->chunk, from, len - *used, &n, &data);
 
         /* llhttp reads them before gathering writes over them. Of a fault of ours it may know
          * an earlier one, and then that is the fault, as it would be in smaller pieces. */
-        if (got >= H1_CHUNK_BAD && h1_twin_accepts(&req->twin, from, n))
+        if (got >= H1_CHUNK_BAD && h1_twin_accepts(&chunked->twin, from, n))
             return chunk_fault(req, got);
         if (got >= H1_CHUNK_BAD ||
-            !h1_twin_body(&req->twin, from, n, req->chunk.body_bytes, got == H1_CHUNK_END))
+            !h1_twin_body(&chunked->twin, from, n, chunked->chunk.body_bytes, got == H1_CHUNK_END))
             return fail(req, 400, "malformed chunk");
         *used += n;
         if (got == H1_CHUNK_DATA && !gather(req, data, &gathered))
             return no_room(req);
-        req->body_bytes = req->chunk.body_bytes;
+        req->body_bytes = chunked->chunk.body_bytes;
         if (got == H1_CHUNK_END)
             return ready(req, req->head->base + req->head->len, (size_t)req->body_bytes);
     }
@@ -182,11 +199,20 @@ read_body(struct h1_req *req, uint8_t *bytes, size_t len, size_t *used)
 static enum h1_req_event
 head_done(struct h1_req *req, struct h1_head *head)
 {
-    if (!h1_twin_head(&req->twin, head))
+    struct h1_twin for_head, *twin = &for_head;
+
+    if (head->framing == H1_FRAMING_CHUNKED) {
+        req->chunked = malloc(sizeof(*req->chunked));
+        if (req->chunked == NULL)
+            return no_room(req);
+        h1_chunk_init(&req->chunked->chunk, req->limits->body_bytes,
+                      req->limits->chunk_extra_bytes);
+        twin = &req->chunked->twin; /* reads on in the body */
+    }
+    if (!h1_twin_head(twin, head))
         return fail(req, 400, "malformed request");
     req->head = head;
     req->state = H1_REQ_IN_BODY;
-    h1_chunk_init(&req->chunk, req->limits->body_bytes, req->limits->chunk_extra_bytes);
     return H1_REQ_HEAD;
 }
 
@@ -317,8 +343,8 @@ void
 h1_req_bound_body(struct h1_req *req, uint64_t body_bytes)
 {
     ASSERT(req->head != NULL && req->body_bytes == 0);
-    if (req->head->framing == H1_FRAMING_CHUNKED)
-        req->chunk.body_max = MIN(req->chunk.body_max, body_bytes);
+    if (req->chunked != NULL)
+        req->chunked->chunk.body_max = MIN(req->chunked->chunk.body_max, body_bytes);
 }
 
 int
@@ -340,6 +366,7 @@ static void
 forget(struct h1_req *req)
 {
     h1_block_free(&req->block);
+    chunked_free(req);
     req->head = NULL;
     req->body = STR_NONE;
     req->body_bytes = 0;

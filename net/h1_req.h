@@ -19,14 +19,12 @@
  * one block: a body with Content-Length gets one allocation of the exact size. A chunked body
  * is gathered; where it lies whole in the fed bytes that happens in place, so they are changed.
  *
- * Memory: nothing between requests but a stash, if there is one.
+ * Memory: nothing between requests but a stash, if there is one; what reads chunks only while there are some.
  */
 #ifndef NET_H1_REQ_H
 #define NET_H1_REQ_H
 
-#include "net/h1_chunk.h"
 #include "net/h1_head.h"
-#include "net/h1_twin.h"
 
 /* With this much stashed the caller must stop reading; twice as much is never kept. */
 #define H1_STASH_MARK (64u * 1024)
@@ -44,6 +42,7 @@ enum h1_req_state {
 };
 
 struct h1_block; /* one allocation: table of headers, then the bytes of head and body */
+struct h1_chunked;
 
 struct h1_req {
     /* For the caller to read. */
@@ -60,8 +59,7 @@ struct h1_req {
     struct h1_block *block;
     uint8_t *stash;
     size_t stash_len, stash_off, stash_cap;
-    struct h1_chunk chunk;
-    struct h1_twin twin;
+    struct h1_chunked *chunked; /* while a chunked body is read, else NULL */
 };
 
 /*

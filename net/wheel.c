@@ -11,7 +11,9 @@
 #include <string.h>
 
 #define SLOT_MASK (WHEEL_SLOTS - 1)
+#define DUE_TICK_MAX (((uint64_t)1 << 48) - 1) /* in 89,000 years */
 _Static_assert((WHEEL_SLOTS & SLOT_MASK) == 0, "slots are found by a mask");
+_Static_assert(WHEEL_SLOTS < WHEEL_SOON, "a place is a slot or soon");
 
 static void wheel_arm(struct wheel *wheel);
 
@@ -40,7 +42,7 @@ wheel_on_idle(uv_idle_t *idle)
         struct wheel_timer *timer = LIST_FIRST(&batch, struct wheel_timer, node);
 
         list_remove(&timer->node);
-        timer->look_tick = 0;
+        timer->place = 0;
         timer->due_tick = 0;
         timer->fn(timer);
     }
@@ -84,7 +86,7 @@ wheel_insert(struct wheel *wheel, struct wheel_timer *timer)
     if (look > wheel->tick + SLOT_MASK)
         look = wheel->tick + SLOT_MASK;
     slot = (size_t)(look & SLOT_MASK);
-    timer->look_tick = look;
+    timer->place = (uint16_t)(1 + slot);
     list_push_back(&wheel->slots[slot], &timer->node);
     wheel->used[slot / 64] |= (uint64_t)1 << (slot % 64);
     wheel->count++;
@@ -93,12 +95,22 @@ wheel_insert(struct wheel *wheel, struct wheel_timer *timer)
 static void
 wheel_take_out(struct wheel *wheel, struct wheel_timer *timer)
 {
-    if (timer->look_tick == 0)
+    if (timer->place == 0)
         return;
     list_remove(&timer->node);
-    if (timer->look_tick != WHEEL_SOON)
+    if (timer->place != WHEEL_SOON)
         wheel->count--;
-    timer->look_tick = 0;
+    timer->place = 0;
+}
+
+/* When a timer in a slot is looked at: less than a turn of the wheel from now. */
+static uint64_t
+wheel_look_tick(const struct wheel *wheel, const struct wheel_timer *timer)
+{
+    uint64_t first = wheel->tick + 1;
+
+    ASSERT(timer->place != 0 && timer->place != WHEEL_SOON);
+    return first + ((timer->place - 1 - first) & SLOT_MASK);
 }
 
 /* The first tick after wheel->tick whose slot may hold timers; 0: none. */
@@ -145,13 +157,13 @@ wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t delay_ms, whe
     /* Rounded up, so that it is never early. */
     uint64_t due = (now_ms + delay_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS;
 
-    if (delay_ms > UINT64_MAX / 2)
-        due = UINT64_MAX / 2 / WHEEL_TICK_MS;
+    if (delay_ms > DUE_TICK_MAX)
+        due = DUE_TICK_MAX;
     if (due <= now_ms / WHEEL_TICK_MS)
         due = now_ms / WHEEL_TICK_MS + 1;
     timer->fn = fn;
     timer->due_tick = due;
-    if (timer->look_tick != 0 && timer->look_tick <= due)
+    if (timer->place != 0 && timer->place != WHEEL_SOON && wheel_look_tick(wheel, timer) <= due)
         return;
     if (timer->node.next == NULL)
         list_init(&timer->node);
@@ -160,7 +172,7 @@ wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t delay_ms, whe
     if (wheel->count == 0 && !wheel->running)
         wheel->tick = MAX(wheel->tick, now_ms / WHEEL_TICK_MS);
     wheel_insert(wheel, timer);
-    if (!wheel->running && (wheel->armed_tick == 0 || timer->look_tick < wheel->armed_tick))
+    if (!wheel->running && (wheel->armed_tick == 0 || wheel_look_tick(wheel, timer) < wheel->armed_tick))
         wheel_arm(wheel);
 }
 
@@ -172,7 +184,7 @@ wheel_soon(struct wheel *wheel, struct wheel_timer *timer, wheel_fn fn)
     wheel_take_out(wheel, timer);
     timer->fn = fn;
     timer->due_tick = 1;
-    timer->look_tick = WHEEL_SOON;
+    timer->place = WHEEL_SOON;
     list_push_back(&wheel->soon, &timer->node);
     (void)uv_idle_start(&wheel->idle, wheel_on_idle);
 }

@@ -23,10 +23,11 @@ typedef void (*wheel_fn)(struct wheel_timer *timer);
 struct wheel_timer {
     struct list node;
     wheel_fn fn;
-    uint64_t due_tick;  /* when to call fn; 0: not set */
-    uint64_t look_tick; /* the slot it is in; 0: in none; WHEEL_SOON: for the next turn */
+    uint64_t due_tick : 48; /* when to call fn; 0: not set */
+    uint64_t place : 16;    /* 1 and the slot it is in; 0: in none; WHEEL_SOON: for the next turn */
 };
-#define WHEEL_SOON UINT64_MAX
+#define WHEEL_SOON UINT16_MAX
+_Static_assert(sizeof(struct wheel_timer) == 32, "each stream has five of them");
 
 struct wheel {
     uv_timer_t uv;
@@ -61,6 +62,13 @@ static inline bool
 wheel_is_set(const struct wheel_timer *timer)
 {
     return timer->due_tick != 0;
+}
+
+/* Was set by wheel_soon(), and fn has not come yet. */
+static inline bool
+wheel_is_soon(const struct wheel_timer *timer)
+{
+    return timer->place == WHEEL_SOON;
 }
 
 /*

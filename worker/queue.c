@@ -153,7 +153,7 @@ look(struct worker *w, bool handed_over)
         forward_from_queue(call, call->queue_choice);
     }
     queue->handed_over = false;
-    if (queue->turns.count > 0 && queue->timer.look_tick != WHEEL_SOON)
+    if (queue->turns.count > 0 && !wheel_is_soon(&queue->timer))
         wheel_set(&w->net.wheel, &queue->timer, queue->wait_us / 1000, on_timer);
 }
 
@@ -165,7 +165,7 @@ look_within(struct worker *w, uint64_t us)
 
     if (wheel_is_set(&queue->timer) && us >= queue->wait_us)
         return;
-    if (queue->timer.look_tick == WHEEL_SOON)
+    if (wheel_is_soon(&queue->timer))
         return;
     queue->wait_us = MIN(us, (uint64_t)LOOK_US_MAX);
     wheel_set(&w->net.wheel, &queue->timer, queue->wait_us / 1000, on_timer);

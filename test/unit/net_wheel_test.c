@@ -101,6 +101,25 @@ moving_later_and_earlier(void **state)
 }
 
 static void
+no_delay_is_too_long(void **state)
+{
+    struct probe probe = {.fired = 0};
+
+    (void)state;
+    wheel_set(&wheel, &probe.timer, UINT64_MAX, probe_on_fire);
+    assert_true(wheel_is_set(&probe.timer));
+    for (unsigned i = 0; i < 10; i++)
+        advance(WHEEL_SLOTS * WHEEL_TICK_MS);
+    assert_int_equal(probe.fired, 0);
+    assert_true(wheel_is_set(&probe.timer));
+    wheel_set(&wheel, &probe.timer, WHEEL_SLOTS * WHEEL_TICK_MS, probe_on_fire);
+    advance(WHEEL_SLOTS * WHEEL_TICK_MS - 2 * WHEEL_TICK_MS);
+    assert_int_equal(probe.fired, 0);
+    advance(3 * WHEEL_TICK_MS);
+    assert_int_equal(probe.fired, 1);
+}
+
+static void
 cancel_in_any_state(void **state)
 {
     struct probe probe = {.fired = 0};
@@ -236,6 +255,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(fires_once_never_early, setup, teardown),
         cmocka_unit_test_setup_teardown(moving_later_and_earlier, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_delay_is_too_long, setup, teardown),
         cmocka_unit_test_setup_teardown(cancel_in_any_state, setup, teardown),
         cmocka_unit_test_setup_teardown(callbacks_may_set_and_cancel, setup, teardown),
         cmocka_unit_test_setup_teardown(big_jump_of_the_clock, setup, teardown),
