@@ -29,9 +29,9 @@
 #define ASK_SOUND_BYTES_PER_S 4000u
 #define ASK_SOUND_BYTES_PER_S_MIN 1000u
 
-/* A range of bytes in the body. */
+/* A range of bytes in the body, which is less than 4 GiB. */
 struct ask_range {
-    size_t off, len;
+    uint32_t off, len;
 };
 
 /* Where stream_options.include_usage stands, and so where to put it. */
@@ -68,30 +68,31 @@ struct ask_file {
 };
 
 struct ask {
-    enum proto_endpoint endpoint;
     struct str body;
     struct str model;             /* as text; in the body, or in the arena if it had escapes */
+    struct str action;            /* Gemini: "generateContent", …; static text */
     struct ask_range model_range; /* of the value, with its quotes */
-    bool stream;
-    /* The client wants the usage chunk itself (chat, completions); else it is hidden. */
-    bool usage_asked;
-    bool has_output_cap;
+    struct ask_range usage_range;
+    struct ask_media media;       /* where proto_is_media() */
+    struct ask_file *file;        /* of a call for files or batches, else NULL; in the arena */
+    enum proto_endpoint endpoint;
+    enum ask_usage_place usage_place;
     /* Tokens of one choice. Where a body has both max_tokens and max_completion_tokens it is the
      * larger, since either may be the one that the upstream reads. */
     uint32_t output_cap;
     /* Outputs generated: the larger of n and best_of, times the prompts. At least 1. */
     uint32_t choice_count;
+    bool stream;
+    /* The client wants the usage chunk itself (chat, completions); else it is hidden. */
+    bool usage_asked;
+    bool has_output_cap;
     /* Responses: names input that is stored upstream, so that the body's size bounds nothing. */
     bool stored_input;
-    enum ask_usage_place usage_place;
-    struct ask_range usage_range;
-    bool form;         /* the body is one (multipart/form-data); model_range has no quotes then */
-    bool model_added;  /* moderation: the caller named none; model_range is where it goes */
-    struct ask_media media; /* where proto_is_media() */
-    struct ask_file *file;  /* of a call for files or batches, else NULL; in the arena */
-    struct str action; /* Gemini: "generateContent", …; static text */
-    bool json_array;   /* Gemini: streams a list, not events */
+    bool form;        /* the body is one (multipart/form-data); model_range has no quotes then */
+    bool model_added; /* moderation: the caller named none; model_range is where it goes */
+    bool json_array;  /* Gemini: streams a list, not events */
 };
+_Static_assert(sizeof(struct ask) <= 128, "each stream has one");
 
 /*
  * Reads the body of a call. False with *error (ready for error_write_body()) when it is not

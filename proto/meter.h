@@ -52,13 +52,16 @@ struct meter {
     uint32_t output_event_count;
     uint32_t image_count; /* pictures that came whole */
     uint32_t smallest_event_len;    /* of the content events; 0 before the first */
-    uint64_t output_estimate;       /* tokens, by size of the content events */
-    uint64_t sequence_next;         /* Responses: number of the next event */
-    struct usage usage;             /* OpenAI, Responses: the last usable report */
-    struct usage_anthropic partial; /* Anthropic: reports so far */
-    char model[METER_MODEL_CAP];    /* as reported last; "" when not */
+    union {
+        struct usage usage;             /* of all but Anthropic: the last usable report */
+        struct usage_anthropic partial; /* Anthropic: reports so far */
+    };
+    char model[METER_MODEL_CAP];     /* as reported last; "" when not */
     char service[METER_SERVICE_CAP]; /* service tier, as reported last; "" when not */
+    uint64_t output_estimate;        /* tokens, by size of the content events */
+    uint64_t sequence_next;          /* Responses: number of the next event */
 };
+_Static_assert(sizeof(struct meter) <= 272, "each stream has one");
 
 void meter_init(struct meter *meter, enum proto_endpoint endpoint, bool usage_asked);
 

@@ -12,6 +12,7 @@
 #include "proto/sse.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -22,24 +23,39 @@
 void
 sse_init(struct sse *sse, size_t event_len_max)
 {
+    ASSERT(event_len_max <= INT32_MAX); /* and what is fed at a time is less: offsets are 32 bits */
     memset(sse, 0, sizeof(*sse));
     buf_init(&sse->carry, event_len_max);
-    buf_init(&sse->joined, event_len_max);
-    sse->event_len_max = event_len_max;
+}
+
+static size_t
+event_len_max(const struct sse *sse)
+{
+    return sse->carry.cap_max;
+}
+
+static void
+joined_free(struct sse *sse)
+{
+    if (sse->joined == NULL)
+        return;
+    buf_free(sse->joined);
+    free(sse->joined);
+    sse->joined = NULL;
 }
 
 void
 sse_free(struct sse *sse)
 {
     buf_free(&sse->carry);
-    buf_free(&sse->joined);
+    joined_free(sse);
     sse->fed = STR_NONE;
 }
 
 void
 sse_feed(struct sse *sse, struct str bytes)
 {
-    ASSERT(sse->fed.len == 0);
+    ASSERT(sse->fed.len == 0 && bytes.len <= INT32_MAX);
     sse->fed = bytes;
 }
 
@@ -54,7 +70,7 @@ carried_len(const struct sse *sse)
 static bool
 line_ended(struct sse *sse, bool blank, bool crlf, size_t next_off)
 {
-    sse->line_off = next_off;
+    sse->line_off = (uint32_t)next_off;
     if (blank)
         return sse->has_line;
     sse->has_line = true;
@@ -110,7 +126,7 @@ find_end(struct sse *sse, size_t *end)
             return true;
         }
     }
-    sse->scanned_len = base + at;
+    sse->scanned_len = (uint32_t)(base + at);
     return false;
 }
 
@@ -154,15 +170,21 @@ add_data(struct sse *sse, struct sse_event *event, struct str value)
         event->data = value;
         return 0;
     }
+    if (sse->joined == NULL) {
+        sse->joined = malloc(sizeof(*sse->joined));
+        if (sse->joined == NULL)
+            return -ENOMEM;
+        buf_init(sse->joined, event_len_max(sse));
+    }
     if (!event->joined) {
-        sse->joined.len = 0;
-        buf_add_str(&sse->joined, event->data);
+        sse->joined->len = 0;
+        buf_add_str(sse->joined, event->data);
         event->joined = true;
     }
-    buf_add_char(&sse->joined, '\n');
-    if (!buf_add_str(&sse->joined, value))
+    buf_add_char(sse->joined, '\n');
+    if (!buf_add_str(sse->joined, value))
         return -ENOMEM;
-    event->data = buf_str(&sse->joined);
+    event->data = buf_str(sse->joined);
     return 0;
 }
 
@@ -243,7 +265,7 @@ take_plain(struct sse *sse, struct sse_event *event)
         memcmp(start, data, name_len) != 0)
         return false;
     lf = memchr(value, '\n', len - name_len);
-    if (lf == NULL || (size_t)(lf - start) + 2 > MIN(len, sse->event_len_max) || lf[1] != '\n' ||
+    if (lf == NULL || (size_t)(lf - start) + 2 > MIN(len, event_len_max(sse)) || lf[1] != '\n' ||
         memchr(value, '\r', (size_t)(lf - value)) != NULL)
         return false;
     value += value < lf && *value == ' ';
@@ -269,8 +291,8 @@ sse_next(struct sse *sse, struct sse_event *event)
     if (take_plain(sse, event))
         return 1;
     if (!find_end(sse, &end))
-        return sse->scanned_len > sse->event_len_max ? fail(sse, -EMSGSIZE) : 0;
-    if (carried_len(sse) + end > sse->event_len_max)
+        return sse->scanned_len > event_len_max(sse) ? fail(sse, -EMSGSIZE) : 0;
+    if (carried_len(sse) + end > event_len_max(sse))
         return fail(sse, -EMSGSIZE);
     rc = take_event(sse, end, &raw);
     if (rc == 0)
@@ -285,8 +307,8 @@ sse_keep(struct sse *sse)
 
     ASSERT(sse->failed != 0 || tail.len == 0 || sse->scanned_len == carried_len(sse) + tail.len);
     sse->fed = STR_NONE;
-    if (sse->joined.ptr != NULL)
-        buf_free(&sse->joined);
+    if (UNLIKELY(sse->joined != NULL))
+        joined_free(sse);
     if (sse->carry_given) {
         sse->carry_given = false;
         sse->carry.len = 0;
@@ -295,7 +317,7 @@ sse_keep(struct sse *sse)
     }
     if (sse->failed != 0)
         return sse->failed;
-    if (sse->carry.len + tail.len > sse->event_len_max)
+    if (sse->carry.len + tail.len > event_len_max(sse))
         return fail(sse, -EMSGSIZE);
     if (tail.len > 0 && !buf_add_str(&sse->carry, tail))
         return fail(sse, -ENOMEM);

@@ -45,12 +45,11 @@ struct sse_event {
 
 struct sse {
     struct buf carry;  /* an unfinished event's bytes so far */
-    struct buf joined; /* for events with several data lines */
+    struct buf *joined; /* for an event with several data lines, until sse_keep(); else NULL */
     struct str fed;    /* what is left of the bytes fed */
     /* The unfinished event: how much of it was looked at, and where its current line starts. */
-    size_t scanned_len;
-    size_t line_off;
-    size_t event_len_max;
+    uint32_t scanned_len;
+    uint32_t line_off;
     int failed;         /* sticky: -EMSGSIZE or -ENOMEM */
     bool has_line;      /* the unfinished event has a line that is not blank */
     bool line_was_crlf; /* and the last such line ended in CRLF */
@@ -59,7 +58,8 @@ struct sse {
     bool carry_given;   /* carry's event was given: sse_keep() drops it */
 };
 
-void sse_init(struct sse *sse, size_t event_len_max); /* allocates nothing */
+/* Allocates nothing. The limit is less than 2 GiB. */
+void sse_init(struct sse *sse, size_t event_len_max);
 void sse_free(struct sse *sse);
 
 /* The next bytes of the stream; sse_keep() was called for those before. */

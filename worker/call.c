@@ -1,5 +1,6 @@
 #include "worker/call.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -207,6 +208,7 @@ call_end(struct call *call)
     arena_end(&call->arena);
     sse_free(&call->sse);
     buf_free(&call->body);
+    free(call->extensions);
     slab_give(&w->calls_slab, call);
     worker_maybe_done(w);
 }

@@ -5,6 +5,7 @@
  * report, or when this process is killed. It never passes what is held, never falls in a slot, and
  * always stands beside the counts that it was computed from, so that it can be computed again.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -222,6 +223,9 @@ settle_extend(struct call *call, int64_t missing_ucr, bool announce)
 
     if (call->extension_count == CALL_EXTENSIONS_MAX)
         return HOLD_NO_CREDIT;
+    if (call->extensions == NULL &&
+        (call->extensions = calloc(CALL_EXTENSIONS_MAX, sizeof(*call->extensions))) == NULL)
+        return HOLD_NO_SLOT; /* tried again, as where there is none */
     /* A good piece at once, or else the bare need. */
     if (price_worst(call_price(call), &piece, &more_ucr))
         step_ucr = MAX(missing_ucr, MIN(more_ucr, ACCOUNT_UCR_MAX >> CALL_EXTENSIONS_MAX)
@@ -246,7 +250,7 @@ settle_extend(struct call *call, int64_t missing_ucr, bool announce)
     r->before_ucr = call->held_ucr;
     atomic_store_explicit(&r->announced, 0, memory_order_relaxed); /* that was the first slot's */
     hold_record(holds, call->slot)->flags |= RECORD_EXTENDED;
-    call->extension[call->extension_count++] = slot;
+    call->extensions[call->extension_count++].slot = slot;
     call->held_ucr += hold_amount_ucr(holds, slot);
     if (announce && hold_announce(holds, slot))
         worker_wake_ledger(call->worker);
@@ -261,8 +265,8 @@ durable_ucr(const struct call *call)
     int64_t sum_ucr = hold_amount_ucr(holds, call->slot);
 
     for (unsigned i = 0; i < call->extension_count; i++)
-        if (hold_announced(holds, call->extension[i]))
-            sum_ucr += hold_amount_ucr(holds, call->extension[i]);
+        if (hold_announced(holds, call->extensions[i].slot))
+            sum_ucr += hold_amount_ucr(holds, call->extensions[i].slot);
     return sum_ucr;
 }
 
@@ -304,8 +308,8 @@ store_progress(struct call *call, int64_t progress_ucr, const struct price_count
     hold_progress_of(holds, call->slot, part_ucr, &call->tally);
     left_ucr -= part_ucr;
     for (unsigned i = 0; i < call->extension_count && left_ucr > 0; i++) {
-        part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extension[i]));
-        hold_progress_of(holds, call->extension[i], part_ucr, &call->tally);
+        part_ucr = MIN(left_ucr, hold_amount_ucr(holds, call->extensions[i].slot));
+        hold_progress_of(holds, call->extensions[i].slot, part_ucr, &call->tally);
         left_ucr -= part_ucr;
     }
 }

@@ -240,6 +240,12 @@ struct call_chain {
     uint64_t tpm_taken_ns[BUDGET_KIND_COUNT];
 };
 
+/* A further hold of a call's. */
+struct call_extension {
+    uint64_t generation; /* for hold_committed() */
+    uint32_t slot;
+};
+
 struct call {
     struct list node;         /* worker->calls */
     struct list waiting_node; /* worker->waiting */
@@ -274,7 +280,10 @@ struct call {
     bool hold_busy;           /* a further hold could not be taken at the moment */
     uint8_t then;             /* enum stream_then, in CALL_EXTEND_WAIT */
     uint8_t then_reason;      /* enum record_reason, of STREAM_BREAK */
+    uint8_t open;             /* bits of enum ask_open, kept when the request's bytes are given back */
+    uint8_t queue_choice;     /* the candidate that has room for it, once it has its turn */
     uint16_t upstream_status; /* of the answer being read */
+    uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */
 
     char id_text[CALL_ID_LEN + 1];
     uint8_t id[16];
@@ -288,15 +297,15 @@ struct call {
     struct route_plan *plan;  /* in arena, while there may be another attempt; else NULL */
     struct route_candidate *at; /* that of the plan which is tried now; never NULL */
     struct route_candidate left; /* it, once the plan is gone */
-    uint16_t asked_name;      /* name id of what was asked for, when it is not the model; else 0 */
 
     struct key_slot *key;     /* whose it is: see call_has_key() */
     struct call_chain *chain; /* NULL: the key stands alone */
-    uint32_t key_idx, key_generation;
     uint64_t tpm_taken_ns;    /* what the guess of its tokens took of the key's minute */
+    uint32_t key_idx, key_generation;
     uint32_t slot;
-    uint32_t extension[CALL_EXTENSIONS_MAX];
-    uint64_t extension_generation[CALL_EXTENSIONS_MAX]; /* for hold_committed() */
+    uint32_t wait_s;          /* what the upstream said to wait before the next call; 0 nothing */
+    uint32_t progress_events; /* meter.event_count when the idle timer was last moved */
+    struct call_extension *extensions; /* room for CALL_EXTENSIONS_MAX, from the first on; else NULL */
     int64_t held_ucr;         /* over all slots */
     int64_t progress_ucr;     /* of the whole call, with this candidate */
     struct record_tally tally; /* what it was computed from */
@@ -305,7 +314,6 @@ struct call {
     uint64_t input_estimate;  /* tokens, before any report */
     uint64_t input_max;       /* tokens, the bound that was held for */
     uint64_t output_max;      /* tokens that the caller's or the model's cap allows; UINT64_MAX */
-    uint8_t open;             /* bits of enum ask_open, kept when the request's bytes are given back */
 
     int64_t start_wall_us;
     uint64_t start_us;        /* monotonic */
@@ -315,8 +323,6 @@ struct call {
     uint64_t limit_taken_ns;  /* what the guess of its tokens took of the credential's minute */
     uint64_t queued_us;       /* monotonic, when it began to wait; 0: it does not */
     uint64_t queue_due_ms;    /* when it has waited long enough; 0: it never waited */
-    uint8_t queue_choice;     /* the candidate that has room for it, once it has its turn */
-    uint32_t wait_s;          /* what the upstream said to wait before the next call; 0 nothing */
     uint64_t deadline_ms;     /* of the whole call, in net_now_ms() */
     uint64_t commit_due_ms;   /* likewise, to hold a stream's beginning back; 0: it has not begun */
 
@@ -328,9 +334,9 @@ struct call {
     const struct proto_error *last_error; /* what the last attempt would have us tell the client; NULL */
     struct sse sse;
     struct meter meter;
-    uint32_t progress_events; /* meter.event_count when the idle timer was last moved */
     uint64_t response_bytes;
 };
+_Static_assert(sizeof(struct call) <= 1232, "each stream has one");
 
 /* Of the plan; once it is gone, only the one that the call is at. */
 static inline const struct route_candidate *

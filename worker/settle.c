@@ -327,8 +327,10 @@ hand_over(struct call *call, const struct verdict *v)
     if (v->basis == BASIS_PROGRESS && call->progress_ucr > 0)
         tally = call->tally; /* by the service that it was thought to be by then */
     for (unsigned i = 0; i < call->extension_count; i++) {
-        call->extension_generation[i] = hold_generation(holds, call->extension[i]);
-        wake |= settle_slot(call, call->extension[i], &left_ucr, v, &tally);
+        struct call_extension *extension = &call->extensions[i];
+
+        extension->generation = hold_generation(holds, extension->slot);
+        wake |= settle_slot(call, extension->slot, &left_ucr, v, &tally);
     }
     ASSERT(left_ucr == 0);
     call->slot_generation = hold_generation(holds, call->slot);
@@ -345,7 +347,7 @@ settle_committed(const struct call *call)
     const struct hold_table *holds = &call->worker->holds;
 
     for (unsigned i = 0; i < call->extension_count; i++)
-        if (!hold_committed(holds, call->extension[i], call->extension_generation[i]))
+        if (!hold_committed(holds, call->extensions[i].slot, call->extensions[i].generation))
             return false;
     return hold_committed(holds, call->slot, call->slot_generation);
 }
