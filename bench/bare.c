@@ -81,6 +81,14 @@ hold_take(struct hold_table *table, struct hold_ask *ask, uint32_t *slot)
 }
 
 void
+hold_ask_again(const struct hold_table *table, uint32_t slot, struct hold_ask *ask)
+{
+    (void)table;
+    (void)slot;
+    (void)ask;
+}
+
+void
 hold_foresee(const struct hold_table *table, uint32_t slot)
 {
     (void)table;
