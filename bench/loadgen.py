@@ -17,6 +17,7 @@ def load(bench, peer, mode, *more, core=LOAD_CORE, port=None, tls=False, nice=No
             peer.path, "--model", peer.model, "--key", peer.key, "--json", *map(str, more)]
     if tls:
         argv.append("--tls")
+    argv += map(str, peer.load_options)
     for header in peer.headers:
         argv += ["--header", header]
     if nice is not None:

@@ -16,6 +16,7 @@ class Peer:
 
     name = "?"
     headers = ()
+    load_options = ()  # further ones of bench-load's
     key = "sk-nobody-looks"
     model = "sim-chat"
     path = "/v1/chat/completions"

@@ -17,6 +17,7 @@ import signal
 import sys
 
 import bench_calls
+import bench_crowd
 import bench_footprint
 import bench_open
 import bench_reports
@@ -34,7 +35,7 @@ BENCHES = {
     "open": bench_open.plain, "open-two": bench_open.two, "open-tls": bench_open.tls,
     "footprint": bench_footprint.footprint, "governance": bench_till.governance,
     "syscalls": bench_syscalls.syscalls, "tls": bench_streams.tls,
-    "reports": bench_reports.reports,
+    "reports": bench_reports.reports, "crowd": bench_crowd.crowd,
 }
 
 

@@ -36,11 +36,12 @@ const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS] = {
     KEY_AGE("invite-time", MANAGE, invite_ms, .min = 10 * MINUTE, .max = 366 * DAY, .def = "7d",
             AT_ONCE, .doc = "How long an invitation is good that says nothing else."),
     KEY_STRINGS("trusted-proxies", MANAGE, trusted, .empty_ok = true, .min = 2, .max = 49, AT_ONCE,
-                .doc = "Addresses and ranges (10.0.0.0/8) of the proxies that stand before this server. For "
-                       "the management API, a request that comes from one of them is its client's, "
-                       "which is the last address of X-Forwarded-For that is not of a trusted proxy: rates, "
-                       "sessions, the addresses that a key may be used from, and the audit log go by it. "
-                       "Without it that header counts for nothing."),
+                .doc = "Addresses and ranges (10.0.0.0/8) of the proxies that stand before this server. A "
+                       "request that comes from one of them is its client's, which is the last address "
+                       "of X-Forwarded-For that is not of a trusted proxy: the addresses that a key may be "
+                       "used from and the count of wrong keys go by it, and of the management API "
+                       "rates, sessions and the audit log. Each of them must add the address that it "
+                       "was asked from to that header; without trusted-proxies it counts for nothing."),
     KEY_PACE("address", address, "30000", "2000", 600, 100,
              "How many requests to the management API one address may make a minute; IPv6: one network "
              "of 64 bits.",

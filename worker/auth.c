@@ -5,12 +5,13 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
+#include "net/forwarded.h"
 #include "net/ws_shake.h"
 #include "shm/account.h"
 #include "shm/rate.h"
 
 #define KEY_TEXT_MAX 256
-/* Wrong keys from one address, a minute. Loopback is spared: there stands a proxy of many. */
+/* Wrong keys from one address, a minute. Loopback is spared: there stands a proxy of many, which says nothing. */
 #define AUTH_FAILURES_PER_MINUTE 600
 
 static struct str
@@ -48,22 +49,35 @@ presented_key(const struct h1_head *head, struct str *out)
     return true;
 }
 
+/* Whom the request comes from, IPv4 mapped into IPv6: the connection's peer, or whom trusted proxies name. */
+static void
+client_address(const struct client *c, const struct h1_head *head, uint8_t ip[16])
+{
+    const struct conf_manage *manage = &c->worker->conf->manage;
+
+    forwarded_client(&c->conn.peer, head, manage->proxies, manage->proxy_count, ip);
+}
+
+static const uint8_t mapped_ipv4[12] = {[10] = 0xff, [11] = 0xff};
+
 static bool
-is_loopback(const struct net_addr *addr)
+is_loopback(const uint8_t ip[16])
 {
     static const uint8_t one[16] = {[15] = 1};
 
-    return addr->family == 4 ? addr->ip[0] == 127 : memcmp(addr->ip, one, 16) == 0;
+    return memcmp(ip, mapped_ipv4, sizeof(mapped_ipv4)) == 0 ? ip[12] == 127 : memcmp(ip, one, 16) == 0;
 }
 
 static bool
-too_many_failures(struct client *c, struct proto_error *error)
+too_many_failures(struct client *c, const struct h1_head *head, struct proto_error *error)
 {
-    const struct net_addr *peer = &c->conn.peer;
-    uint64_t retry_ns;
-    uint64_t slot = hash_u64(peer->ip, peer->family == 4 ? 4 : 8) % AUTH_FAILURE_SLOTS;
+    uint8_t ip[16];
+    uint64_t retry_ns, slot;
 
-    if (is_loopback(peer) ||
+    client_address(c, head, ip);
+    /* Of IPv6 a network of 64 bits counts as one. */
+    slot = hash_u64(ip, memcmp(ip, mapped_ipv4, sizeof(mapped_ipv4)) == 0 ? 16 : 8) % AUTH_FAILURE_SLOTS;
+    if (is_loopback(ip) ||
         rate_admit(&c->worker->auth_failure_tat[slot], rate_per_minute(AUTH_FAILURES_PER_MINUTE), 1,
                    worker_mono_us(c->worker) * 1000, &retry_ns))
         return false;
@@ -74,10 +88,10 @@ too_many_failures(struct client *c, struct proto_error *error)
 }
 
 static bool
-refuse_key(struct client *c, struct proto_error *error, const char *why)
+refuse_key(struct client *c, const struct h1_head *head, struct proto_error *error, const char *why)
 {
     stat_add(c->worker->stats, STAT_UNAUTHORIZED, 1);
-    if (!too_many_failures(c, error))
+    if (!too_many_failures(c, head, error))
         error_set(error, ERROR_UNAUTHENTICATED, NULL, NULL, "turnpike: %s", why);
     return false;
 }
@@ -154,22 +168,22 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
         return false;
     }
     if (text.len == 0)
-        return refuse_key(c, error, "no API key; send it as Authorization: Bearer sk-…");
+        return refuse_key(c, head, error, "no API key; send it as Authorization: Bearer sk-…");
     if (text.len > KEY_TEXT_MAX || !str_starts_with(text, STR("sk-")))
-        return refuse_key(c, error, "this is no API key of this gateway");
+        return refuse_key(c, head, error, "this is no API key of this gateway");
     auth->key_idx = find_key(c, text);
     if (auth->key_idx == 0)
-        return refuse_key(c, error, "the API key is not known");
+        return refuse_key(c, head, error, "the API key is not known");
     auth->key_idx = key_meant(region, auth->key_idx, worker_wall_us(c->worker));
     if (auth->key_idx == 0)
-        return refuse_key(c, error, "the API key was replaced by another");
+        return refuse_key(c, head, error, "the API key was replaced by another");
     auth->key = key_at(region, auth->key_idx);
     flags = atomic_load_explicit(&auth->key->flags, memory_order_acquire);
     if (!(flags & KEY_OPEN))
-        return refuse_key(c, error, "the API key is not known");
+        return refuse_key(c, head, error, "the API key is not known");
     expires_us = atomic_load_explicit(&auth->key->expires_wall_us, memory_order_relaxed);
     if (expires_us != 0 && worker_wall_us(c->worker) >= expires_us)
-        return refuse_key(c, error, "the API key has expired");
+        return refuse_key(c, head, error, "the API key has expired");
     auth->account = account_at(region, auth->key->account_idx);
     if (flags & KEY_DISABLED)
         return refuse_use(c, error, "the API key is disabled");
@@ -177,7 +191,7 @@ auth_check(struct client *c, const struct h1_head *head, struct auth *auth,
         return refuse_use(c, error, "the tenant of this API key is disabled");
     auth->extra = key_extra_at(
         region, atomic_load_explicit(&auth->key->extra_idx, memory_order_acquire));
-    net_addr_mapped(&c->conn.peer, address);
+    client_address(c, head, address);
     if (!key_address_allowed(auth->extra, address))
         return refuse_use(c, error, "the API key may not be used from this address");
     return true;

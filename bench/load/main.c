@@ -142,6 +142,7 @@ call_send(struct conn *c, uint64_t intended_ns)
     c->sent_ns = intended_ns;
     c->busy = true;
     c->sent = 0;
+    request_draw(request);
     if (c->link.state == LINK_CLOSED)
         conn_open(c);
     else if (c->link.state == LINK_READY)

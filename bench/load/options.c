@@ -37,6 +37,7 @@ static const char usage_text[] =
     "                        answer, and count from there\n"
     "      --tls             calls and streams over TLS\n"
     "      --path P  --model M  --key K  --header 'NAME: VALUE'  --get\n"
+    "      --keys N              each call shows one of N keys at random: 1 to N in the last ten digits of K\n"
     "      --body-bytes N    pad the request's body to N bytes (1024)\n"
     "      --body TEXT       this body\n"
     "      --sim JSON        member \"sim\" of the body: {\"words\":500,\"gap\":10,\"stamp\":1}\n"
@@ -81,7 +82,8 @@ words_read(int argc, char **argv)
         {"get", no_argument, NULL, 'g'},          {"body-bytes", required_argument, NULL, 'b'},
         {"body", required_argument, NULL, 'B'},   {"sim", required_argument, NULL, 's'},
         {"json", no_argument, NULL, 'j'},         {"tls", no_argument, NULL, 'S'},
-        {"ready", no_argument, NULL, 'R'},        {0},
+        {"ready", no_argument, NULL, 'R'},        {"keys", required_argument, NULL, 'K'},
+        {0},
     };
     int o;
 
@@ -101,6 +103,7 @@ words_read(int argc, char **argv)
         case 'p': opt.path = optarg; break;
         case 'm': opt.model = optarg; break;
         case 'k': opt.key = optarg; break;
+        case 'K': opt.keys = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'H':
             if (opt.header_count == sizeof(opt.headers) / sizeof(opt.headers[0]))
                 return false;
@@ -116,6 +119,8 @@ words_read(int argc, char **argv)
         default: return false;
         }
     }
+    if (opt.keys > 0 && (opt.key == NULL || strlen(opt.key) < KEY_DIGITS))
+        return false;
     return optind == argc - 1 && opt.host != NULL && opt.connections > 0 &&
            !(opt.ready && (opt.rate > 0 || opt.mode != MODE_CALL));
 }

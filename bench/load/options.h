@@ -15,6 +15,7 @@ struct options {
     struct sockaddr_in to;
     const char *host; /* of "to", in text */
     const char *path, *key, *model;
+    uint32_t keys; /* 0: all calls show the one */
     const char *body; /* NULL: one is made */
     const char *sim;  /* member "sim" of a body that is made, or NULL */
     const char *headers[16];
@@ -27,6 +28,8 @@ struct options {
     bool json, get, tls, ready;
 };
 extern struct options opt;
+
+#define KEY_DIGITS 10u /* of --key, at its end, that --keys draws */
 
 /* false: they are wrong; how they go was said on standard error. */
 bool options_read(int argc, char **argv);

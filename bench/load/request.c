@@ -61,3 +61,21 @@ request_make(size_t *len_out)
     free(body);
     return request;
 }
+
+void
+request_draw(char *request)
+{
+    static uint64_t state = 88172645463325252u;
+    static char *digits;
+    char text[KEY_DIGITS + 1];
+
+    if (opt.keys == 0)
+        return;
+    if (digits == NULL)
+        digits = strstr(request, opt.key) + strlen(opt.key) - KEY_DIGITS;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    snprintf(text, sizeof(text), "%010u", (unsigned)(state >> 33) % opt.keys + 1);
+    memcpy(digits, text, KEY_DIGITS);
+}

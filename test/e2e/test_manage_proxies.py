@@ -158,6 +158,34 @@ def test_where_a_key_may_be_used_from(behind):
     assert ask() != 200
 
 
+def call(server, key, *said):
+    return server.api("POST", "/v1/chat/completions", json=rig.chat_body(),
+                      headers=[("authorization", f"Bearer {key}"), *by(*said)])
+
+
+def test_calls_are_their_clients(behind):
+    """The addresses that a key may be used from, and who shows wrong ones again and again."""
+    tenant = behind.tenant("10")
+    key = behind.ask("key.add", tenant=tenant, allow_ip=["198.51.100.0/24"])["key"]
+    assert call(behind, key, "198.51.100.7").status == 200
+    assert call(behind, key, "203.0.113.5, 198.51.100.7", "10.1.1.1").status == 200
+    assert call(behind, key, "198.51.100.7, 203.0.113.5").status == 403
+    assert call(behind, key).status == 403
+    wrong = "sk-" + "x" * 43
+    tries = [call(behind, wrong, "203.0.113.9").status for _ in range(620)]
+    assert tries[0] == 401 and tries[-1] == 429 and set(tries) == {401, 429}
+    assert call(behind, wrong, "203.0.113.10").status == 401
+    assert call(behind, key, "198.51.100.7").status == 200
+
+
+def test_calls_have_no_word_themselves(run):
+    server = run()
+    key = server.ask("key.add", tenant=server.tenant("10"), allow_ip=["198.51.100.0/24"])["key"]
+    assert call(server, key, "198.51.100.7").status == 403
+    key = server.ask("key.add", tenant=server.tenant("10"), allow_ip=["127.0.0.0/8"])["key"]
+    assert call(server, key, "198.51.100.7").status == 200
+
+
 def test_a_reload_takes_them(run, upstream):
     server = run()
     assert last_address(server, "198.51.100.7") == "127.0.0.1"
