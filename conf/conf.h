@@ -412,6 +412,7 @@ struct conf_manage {
     /* Requests of an address and of a caller; credentials that are none, of an address; what guesses passwords or
      * sends mails, of an address and for an account. */
     struct conf_pace address, caller, failure, sign_in, account;
+    uint32_t keys_max, members_max, projects_max; /* of a tenant, that its people make */
 };
 
 /* What the manage process talks to: as all here, strings are NUL-terminated. */

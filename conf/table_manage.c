@@ -60,6 +60,13 @@ const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS] = {
     KEY_PACE("account", account, "6", "20", 1, 5,
              "The same for one account, whichever addresses ask.",
              "How often at once."),
+    KEY_UINT("max-keys", MANAGE, keys_max, .min = 1, .max = 4000000, .def = "10000", AT_ONCE,
+             .doc = "How many keys a tenant's people may make, over the management API; the command line makes "
+                    "any number."),
+    KEY_UINT("max-members", MANAGE, members_max, .min = 1, .max = 1000000, .def = "1000", AT_ONCE,
+             .doc = "How many members a tenant may come to by invitations and the management API."),
+    KEY_UINT("max-projects", MANAGE, projects_max, .min = 1, .max = 1000000, .def = "1000", AT_ONCE,
+             .doc = "How many projects a tenant's people may make."),
     KEY_BOOL("edit", MANAGE, edit, .def = "true", AT_ONCE,
              .doc = "Whether platform administrators may change this file over the management API. "
                     "The program that sends mail cannot be changed so in any case."),

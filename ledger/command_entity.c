@@ -126,6 +126,44 @@ command_list(struct command *command, struct db_walk *walk, size_t id_at, const 
     return rc;
 }
 
+static uint32_t
+children_max(const struct conf *conf, enum db_table table)
+{
+    switch (table) {
+    case DB_KEY: return conf->manage.keys_max;
+    case DB_MEMBER: return conf->manage.members_max;
+    default: return conf->manage.projects_max;
+    }
+}
+
+/* Counted anew each time: a few thousand entries of an index are a matter of microseconds. */
+int
+command_room_for(struct command *command, enum db_table table, uint32_t tenant_id)
+{
+    const struct conf *conf = command->ledger->conf;
+    struct str key, value;
+    struct db_walk walk;
+    uint32_t count = 0, most;
+    int rc;
+
+    if (command->actor.kind == ACTOR_CLI || conf == NULL)
+        return 0;
+    most = children_max(conf, table);
+    rc = entity_children(&command->txn, table, tenant_id, &walk);
+    if (rc < 0)
+        return rc;
+    while (count < most && db_walk_next(&walk, &key, &value))
+        count++;
+    rc = walk.failed;
+    db_walk_end(&walk);
+    if (rc < 0 || count < most)
+        return rc;
+    command_refuse_field(command, COMMAND_FAILED, "too_many", NULL, "a tenant has at most %u %ss", most,
+                         db_table_name[table]);
+    command_hint(command, "take away some that are not needed, or ask who runs this server");
+    return 0;
+}
+
 int
 command_child_new(struct command *command, const struct command_child *child, uint64_t *budget_id)
 {

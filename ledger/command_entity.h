@@ -63,6 +63,12 @@ bool command_says_some(struct command *command, const char *const *names) MUST_C
 #define COMMAND_LIMIT_NAMES                                                                        \
     "budget", "rpm", "tpm", "concurrency", "shadow", "channels", "models", "any_channel", "any_model"
 
+/*
+ * May the tenant have one more of these (DB_KEY, DB_MEMBER, DB_PROJECT), by manage in routes.conf? Refused with
+ * "too_many" when not; the command line always may. In a COMMAND_WRITE, before it is put.
+ */
+int command_room_for(struct command *command, enum db_table table, uint32_t tenant_id) MUST_CHECK;
+
 /* By unique text; refused, with *id 0, when there is none. */
 int command_find(struct command *command, enum db_table table, uint32_t tenant_id, struct str text,
                  const char *what, uint32_t *id) MUST_CHECK;

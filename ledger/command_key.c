@@ -177,6 +177,9 @@ key_add_new(struct command *command)
     rc = key_owner_args(command, k);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
+    rc = command_room_for(command, DB_KEY, k->tenant_id);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
     k->id = ++command->tail.key_last;
     k->created_us = ledger_wall_us(command->ledger);
     rc = command_budget_new(command, BUDGET_KEY, k->tenant_id, k->id, &k->budget_id);

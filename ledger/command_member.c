@@ -37,6 +37,9 @@ member_add(struct command *command)
         role = STR("developer");
     if (!command_role_known(command, role))
         return 0;
+    rc = command_room_for(command, DB_MEMBER, m.tenant_id);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
     m.id = ++command->tail.member_last;
     m.created_us = ledger_wall_us(command->ledger);
     str_copy(role, m.role, sizeof(m.role));

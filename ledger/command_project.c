@@ -235,6 +235,9 @@ project_add(struct command *command)
     if (!name_ok(command, name) || !command_limits_args(command, &p.limits) ||
         !command_allow_args(command, &p.allow) || !command_labels_args(command, &p))
         return 0;
+    rc = command_room_for(command, DB_PROJECT, p.tenant_id);
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
     p.id = ++command->tail.project_last;
     p.created_us = ledger_wall_us(command->ledger);
     str_copy(name, p.name, sizeof(p.name));

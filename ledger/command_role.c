@@ -40,8 +40,10 @@ join_new(struct command *command, uint32_t tenant_id, struct str role, const str
          struct entity_member *m)
 {
     struct command_child child;
-    int rc;
+    int rc = command_room_for(command, DB_MEMBER, tenant_id);
 
+    if (rc < 0 || command->exit != COMMAND_DONE)
+        return rc;
     *m = (struct entity_member){.id = ++command->tail.member_last,
                                 .tenant_id = tenant_id,
                                 .created_us = ledger_wall_us(command->ledger)};
@@ -64,7 +66,7 @@ command_member_join(struct command *command, uint32_t tenant_id, struct str role
         rc = entity_member_get(&command->txn, id, &m);
     else if (rc == -ENOENT)
         rc = join_new(command, tenant_id, role, p, &m);
-    if (rc < 0)
+    if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     if (m.person_id != 0) { /* whose address has changed since, perhaps */
         command_refuse_field(command, COMMAND_FAILED, "taken", "email", "\"%s\" is a member already",

@@ -133,6 +133,7 @@ why_not_joined(const struct ledger_answer *answer)
                                            {"invalid", "invite_other"},
                                            {"not_allowed", "invite_other"},
                                            {"has_tenant", "invite_has_tenant"},
+                                           {"too_many", "invite_full"},
                                            {"email_taken", "oidc_link_first"},
                                            {"taken", "oidc_link_first"},
                                            {"disabled", "disabled"}};

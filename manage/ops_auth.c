@@ -561,7 +561,7 @@ static const struct op_refusal of_factor[] = {{404, "token_gone"}, {422, "code_w
 static const struct op_refusal of_reset[] = {{422, "code_wrong"}, {422, "password_short"}, {422, "password_common"}, {422, "password_similar"}, {0, NULL}};
 static const struct op_refusal of_setup[] = {{404, "token_gone"}, {422, "password_short"}, {422, "password_common"}, {0, NULL}};
 static const struct op_refusal of_token[] = {{404, "token_gone"}, {0, NULL}};
-static const struct op_refusal of_accept[] = {{404, "token_gone"}, {422, "agreement_required"}, {422, "password_short"}, {422, "password_common"},
+static const struct op_refusal of_accept[] = {{404, "token_gone"}, {409, "too_many"}, {422, "agreement_required"}, {422, "password_short"}, {422, "password_common"},
                                               {422, "password_similar"}, {422, "code_wrong"}, {409, "email_taken"}, {0, NULL}};
 
 #define AUTH(name) .method = "POST", .path = "/api/v1/auth/" name, .perm = PERM_NONE, .flags = OP_AUTH | OP_NO_CSRF | OP_NO_CREDENTIAL

@@ -158,7 +158,7 @@ const struct schema schemas_invites[] = {
     {NULL},
 };
 
-static const struct op_refusal of_create[] = {{403, "role_above"}, {409, "taken"}, {0, NULL}};
+static const struct op_refusal of_create[] = {{403, "role_above"}, {409, "taken"}, {409, "too_many"}, {0, NULL}};
 static const struct op_refusal of_role[] = {{403, "role_above"}, {403, "owners_only"}, {409, "last_owner"}, {404, "not_found"}, {0, NULL}};
 static const struct op_refusal of_invite[] = {{403, "role_above"}, {409, "too_many"}, {0, NULL}};
 

@@ -116,7 +116,7 @@ const struct schema schemas_keys[] = {
     {NULL},
 };
 
-static const struct op_refusal refusals[] = {{409, "no_channel"}, {0, NULL}};
+static const struct op_refusal refusals[] = {{409, "no_channel"}, {409, "too_many"}, {0, NULL}};
 static const struct op_refusal set_refusals[] = {{409, "no_channel"}, {400, "nothing_to_set"}, {0, NULL}};
 
 #define READ .perm = PERM_KEYS_READ_ALL, .own = PERM_KEYS_READ_OWN, .scopes = SCOPE_MANAGE

@@ -500,7 +500,7 @@ static const struct op_refusal of_email_code[] = {{409, "mail_off"}, {422, "pass
 static const struct op_refusal of_email[] = {{422, "code_wrong"}, {409, "email_taken"}, {0, NULL}};
 static const struct op_refusal of_session[] = {{404, "token_gone"}, {0, NULL}};
 static const struct op_refusal of_confirm[] = {{422, "code_wrong"}, {409, "conflict"}, {422, "step_used"}, {0, NULL}};
-static const struct op_refusal of_join[] = {{404, "token_gone"}, {409, "has_tenant"}, {403, "not_allowed"}, {0, NULL}};
+static const struct op_refusal of_join[] = {{404, "token_gone"}, {409, "has_tenant"}, {409, "too_many"}, {403, "not_allowed"}, {0, NULL}};
 static const struct op_refusal of_leave[] = {{409, "last_owner"}, {403, "no_tenant"}, {0, NULL}};
 
 #define ME(how, name) .method = how, .path = "/api/v1/me" name, .perm = PERM_SELF

@@ -383,7 +383,7 @@ const struct op ops_oidc[] = {
      .doc = "Where the provider sends the browser back to. It goes on to a page of ours, or to /signin with what went wrong "
             "in error: oidc_expired, oidc_refused, oidc_domain, oidc_unknown, oidc_link_first, oidc_unavailable, "
             "registration_closed, disabled, unavailable; of one with an invitation also invite_gone, invite_other (it is for "
-            "another address), invite_has_tenant."},
+            "another address), invite_has_tenant, invite_full (its tenant has no room)."},
     {.id = "auth.oidc_join", .method = "POST", .path = OIDC_PATH "{provider}/join", .perm = PERM_NONE,
      .flags = OP_AUTH | OP_NO_CSRF | OP_NO_CREDENTIAL, .params = start_params, .body = join_body, .result = "OidcOut",
      .refusals = of_join, .run = join_run,

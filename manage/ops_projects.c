@@ -92,7 +92,7 @@ const struct schema schemas_projects[] = {
     {NULL},
 };
 
-static const struct op_refusal taken[] = {{409, "taken"}, {409, "no_channel"}, {0, NULL}};
+static const struct op_refusal taken[] = {{409, "taken"}, {409, "no_channel"}, {409, "too_many"}, {0, NULL}};
 static const struct op_refusal set_refusals[] = {{409, "taken"}, {409, "no_channel"}, {400, "nothing_to_set"}, {0, NULL}};
 static const struct op_refusal in_use[] = {{409, "in_use"}, {0, NULL}};
 

@@ -569,3 +569,31 @@ def test_second_factors_and_codes_that_are_wrong_are_logged(people):
                    {"email": "grace@example.org", "code": "000000", "password": "ten tame geese"}, field="code")
     entries = people.server.cli("log", "list", "--action", "login.failed")["entries"]
     assert [(e["after"]["how"], e["after"]["account"]) for e in entries] == [("code", False), ("second-factor", True)]
+
+
+@pytest.mark.parametrize("people", ["registration = open max-keys = 2 max-members = 2 max-projects = 1"], indirect=True)
+def test_how_many_of_each(people):
+    """Of keys, members and projects; who goes makes room, and the operator makes as many as they like."""
+    owner = people.owner()
+    tenant = owner.done("GET", "/tenant")["id"]
+    made = [owner.done("POST", "/keys", {"name": f"k{n}"}) for n in range(2)]
+    owner.refused(409, "too_many", "POST", "/keys", {"name": "k3"})
+    owner.done("POST", "/projects", {"name": "one"})
+    owner.refused(409, "too_many", "POST", "/projects", {"name": "two"})
+    grace = people.invited(owner, "grace@example.org")
+    owner.refused(409, "too_many", "POST", "/members", {"email": "more@example.org", "role": "viewer"})
+    link = owner.done("POST", "/invites", {"role": "viewer"})["link"]
+    late = people.browser()
+    join = {"token": link.partition("#")[2], "email": "late@example.org", "password": PASSWORD,
+            "code": people.code("late@example.org"), "name": "Late", "agree": True}
+    late.refused(409, "too_many", "POST", "/auth/accept", join)
+    # Nothing of it was done.
+    assert [m["email"] for m in owner.done("GET", "/members")["members"]] == ["ada@example.org", "grace@example.org"]
+    assert len(owner.done("GET", "/keys")["keys"]) == 2
+    people.server.ask("key.add", tenant=tenant, name="k3")
+    owner.done("DELETE", f"/keys/{made[0]['id']}")
+    owner.refused(409, "too_many", "POST", "/keys", {"name": "k4"})  # the operator's counts, too
+    owner.done("DELETE", f"/keys/{made[1]['id']}")
+    owner.done("POST", "/keys", {"name": "k4"})
+    grace.done("POST", "/me/leave", {})
+    late.done("POST", "/auth/accept", join)

@@ -60,6 +60,9 @@ by_default(void **state)
         pace_is(&conf->manage.failure, 30, 60);
         pace_is(&conf->manage.sign_in, 60, 120);
         pace_is(&conf->manage.account, 6, 20);
+        assert_int_equal(conf->manage.keys_max, 10000);
+        assert_int_equal(conf->manage.members_max, 1000);
+        assert_int_equal(conf->manage.projects_max, 1000);
         conf_free(&conf);
     }
 }
