@@ -138,7 +138,7 @@ endif
 
 # ---- sources -----------------------------------------------------------------------------------
 
-ROOMS := base conf shm net proto route ledger worker telemetry manage master cli
+ROOMS := base conf shm net proto pay route ledger worker telemetry manage master cli
 SRCS := $(foreach room,$(ROOMS),$(wildcard $(room)/*.c))
 OBJS := $(SRCS:%.c=$(BUILD)/obj/%.o)
 MAIN_OBJ := $(BUILD)/obj/master/main.o
@@ -174,13 +174,14 @@ NEEDS_conf := conf base
 NEEDS_shm := shm base
 NEEDS_net := net base llhttp
 NEEDS_proto := proto base
+NEEDS_pay := pay base
 NEEDS_route := route shm conf base
 NEEDS_ledger := ledger route shm conf base
 NEEDS_telemetry := telemetry conf shm base
-NEEDS_manage := manage ledger net route shm conf base llhttp
+NEEDS_manage := manage pay ledger net route shm conf base llhttp
 NEEDS_all := $(ROOMS) llhttp
 # What harnesses are made for: who handles calls and processes has none, and need not be built for them.
-NEEDS_fuzz := cli manage ledger route shm conf net proto base llhttp
+NEEDS_fuzz := cli manage pay ledger route shm conf net proto base llhttp
 NEEDS_bench_load := base
 NEEDS_bench_relay := base
 
