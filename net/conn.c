@@ -1,9 +1,9 @@
 /*
  * Connections: reading, writing, ending.
  *
- * Sockets are watched by the net's own epoll, not by libuv: what waits for a slow peer is then ours
- * to append to, and its progress ours to time; a read is one recv() into a buffer that all share; and
- * an idle connection is small. A change of what is watched costs an epoll_ctl(), so it happens
+ * Sockets are watched by uv_poll, not uv_tcp: what waits for a slow peer is then ours to append
+ * to, and its progress ours to time; a read is one recv() into a buffer that all share; and an
+ * idle connection is small. A change of what is watched costs two epoll_ctl(), so it happens
  * only when output blocks, or when something arrived that nobody wants (see conn_read_stop()).
  */
 #include "net/conn.h"
@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -76,21 +75,17 @@ conn_unbegin(struct conn *conn)
     conn_set_state(conn, CONN_UNUSED);
 }
 
-/* Reading is what a connection begins with. Nothing later can fail for want of memory, since it stays
- * in the set until it closes. */
 int
 conn_attach(struct conn *conn, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
-    int rc;
+    int rc = uv_poll_init(&conn->net->loop, &conn->poll, fd);
 
-    if (epoll_ctl(conn->net->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        rc = -errno;
+    if (rc < 0) {
         (void)close(fd);
         return rc;
     }
     conn->fd = fd;
-    conn->interest = EPOLLIN;
+    conn->poll_made = true;
     return 0;
 }
 
@@ -159,24 +154,26 @@ conn_write_failed(struct conn *conn, int err)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
+static void conn_on_poll(uv_poll_t *poll, int status, int events);
+
 void
 conn_update_interest(struct conn *conn)
 {
-    struct epoll_event event = {.data.ptr = conn};
-    uint8_t wanted = 0;
+    int wanted = 0;
 
-    if (conn->fd < 0)
+    if (!conn->poll_made || conn->state >= CONN_CLOSING)
         return;
     if (conn->want_read && !conn->eof_seen)
-        wanted |= EPOLLIN;
+        wanted |= UV_READABLE;
     if (conn->pending != NULL)
-        wanted |= EPOLLOUT;
+        wanted |= UV_WRITABLE;
     if (wanted == conn->interest)
         return;
-    conn->interest = wanted;
-    /* Errors are told unasked: with nothing else to wait for once, not each turn. */
-    event.events = wanted != 0 ? wanted : (uint32_t)EPOLLET;
-    ASSERT(epoll_ctl(conn->net->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) == 0);
+    conn->interest = (uint8_t)wanted;
+    if (wanted == 0)
+        (void)uv_poll_stop(&conn->poll);
+    else
+        (void)uv_poll_start(&conn->poll, wanted, conn_on_poll);
 }
 
 /* Only remembered: conn_read_unwanted() does it when something comes before the next start. */
@@ -192,7 +189,7 @@ conn_read_start(struct conn *conn)
     if (conn->state != CONN_OPEN)
         return;
     conn->want_read = true;
-    if ((conn->interest & EPOLLIN) == 0)
+    if ((conn->interest & UV_READABLE) == 0)
         conn_update_interest(conn);
 }
 
@@ -208,23 +205,29 @@ conn_saw_eof(struct conn *conn, bool clean)
 }
 
 static void
-conn_read(struct conn *conn, bool failed)
+conn_read(struct conn *conn, bool poll_failed)
 {
     ssize_t got = arrivals_take(conn->net->arrivals, conn,
                                 conn->tls != NULL ? READ_TLS_BYTES : NET_READ_BYTES);
     int err = 0;
     socklen_t err_len = sizeof(err);
 
-    if (got > 0)
-        return; /* good, also before an error, which is told again */
+    if (got > 0) {
+        /* libuv stops a poll that met an error; bytes before the error are still good. */
+        if (poll_failed)
+            conn_update_interest(conn);
+        return;
+    }
     if (got == 0) {
         conn_saw_eof(conn, conn->tls == NULL);
         return;
     }
     if (errno != EAGAIN && errno != EINTR) {
         err = errno;
-    } else if (failed && conn->state == CONN_OPEN) {
+    } else if (poll_failed && conn->state == CONN_OPEN) {
         (void)getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &err, &err_len);
+        if (err == 0)
+            conn_update_interest(conn);
     }
     if (err != 0)
         conn_fail(conn, CONN_STAGE_READ, -err, uv_strerror(-err));
@@ -467,20 +470,24 @@ conn_flush(struct conn *conn)
     return conn->state < CONN_CLOSING;
 }
 
-void
-conn_on_events(struct conn *conn, uint32_t events)
+static void
+conn_on_poll(uv_poll_t *poll, int status, int events)
 {
-    bool failed = (events & EPOLLERR) != 0;
+    struct conn *conn = CONTAINER_OF(poll, struct conn, poll);
+    bool failed = status < 0;
 
-    ASSERT(!conn->arrived);
-    if (conn->fd < 0 || conn->interest == 0)
-        return; /* closed by another's callback; or told when that is asked for again */
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0)
-        events |= failed ? (uint32_t)(EPOLLIN | EPOLLOUT) : conn->interest;
-    /* The memory outlives this function even if a callback closes it: on_closed comes in a later turn. */
-    if ((events & EPOLLOUT) != 0 && conn->pending != NULL && !conn_flush(conn))
+    net_awake(conn->net);
+    if (conn->arrived) /* told of it twice in one turn: first what came first */
+        arrivals_deliver(conn->net->arrivals);
+    if (failed) {
+        conn->interest = 0;
+        events = UV_READABLE | UV_WRITABLE;
+    }
+    /* The memory outlives this function even if a callback closes it: libuv's close callbacks
+     * come later in the turn. */
+    if ((events & UV_WRITABLE) != 0 && conn->pending != NULL && !conn_flush(conn))
         return;
-    if ((events & EPOLLIN) == 0)
+    if ((events & UV_READABLE) == 0)
         return;
     if (conn->state >= CONN_FLUSHING)
         conn_drop_input(conn);
@@ -546,12 +553,22 @@ conn_shutdown(struct conn *conn)
 void
 conn_maybe_closed(struct conn *conn)
 {
-    if (conn->state != CONN_CLOSING || conn->crew_busy || wheel_is_set(&conn->timer))
+    if (conn->state != CONN_CLOSING || conn->poll_made || conn->crew_busy ||
+        wheel_is_set(&conn->timer))
         return;
     conn_set_state(conn, CONN_CLOSED);
     conn_tls_free(conn);
     conn->net->counts.conns_open--;
     conn->events->on_closed(conn);
+}
+
+static void
+conn_on_poll_closed(uv_handle_t *handle)
+{
+    struct conn *conn = CONTAINER_OF((uv_poll_t *)handle, struct conn, poll);
+
+    conn->poll_made = false;
+    conn_maybe_closed(conn);
 }
 
 static void
@@ -576,16 +593,16 @@ conn_end(struct conn *conn, bool reset)
         dial_abandon(conn);
     conn_tls_closing(conn);
     pending_free(conn);
-    wheel_soon(&conn->net->wheel, &conn->timer, conn_on_soon);
-    if (conn->fd < 0)
+    if (!conn->poll_made) {
+        wheel_soon(&conn->net->wheel, &conn->timer, conn_on_soon);
         return;
+    }
     if (reset) {
         struct linger now = {.l_onoff = 1, .l_linger = 0};
 
         (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     }
-    /* Not left to close(): a duplicate of the descriptor would keep it in the set. */
-    (void)epoll_ctl(conn->net->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+    uv_close((uv_handle_t *)&conn->poll, conn_on_poll_closed);
     (void)close(conn->fd);
     conn->fd = -1;
     if (conn->accepted)

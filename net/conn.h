@@ -25,6 +25,8 @@
 #include "net/net.h"
 #include "net/wheel.h"
 
+#include <uv.h>
+
 #define CONN_PENDING_HIGH (64u << 10) /* conn_is_full() from here */
 #define CONN_PENDING_LOW (16u << 10)  /* on_drain when pending output falls to this */
 #define CONN_LINGER_BYTES (1u << 20)  /* most that a shutdown reads and drops */
@@ -79,13 +81,14 @@ enum conn_state {
     CONN_OPEN,
     CONN_FLUSHING, /* conn_shutdown(): pending output goes first */
     CONN_DRAINING, /* our FIN is sent; reads and drops what the peer still sends */
-    CONN_CLOSING,  /* descriptor closed, waits for the next turn and the crew */
+    CONN_CLOSING,  /* descriptor closed, waits for libuv and the crew */
     CONN_CLOSED,
     CONN_STATE_COUNT
 };
 
 /* Fields are net/'s own but for those marked; zero it before use. */
 struct conn {
+    uv_poll_t poll;
     struct net *net;                  /* may be read */
     const struct conn_events *events; /* may be set at any time, e.g. when a pool takes it */
     struct conn_tls *tls;             /* NULL: plain */
@@ -99,17 +102,18 @@ struct conn {
     uint32_t linger_bytes;
     uint16_t turn;    /* see net/turn.h; 0: nothing waits there */
     uint8_t state;    /* enum conn_state; may be read */
-    uint8_t interest; /* what epoll is asked for now: EPOLLIN, EPOLLOUT */
+    uint8_t interest; /* what libuv polls now */
     bool want_read : 1;
     bool eof_seen : 1;
     bool eof_clean : 1;
     bool want_drain : 1;
     bool accepted : 1;
+    bool poll_made : 1;
     bool crew_busy : 1; /* a handshake step runs beside the loop, or waits to */
     bool erred : 1;     /* a write failed: told by its result, not again by on_error */
     bool arrived : 1;   /* may be read: bytes are here that on_data will bring later in this turn */
 };
-_Static_assert(sizeof(struct conn) <= 128, "thousands of them are open at once");
+_Static_assert(sizeof(struct conn) <= 320, "thousands of them are open at once");
 
 /*
  * Sends the parts in order. 0: taken: sent, pending, or (short ones) sent when this turn of the loop

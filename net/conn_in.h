@@ -14,16 +14,14 @@ void conn_begin(struct net *net, struct conn *conn, const struct conn_events *ev
                 enum conn_state state);
 /* Undoes conn_begin() where no callback may come: the conn is unused again. */
 void conn_unbegin(struct conn *conn);
-/* Takes a connected descriptor, which does not block; state stays. On failure the fd is closed. */
+/* Takes a connected descriptor; state stays. On failure the fd is closed. */
 int MUST_CHECK conn_attach(struct conn *conn, int fd);
-/* epoll tells of it: events are EPOLLIN and the like. For net_turn(). */
-void conn_on_events(struct conn *conn, uint32_t events);
 void conn_set_state(struct conn *conn, enum conn_state next);
 /* CONN_OPEN, reading on, on_open called; false when that ended it. */
 bool conn_opened(struct conn *conn);
 /* Tells on_error, then closes. The last thing its caller does with the conn. */
 void conn_fail(struct conn *conn, enum conn_stage stage, int err, const char *text);
-/* Asks epoll for what is wanted. */
+/* Puts what is wanted into libuv's hands: the one place where epoll changes. */
 void conn_update_interest(struct conn *conn);
 /* Sends at the end of the turn, or now; keeps what the socket does not take. May change iov. */
 int MUST_CHECK conn_send(struct conn *conn, struct iovec *iov, unsigned count);
@@ -33,7 +31,7 @@ int MUST_CHECK conn_send_now(struct conn *conn, struct iovec *iov, unsigned coun
 void conn_write_failed(struct conn *conn, int err);
 /* on_eof, once. */
 void conn_saw_eof(struct conn *conn, bool clean);
-/* on_closed, once the turn is over in which it closed, and the crew has let go. */
+/* on_closed, once libuv and the crew have both let go. */
 void conn_maybe_closed(struct conn *conn);
 
 /* conn_tls.c */

@@ -1,15 +1,10 @@
 /*
- * The loop of a worker, its hooks and watches.
- *
- * Connections are in an epoll set of our own, and so is the descriptor of libuv's, which has all the
- * rest: listeners, dials, timers, pipes, threads that are done. A turn sleeps in ours, for as long as
- * libuv would have slept, and gives libuv a turn of its own where it has something to do. So a handle
- * of libuv's, 160 bytes, is not needed for a connection, and no more calls of the system than by libuv.
+ * The loop of a worker, its hooks and watches. uv_prepare and uv_check frame the one place
+ * where a turn sleeps; both are unreferenced, so they do not keep the loop running.
  */
 #include "net/net.h"
 
 #include "net/arrivals.h"
-#include "net/conn_in.h"
 #include "net/crew.h"
 #include "net/dns_in.h"
 #include "net/tls_in.h"
@@ -18,7 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #define ACCEPTED_MAX 100000u
@@ -26,8 +20,18 @@
 #define HANDSHAKE_MS 10000u
 #define LINGER_MS 2000u
 #define STALL_MS 60000u
-#define EVENTS_MAX 256 /* of one turn; what came besides is told in the next */
 #define POOL_THREADS "4" /* all for names: see dns.c */
+
+static void
+net_on_prepare(uv_prepare_t *prepare)
+{
+    struct net *net = CONTAINER_OF(prepare, struct net, prepare);
+
+    turn_end(net->turn);
+    if (net->options.hooks.before_sleep != NULL)
+        net->options.hooks.before_sleep(net->options.hooks.arg);
+    net->asleep = true;
+}
 
 void
 net_awake(struct net *net)
@@ -39,21 +43,28 @@ net_awake(struct net *net)
         net->options.hooks.after_wake(net->options.hooks.arg);
 }
 
-/* libuv's backend is what has no connection. */
-static int
-net_open_epoll(struct net *net)
+static void
+net_on_check(uv_check_t *check)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    int fd = epoll_create1(EPOLL_CLOEXEC), rc;
+    struct net *net = CONTAINER_OF(check, struct net, check);
 
-    if (fd < 0)
-        return -errno;
-    if (epoll_ctl(fd, EPOLL_CTL_ADD, uv_backend_fd(&net->loop), &event) < 0) {
-        rc = -errno;
-        (void)close(fd);
+    net_awake(net);
+    arrivals_deliver(net->arrivals);
+}
+
+static int
+net_start_hooks(struct net *net)
+{
+    int rc = uv_prepare_init(&net->loop, &net->prepare);
+
+    if (rc == 0)
+        rc = uv_check_init(&net->loop, &net->check);
+    if (rc < 0)
         return rc;
-    }
-    net->epoll_fd = fd;
+    (void)uv_prepare_start(&net->prepare, net_on_prepare);
+    (void)uv_check_start(&net->check, net_on_check);
+    uv_unref((uv_handle_t *)&net->prepare);
+    uv_unref((uv_handle_t *)&net->check);
     return 0;
 }
 
@@ -104,16 +115,13 @@ net_init(struct net *net, const struct net_options *options)
         rc = -ENOMEM;
         goto close_loop;
     }
-    rc = net_open_epoll(net);
+    rc = wheel_init(&net->wheel, &net->loop);
+    if (rc == 0)
+        rc = net_start_hooks(net);
     if (rc < 0)
         goto free_dns;
-    rc = wheel_init(&net->wheel, &net->loop);
-    if (rc < 0)
-        goto close_epoll;
     return 0;
 
-close_epoll:
-    (void)close(net->epoll_fd);
 free_dns:
     dns_free(net->dns);
 close_loop:
@@ -130,87 +138,35 @@ free_read_buf:
     return rc;
 }
 
-/* ---- turns -------------------------------------------------------------------------------- */
-
-static bool
-net_is_alive(const struct net *net)
-{
-    return uv_loop_alive(&net->loop) || net->counts.conns_open > 0;
-}
-
-/* How long libuv may sleep. Where it has nothing it would say not at all, but there may be connections. */
-static int
-uv_patience_ms(const struct net *net)
-{
-    if (uv_loop_alive(&net->loop))
-        return uv_backend_timeout(&net->loop);
-    return net_is_alive(net) ? -1 : 0;
-}
-
-void
-net_turn(struct net *net, bool wait)
-{
-    struct epoll_event events[EVENTS_MAX];
-    bool uv_ready = false;
-    int count;
-
-    turn_end(net->turn);
-    if (net->options.hooks.before_sleep != NULL)
-        net->options.hooks.before_sleep(net->options.hooks.arg);
-    net->asleep = true;
-    count = epoll_wait(net->epoll_fd, events, EVENTS_MAX,
-                       wait && !net->stopping ? uv_patience_ms(net) : 0);
-    uv_update_time(&net->loop);
-    net_awake(net);
-    for (int i = 0; i < count; i++) { /* none when a signal came */
-        if (events[i].data.ptr == NULL)
-            uv_ready = true;
-        else
-            conn_on_events(events[i].data.ptr, events[i].events);
-    }
-    arrivals_deliver(net->arrivals);
-    if (uv_ready || uv_patience_ms(net) == 0)
-        (void)uv_run(&net->loop, UV_RUN_NOWAIT);
-}
-
 void
 net_run(struct net *net)
 {
-    while (!net->stopping && net_is_alive(net))
-        net_turn(net, true);
-    net->stopping = false;
-    turn_end(net->turn); /* of the last turn */
+    (void)uv_run(&net->loop, UV_RUN_DEFAULT);
+    turn_end(net->turn); /* the last turn had no prepare after it */
 }
 
 void
 net_stop(struct net *net)
 {
-    net->stopping = true;
-}
-
-/* Until libuv has nothing any more: what closes, whoever asked for it. */
-static void
-net_run_out(struct net *net)
-{
-    while (uv_loop_alive(&net->loop))
-        net_turn(net, true);
+    uv_stop(&net->loop);
 }
 
 void
 net_end(struct net *net)
 {
     /* First what is closing already, which may still use the wheel. */
-    net_run_out(net);
+    (void)uv_run(&net->loop, UV_RUN_DEFAULT);
     ASSERT(net->counts.conns_open == 0);
     ASSERT(list_empty(&net->listeners));
     wheel_close(&net->wheel);
+    uv_close((uv_handle_t *)&net->prepare, NULL);
+    uv_close((uv_handle_t *)&net->check, NULL);
     for (unsigned i = 0; i < COUNT_OF(net->handshakes); i++) {
         if (net->handshakes[i] != NULL)
             crew_end(net->handshakes[i]);
     }
-    net_run_out(net);
+    (void)uv_run(&net->loop, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&net->loop) == 0);
-    (void)close(net->epoll_fd);
     for (unsigned i = 0; i < COUNT_OF(net->handshakes); i++)
         crew_free(net->handshakes[i]);
     dns_free(net->dns);

@@ -1,5 +1,5 @@
 /*
- * net: epoll, libuv, mbedTLS and llhttp made into listeners, connections and requests. No domain
+ * net: libuv, mbedTLS and llhttp made into listeners, connections and requests. No domain
  * words: nothing here knows what a call or an upstream is.
  *
  * Promises: one loop, one thread; every callback comes on that thread, from net_run(). What
@@ -71,8 +71,8 @@ struct net {
     struct wheel wheel;
     struct net_counts counts;
     struct net_options options;
-    int epoll_fd;            /* connections, and libuv's own backend */
-    bool stopping;
+    uv_prepare_t prepare;
+    uv_check_t check;
     bool asleep;             /* before_sleep was called, and after_wake not yet */
     uint8_t *read_buf;       /* NET_READ_BYTES, valid within one callback */
     struct arrivals *arrivals; /* input of this turn */
@@ -94,8 +94,6 @@ int MUST_CHECK net_init(struct net *net, const struct net_options *options);
 void net_run(struct net *net);
 /* Makes net_run() return at the end of this turn; may be called in any callback. */
 void net_stop(struct net *net);
-/* One turn; waits for something to come only if wait. For net_run(), and for tests. */
-void net_turn(struct net *net, bool wait);
 /*
  * Frees all. Every connection, listener and watch must have been closed by its owner before;
  * runs the loop until their last callbacks came. After this the net may be initialised again.

@@ -82,7 +82,7 @@ talk(struct net *net, struct side *in, struct side *out)
         }
         if (out->got_bytes >= sizeof(payload) || in->errors > 0 || in->closed > 0 || out->eofs > 0)
             conn_close(&out->conn);
-        net_turn(net, false);
+        (void)uv_run(&net->loop, UV_RUN_NOWAIT);
     }
     if (in->conn.state == CONN_UNUSED)
         return;
@@ -117,7 +117,7 @@ visit(struct tls_server *server, struct tls_client *client)
     ok = out.got_bytes >= sizeof(payload);
     listener_stop(&door.listener);
     while (door.closed == 0)
-        net_turn(&net, false);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
     net_end(&net);
     return ok;
 }

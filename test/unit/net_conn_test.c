@@ -142,7 +142,7 @@ slow_reader_is_bounded(void **state)
 
         sent += n > 0 ? (size_t)n : 0;
         still = n > 0 ? 0 : still + 1;
-        net_turn(&net, false);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
     }
     assert_true(in.pending_max <= CONN_PENDING_HIGH + NET_READ_BYTES);
     assert_true(conn_is_full(&in.conn));
@@ -156,7 +156,7 @@ slow_reader_is_bounded(void **state)
 
         sent += n > 0 ? (size_t)n : 0;
         assert_int_equal(raw_read(fd, &back), 0);
-        net_turn(&net, false);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
     }
     for (size_t i = 0; i < want; i++) {
         check = check * 31 + (uint8_t)bytes[i % sizeof(bytes)];
@@ -403,7 +403,7 @@ shutdown_delivers_despite_unread_input(void **state)
     assert_int_equal(conn_write(&in.conn, &part, 1), -ENOTCONN);
     assert_true(send(fd, flood, sizeof(flood), MSG_DONTWAIT) > 0);
     while (end == 0) {
-        net_turn(&net, false);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
         end = raw_read(fd, &back);
     }
     assert_int_equal(end, -1);
@@ -447,7 +447,7 @@ linger_ends_by_time_and_by_bytes(void **state)
     conn_shutdown(&in[1].conn);
     while (in[1].closed == 0) {
         (void)send(fds[1], flood, sizeof(flood), MSG_DONTWAIT | MSG_NOSIGNAL);
-        net_turn(&net, false);
+        (void)uv_run(&net.loop, UV_RUN_NOWAIT);
     }
     (void)close(fds[0]);
     (void)close(fds[1]);

@@ -5,7 +5,6 @@
  */
 #include "net_tools.h"
 
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
@@ -153,7 +152,7 @@ thousand_messages(void **state)
     asker_ask();
     /* No RUN_UNTIL here: its timer would wake the loop as well. */
     while (asker.answered < MESSAGES)
-        net_turn(&net, true);
+        (void)uv_run(&net.loop, UV_RUN_ONCE);
     print_message("%u messages: %u reads, %u writes, %u epoll_ctl, %u epoll_wait, %llu us\n",
                   MESSAGES, calls.reads, calls.writes, calls.epoll_ctls, calls.epoll_waits,
                   (unsigned long long)(clock_mono_us() - from_us));
@@ -168,44 +167,11 @@ thousand_messages(void **state)
     net_end(&net);
 }
 
-/* What came and an error behind it, and nobody wants either: the loop sleeps on, and tells both later. */
-static void
-unwanted_error_wakes_nobody(void **state)
-{
-    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-    int fd;
-
-    (void)state;
-    tools_net(&net);
-    side_init(&in);
-    door_open(&net, &door, &in, 1, NULL);
-    fd = raw_connect(door.port);
-    RUN_UNTIL(&net, in.opened == 1);
-    conn_read_stop(&in.conn);
-    assert_int_equal(send(fd, "unread", 6, 0), 6);
-    RUN_UNTIL(&net, in.conn.interest == 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
-    (void)close(fd);
-    memset(&calls, 0, sizeof(calls));
-    RUN_FOR(&net, 50); /* its own timer wakes the loop 25 times */
-    assert_true(calls.epoll_waits < 500);
-    assert_int_equal(calls.epoll_ctls, 0);
-    assert_int_equal(calls.reads, 0);
-    assert_int_equal(in.errors, 0);
-    conn_read_start(&in.conn);
-    RUN_UNTIL(&net, in.errors == 1);
-    assert_int_equal(in.err, -ECONNRESET);
-    RUN_UNTIL(&net, in.closed == 1);
-    door_close(&net, &door);
-    net_end(&net);
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(thousand_messages),
-        cmocka_unit_test(unwanted_error_wakes_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
