@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "ledger/control_in.h"
 #include "ledger/core.h"
 
@@ -172,6 +173,7 @@ reader_main(void *arg)
 {
     struct control *control = arg;
 
+    thread_give_way(CONTROL_NICER);
     for (;;) {
         struct job *job;
 

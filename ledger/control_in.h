@@ -15,6 +15,7 @@
 
 #define CONNS_MAX 256
 #define READERS 3
+#define CONTROL_NICER 19 /* than the main thread: what is asked comes after what is paid */
 
 enum conn_state {
     CONN_FREE = 0,

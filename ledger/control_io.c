@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "ledger/core.h"
 
 #include <errno.h>
@@ -293,6 +294,7 @@ control_io_main(void *arg)
     struct pollfd fds[CONNS_MAX + 2];
     uint32_t conn_of[CONNS_MAX + 2];
 
+    thread_give_way(CONTROL_NICER);
     for (;;) {
         uint64_t now_us = clock_mono_us();
         nfds_t count;

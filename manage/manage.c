@@ -12,6 +12,7 @@
 
 #include "base/held.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "manage/httpd.h"
 #include "manage/oidc.h"
 #include "manage/outbox.h"
@@ -21,7 +22,7 @@
 /* An orphan that hangs has nobody who would kill it: its own alarm does. */
 #define HANG_S 600u
 #define MEMORY_BYTES_MAX (512u << 20)
-#define NICER 5 /* than workers: where cores are few, calls come first */
+#define NICER 19 /* than workers: where cores are few, calls come first */
 
 static struct manage the_manage; /* one a process */
 static int sigterm_fd = -1;      /* the signal handler's only word */
@@ -224,7 +225,7 @@ manage_main(const struct manage_inherit *inherit)
 
     log_setup(&log);
     (void)prctl(PR_SET_NAME, "turnpike-manage");
-    (void)!nice(NICER);
+    thread_give_way(NICER);
     held_bound(MEMORY_BYTES_MAX);
     m->inherit = inherit;
     m->conf = inherit->conf;

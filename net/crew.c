@@ -5,24 +5,21 @@
  */
 #include "net/crew.h"
 
+#include "base/thread.h"
 #include "net/net.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Virtual; a handshake takes some tens of KiB, sanitizers and a CA file's reading more. */
 #define STACK_BYTES ((size_t)1 << 20)
 #define SEATS_MAX (CREW_THREADS_MAX + 1)
-#define SLICE_NS 20000000u /* the kernel's own are 0.7 to 3 ms */
 
 static void crew_on_late(struct wheel_timer *timer);
 
@@ -51,35 +48,6 @@ struct crew {
 };
 
 /* ---- a thread ----------------------------------------------------------------------------- */
-
-/*
- * Less important than the loop, and long slices. The nice value alone decides on shares only: a
- * kernel since 6.6 lets a thread of any nice value finish its slice of a millisecond or more before
- * a woken loop gets the core, unless the loop's slice is the shorter one (since 6.12). Older
- * kernels know no slices, and let the loop in because of the nice value. What is not allowed, is
- * left as it is: no worse than without.
- */
-static void
-thread_give_way(int nice_add)
-{
-    /* <sched.h> and the kernel's own header each have this only in some versions. */
-    const struct {
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t slice_ns, deadline_ns, period_ns;
-    } attr = {
-        .size = sizeof(attr),
-        .policy = SCHED_OTHER,
-        .nice = MIN(getpriority(PRIO_PROCESS, 0) + nice_add, 19),
-        .slice_ns = SLICE_NS,
-    };
-
-    _Static_assert(sizeof(attr) == 48, "struct sched_attr as it first was");
-    if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0)
-        (void)setpriority(PRIO_PROCESS, 0, attr.nice);
-}
 
 static void *
 seat_main(void *arg)
