@@ -91,10 +91,18 @@ def tree(pid):
     return found
 
 
-def cpu_ns(pid):
+def process_name(pid):
+    with open("/proc/%d/comm" % pid) as f:
+        return f.read().rstrip("\n")
+
+
+def cpu_ns(pid, name=None):
+    """CPU time of the tree, or of its processes of that NAME alone."""
     total = 0
     for one in tree(pid):
         try:
+            if name is not None and process_name(one) != name:
+                continue
             tasks = os.listdir("/proc/%d/task" % one)
         except OSError:
             continue

@@ -70,8 +70,8 @@ class Peer:
     def pids(self):
         return [pid for one in self.started for pid in tree(one.pid)]
 
-    def cpu_ns(self):
-        return sum(cpu_ns(one.pid) for one in self.started)
+    def cpu_ns(self, name=None):
+        return sum(cpu_ns(one.pid, name) for one in self.started)
 
     def resident(self):
         return sum(resident(one.pid) for one in self.started)
