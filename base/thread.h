@@ -1,8 +1,8 @@
 /*
  * Threads among each other, where there are more of them than cores.
  */
-#ifndef TURNPIKE_BASE_THREAD_H
-#define TURNPIKE_BASE_THREAD_H
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
 
 /**
  * Makes the calling thread less important than those that carry calls, and the threads that it makes

@@ -6,12 +6,13 @@
  * And when it is asked for, every charge is computed again.
  */
 #include "ledger/audit.h"
+#include "ledger/audit_books.h"
 #include "ledger/audit_log.h"
 #include "ledger/audit_sums.h"
 #include "ledger/charge.h"
-#include "ledger/credit.h"
 #include "ledger/cut.h"
 #include "ledger/rollup.h"
+#include "ledger/transfer.h"
 
 #include "base/ucr.h"
 
@@ -67,7 +68,8 @@ struct books { /* what the records and transfers say, to be compared with the to
     struct audit *audit;
     struct db_tail tail;
     struct sums charge, hours, days;        /* by tenant */
-    struct sums in[TRANSFER_KIND_COUNT];    /* by tenant */
+    struct sums in[TRANSFER_PLAIN_COUNT];   /* by tenant */
+    struct audit_books accounts;            /* all other movements */
     struct window_sum *windows;
     size_t window_count, window_cap;
     uint64_t records; /* that are there */
@@ -276,18 +278,21 @@ read_transfers(struct db_txn *txn, struct books *books)
     rc = db_walk_start(txn, DB_TRANSFER, &from, 0, &walk);
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
         struct transfer transfer;
+        struct transfer_legs legs;
 
         count++;
-        if (transfer_read(value, &transfer, &text) < 0) {
+        if (transfer_read(value, &transfer, &legs, &text) < 0) {
             audit_fault(books->audit, "transfer's form", db_u64(key, 0), 0, 0);
             continue;
         }
         if (transfer_verify(value, prev, hash) < 0)
             audit_fault(books->audit, "transfer's chain", db_u64(key, 0), 0, 0);
         memcpy(prev, hash, HASH_LEN);
-        rc = sums_add(&books->in[transfer.kind], transfer.tenant_id,
-                      transfer.kind == TRANSFER_DEDUCT ? -transfer.amount_ucr
-                                                       : transfer.amount_ucr);
+        if (transfer.kind < TRANSFER_PLAIN_COUNT)
+            rc = sums_add(&books->in[transfer.kind], transfer.tenant_id,
+                          transfer_in_ucr(&transfer, &legs));
+        else
+            rc = audit_books_transfer(&books->accounts, &transfer, &legs);
     }
     if (rc == 0)
         rc = walk.failed;
@@ -332,22 +337,46 @@ compare(struct audit *audit, const char *what, uint64_t id, int64_t expected_ucr
         audit_fault(audit, what, id, expected_ucr, found_ucr);
 }
 
+/* A tenant's pool: what came in, and what was spent. */
+static void
+compare_wallet(struct books *books, uint32_t id, const struct db_wallet *wallet)
+{
+    struct audit *audit = books->audit;
+    int64_t in_ucr[TRANSFER_KIND_COUNT], all_ucr = 0;
+
+    compare(audit, "spent against records", id, sums_get(&books->charge, id), wallet->spent_ucr);
+    compare(audit, "spent against hours", id, sums_get(&books->hours, id), wallet->spent_ucr);
+    compare(audit, "spent against days", id, sums_get(&books->days, id), wallet->spent_ucr);
+    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++) {
+        if (i < TRANSFER_PLAIN_COUNT)
+            compare(audit, "source against transfers", id, sums_get(&books->in[i], id),
+                    wallet->in_ucr[i]);
+        in_ucr[i] = i < TRANSFER_PLAIN_COUNT
+                        ? wallet->in_ucr[i]
+                        : audit_books_in(&books->accounts, id, (enum db_transfer_kind)i);
+        add(&all_ucr, in_ucr[i]);
+    }
+    compare(audit, "deposited against sources", id, all_ucr, wallet->deposited_ucr);
+    audit_sums_compare(&books->sums, id, wallet, in_ucr);
+}
+
 static int
 compare_wallets(struct db_txn *txn, struct books *books)
 {
-    struct audit *audit = books->audit;
     int64_t zero_ucr = books->tail.revenue_ucr;
     struct db_key from;
     struct db_walk walk;
     struct str key, value;
     int rc;
 
+    books->accounts.cut = books->cut.record_count > 0;
+    rc = audit_books_compare(&books->accounts, txn, &zero_ucr);
+    if (rc < 0)
+        return rc;
     db_key_start(&from);
     rc = db_walk_start(txn, DB_WALLET, &from, 0, &walk);
     while (rc == 0 && db_walk_next(&walk, &key, &value)) {
-        uint32_t id = db_u32(key, 0);
         struct db_wallet wallet;
-        int64_t in_ucr = 0;
 
         if (value.len != sizeof(wallet)) {
             rc = -EILSEQ;
@@ -355,25 +384,16 @@ compare_wallets(struct db_txn *txn, struct books *books)
         }
         memcpy(&wallet, value.ptr, sizeof(wallet));
         wallet.spent_ucr = MAX(wallet.spent_ucr, -INT64_MAX);
-        compare(audit, "spent against records", id, sums_get(&books->charge, id), wallet.spent_ucr);
-        compare(audit, "spent against hours", id, sums_get(&books->hours, id), wallet.spent_ucr);
-        compare(audit, "spent against days", id, sums_get(&books->days, id), wallet.spent_ucr);
-        for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++) {
-            compare(audit, "source against transfers", id, sums_get(&books->in[i], id),
-                    wallet.in_ucr[i]);
-            add(&in_ucr, wallet.in_ucr[i]);
-        }
-        compare(audit, "deposited against sources", id, in_ucr, wallet.deposited_ucr);
-        audit_sums_compare(&books->sums, id, &wallet);
+        compare_wallet(books, db_u32(key, 0), &wallet);
         add(&zero_ucr, wallet.deposited_ucr);
         add(&zero_ucr, -wallet.spent_ucr);
     }
     if (rc == 0)
         rc = walk.failed;
     db_walk_end(&walk);
-    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
+    for (unsigned i = 0; i < TRANSFER_PLAIN_COUNT; i++)
         add(&zero_ucr, books->tail.source_ucr[i]);
-    compare(audit, "sum of all accounts", 0, 0, zero_ucr);
+    compare(books->audit, "sum of all accounts", 0, 0, zero_ucr);
     return rc;
 }
 
@@ -427,6 +447,7 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
         rc = -EILSEQ;
     if (rc == 0)
         memcpy(&books.tail, value.ptr, sizeof(books.tail));
+    books.accounts.audit = audit;
     books.sums = (struct audit_sums){.audit = audit, .complete = sum_complete(txn)};
     if (rc == 0)
         rc = read_cut(txn, &books);
@@ -450,8 +471,9 @@ audit_store(struct db_txn *txn, struct audit *audit, uint64_t *records)
     free(books.charge.at);
     free(books.hours.at);
     free(books.days.at);
-    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
+    for (unsigned i = 0; i < TRANSFER_PLAIN_COUNT; i++)
         free(books.in[i].at);
+    audit_books_free(&books.accounts);
     free(books.windows);
     audit_sums_free(&books.sums);
     return rc;

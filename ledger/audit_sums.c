@@ -174,7 +174,8 @@ compare(struct audit_sums *sums, const char *what, uint32_t id, int64_t expected
 }
 
 void
-audit_sums_compare(struct audit_sums *sums, uint32_t id, const struct db_wallet *wallet)
+audit_sums_compare(struct audit_sums *sums, uint32_t id, const struct db_wallet *wallet,
+                   const int64_t in_ucr[TRANSFER_KIND_COUNT])
 {
     static const struct audit_of_tenant none;
     const struct audit_of_tenant *of = id < sums->tenant_cap ? &sums->tenants[id] : &none;
@@ -190,7 +191,7 @@ audit_sums_compare(struct audit_sums *sums, uint32_t id, const struct db_wallet 
     for (unsigned by = 0; by < 2; by++)
         for (unsigned kind = 0; kind < TRANSFER_KIND_COUNT; kind++)
             compare(sums, "source against sums of movements", id, of->in_ucr[by][kind],
-                    wallet->in_ucr[kind]);
+                    in_ucr[kind]);
 }
 
 void

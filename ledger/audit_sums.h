@@ -24,7 +24,9 @@ int audit_sums_block(struct audit_sums *sums, struct db_txn *txn, uint64_t key,
                      struct str bytes) MUST_CHECK;
 /* After all blocks. */
 int audit_sums_read(struct audit_sums *sums, struct db_txn *txn) MUST_CHECK;
-void audit_sums_compare(struct audit_sums *sums, uint32_t tenant_id, const struct db_wallet *wallet);
+/* in_ucr: what came into the pool, by kind of movement. */
+void audit_sums_compare(struct audit_sums *sums, uint32_t tenant_id, const struct db_wallet *wallet,
+                        const int64_t in_ucr[TRANSFER_KIND_COUNT]);
 void audit_sums_free(struct audit_sums *sums);
 
 #endif

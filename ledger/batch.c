@@ -21,33 +21,41 @@
 /* ---- the transaction ---- */
 
 int
-ledger_name(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail, uint16_t region_name,
-            uint32_t *out)
+ledger_name_of(struct db_txn *txn, struct db_tail *tail, struct str text, uint32_t *out)
 {
-    struct str text = name_text(ledger->region, region_name);
     struct db_key by_text, by_id;
     struct str value;
     int rc;
 
-    *out = id_map_get(&ledger->name_of_region, region_name);
-    if (*out != 0 || region_name == 0 || text.len == 0)
-        return 0;
     db_key_start(&by_text);
     db_key_u8(&by_text, 0xff);
     if (!db_key_text(&by_text, text))
-        return 0;
+        return -EINVAL;
     rc = db_get(txn, DB_NAME, &by_text, &value);
-    if (rc == 0) {
+    if (rc == 0)
         *out = db_u32(value, 0);
-        return id_map_set(&ledger->name_of_region, region_name, *out);
-    }
     if (rc != -ENOENT)
         return rc;
     *out = ++tail->name_last;
     by_id = db_key_of_u32(*out);
     rc = db_put(txn, DB_NAME, &by_id, text);
-    if (rc == 0)
-        rc = db_put(txn, DB_NAME, &by_text, (struct str){(const char *)by_id.bytes, by_id.len});
+    return rc < 0 ? rc
+                  : db_put(txn, DB_NAME, &by_text, (struct str){(const char *)by_id.bytes, by_id.len});
+}
+
+int
+ledger_name(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail, uint16_t region_name,
+            uint32_t *out)
+{
+    struct str text = name_text(ledger->region, region_name);
+    int rc;
+
+    *out = id_map_get(&ledger->name_of_region, region_name);
+    if (*out != 0 || region_name == 0 || text.len == 0)
+        return 0;
+    rc = ledger_name_of(txn, tail, text, out);
+    if (rc == -EINVAL)
+        return 0; /* no name of ours is that long */
     /* Should this transaction fail the process ends, and what the map remembers with it. */
     return rc < 0 ? rc : id_map_set(&ledger->name_of_region, region_name, *out);
 }

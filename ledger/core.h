@@ -222,6 +222,8 @@ int ledger_commit_all(struct ledger *ledger) MUST_CHECK;
 /* The store's id of a region's name, made when new; 0 for none. */
 int ledger_name(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail, uint16_t region_name,
                 uint32_t *out) MUST_CHECK;
+/* The same of any text. -EINVAL: too long for a key. */
+int ledger_name_of(struct db_txn *txn, struct db_tail *tail, struct str text, uint32_t *out) MUST_CHECK;
 
 /* ---- announce.c ---- */
 

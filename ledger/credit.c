@@ -3,16 +3,15 @@
  *
  * Each is a transfer between two accounts, so that all accounts sum to zero: a grant moves from the
  * source "grant", which goes below zero by it, to the tenant's wallet; a deduction moves back to the
- * source "deduct"; a call's charge moves from the wallet to the revenue (ledger/batch.c). Transfers are
- * numbered and chained by their hashes. The store comes first, then memory, then the answer.
- *
- * Stored: the struct, the text of reason, ref and asker as JSON, and the hash of both with the hash
- * of the transfer before.
+ * source "deduct"; a call's charge moves from the wallet to the revenue (ledger/batch.c). The store comes
+ * first, then memory, then the answer. All other movements: ledger/books.h.
  */
 #include "ledger/command.h"
 #include "ledger/core.h"
 #include "ledger/credit.h"
+#include "ledger/books.h"
 #include "ledger/entity.h"
+#include "ledger/transfer.h"
 
 #include "base/str.h"
 #include "base/ucr.h"
@@ -23,92 +22,12 @@
 #define REF_LEN_MAX 200
 #define REASON_LEN_MAX 500
 
-int
-transfer_read(struct str bytes, struct transfer *out, struct str *text)
-{
-    if (bytes.len < sizeof(*out) + HASH_LEN)
-        return -EILSEQ;
-    memcpy(out, bytes.ptr, sizeof(*out));
-    *text = (struct str){bytes.ptr + sizeof(*out), bytes.len - sizeof(*out) - HASH_LEN};
-    return out->kind < TRANSFER_KIND_COUNT && out->text_len == text->len && out->amount_ucr > 0
-               ? 0
-               : -EILSEQ;
-}
-
-int
-transfer_verify(struct str bytes, const uint8_t prev[HASH_LEN], uint8_t hash[HASH_LEN])
-{
-    if (bytes.len < sizeof(struct transfer) + HASH_LEN)
-        return -EILSEQ;
-    hash_pair((struct str){(const char *)prev, HASH_LEN},
-              (struct str){bytes.ptr, bytes.len - HASH_LEN}, hash);
-    return memcmp(hash, bytes.ptr + bytes.len - HASH_LEN, HASH_LEN) == 0 ? 0 : -EILSEQ;
-}
-
 struct credit {
     uint32_t tenant_id;
     enum db_transfer_kind kind;
     int64_t amount_ucr; /* > 0 */
     struct str reason, ref;
 };
-
-/* Those before it first: where ledger/fill.c is still at these, it comes to this one, too. */
-static int
-transfer_sum(struct command *command, const struct transfer *head)
-{
-    struct sum_mark mark = command->ledger->sums;
-    uint64_t number = command->tail.transfer_count;
-    int rc;
-
-    mark.transfer_count = MAX(mark.transfer_count, command->summed_transfer);
-    if (mark.transfer_count + 1 != number)
-        return 0;
-    mark.transfer_count = command->summed_transfer = number;
-    rc = sum_transfer(&command->txn, head->tenant_id, head->kind, head->wall_us,
-                      head->kind == TRANSFER_DEDUCT ? -head->amount_ucr : head->amount_ucr);
-    return rc == 0 ? sum_mark_put(&command->txn, &mark) : rc;
-}
-
-static int
-transfer_put(struct command *command, const struct credit *credit)
-{
-    struct db_tail *tail = &command->tail;
-    struct db_key key = db_key_of_u64(++tail->transfer_count);
-    struct transfer head = {
-        .wall_us = ledger_wall_us(command->ledger),
-        .amount_ucr = credit->amount_ucr,
-        .tenant_id = credit->tenant_id,
-        .kind = credit->kind,
-    };
-    struct buf bytes;
-    struct jw jw;
-    int rc;
-
-    buf_init(&bytes, 16384);
-    buf_add(&bytes, &head, sizeof(head));
-    jw_init(&jw, &bytes);
-    jw_object(&jw);
-    jw_key_str(&jw, "reason", credit->reason);
-    jw_key_str(&jw, "ref", credit->ref);
-    jw_key_cstr(&jw, "by", command->by);
-    jw_object_end(&jw);
-    if (bytes.failed) {
-        buf_free(&bytes);
-        return -ENOMEM;
-    }
-    head.text_len = (uint32_t)(bytes.len - sizeof(head));
-    memcpy(bytes.ptr, &head, sizeof(head));
-
-    uint8_t hash[HASH_LEN];
-
-    hash_pair((struct str){(const char *)tail->transfer_hash, HASH_LEN}, buf_str(&bytes), hash);
-    memcpy(tail->transfer_hash, hash, HASH_LEN);
-    rc = buf_add(&bytes, hash, HASH_LEN) ? db_append(&command->txn, DB_TRANSFER, &key,
-                                                     buf_str(&bytes))
-                                         : -ENOMEM;
-    buf_free(&bytes);
-    return rc == 0 ? transfer_sum(command, &head) : rc;
-}
 
 /* The wallet and the other side of it. False: it would pass what an account may hold. */
 static bool
@@ -141,7 +60,12 @@ credit_apply(struct command *command, const struct credit *credit)
         return 0;
     }
     rc = db_put(&command->txn, DB_WALLET, &key, (struct str){(const char *)&wallet, sizeof(wallet)});
-    return rc < 0 ? rc : transfer_put(command, credit);
+    return rc < 0 ? rc
+                  : transfer_put(command, &(struct transfer_new){.tenant_id = credit->tenant_id,
+                                                                 .kind = credit->kind,
+                                                                 .amount_ucr = credit->amount_ucr,
+                                                                 .reason = credit->reason,
+                                                                 .ref = credit->ref});
 }
 
 int
@@ -179,12 +103,13 @@ static int
 ref_known(struct command *command, const struct credit *credit, uint64_t number)
 {
     struct db_key key = db_key_of_u64(number);
+    struct transfer_legs legs;
     struct transfer old = {0};
     struct str bytes, text;
     int rc = db_get(&command->txn, DB_TRANSFER, &key, &bytes);
 
     if (rc == 0)
-        rc = transfer_read(bytes, &old, &text);
+        rc = transfer_read(bytes, &old, &legs, &text);
     if (rc < 0)
         return rc == -ENOENT ? -EILSEQ : rc;
     if (old.tenant_id != credit->tenant_id || old.kind != (uint32_t)credit->kind ||
@@ -350,6 +275,39 @@ credit_write(struct command *command, uint32_t tenant_id, const struct db_wallet
     jw_key_ucr(jw, "spent", wallet->spent_ucr);
 }
 
+static void
+source_write(struct jw *jw, unsigned kind, int64_t ucr)
+{
+    if (ucr == 0)
+        return;
+    jw_object(jw);
+    jw_key_cstr(jw, "source", db_transfer_kind_name[kind]);
+    jw_key_ucr(jw, "amount", ucr);
+    jw_object_end(jw);
+}
+
+/* What came in, by the kind of movement; what was taken out again is negative. */
+static int
+sources_write(struct command *command, uint32_t tenant_id, const struct db_wallet *wallet)
+{
+    struct jw *jw = &command->jw;
+    int rc = 0;
+
+    jw_key(jw, "sources");
+    jw_array(jw);
+    for (unsigned kind = 0; rc == 0 && kind < TRANSFER_KIND_COUNT; kind++) {
+        int64_t ucr = 0;
+
+        if (kind < TRANSFER_PLAIN_COUNT)
+            ucr = wallet->in_ucr[kind];
+        else
+            rc = book_balance(&command->txn, &(struct book){BOOK_IN, tenant_id, kind}, &ucr);
+        source_write(jw, kind, ucr);
+    }
+    jw_array_end(jw);
+    return rc;
+}
+
 static int
 credit_show(struct command *command)
 {
@@ -369,18 +327,7 @@ credit_show(struct command *command)
     credit_write(command, id, &wallet);
     jw_key_ucr(jw, "uncollected", wallet.uncollected_ucr);
     jw_key_u64(jw, "calls", wallet.call_count);
-    jw_key(jw, "sources");
-    jw_array(jw);
-    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++) {
-        if (wallet.in_ucr[i] == 0)
-            continue;
-        jw_object(jw);
-        jw_key_cstr(jw, "source", db_transfer_kind_name[i]);
-        jw_key_ucr(jw, "amount", wallet.in_ucr[i]);
-        jw_object_end(jw);
-    }
-    jw_array_end(jw);
-    return 0;
+    return sources_write(command, id, &wallet);
 }
 
 const struct command_def command_credit_defs[] = {

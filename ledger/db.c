@@ -67,12 +67,30 @@ const char *const db_table_name[] = {
     [DB_SETTING] = "setting",
     [DB_CONF] = "conf",
     [DB_SIGNIN] = "sign-in",
+    [DB_BOOK] = "book",
+    [DB_ONCE] = "once",
+    [DB_GRANT] = "grant",
+    [DB_GRANT_OF] = "grant-of",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 
 const char *const db_transfer_kind_name[] = {
     [TRANSFER_GRANT] = "grant",
     [TRANSFER_DEDUCT] = "deduct",
+    [TRANSFER_TOPUP] = "top-up",
+    [TRANSFER_BONUS] = "bonus",
+    [TRANSFER_TRIAL] = "trial",
+    [TRANSFER_GIFT] = "gift",
+    [TRANSFER_CODE] = "code",
+    [TRANSFER_REFERRAL] = "referral",
+    [TRANSFER_EXPIRE] = "expired",
+    [TRANSFER_ALLOWANCE] = "allowance",
+    [TRANSFER_PLAN] = "plan",
+    [TRANSFER_SALE] = "sale",
+    [TRANSFER_REFUND] = "refund",
+    [TRANSFER_RETURN] = "return",
+    [TRANSFER_CHARGEBACK] = "chargeback",
+    [TRANSFER_WRITE_OFF] = "write-off",
 };
 _Static_assert(COUNT_OF(db_transfer_kind_name) == TRANSFER_KIND_COUNT, "a new kind needs a name");
 

@@ -59,6 +59,10 @@ enum db_table {
     DB_SETTING,      /* name -> JSON */
     DB_CONF,         /* number as u64 -> JSON: texts of routes.conf (ledger/command_conf.c) */
     DB_SIGNIN,       /* see ledger/brief.h: failures to sign in that the audit log counts (ledger/command_failed.c) */
+    DB_BOOK,         /* kind as u8, tenant as u32, number as u64 -> balance, i64 (ledger/books.h) */
+    DB_ONCE,         /* a movement's name -> its number as u64 */
+    DB_GRANT,        /* id as u64 -> struct db_grant (ledger/grant.h) */
+    DB_GRANT_OF,     /* tenant as u32, expiry as u64, id as u64 -> nothing: those with something left */
     DB_TABLE_COUNT
 };
 
@@ -217,7 +221,26 @@ int db_look_after(struct db *db);
 
 /* ---- fixed records; all little-endian as the machine is, sizes checked at opening ---- */
 
-enum db_transfer_kind { TRANSFER_GRANT = 0, TRANSFER_DEDUCT, TRANSFER_KIND_COUNT };
+enum db_transfer_kind { /* the store's form: only added to at the end */
+    TRANSFER_GRANT = 0, /* of the first two the other side is in struct db_tail */
+    TRANSFER_DEDUCT,
+    TRANSFER_TOPUP,      /* bought; the rest: see ledger/books.h */
+    TRANSFER_BONUS,
+    TRANSFER_TRIAL,
+    TRANSFER_GIFT,
+    TRANSFER_CODE,
+    TRANSFER_REFERRAL,
+    TRANSFER_EXPIRE,
+    TRANSFER_ALLOWANCE,  /* a plan's, at the beginning of its period */
+    TRANSFER_PLAN,       /* no movement of its own: what a plan paid for calls */
+    TRANSFER_SALE,       /* a plan's price, out of the wallet */
+    TRANSFER_REFUND,     /* taken back against money, or on its way */
+    TRANSFER_RETURN,     /* what a refund that came to nothing had taken */
+    TRANSFER_CHARGEBACK,
+    TRANSFER_WRITE_OFF,
+    TRANSFER_KIND_COUNT
+};
+#define TRANSFER_PLAIN_COUNT 2
 extern const char *const db_transfer_kind_name[TRANSFER_KIND_COUNT];
 
 /* Rewritten by every transaction: where the store stands. */
@@ -230,7 +253,7 @@ struct db_tail {
     uint64_t transfer_count; /* the last transfer's number */
     uint8_t transfer_hash[HASH_LEN];
     /* Double entry: with all wallets' (deposited - spent) these sum to zero. */
-    int64_t source_ucr[TRANSFER_KIND_COUNT];
+    int64_t source_ucr[TRANSFER_PLAIN_COUNT];
     int64_t revenue_ucr;
     uint32_t tenant_last, member_last, project_last, key_last; /* ids given out */
     uint64_t budget_last;
@@ -244,7 +267,7 @@ struct db_wallet {
     int64_t deposited_ucr; /* all that came in less what was taken out again */
     int64_t spent_ucr;     /* never falls */
     int64_t uncollected_ucr;
-    int64_t in_ucr[TRANSFER_KIND_COUNT]; /* by kind; deductions are negative */
+    int64_t in_ucr[TRANSFER_PLAIN_COUNT]; /* by kind; deductions are negative. Of other kinds: BOOK_IN */
     uint64_t call_count;
 };
 _Static_assert(sizeof(struct db_wallet) == 48, "the store's form");

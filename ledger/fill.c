@@ -1,7 +1,7 @@
 #include "ledger/fill.h"
 
 #include "base/log.h"
-#include "ledger/credit.h"
+#include "ledger/transfer.h"
 #include "ledger/cut.h"
 #include "ledger/entity.h"
 #include "ledger/unpack.h"
@@ -75,16 +75,16 @@ fill_transfers(struct ledger *ledger, struct db_txn *txn, struct sum_mark *mark)
 
     while (rc == 0 && mark->transfer_count < until) {
         struct db_key key = db_key_of_u64(mark->transfer_count + 1);
+        struct transfer_legs legs;
         struct transfer transfer;
         struct str bytes, text;
 
         rc = db_get(txn, DB_TRANSFER, &key, &bytes);
         if (rc == 0)
-            rc = transfer_read(bytes, &transfer, &text);
+            rc = transfer_read(bytes, &transfer, &legs, &text);
         if (rc == 0)
             rc = sum_transfer(txn, transfer.tenant_id, transfer.kind, transfer.wall_us,
-                              transfer.kind == TRANSFER_DEDUCT ? -transfer.amount_ucr
-                                                               : transfer.amount_ucr);
+                              transfer_in_ucr(&transfer, &legs));
         mark->transfer_count++;
     }
     return rc == -ENOENT ? -EILSEQ : rc;

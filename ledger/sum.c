@@ -435,8 +435,11 @@ sum_transfer(struct db_txn *txn, uint32_t tenant_id, uint32_t kind, int64_t wall
         .value = kind,
     };
     unsigned quarter = (unsigned)(MAX(wall_us, 0) % ROLLUP_HOUR_US / SUM_QUARTER_US);
-    int rc = sum_put(txn, &key, quarter, 0, &sum);
+    int rc;
 
+    if (in_ucr == 0) /* between other accounts than the pool's */
+        return 0;
+    rc = sum_put(txn, &key, quarter, 0, &sum);
     key.tenant_id = 0;
     return rc == 0 ? sum_put(txn, &key, quarter, 0, &sum) : rc;
 }

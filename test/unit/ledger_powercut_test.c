@@ -155,7 +155,7 @@ acknowledge(void)
     struct ack *ack = &tape.acks[tape.ack_count++];
     int64_t sum = 0;
 
-    for (unsigned i = 0; i < TRANSFER_KIND_COUNT; i++)
+    for (unsigned i = 0; i < TRANSFER_PLAIN_COUNT; i++)
         sum -= w.ledger->tail.source_ucr[i];
     *ack = (struct ack){
         .op = tape.count,
