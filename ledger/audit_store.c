@@ -155,6 +155,24 @@ replay(struct books *books, const struct block_record *record)
     return 0;
 }
 
+/* Of what the wallet did not pay. */
+static int
+read_paid(struct books *books, const struct block_record *record)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < record->paid_count; i++) {
+        const struct block_paid *paid = &record->paid[i];
+        struct book book = {(enum book_kind)paid->kind, record->tenant_id, paid->number};
+
+        if (book.kind != BOOK_GRANT && book.kind != BOOK_PLAN)
+            audit_fault(books->audit, "who paid", record->tenant_id, 0, paid->ucr);
+        else
+            rc = audit_books_taken(&books->accounts, &book, paid->ucr);
+    }
+    return rc;
+}
+
 static int
 read_block(struct books *books, const struct block *block)
 {
@@ -170,6 +188,8 @@ read_block(struct books *books, const struct block *block)
             if (record.budget_id[k] != 0 && record.charge_ucr != 0)
                 rc = window_add(books, &(struct window_sum){record.budget_id[k], record.charge_ucr,
                                                             record.budget_window[k]});
+        if (rc == 0)
+            rc = read_paid(books, &record);
         if (rc == 0 && books->charges != NULL)
             rc = replay(books, &record);
         add(&sum_ucr, record.charge_ucr);

@@ -8,6 +8,7 @@
 #include "base/ucr.h"
 #include "ledger/entity.h"
 #include "ledger/feed.h"
+#include "ledger/grant.h"
 #include "ledger/measure.h"
 #include "ledger/rollup.h"
 #include "ledger/used.h"
@@ -165,10 +166,18 @@ wallet_charge(struct db_wallet *wallet, struct db_tail *tail, const struct block
     return true;
 }
 
+/* Records are the batch's own, whatever the list of them says. */
+static struct block_record *
+own(const struct block_record *record)
+{
+    return (struct block_record *)(uintptr_t)record;
+}
+
 static int
-batch_wallets(struct db_txn *txn, struct db_tail *tail, const struct block_record **records,
+batch_wallets(struct ledger *ledger, struct db_txn *txn, struct db_tail *tail, const struct block_record **records,
               uint32_t *count, const struct block_record **refused, uint32_t *refused_count)
 {
+    struct grants grants;
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < *count;) {
@@ -177,15 +186,21 @@ batch_wallets(struct db_txn *txn, struct db_tail *tail, const struct block_recor
         struct db_wallet wallet;
         int rc = db_get_fixed(txn, DB_WALLET, &key, &wallet, sizeof(wallet));
 
+        if (rc == 0)
+            rc = grants_load(ledger, txn, tenant_id, &grants);
         if (rc < 0)
             return rc == -ENOENT ? -EILSEQ : rc;
         for (; i < *count && records[i]->tenant_id == tenant_id; i++) {
-            if (wallet_charge(&wallet, tail, records[i]))
-                records[kept++] = records[i];
-            else
+            if (!wallet_charge(&wallet, tail, records[i])) {
                 refused[(*refused_count)++] = records[i];
+                continue;
+            }
+            grants_pay(&grants, own(records[i]));
+            records[kept++] = records[i];
         }
-        rc = db_put(txn, DB_WALLET, &key, (struct str){(const char *)&wallet, sizeof(wallet)});
+        rc = grants_store(txn, &grants);
+        if (rc == 0)
+            rc = db_put(txn, DB_WALLET, &key, (struct str){(const char *)&wallet, sizeof(wallet)});
         if (rc < 0)
             return rc;
     }
@@ -375,7 +390,7 @@ batch_write(struct ledger *ledger, struct db_tail *tail, const struct block_reco
     tail->seq++;
     rc = batch_names(ledger, &txn, tail);
     if (rc == 0)
-        rc = batch_wallets(&txn, tail, records, count, refused, refused_count);
+        rc = batch_wallets(ledger, &txn, tail, records, count, refused, refused_count);
     if (rc == 0 && *count > 0)
         rc = batch_budgets(ledger, &txn, records, *count);
     if (rc == 0 && *count > 0)

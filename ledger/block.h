@@ -23,6 +23,14 @@
 #define BLOCK_RECORDS_MAX 16384
 #define BLOCK_BYTES_MAX (BLOCK_RECORDS_MAX * 1024u)
 
+/* Who paid for a part of a charge, when it was not the wallet. */
+#define BLOCK_PAID_MAX 8u
+struct block_paid {
+    uint32_t kind; /* enum book_kind: BOOK_GRANT or BOOK_PLAN */
+    uint64_t number;
+    int64_t ucr; /* > 0 */
+};
+
 /* One call (or one extension of a call's hold), as it is kept. */
 struct block_record {
     /* The slot that it was, and the money: of the hot half, checked. */
@@ -42,6 +50,8 @@ struct block_record {
     uint8_t tier, service, discount;
     uint32_t deal_u; /* 0: none, and RECORD_DEAL is not set */
     uint32_t tenant_id; /* the account's, whatever rec says */
+    uint32_t paid_count; /* at most BLOCK_PAID_MAX; what they come to is at most the charge, the rest is the wallet's */
+    struct block_paid paid[BLOCK_PAID_MAX];
     struct record rec;
 };
 

@@ -76,6 +76,26 @@ write_counts(struct block_record_bytes *w, const struct block_record *r)
         write_u64(w, r->deal_u);
 }
 
+static void
+write_paid(struct block_record_bytes *w, const struct block_record *r)
+{
+    ASSERT(r->paid_count <= BLOCK_PAID_MAX);
+    write_u64(w, r->paid_count);
+    for (uint32_t i = 0; i < r->paid_count; i++) {
+        write_u64(w, r->paid[i].kind);
+        write_u64(w, r->paid[i].number);
+        write_i64(w, r->paid[i].ucr);
+    }
+}
+
+/* Those that the record's own fields say. */
+static uint32_t
+flags_of(const struct block_record *r)
+{
+    return (r->rec.flags & RECORD_FLAGS_KEPT & ~(uint32_t)(RECORD_DEAL | RECORD_PAID)) |
+           (r->deal_u != 0 ? RECORD_DEAL : 0u) | (r->paid_count != 0 ? RECORD_PAID : 0u);
+}
+
 void
 block_record_write(const struct block_record *r, int64_t start_us_min, struct block_record_bytes *w)
 {
@@ -104,8 +124,7 @@ block_record_write(const struct block_record *r, int64_t start_us_min, struct bl
     write_u64(w, rec->protocol);
     write_u64(w, rec->endpoint);
     write_u64(w, rec->outcome);
-    write_u64(w, (rec->flags & RECORD_FLAGS_KEPT & ~(uint32_t)RECORD_DEAL) |
-                     (r->deal_u != 0 ? RECORD_DEAL : 0u));
+    write_u64(w, flags_of(r));
     write_u64(w, rec->http_status);
     write_bytes(w, &rec->price_version, sizeof(rec->price_version)); /* a hash: no small number */
     write_u64(w, (uint64_t)rec->start_wall_us - (uint64_t)start_us_min);
@@ -127,6 +146,8 @@ block_record_write(const struct block_record *r, int64_t start_us_min, struct bl
     write_attempts(w, r);
     write_u64(w, reported_len);
     write_bytes(w, rec->model_reported, reported_len);
+    if (r->paid_count != 0)
+        write_paid(w, r);
 }
 
 /* ---- reading ---- */
@@ -250,6 +271,24 @@ read_counts(struct reader *r, struct block_record *out)
     }
 }
 
+static void
+read_paid(struct reader *r, struct block_record *out)
+{
+    int64_t left_ucr = out->charge_ucr;
+
+    out->paid_count = read_max(r, BLOCK_PAID_MAX);
+    r->bad |= out->paid_count == 0;
+    for (uint32_t i = 0; i < out->paid_count; i++) {
+        struct block_paid *paid = &out->paid[i];
+
+        paid->kind = read_max(r, UINT8_MAX);
+        paid->number = read_u64(r);
+        paid->ucr = read_i64(r);
+        r->bad |= paid->ucr <= 0 || paid->ucr > left_ucr;
+        left_ucr -= r->bad ? 0 : paid->ucr;
+    }
+}
+
 /* Over so many numbers: each ends with the next byte that has no high bit; eight bytes are looked at side by side. */
 static void
 skip_numbers(struct reader *r, unsigned count)
@@ -331,6 +370,8 @@ block_record_look(const uint8_t *at, const uint8_t *end, int64_t start_us_min, s
     skip_numbers(r, (unsigned)__builtin_popcount(used) + 3 + ((flags & RECORD_DEAL) != 0) + 10);
     skip_attempts(r);
     skip_bytes(r, read_max(r, RECORD_MODEL_BYTES));
+    if (flags & RECORD_PAID)
+        skip_numbers(r, 3 * read_max(r, BLOCK_PAID_MAX));
     return r->bad ? 0 : (size_t)(r->at - at);
 }
 
@@ -375,5 +416,7 @@ block_record_read(const uint8_t *at, const uint8_t *end, int64_t start_us_min,
     rec->before_ucr = read_i64(r);
     read_attempts(r, out);
     read_bytes(r, rec->model_reported, read_max(r, RECORD_MODEL_BYTES));
+    if (rec->flags & RECORD_PAID)
+        read_paid(r, out);
     return r->bad ? 0 : (size_t)(r->at - at);
 }

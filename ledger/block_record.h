@@ -9,7 +9,7 @@
 #include "ledger/block.h"
 
 struct block_record_bytes {
-    uint8_t bytes[1024]; /* room for any record */
+    uint8_t bytes[1280]; /* room for any record */
     size_t len;
 };
 

@@ -142,6 +142,7 @@ ledger_slot_copy(struct ledger *ledger, const struct hold_view *view, uint32_t s
         return "the account is nobody's";
     r->amount_ucr = hot->amount_ucr;
     r->charge_ucr = hot->charge_ucr;
+    r->paid_count = 0;
     if (r->amount_ucr < 0 || r->amount_ucr > ACCOUNT_UCR_MAX)
         return "the amount is out of range";
     record_copy(&r->rec, &view->records[slot]);

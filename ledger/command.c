@@ -55,6 +55,7 @@ static const struct command_def *const tables[] = {
     command_delivery_defs,
     command_alert_defs,
     command_alert_look_defs,
+    command_grant_defs,
 };
 
 static const struct command_def *

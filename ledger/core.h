@@ -133,6 +133,7 @@ struct ledger {
     struct id_map tenant_of_account, id_of_budget; /* the way back: our own copy */
     struct id_map used_minute; /* of keys: see ledger/used.c */
     struct id_map name_of_region;                  /* region's name id -> store's */
+    struct id_map granted; /* tenants: 1 when there may be grants with something left */
 
     struct batch_item *batch; /* LEDGER_BATCH_MAX */
     uint32_t batch_count;

@@ -71,6 +71,7 @@ const char *const db_table_name[] = {
     [DB_ONCE] = "once",
     [DB_GRANT] = "grant",
     [DB_GRANT_OF] = "grant-of",
+    [DB_GRANT_DUE] = "grant-due",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

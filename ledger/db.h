@@ -63,6 +63,7 @@ enum db_table {
     DB_ONCE,         /* a movement's name -> its number as u64 */
     DB_GRANT,        /* id as u64 -> struct db_grant (ledger/grant.h) */
     DB_GRANT_OF,     /* tenant as u32, expiry as u64, id as u64 -> nothing: those with something left */
+    DB_GRANT_DUE,    /* expiry as u64, id as u64 -> nothing: those with something left that will expire */
     DB_TABLE_COUNT
 };
 

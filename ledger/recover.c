@@ -8,6 +8,7 @@
  *  - A region of another store, or one that has applied more than the store knows of, is refused.
  */
 #include "ledger/core.h"
+#include "ledger/grant.h"
 
 #include "base/clock.h"
 #include "base/jw.h"
@@ -411,6 +412,8 @@ take_region(struct ledger *ledger)
     if (rc == 0)
         rc = publish_all(ledger);
     if (rc == 0)
+        rc = grants_find(ledger);
+    if (rc == 0)
         rc = settle_unresolved(ledger);
     if (rc == 0)
         rc = recount_everything(ledger);
@@ -515,6 +518,7 @@ ledger_close(struct ledger **ledgerp)
     for (unsigned kind = 0; kind < BUDGET_KIND_COUNT; kind++)
         free(ledger->quota_of[kind].at);
     free(ledger->name_of_region.at);
+    free(ledger->granted.at);
     free(ledger->todo_accounts.at);
     free(ledger->todo_budgets.at);
     free(ledger->account_mark);

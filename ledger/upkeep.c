@@ -9,6 +9,7 @@
 
 #define LOOK_US 1000000u
 #define TIDY_US 5000000u
+#define EXPIRIES_MAX 16u
 #define FAILURES_MAX 64u /* at a time: none of them waits for another */
 
 static int
@@ -80,6 +81,24 @@ tell_failures(struct ledger *ledger)
     return rc;
 }
 
+/* Grants whose time is over, some at a time. */
+static int
+expire(struct ledger *ledger)
+{
+    bool more = true;
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && more && i < EXPIRIES_MAX; i++) {
+        struct js_value result;
+        struct buf answer;
+
+        rc = run(ledger, "{\"cmd\":\"grant.expire\",\"actor\":{\"kind\":\"system\"}}", &answer, &result);
+        more = js_bool(js_get(result, STR("more")), false);
+        buf_free(&answer);
+    }
+    return rc;
+}
+
 int
 upkeep_turn(struct ledger *ledger, struct upkeep *upkeep, uint64_t now_us)
 {
@@ -88,6 +107,8 @@ upkeep_turn(struct ledger *ledger, struct upkeep *upkeep, uint64_t now_us)
     if (now_us >= upkeep->next_us) {
         upkeep->next_us = now_us + LOOK_US;
         rc = look(ledger, upkeep);
+        if (rc == 0)
+            rc = expire(ledger);
     }
     if (rc == 0 && now_us >= upkeep->tidy_us) {
         upkeep->tidy_us = now_us + TIDY_US;

@@ -1,6 +1,6 @@
 /*
- * What the ledger process does by itself once a second, as commands of its own: whether alerts are due, what of
- * the outboxes is of no use any more, and how many failures to sign in the audit log has to tell of.
+ * What the ledger process does by itself once a second, as commands of its own: whether alerts are due, which grants have expired,
+ * what of the outboxes is of no use any more, and how many failures to sign in the audit log has to tell of.
  */
 #ifndef LEDGER_UPKEEP_H
 #define LEDGER_UPKEEP_H

@@ -114,13 +114,14 @@ enum record_flag {
     /* A limit or budget in shadow mode would have refused it. */
     RECORD_SHADOWED = 1u << 15,
     RECORD_DEAL = 1u << 16, /* set by the ledger: priced by a deal of its tenant's */
+    RECORD_PAID = 1u << 17, /* set by the ledger: grants or a plan paid for some of it */
     /* Not kept: of the trace that it is part of. */
-    RECORD_TRACED = 1u << 17,       /* its spans are wanted */
-    RECORD_TRACE_PARENT = 1u << 18, /* trace_id and trace_parent are the caller's */
+    RECORD_TRACED = 1u << 18,       /* its spans are wanted */
+    RECORD_TRACE_PARENT = 1u << 19, /* trace_id and trace_parent are the caller's */
     /* Not kept: counted in these quotas' calls in flight, too (record_inflight_of()). */
-    RECORD_INFLIGHT_MEMBER = 1u << 19,
-    RECORD_INFLIGHT_PROJECT = 1u << 20,
-    RECORD_INFLIGHT_TENANT = 1u << 21,
+    RECORD_INFLIGHT_MEMBER = 1u << 20,
+    RECORD_INFLIGHT_PROJECT = 1u << 21,
+    RECORD_INFLIGHT_TENANT = 1u << 22,
 };
 #define RECORD_INFLIGHT_ALL                                                                        \
     (RECORD_INFLIGHT | RECORD_INFLIGHT_MEMBER | RECORD_INFLIGHT_PROJECT | RECORD_INFLIGHT_TENANT)

@@ -20,7 +20,7 @@
 
 #define REGION_MAGIC UINT64_C(0x31656b69706e7274) /* "trnpike1" */
 #ifndef REGION_LAYOUT_VERSION /* tests make one that is another */
-#define REGION_LAYOUT_VERSION 10u
+#define REGION_LAYOUT_VERSION 11u
 #endif
 
 /* How many of each; constant for the life of the file. */

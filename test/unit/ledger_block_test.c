@@ -48,7 +48,7 @@ random_record(uint32_t tenants)
     rec->protocol = (uint8_t)up_to(255);
     rec->endpoint = (uint8_t)up_to(255);
     rec->outcome = (uint8_t)(rng_next(&rng) % OUTCOME_COUNT);
-    rec->flags = (uint32_t)up_to(UINT32_MAX) & RECORD_FLAGS_KEPT & ~(uint32_t)RECORD_DEAL;
+    rec->flags = (uint32_t)up_to(UINT32_MAX) & RECORD_FLAGS_KEPT & ~(uint32_t)(RECORD_DEAL | RECORD_PAID);
     rec->http_status = (uint16_t)up_to(UINT16_MAX);
     rec->price_version = up_to(UINT64_MAX);
     rec->start_wall_us = INT64_C(1795000000000000) + (int64_t)up_to(3600000000);
@@ -63,6 +63,12 @@ random_record(uint32_t tenants)
     r.discount = (uint8_t)up_to(UINT8_MAX);
     r.deal_u = rng_next(&rng) % 2 ? (uint32_t)up_to(RECORD_DEAL_MAX_U) : 0;
     rec->flags |= r.deal_u != 0 ? RECORD_DEAL : 0u;
+    if (r.charge_ucr >= (int64_t)BLOCK_PAID_MAX)
+        r.paid_count = (uint32_t)(rng_next(&rng) % (BLOCK_PAID_MAX + 1));
+    for (uint32_t i = 0; i < r.paid_count; i++)
+        r.paid[i] = (struct block_paid){(uint32_t)up_to(UINT8_MAX), up_to(UINT64_MAX),
+                                        r.charge_ucr / BLOCK_PAID_MAX};
+    rec->flags |= r.paid_count != 0 ? RECORD_PAID : 0u;
     r.asked = (uint32_t)up_to(UINT32_MAX);
     r.rule = (uint32_t)up_to(UINT32_MAX);
     rec->reported_in = (uint32_t)up_to(UINT32_MAX);
