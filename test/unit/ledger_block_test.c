@@ -112,6 +112,9 @@ largest_record(void **state)
     memset(r.rec.tally, 0, sizeof(r.rec.tally));
     r.amount_ucr = r.charge_ucr = INT64_MAX;
     r.deal_u = RECORD_DEAL_MAX_U;
+    r.paid_count = BLOCK_PAID_MAX;
+    for (unsigned i = 0; i < BLOCK_PAID_MAX; i++)
+        r.paid[i] = (struct block_paid){UINT8_MAX, UINT64_MAX, INT64_MAX / BLOCK_PAID_MAX};
     r.rec.start_wall_us = 0;
     r.rec.total_charge_ucr = r.rec.uncollected_ucr = INT64_MAX;
     r.rec.operator_ucr = r.rec.before_ucr = INT64_MAX;
