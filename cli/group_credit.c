@@ -146,10 +146,15 @@ show_call(struct js_value result)
         {"class", "CLASS", false}, {"count", "COUNT", true},   {"list", "LIST PRICE", true},
         {"per", "PER", false},     {"factor", "FACTOR", true}, {"amount", "CREDITS", true}, PRINT_END,
     };
+    static const struct print_column payers[] = {
+        {"from", "PAID BY", false}, {"number", "NUMBER", true}, {"amount", "CREDITS", true}, PRINT_END,
+    };
 
     print_fields(result, fields);
     printf("\n");
     print_table(js_path(result, "price", "lines", NULL), lines, "nothing was counted");
+    printf("\n");
+    print_table(js_get(result, STR("paid")), payers, "nothing was paid");
     printf("\n");
     print_table(js_get(result, STR("attempts")), columns, "no upstream was tried");
 }

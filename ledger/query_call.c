@@ -4,6 +4,7 @@
  */
 #include "ledger/core.h"
 #include "ledger/cut.h"
+#include "ledger/grant.h"
 #include "ledger/query.h"
 
 #include "base/clock.h"
@@ -15,17 +16,38 @@
 #include <string.h>
 
 #define US_PER_MINUTE INT64_C(60000000)
+#define PAID_MAX 64u /* of a call with more than so many payers the others are counted as the wallet's */
 
 /* A call as it stands in the store: its first slot's record, and the money of all its slots. */
 struct receipt {
     struct block_record record;
     int64_t held_ucr, charge_ucr, uncollected_ucr;
+    struct block_paid paid[PAID_MAX]; /* of all its slots, each payer once */
+    uint32_t paid_count;
     bool found; /* its first slot; an extension alone is a call that runs still */
     /* For the look into memory between the two looks into the store. */
     uint8_t id[16];
     uint32_t tenant_id; /* 0: whoever's it is */
     bool runs;
 };
+
+static void
+receipt_paid(struct receipt *receipt, const struct block_record *record)
+{
+    for (uint32_t i = 0; i < record->paid_count; i++) {
+        const struct block_paid *paid = &record->paid[i];
+        uint32_t at = 0;
+
+        while (at < receipt->paid_count && (receipt->paid[at].kind != paid->kind ||
+                                            receipt->paid[at].number != paid->number))
+            at++;
+        if (at == PAID_MAX)
+            return;
+        if (at == receipt->paid_count)
+            receipt->paid[receipt->paid_count++] = (struct block_paid){paid->kind, paid->number, 0};
+        receipt->paid[at].ucr += paid->ucr; /* no more than the charges, which were added */
+    }
+}
 
 static int
 receipt_from_block(const struct block *block, const uint8_t id[16], uint32_t tenant_id,
@@ -38,6 +60,7 @@ receipt_from_block(const struct block *block, const uint8_t id[16], uint32_t ten
         if (!ucr_add(receipt->held_ucr, record.amount_ucr, &receipt->held_ucr) ||
             !ucr_add(receipt->charge_ucr, record.charge_ucr, &receipt->charge_ucr))
             return -EILSEQ;
+        receipt_paid(receipt, &record);
         if (record.rec.flags & RECORD_EXTENSION)
             continue;
         receipt->record = record;
@@ -76,6 +99,48 @@ find_in_minute(struct command *command, uint32_t minute, const uint8_t id[16], u
             return 0;
     }
     return rc == -ENOENT ? 0 : rc;
+}
+
+/* What a grant was given for; a plan is a plan. */
+static const char *
+payer_name(struct command *command, const struct block_paid *paid)
+{
+    struct db_key key = db_key_of_u64(paid->number);
+    struct db_grant grant;
+
+    if (paid->kind != BOOK_GRANT ||
+        db_get_fixed(&command->txn, DB_GRANT, &key, &grant, sizeof(grant)) < 0 ||
+        grant.source >= PROMOTION_COUNT)
+        return paid->kind < BOOK_KIND_COUNT ? book_kind_name[paid->kind] : "unknown";
+    return promotion_name[grant.source];
+}
+
+/* Who paid the charge, in the order in which they were asked; what is left of it the wallet. */
+static void
+write_paid(struct command *command, const struct receipt *receipt)
+{
+    struct jw *jw = &command->jw;
+    int64_t rest_ucr = receipt->charge_ucr;
+
+    jw_key(jw, "paid");
+    jw_array(jw);
+    for (uint32_t i = 0; i < receipt->paid_count; i++) {
+        const struct block_paid *paid = &receipt->paid[i];
+
+        jw_object(jw);
+        jw_key_cstr(jw, "from", payer_name(command, paid));
+        jw_key_u64(jw, "number", paid->number);
+        jw_key_ucr(jw, "amount", paid->ucr);
+        jw_object_end(jw);
+        rest_ucr -= paid->ucr;
+    }
+    if (rest_ucr > 0) {
+        jw_object(jw);
+        jw_key_cstr(jw, "from", book_kind_name[BOOK_WALLET]);
+        jw_key_ucr(jw, "amount", rest_ucr);
+        jw_object_end(jw);
+    }
+    jw_array_end(jw);
 }
 
 static int
@@ -149,6 +214,7 @@ call_show(struct command *command)
     if (receipt->found) {
         query_write_record(command, &receipt->record, receipt->held_ucr, receipt->charge_ucr,
                            receipt->uncollected_ucr);
+        write_paid(command, receipt);
         rc = query_write_price(command, &receipt->record);
         query_write_attempts(command, &receipt->record);
         return rc;

@@ -182,6 +182,7 @@ static const struct field call_fields[] = {
     {.name = "durable", .type = FIELD_BOOL, .required = true, .doc = "It is on the disk."},
     {.name = "flags", .type = FIELD_STRINGS, .required = true, .doc = "What was odd about it."},
     {.name = "price", .type = FIELD_ANY, .optional = true, .doc = "Of one call: how the charge came about."},
+    {.name = "paid", .type = FIELD_ANY, .optional = true, .doc = "Of one call: who paid how much of its charge: a plan, a grant, the wallet."},
     {.name = "attempts", .type = FIELD_ANY, .optional = true, .doc = "Of one call: who was tried, and what became of it."},
     {0}};
 static const struct field stats_fields[] = {

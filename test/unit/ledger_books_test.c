@@ -6,6 +6,7 @@
 
 #include "ledger/grant.h"
 #include "ledger/transfer.h"
+#include "shm/call_id.h"
 
 static struct world w;
 
@@ -243,6 +244,41 @@ soonest_to_expire_first(void **state)
     world_audit(&w);
 }
 
+/* What the receipt of the call in that slot says of who paid. */
+static void
+paid_is(const uint8_t call_id[16], const char *expected)
+{
+    char id[CALL_ID_LEN + 1], request[128];
+
+    call_id_text(call_id, id);
+    snprintf(request, sizeof(request), "{\"cmd\":\"call.show\",\"args\":{\"id\":\"%s\"}}", id);
+    assert_str(js_get(ask_ok(&w, request), STR("paid")).raw, expected);
+}
+
+static void
+receipts_say_who_paid(void **state)
+{
+    uint8_t first[16], second[16];
+    uint32_t slot;
+
+    (void)state;
+    top_up(CREDITS(5), "");
+    give(PROMOTION_CODE, CREDITS(1), 0);
+    give(PROMOTION_TRIAL, CREDITS(1), w.wall_us + HOUR);
+    assert_int_equal(world_take(&w, 0, TENANT, CREDITS(4), &slot), HOLD_OK);
+    memcpy(first, hold_record(&w.table[0], slot)->call_id, 16);
+    world_settle(&w, 0, slot, CREDITS(3));
+    assert_int_equal(world_commit(&w), 0);
+    assert_int_equal(world_take(&w, 0, TENANT, CREDITS(4), &slot), HOLD_OK);
+    memcpy(second, hold_record(&w.table[0], slot)->call_id, 16);
+    world_settle(&w, 0, slot, CREDITS(1));
+    assert_int_equal(world_commit(&w), 0);
+    paid_is(first, "[{\"from\":\"trial\",\"number\":2,\"amount\":\"1\"},"
+                   "{\"from\":\"code\",\"number\":1,\"amount\":\"1\"},"
+                   "{\"from\":\"wallet\",\"amount\":\"1\"}]");
+    paid_is(second, "[{\"from\":\"wallet\",\"amount\":\"1\"}]");
+}
+
 static void
 expire(unsigned count)
 {
@@ -352,6 +388,7 @@ main(void)
         TEST(there_and_back),
         TEST(too_much_is_refused),
         TEST(soonest_to_expire_first),
+        TEST(receipts_say_who_paid),
         TEST(what_is_left_goes_back),
         TEST(holds_keep_it),
         TEST(killed_at_every_step),
