@@ -260,3 +260,16 @@ clock_parse_duration(struct str s, uint64_t *us)
     }
     return false;
 }
+
+int64_t
+clock_days(int64_t year, int64_t month, int64_t day)
+{
+    year += (month - 1) / 12 - ((month - 1) % 12 < 0);
+    month = ((month - 1) % 12 + 12) % 12 + 1;
+    year -= month <= 2;
+
+    int64_t era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5;
+
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year + day - 1 - 719468;
+}

@@ -27,5 +27,7 @@ struct civil {
     uint8_t month, day; /* from 1 */
 };
 struct civil clock_civil(int64_t wall_us);
+/* Days since 1970 of a date; months and days may be out of their range. */
+int64_t clock_days(int64_t year, int64_t month, int64_t day);
 
 #endif

@@ -19,24 +19,10 @@ _Static_assert(COUNT_OF(sums_step_name) == SUMS_STEP_COUNT, "a new step needs a 
 
 /* ---- calendar ---- */
 
-/* Days since 1970 of a date; months and days may be out of their range. */
-static int64_t
-days_of(int64_t year, int64_t month, int64_t day)
-{
-    year += (month - 1) / 12 - ((month - 1) % 12 < 0);
-    month = ((month - 1) % 12 + 12) % 12 + 1;
-    year -= month <= 2;
-
-    int64_t era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year + day - 1 - 719468;
-}
-
 int64_t
 sums_day_us(const struct zone *zone, int64_t year, int64_t month, int64_t day)
 {
-    return zone_instant_s(zone, days_of(year, month, day) * DAY_S) * 1000000;
+    return zone_instant_s(zone, clock_days(year, month, day) * DAY_S) * 1000000;
 }
 
 int64_t
