@@ -7,7 +7,8 @@
 #include "ledger/block_record.h"
 
 #define BLOCK_MAGIC 0x4b4c4254u /* "TBLK" */
-#define BLOCK_VERSION 2u
+#define BLOCK_VERSION 3u
+#define BLOCK_VERSION_UNMEASURED 2u /* still read: its records do not say how long they are */
 #define TENANT_BYTES 12u /* tenant, offset of its first record, count */
 #define CALL_BYTES 8u    /* fingerprint, offset of the record */
 
@@ -89,6 +90,16 @@ head_compute(const struct block_record *const *records, uint32_t count, struct b
     return 0;
 }
 
+/* Before each record, so that who only looks at it need not read it to its end. */
+static void
+length_put(struct buf *out, size_t len)
+{
+    uint16_t stored = (uint16_t)len;
+
+    ASSERT(len <= UINT16_MAX);
+    buf_add(out, &stored, sizeof(stored));
+}
+
 /* Appends the records and fills the two tables, whose offsets count from the block's start. calls has
  * room for twice as many. */
 static void
@@ -109,6 +120,7 @@ pack_records(const struct block_record *const *records, const struct block_head 
         tenants[tenant - 1].count++;
         calls[i] = (struct call_entry){.fp = fingerprint(r->rec.call_id), .off = off};
         block_record_write(r, head->start_us_min, &w);
+        length_put(out, w.len);
         buf_add(out, w.bytes, w.len);
     }
     calls_sort(calls, calls + head->record_count, head->record_count);
@@ -186,8 +198,8 @@ block_open(struct str bytes, struct block *out)
     if (bytes.len < sizeof(stored) + HASH_LEN || bytes.len > UINT32_MAX)
         return -EILSEQ;
     memcpy(&stored, bytes.ptr, sizeof(stored));
-    if (stored.magic != BLOCK_MAGIC || stored.version != BLOCK_VERSION ||
-        stored.total_bytes != bytes.len)
+    if (stored.magic != BLOCK_MAGIC || stored.total_bytes != bytes.len ||
+        (stored.version != BLOCK_VERSION && stored.version != BLOCK_VERSION_UNMEASURED))
         return -EILSEQ;
     if (stored.record_count == 0 || stored.record_count > BLOCK_RECORDS_MAX ||
         stored.tenant_count == 0 || stored.tenant_count > stored.record_count)
@@ -199,6 +211,7 @@ block_open(struct str bytes, struct block *out)
     if (stored.records_off != records_off || records_off > bytes.len - HASH_LEN)
         return -EILSEQ;
     out->bytes = bytes;
+    out->measured = stored.version == BLOCK_VERSION;
     out->tenants_off = sizeof(stored);
     out->calls_off = (uint32_t)calls_off;
     out->records_off = (uint32_t)records_off;
@@ -263,19 +276,36 @@ walk_tenant(struct block_walk *walk)
     return false;
 }
 
+/* The record at that offset; the bytes it takes there, 0 when they make no sense. */
+static inline size_t
+record_at(const struct block *block, uint32_t off, bool whole, struct block_record *out)
+{
+    const uint8_t *at = (const uint8_t *)block->bytes.ptr + off;
+    const uint8_t *end = (const uint8_t *)block->bytes.ptr + block->records_end;
+    uint16_t len;
+
+    if (!block->measured)
+        return block_record_read(at, end, block->head.start_us_min, out);
+    if ((size_t)(end - at) < sizeof(len))
+        return 0;
+    memcpy(&len, at, sizeof(len));
+    at += sizeof(len);
+    if (len > end - at)
+        return 0;
+    if (whole ? block_record_read(at, at + len, block->head.start_us_min, out) != len
+              : !block_record_look(at, at + len, block->head.start_us_min, out))
+        return 0;
+    return sizeof(len) + len;
+}
+
 static inline bool
 walk_on(struct block_walk *walk, struct block_record *out, bool whole)
 {
-    const uint8_t *base = (const uint8_t *)walk->block->bytes.ptr;
+    size_t len;
 
     if (walk->damaged || (walk->tenant_left == 0 && !walk_tenant(walk)))
         return false;
-
-    const uint8_t *at = base + walk->at, *end = base + walk->block->records_end;
-    int64_t start_us_min = walk->block->head.start_us_min;
-    size_t len = whole ? block_record_read(at, end, start_us_min, out)
-                       : block_record_look(at, end, start_us_min, out);
-
+    len = record_at(walk->block, walk->at, whole, out);
     if (len == 0) {
         walk->damaged = true;
         return false;
@@ -341,14 +371,12 @@ block_find(const struct block *block, const uint8_t call_id[16], uint32_t tenant
     }
     for (; low < block->head.record_count; low++) {
         struct call_entry entry = call_entry_at(block, low);
-        const uint8_t *base = (const uint8_t *)block->bytes.ptr;
 
         if (entry.fp != fp)
             break;
         if (entry.off < block->records_off || entry.off >= block->records_end)
             return -EILSEQ;
-        if (block_record_read(base + entry.off, base + block->records_end, block->head.start_us_min,
-                              out) == 0)
+        if (record_at(block, entry.off, true, out) == 0)
             return -EILSEQ;
         out->tenant_id = out->rec.tenant_id = tenant_of(block, entry.off);
         if (memcmp(out->rec.call_id, call_id, 16) != 0 ||

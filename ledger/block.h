@@ -5,7 +5,7 @@
  *     chain    the hash of the block before
  *     tenants  which records are whose: tenant, offset, count; ascending
  *     calls    one entry a record, by the last 4 bytes of the call ID, ascending: fingerprint, offset
- *     records  by tenant, then by start; all numbers as variable-length integers
+ *     records  by tenant, then by start; each its length, then all numbers as variable-length integers
  *     hash     of everything above
  *
  * Since the hash covers the chain field, any change to any block breaks every later one. Reading
@@ -77,6 +77,7 @@ struct block {
     struct block_head head;
     struct str bytes;
     uint32_t tenants_off, calls_off, records_off, records_end;
+    bool measured; /* records say how long they are */
 };
 
 /* Checks the form but not the hash. The bytes must outlive *out. */

@@ -79,9 +79,13 @@ write_counts(struct block_record_bytes *w, const struct block_record *r)
 static void
 write_paid(struct block_record_bytes *w, const struct block_record *r)
 {
+    int64_t left_ucr = r->charge_ucr;
+
     ASSERT(r->paid_count <= BLOCK_PAID_MAX);
     write_u64(w, r->paid_count);
     for (uint32_t i = 0; i < r->paid_count; i++) {
+        ASSERT(r->paid[i].ucr > 0 && r->paid[i].ucr <= left_ucr);
+        left_ucr -= r->paid[i].ucr;
         write_u64(w, r->paid[i].kind);
         write_u64(w, r->paid[i].number);
         write_i64(w, r->paid[i].ucr);
@@ -327,28 +331,26 @@ skip_bytes(struct reader *r, size_t len)
 static void
 skip_budgets(struct reader *r)
 {
+    uint32_t none;
+
+    _Static_assert(BUDGET_KIND_COUNT == sizeof(none), "a byte each, when there are none");
+    if (r->end - r->at >= (ptrdiff_t)sizeof(none)) {
+        memcpy(&none, r->at, sizeof(none));
+        if (none == 0) { /* most have none */
+            r->at += sizeof(none);
+            return;
+        }
+    }
     for (unsigned i = 0; i < BUDGET_KIND_COUNT; i++)
         if (read_u64(r) != 0)
             skip_numbers(r, 1);
 }
 
-static void
-skip_attempts(struct reader *r)
-{
-    uint32_t count = read_max(r, RECORD_ATTEMPTS_MAX);
-
-    for (uint32_t i = 0; i < count; i++) {
-        skip_numbers(r, 4);
-        skip_numbers(r, read_max(r, ATTEMPT_OF_OTHER_MODEL | UINT8_MAX) & ATTEMPT_OF_OTHER_MODEL ? 3 : 2);
-    }
-}
-
-size_t
+bool
 block_record_look(const uint8_t *at, const uint8_t *end, int64_t start_us_min, struct block_record *out)
 {
     struct reader reader = {.at = at, .end = end}, *r = &reader;
     struct record *rec = &out->rec;
-    uint32_t flags, used;
 
     skip_bytes(r, sizeof(rec->call_id));
     skip_numbers(r, 5);
@@ -360,19 +362,11 @@ block_record_look(const uint8_t *at, const uint8_t *end, int64_t start_us_min, s
     out->channel = read_max(r, UINT32_MAX);
     skip_numbers(r, 4); /* upstream, family, protocol, endpoint */
     rec->outcome = (uint8_t)read_max(r, OUTCOME_COUNT - 1);
-    flags = read_max(r, UINT32_MAX);
+    skip_numbers(r, 1); /* flags */
     rec->http_status = (uint16_t)read_max(r, UINT16_MAX);
     skip_bytes(r, sizeof(rec->price_version));
     rec->start_wall_us = (int64_t)((uint64_t)start_us_min + read_u64(r));
-    skip_numbers(r, 4); /* times, basis */
-    used = read_max(r, (1u << RECORD_CLASS_COUNT) - 1);
-    /* Counts; tier, service, discount; a deal; from the bytes of the request to what earlier slots cover. */
-    skip_numbers(r, (unsigned)__builtin_popcount(used) + 3 + ((flags & RECORD_DEAL) != 0) + 10);
-    skip_attempts(r);
-    skip_bytes(r, read_max(r, RECORD_MODEL_BYTES));
-    if (flags & RECORD_PAID)
-        skip_numbers(r, 3 * read_max(r, BLOCK_PAID_MAX));
-    return r->bad ? 0 : (size_t)(r->at - at);
+    return !r->bad;
 }
 
 size_t

@@ -20,9 +20,9 @@ void block_record_write(const struct block_record *record, int64_t start_us_min,
  * the block's to say. */
 size_t block_record_read(const uint8_t *at, const uint8_t *end, int64_t start_us_min,
                          struct block_record *out) MUST_CHECK;
-/* The same, several times as fast, of *out but what records are looked for by: start_wall_us, key, member and
- * project, model, channel, outcome, http_status. */
-size_t block_record_look(const uint8_t *at, const uint8_t *end, int64_t start_us_min,
-                         struct block_record *out) MUST_CHECK;
+/* Of *out only what records are looked for by, several times as fast: start_wall_us, key, member and project, model,
+ * channel, outcome, http_status. False when the bytes make no sense so far; what comes after is not looked at. */
+bool block_record_look(const uint8_t *at, const uint8_t *end, int64_t start_us_min,
+                       struct block_record *out) MUST_CHECK;
 
 #endif

@@ -311,6 +311,7 @@ all_of_a_call(void **state)
 
     (void)state;
     b.charge_ucr = 0;
+    b.paid_count = 0;
     b.slot = 77;
     buf_init(&bytes, BLOCK_BYTES_MAX);
     assert_int_equal(block_pack(records, 2, &head, &bytes, hash), 0);
