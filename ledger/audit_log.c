@@ -18,7 +18,8 @@
 
 /* Kinds whose documents stand under a u32 in the table of the same name. */
 static const enum db_table documents[] = {DB_NOTICE, DB_TENANT, DB_MEMBER, DB_PROJECT, DB_KEY,
-                                          DB_PERSON, DB_INVITE, DB_WEBHOOK, DB_ALERT};
+                                          DB_PERSON, DB_INVITE, DB_WEBHOOK, DB_ALERT,
+                                          DB_VOUCHER_BATCH};
 
 /* ---- what is not written ---- */
 

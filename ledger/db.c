@@ -72,6 +72,11 @@ const char *const db_table_name[] = {
     [DB_GRANT] = "grant",
     [DB_GRANT_OF] = "grant-of",
     [DB_GRANT_DUE] = "grant-due",
+    [DB_VOUCHER_BATCH] = "voucher-batch",
+    [DB_VOUCHER] = "voucher",
+    [DB_VOUCHER_OPEN] = "voucher-open",
+    [DB_VOUCHER_USE] = "voucher-use",
+    [DB_VOUCHER_OF] = "voucher-of",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

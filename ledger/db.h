@@ -64,6 +64,11 @@ enum db_table {
     DB_GRANT,        /* id as u64 -> struct db_grant (ledger/grant.h) */
     DB_GRANT_OF,     /* tenant as u32, expiry as u64, id as u64 -> nothing: those with something left */
     DB_GRANT_DUE,    /* expiry as u64, id as u64 -> nothing: those with something left that will expire */
+    DB_VOUCHER_BATCH, /* id as u32 -> JSON: redemption codes of one kind (ledger/command_voucher.c) */
+    DB_VOUCHER,      /* hash of a code that is open -> batch as u32, number as u32 */
+    DB_VOUCHER_OPEN, /* batch as u32, number as u32 -> that hash */
+    DB_VOUCHER_USE,  /* batch as u32, number as u32 -> JSON: who redeemed it */
+    DB_VOUCHER_OF,   /* batch as u32, tenant as u32 -> how many it redeemed, u32 */
     DB_TABLE_COUNT
 };
 
