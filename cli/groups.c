@@ -11,6 +11,7 @@
     X(site)                                                                                        \
     X(key)                                                                                         \
     X(credit)                                                                                      \
+    X(voucher)                                                                                     \
     X(log)                                                                                         \
     X(backup)                                                                                      \
     X(route)                                                                                       \

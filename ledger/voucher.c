@@ -68,7 +68,7 @@ voucher_parse(struct str text, uint8_t code[VOUCHER_BYTES])
     for (size_t i = 0; i < text.len; i++) {
         int digit;
 
-        if (text.ptr[i] == '-' || text.ptr[i] == ' ')
+        if (memchr("- \t\r\n", text.ptr[i], 5) != NULL)
             continue;
         digit = digit_of(text.ptr[i]);
         if (digit < 0 || count == DIGITS + CHECKS)

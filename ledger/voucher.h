@@ -3,7 +3,7 @@
  * same value; shown when they are made, and kept as a keyed hash.
  *
  * A code is 128 random bits as 26 digits of Crockford's base32 and two more that tell most mistakes in typing, in
- * groups of four: VQ3D-0000-…. Reading minds neither case nor hyphens nor spaces, and takes O for 0, I and L for 1.
+ * groups of four: VQ3D-0000-…. Reading minds neither case nor hyphens nor white space, and takes O for 0, I and L for 1.
  */
 #ifndef LEDGER_VOUCHER_H
 #define LEDGER_VOUCHER_H

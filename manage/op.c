@@ -27,6 +27,7 @@ const struct op *const op_tables[] = {
     ops_site,
     ops_tenant,
     ops_usage,
+    ops_vouchers,
     NULL,
 };
 
@@ -44,6 +45,7 @@ const struct schema *const schema_tables[] = {
     schemas_site,
     schemas_tenant,
     schemas_usage,
+    schemas_vouchers,
     NULL,
 };
 

@@ -189,7 +189,7 @@ def test_streams_count_until_they_end(server, sim):
 
 def test_tokens_a_minute_are_those_that_were_used(server, sim):
     """A guess at first, and the provider's count in the end."""
-    turnpike = server(credential("alpha"), credential("beta"), more="tpm = 1000",
+    turnpike = server(credential("alpha"), credential("beta"), more="tpm = 6",
                       limits="queue = 0")
     key = turnpike.key()
     # Both are used up by one call each, whose answer reports so much.

@@ -1,6 +1,7 @@
 """The manage process as callers see it: requests for the management API through the workers, and what becomes of them
 when it dies, hangs, is replaced or says something else than it should."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -504,9 +505,7 @@ def test_status_names_it(turnpike):
     with open(f"/proc/{pid}/comm", encoding="ascii") as f:
         assert f.read() == "turnpike-manage\n"
     assert pid in turnpike.pids()
-    # Where cores are few, calls come first.
-    ours = os.getpriority(os.PRIO_PROCESS, turnpike.worker_pids()[0])
-    assert os.getpriority(os.PRIO_PROCESS, pid) == min(ours + 5, 19)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 19  # calls come first
 
 
 def test_its_socket_is_its_owners_alone(turnpike):
@@ -580,7 +579,8 @@ def test_away_is_told_at_once(start, upstream):
     def away():
         pid = server.status()["manage"]["pid"]
         if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the one before, whose end is not seen yet
+                os.kill(pid, signal.SIGKILL)
             return None
         answer = server.api("POST", "/api/v1/x", json={})
         if server.status()["manage"]["pid"] is not None:
