@@ -14,7 +14,7 @@ show_moved(struct js_value result)
     static const struct print_column fields[] = {
         {"name", "tenant", false},     {"kind", "kind", false},       {"amount", "amount", false},
         {"applied", "applied", false}, {"transfer", "transfer", false},
-        {"available", "available", false}, {"note", "note", false}, PRINT_END,
+        {"available", "available", false}, {"expires", "expires", false}, {"note", "note", false}, PRINT_END,
     };
 
     print_fields(result, fields);
@@ -241,6 +241,12 @@ judge_audit(struct js_value result, bool json)
 
 /* ---- options ---- */
 
+static const struct cli_option grant_options[] = {
+    {"--reason", "TEXT", "reason", CLI_TEXT, "kept with the movement"},
+    {"--ref", "ID", "ref", CLI_TEXT, "the same ref again changes nothing"},
+    {"--days", "N", "days", CLI_COUNT, "a gift: what is left of it is taken back so many days from now"},
+    CLI_NO_OPTION,
+};
 static const struct cli_option credit_options[] = {
     {"--reason", "TEXT", "reason", CLI_TEXT, "kept with the movement"},
     {"--ref", "ID", "ref", CLI_TEXT, "the same ref again changes nothing"},
@@ -286,7 +292,7 @@ static const struct cli_option audit_options[] = {
 
 static const struct cli_command commands[] = {
     {.noun = "credit", .verb = "grant", .cmd = "credit.grant",
-     .arguments = {CLI_TENANT, {"AMOUNT", "amount"}}, .options = credit_options,
+     .arguments = {CLI_TENANT, {"AMOUNT", "amount"}}, .options = grant_options,
      .summary = "give credit", .show = show_moved},
     {.noun = "credit", .verb = "deduct", .cmd = "credit.deduct",
      .arguments = {CLI_TENANT, {"AMOUNT", "amount"}}, .options = credit_options,

@@ -403,6 +403,7 @@ struct conf_manage {
     struct str url;           /* where they reach it, without a slash at its end; STR_NONE: not stated */
     struct conf_strs domains; /* of mail addresses that may register; none: any */
     int64_t trial_ucr;        /* that a tenant begins with when it registers itself */
+    uint32_t trial_days;      /* after which what is left of it is taken back; 0: never */
     uint64_t session_ms;      /* a session ends so long after it began */
     uint64_t session_idle_ms; /* and so long after it was last used */
     uint64_t invite_ms;       /* an invitation that says nothing else is good for so long */

@@ -55,7 +55,7 @@
     ROW(key, CONF_T_BITS, draft, field, .words = (list), .word_count = COUNT_OF(list), __VA_ARGS__)
 
 /* conf/table_manage.c: who may come. */
-#define CONF_MANAGE_KEYS 23
+#define CONF_MANAGE_KEYS 24
 extern const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS];
 
 /* conf/table_outside.c: what the manage process talks to. */

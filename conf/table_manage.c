@@ -23,6 +23,8 @@ const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS] = {
                 .doc = "The domains of mail addresses that may register; without it, all."),
     KEY_DECIMAL("trial-credit", MANAGE, trial_ucr, .min = 0, .max = 1000000 * CREDITS, .def = "0",
                 AT_ONCE, .doc = "The credit that a tenant gets when it registers itself."),
+    KEY_UINT("trial-days", MANAGE, trial_days, .min = 0, .max = 3660, .def = "0", AT_ONCE,
+             .doc = "What is left of that credit is taken back so many days later; 0: never."),
     KEY_STRING("title", MANAGE, title, .min = 1, .max = 96, .def = "Turnpike", AT_ONCE,
                .doc = "What this server is called in mail and on its pages."),
     KEY_STRING("url", MANAGE, url, .min = 1, .max = 2048, AT_ONCE,

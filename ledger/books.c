@@ -189,6 +189,12 @@ is_pool(const struct book *book)
     return book->kind == BOOK_WALLET || book->kind == BOOK_GRANT;
 }
 
+static void
+refuse_too_much(struct command *command)
+{
+    command_refuse(command, COMMAND_FAILED, "the balance would pass what an account can hold");
+}
+
 /* False: it would pass what a wallet may hold. */
 static bool
 pool_change(struct db_wallet *wallet, int64_t delta_ucr)
@@ -212,7 +218,7 @@ pool_move(struct command *command, uint32_t tenant_id, enum db_transfer_kind kin
     if (rc < 0)
         return rc == -ENOENT ? -EILSEQ : rc;
     if (!pool_change(&wallet, delta_ucr)) {
-        command_refuse(command, COMMAND_FAILED, "the balance would pass what an account can hold");
+        refuse_too_much(command);
         return 0;
     }
     rc = db_put(&command->txn, DB_WALLET, &key, (struct str){(const char *)&wallet, sizeof(wallet)});
@@ -234,7 +240,7 @@ leg_move(struct command *command, const struct book *book, int64_t delta_ucr)
         return 0;
     rc = book_add(&command->txn, book, delta_ucr, &after_ucr);
     if (rc == -EOVERFLOW || (rc == 0 && (after_ucr > ACCOUNT_UCR_MAX || after_ucr < -ACCOUNT_UCR_MAX))) {
-        command_refuse(command, COMMAND_FAILED, "the balance would pass what an account can hold");
+        refuse_too_much(command);
         return 0;
     }
     return rc;
@@ -251,7 +257,7 @@ move_check(const struct books_move *move)
 {
     const struct book *sides[] = {&move->from, &move->to};
 
-    ASSERT(move->amount_ucr > 0 && move->amount_ucr <= ACCOUNT_UCR_MAX);
+    ASSERT(move->amount_ucr > 0);
     ASSERT(move->kind >= TRANSFER_PLAIN_COUNT && move->kind < TRANSFER_KIND_COUNT);
     ASSERT(move->kind != TRANSFER_PLAN);
     for (size_t i = 0; i < COUNT_OF(sides); i++) {
@@ -293,6 +299,10 @@ books_move(struct command *command, const struct books_move *move)
     int rc = 0;
 
     move_check(move);
+    if (move->amount_ucr > ACCOUNT_UCR_MAX) {
+        refuse_too_much(command);
+        return 0;
+    }
     if (move->once.len > 0) {
         rc = books_once(&command->txn, move->once, &known);
         if (rc != -ENOENT)

@@ -59,7 +59,7 @@ struct command;
 
 struct books_move {
     struct book from, to;      /* not the same */
-    int64_t amount_ucr;        /* > 0, at most ACCOUNT_UCR_MAX */
+    int64_t amount_ucr;        /* > 0 */
     enum db_transfer_kind kind; /* what it is called in statements */
     struct str reason, ref;    /* for people; "" */
     struct str once;           /* "order:01J…:credit": used once for ever; "": no name */

@@ -51,6 +51,7 @@ command_rules(struct command *command)
         rules = (struct person_rules){
             .registration = (enum conf_registration)m->registration,
             .trial_ucr = m->trial_ucr,
+            .trial_days = m->trial_days,
             .session_us = (int64_t)m->session_ms * 1000,
             .session_idle_us = (int64_t)m->session_idle_ms * 1000,
             .invite_us = (int64_t)m->invite_ms * 1000,

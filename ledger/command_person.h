@@ -34,6 +34,7 @@
 struct person_rules {
     enum conf_registration registration;
     int64_t trial_ucr;
+    uint32_t trial_days;
     int64_t session_us, session_idle_us, invite_us;
 };
 struct person_rules command_rules(struct command *command);

@@ -7,9 +7,11 @@
 #include "base/str.h"
 #include "base/ucr.h"
 #include "ledger/core.h"
+#include "ledger/grant.h"
 #include "ledger/mail.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ADMINS_TOLD_MAX 16
@@ -80,6 +82,31 @@ tell_admins(struct command *command, const struct person *p, struct str tenant_n
     return rc;
 }
 
+/* Once a person, whatever becomes of their tenant. */
+static int
+give_trial(struct command *command, const struct person *p, uint32_t tenant_id)
+{
+    struct person_rules rules = command_rules(command);
+    char once[48];
+    struct grant_new grant = {
+        .tenant_id = tenant_id,
+        .source = PROMOTION_TRIAL,
+        .amount_ucr = rules.trial_ucr,
+        .expires_us = rules.trial_days == 0 ? 0 : ledger_wall_us(command->ledger) + rules.trial_days * DAY_US,
+        .reason = STR("first credit"),
+    };
+    uint64_t id;
+    int rc;
+
+    if (rules.trial_ucr == 0)
+        return 0;
+    ASSERT(p->id != 0);
+    snprintf(once, sizeof(once), "trial:person:%u", p->id);
+    grant.once = str_from(once);
+    rc = grant_new(command, &grant, &id);
+    return rc == -EEXIST ? 0 : rc;
+}
+
 static int
 register_tenant(struct command *command, struct person *p, struct str tenant_name)
 {
@@ -94,7 +121,9 @@ register_tenant(struct command *command, struct person *p, struct str tenant_nam
     str_copy(str_from(p->email), t->contact_email, sizeof(t->contact_email));
     str_copy(str_from(p->phone), t->contact_phone, sizeof(t->contact_phone));
     t->disabled = t->pending = rules.registration == CONF_APPROVAL;
-    rc = command_tenant_new(command, t, "tenant_name", tenant_name, credit_ucr);
+    rc = command_tenant_new(command, t, "tenant_name", tenant_name, 0);
+    if (rc == 0 && command->exit == COMMAND_DONE)
+        rc = give_trial(command, p, t->id);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     rc = command_member_join(command, t->id, STR("owner"), p);

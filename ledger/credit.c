@@ -11,6 +11,7 @@
 #include "ledger/credit.h"
 #include "ledger/books.h"
 #include "ledger/entity.h"
+#include "ledger/grant.h"
 #include "ledger/transfer.h"
 
 #include "base/str.h"
@@ -19,11 +20,14 @@
 #include <errno.h>
 #include <string.h>
 
+#define DAY_US INT64_C(86400000000)
+#define GIFT_DAYS_MAX 3660u
 #define REF_LEN_MAX 200
 #define REASON_LEN_MAX 500
 
 struct credit {
     uint32_t tenant_id;
+    uint32_t days; /* of a gift: it expires so long after; 0: a plain grant, which does not */
     enum db_transfer_kind kind;
     int64_t amount_ucr; /* > 0 */
     struct str reason, ref;
@@ -158,6 +162,26 @@ deposited(struct command *command, uint32_t tenant_id, int64_t *ucr)
     return rc;
 }
 
+/* Credit that expires. */
+static int
+gift(struct command *command, const struct credit *credit)
+{
+    struct grant_new grant = {.tenant_id = credit->tenant_id,
+                              .source = PROMOTION_GIFT,
+                              .amount_ucr = credit->amount_ucr,
+                              .expires_us = ledger_wall_us(command->ledger) + credit->days * DAY_US,
+                              .reason = credit->reason,
+                              .ref = credit->ref};
+    uint64_t id = 0;
+    int rc = grant_new(command, &grant, &id);
+
+    if (rc == 0 && command->exit == COMMAND_DONE) {
+        jw_key_u64(&command->jw, "grant", id);
+        jw_key_time(&command->jw, "expires", grant.expires_us);
+    }
+    return rc;
+}
+
 static int
 credit_new(struct command *command, const struct credit *credit)
 {
@@ -166,7 +190,7 @@ credit_new(struct command *command, const struct credit *credit)
     int rc = deposited(command, credit->tenant_id, &before_ucr);
 
     if (rc == 0)
-        rc = credit_apply(command, credit);
+        rc = credit->kind == TRANSFER_GIFT ? gift(command, credit) : credit_apply(command, credit);
     if (rc < 0 || command->exit != COMMAND_DONE)
         return rc;
     if (credit->ref.len > 0) {
@@ -183,8 +207,9 @@ credit_new(struct command *command, const struct credit *credit)
     command->changed = true;
     command_target(command, "tenant", credit->tenant_id, credit->tenant_id);
     credit_note(command, credit, before_ucr);
-    command_act(command, ACTION_CREDIT, credit->tenant_id,
-                credit->kind == TRANSFER_DEDUCT ? -credit->amount_ucr : credit->amount_ucr);
+    if (credit->kind != TRANSFER_GIFT) /* which has told of itself */
+        command_act(command, ACTION_CREDIT, credit->tenant_id,
+                    credit->kind == TRANSFER_DEDUCT ? -credit->amount_ucr : credit->amount_ucr);
     jw_key_bool(&command->jw, "applied", true);
     jw_key_u64(&command->jw, "transfer", command->tail.transfer_count);
     return 0;
@@ -196,8 +221,16 @@ credit_args(struct command *command, struct credit *credit)
     if (!command_tenant(command, "tenant", true, &credit->tenant_id) ||
         !command_credits(command, "amount", true, &credit->amount_ucr) ||
         !command_str(command, "reason", false, &credit->reason) ||
-        !command_str(command, "ref", false, &credit->ref))
+        !command_str(command, "ref", false, &credit->ref) ||
+        !command_u32(command, "days", &credit->days))
         return false;
+    if (credit->days > GIFT_DAYS_MAX || (credit->days != 0 && credit->kind == TRANSFER_DEDUCT)) {
+        command_refuse_field(command, COMMAND_USAGE, "out_of_range", "days",
+                             "days: up to %u, of what is granted", GIFT_DAYS_MAX);
+        return false;
+    }
+    if (credit->days != 0)
+        credit->kind = TRANSFER_GIFT;
     if (credit->amount_ucr == 0)
         command_refuse(command, COMMAND_USAGE, "the amount must be more than 0");
     else if (credit->ref.ptr != NULL && !entity_text_ok(credit->ref, REF_LEN_MAX))
@@ -227,7 +260,7 @@ credit_run(struct command *command, enum db_transfer_kind kind)
     command->after = credit_after;
     jw_key_u64(&command->jw, "tenant", credit->tenant_id);
     jw_key_cstr(&command->jw, "name", command_tenant_name(command, credit->tenant_id));
-    jw_key_cstr(&command->jw, "kind", db_transfer_kind_name[kind]);
+    jw_key_cstr(&command->jw, "kind", db_transfer_kind_name[credit->kind]);
     jw_key_ucr(&command->jw, "amount", credit->amount_ucr);
     if (credit->ref.len > 0) {
         db_key_start(&key);

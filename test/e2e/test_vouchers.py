@@ -132,3 +132,16 @@ def test_of_a_thousand_at_once_one_wins(server):
     sums = [server.ask("credit.show", tenant=t)["available"] for t in tenants]
     assert sorted(sums) == ["0"] * 19 + ["7"]
     assert server.cli("audit")["ok"] is True
+
+
+def test_a_gift_that_expires(server):
+    tenant = server.cli("tenant", "add", "acme")["id"]
+    given = server.cli("credit", "grant", "acme", "5", "--days", "30", "--ref", "spring")
+    assert (given["kind"], given["amount"], given["grant"], given["applied"]) == ("gift", "5", 1, True)
+    again = server.cli("credit", "grant", "acme", "5", "--days", "30", "--ref", "spring")
+    assert again["applied"] is False and again["available"] == "5"
+    assert server.cli("credit", "show", "acme")["sources"] == [{"source": "gift", "amount": "5"}]
+    assert server.run("credit", "deduct", "acme", "1", "--days", "3").returncode == 2
+    refused = server.run("credit", "grant", str(tenant), "1", "--days", "3661")
+    assert refused.returncode == 2 and "days" in refused.stderr
+    assert server.cli("audit")["ok"] is True

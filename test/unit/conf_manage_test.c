@@ -51,6 +51,7 @@ by_default(void **state)
         assert_null(conf->manage.url.ptr);
         assert_int_equal(conf->manage.domains.count, 0);
         assert_int_equal(conf->manage.trial_ucr, 0);
+        assert_int_equal(conf->manage.trial_days, 0);
         assert_int_equal(conf->manage.session_ms, 30 * DAY_MS);
         assert_int_equal(conf->manage.session_idle_ms, 7 * DAY_MS);
         assert_int_equal(conf->manage.invite_ms, 7 * DAY_MS);
@@ -71,7 +72,7 @@ static void
 as_stated(void **state)
 {
     struct conf *conf = load("manage { registration = approval domains = {\"a.org\", \"b.org\"}\n"
-                             "trial-credit = 2.5 title = \"Ours\" url = \"https://g.example/\"\n"
+                             "trial-credit = 2.5 trial-days = 14 title = \"Ours\" url = \"https://g.example/\"\n"
                              "session-time = 12h session-idle = 30m invite-time = 1d edit = false }\n",
                              "");
 
@@ -82,6 +83,7 @@ as_stated(void **state)
     assert_int_equal(conf->manage.domains.count, 2);
     assert_true(str_eq(conf->manage.domains.at[1], STR("b.org")));
     assert_int_equal(conf->manage.trial_ucr, 2500000);
+    assert_int_equal(conf->manage.trial_days, 14);
     assert_true(str_eq(conf->manage.title, STR("Ours")));
     assert_true(str_eq(conf->manage.url, STR("https://g.example")));
     assert_int_equal(conf->manage.session_ms, DAY_MS / 2);

@@ -167,6 +167,7 @@ registers(void **state)
                                                      "and Privacy Policy first.\"")));
     done("{\"cmd\":\"terms.put\",\"args\":{\"kind\":\"terms\",\"en\":\"Be kind.\"}}");
     rules.manage.trial_ucr = 5 * UCR_PER_CREDIT / 2;
+    rules.manage.trial_days = 14;
     w.ledger->conf = &rules;
     code = code_for("register", "Ada@Example.org", "verify");
     result = done("{\"cmd\":\"person.register\",\"args\":{\"email\":\"ada@example.ORG\",\"code\":\"%s\",\"password\":"
@@ -178,6 +179,12 @@ registers(void **state)
     assert_str(js_get(result, STR("email")).raw, "ada@example.org");
     assert_int_equal(money_of(done("{\"cmd\":\"credit.show\",\"args\":{\"tenant\":1}}"), "available"),
                      5 * UCR_PER_CREDIT / 2);
+    world_audit(&w);
+    w.wall_us += 14 * DAY;
+    assert_int_equal(number_of(done("{\"cmd\":\"grant.expire\",\"args\":{}}"), "expired"), 1);
+    assert_int_equal(money_of(done("{\"cmd\":\"credit.show\",\"args\":{\"tenant\":1}}"), "available"), 0);
+    world_audit(&w);
+    w.wall_us -= 14 * DAY;
     result = done("{\"cmd\":\"person.show\",\"args\":{\"id\":1}}");
     assert_str(js_get(result, STR("role")).raw, "owner");
     assert_int_equal(number_of(result, "terms"), 1);
