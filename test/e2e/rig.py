@@ -20,7 +20,7 @@ from fractions import Fraction
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TURNPIKE_BUILD", os.path.join(ROOT, "build"))
 TURNPIKE = os.path.join(BUILD, "bin", "turnpike")
-SIM = os.path.join(BUILD, "bin", "sim-upstream")
+SIM = os.environ.get("TURNPIKE_SIM", os.path.join(BUILD, "bin", "sim-upstream"))
 SANITIZED = "address" in os.path.basename(BUILD)
 # Sanitized programs start and run several times slower.
 PATIENCE = 60 if SANITIZED else 30

@@ -26,7 +26,7 @@ if not BUILD.is_absolute():
     BUILD = ROOT / BUILD
 SANITIZED = "address" in BUILD.name or "thread" in BUILD.name
 TURNPIKE = BUILD / "bin/turnpike"
-SIM = BUILD / "bin/sim-upstream"
+SIM = Path(os.environ.get("TURNPIKE_SIM", BUILD / "bin/sim-upstream"))
 # The same, as version 99.0; and as 99.0 with another memory file. Both stop where a test says.
 NEXT, NEXT_LAYOUT = BUILD / "bin/turnpike-next", BUILD / "bin/turnpike-next-layout"
 SLOW = 4 if SANITIZED else 1
