@@ -12,6 +12,7 @@
     X(key)                                                                                         \
     X(credit)                                                                                      \
     X(voucher)                                                                                     \
+    X(order)                                                                                       \
     X(log)                                                                                         \
     X(backup)                                                                                      \
     X(route)                                                                                       \

@@ -483,6 +483,7 @@ build_conf(struct load *load)
     build_telemetry(load);
     build_retention(load);
     build_manage(load);
+    build_topup(load);
     build_mail(load);
     build_turnstile(load);
     build_webhooks(load);

@@ -170,6 +170,9 @@ void build_telemetry(struct load *load);
 /* Who may come: manage.c. */
 void build_manage(struct load *load);
 
+/* What credit costs: topup.c. */
+void build_topup(struct load *load);
+
 /* What the manage process talks to: outside.c. */
 void build_mail(struct load *load);
 void build_turnstile(struct load *load);

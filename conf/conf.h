@@ -416,6 +416,29 @@ struct conf_manage {
     uint32_t keys_max, members_max, projects_max; /* of a tenant, that its people make */
 };
 
+/* What credit costs. */
+struct conf_step {
+    int64_t from_ucr, percent_u; /* per cent in millionths */
+};
+struct conf_package {
+    enum conf_currency currency;
+    int64_t amount_minor;
+};
+struct conf_topup {
+    bool on; /* something is sold */
+    int64_t credits_u[CONF_CURRENCY_COUNT]; /* credits for one unit of it, in millionths; 0: none */
+    int64_t minimum_ucr, maximum_ucr;       /* of an order; maximum 0: none */
+    struct conf_strs packages, bonus;       /* as stated */
+    const struct conf_package *offers;      /* the same, read */
+    size_t offer_count;
+    const struct conf_step *steps; /* rising */
+    size_t step_count;
+    uint32_t bonus_days; /* after which what is left of a bonus is taken back; 0: never */
+    uint64_t expires_ms; /* of an order */
+    struct str bank; /* the account for transfers, as people are told it; STR_NONE: there are none */
+    int64_t confirm_above_ucr; /* a bank transfer for more wants two people; 0: none does */
+};
+
 /* What the manage process talks to: as all here, strings are NUL-terminated. */
 enum conf_language { CONF_ENGLISH = 0, CONF_CHINESE, CONF_LANGUAGE_COUNT };
 extern const char *const conf_language_name[CONF_LANGUAGE_COUNT]; /* "en", "zh-CN" */
@@ -511,6 +534,7 @@ struct conf {
     struct conf_retention retention;
     struct conf_metrics metrics;
     struct conf_manage manage;
+    struct conf_topup topup;
     struct conf_mail mail;
     struct conf_turnstile turnstile;
     struct conf_service_at webhooks; /* url: none, they are the tenants' */

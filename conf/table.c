@@ -536,6 +536,8 @@ const struct conf_section conf_sections[CONF_SECTION_COUNT] = {
                         "What is measured of calls."},
     [CONF_S_MANAGE] = {"manage", false, CONF_NONE, conf_manage_keys, CONF_MANAGE_KEYS,
                        "Who may register, and what holds for those who sign in."},
+    [CONF_S_TOPUP] = {"topup", false, CONF_NONE, conf_topup_keys, CONF_TOPUP_KEYS,
+                      "What credit costs: without it nothing is sold."},
     [CONF_S_MAIL] = {"mail", false, CONF_NONE, conf_mail_keys, CONF_MAIL_KEYS,
                      "How mail is sent."},
     [CONF_S_TURNSTILE] = {"turnstile", false, CONF_NONE, conf_turnstile_keys, CONF_TURNSTILE_KEYS,

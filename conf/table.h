@@ -69,6 +69,7 @@ enum conf_section_kind {
     CONF_S_RETENTION,
     CONF_S_METRICS,
     CONF_S_MANAGE,
+    CONF_S_TOPUP,
     CONF_S_MAIL,
     CONF_S_TURNSTILE,
     CONF_S_OIDC,

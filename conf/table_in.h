@@ -58,6 +58,10 @@
 #define CONF_MANAGE_KEYS 24
 extern const struct conf_key conf_manage_keys[CONF_MANAGE_KEYS];
 
+/* conf/table_topup.c: what credit costs. */
+#define CONF_TOPUP_KEYS 10
+extern const struct conf_key conf_topup_keys[CONF_TOPUP_KEYS];
+
 /* conf/table_outside.c: what the manage process talks to. */
 #define CONF_MAIL_KEYS 15
 #define CONF_TURNSTILE_KEYS 9

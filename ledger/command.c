@@ -57,6 +57,7 @@ static const struct command_def *const tables[] = {
     command_alert_look_defs,
     command_grant_defs,
     command_voucher_defs,
+    command_order_defs,
 };
 
 static const struct command_def *

@@ -209,7 +209,7 @@ extern const struct command_def command_tenant_defs[], command_member_defs[], co
     command_mail_defs[], command_session_defs[], command_person_defs[], command_code_defs[],
     command_invite_defs[], command_role_defs[], command_factor_defs[], command_failed_defs[], command_register_defs[],
     command_webhook_defs[], command_delivery_defs[], command_alert_defs[], command_alert_look_defs[],
-    command_grant_defs[], command_voucher_defs[];
+    command_grant_defs[], command_voucher_defs[], command_order_defs[];
 const char *command_tenant_name(struct command *command, uint32_t tenant_id); /* "" if unknown */
 int command_grant(struct command *command, uint32_t tenant_id, int64_t amount_ucr, struct str reason);
 

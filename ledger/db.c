@@ -77,6 +77,11 @@ const char *const db_table_name[] = {
     [DB_VOUCHER_OPEN] = "voucher-open",
     [DB_VOUCHER_USE] = "voucher-use",
     [DB_VOUCHER_OF] = "voucher-of",
+    [DB_ORDER] = "order",
+    [DB_ORDER_OF] = "order-of",
+    [DB_ORDER_OPEN] = "order-open",
+    [DB_INBOX] = "inbox",
+    [DB_REVIEW] = "review",
 };
 _Static_assert(COUNT_OF(db_table_name) == DB_TABLE_COUNT, "a new table needs a name");
 

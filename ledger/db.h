@@ -69,6 +69,11 @@ enum db_table {
     DB_VOUCHER_OPEN, /* batch as u32, number as u32 -> that hash */
     DB_VOUCHER_USE,  /* batch as u32, number as u32 -> JSON: who redeemed it */
     DB_VOUCHER_OF,   /* batch as u32, tenant as u32 -> how many it redeemed, u32 */
+    DB_ORDER,        /* ID -> JSON (ledger/order.h), as the next four */
+    DB_ORDER_OF,     /* tenant as u32, when it was made as u64, ID -> nothing */
+    DB_ORDER_OPEN,   /* when it is looked at again as u64, ID -> nothing */
+    DB_INBOX,        /* 'e', hash of provider and event -> JSON; 'p', of provider and payment -> the order's ID */
+    DB_REVIEW,       /* time as u64, number as u32 -> JSON: what a person has to look at */
     DB_TABLE_COUNT
 };
 

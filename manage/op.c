@@ -28,6 +28,7 @@ const struct op *const op_tables[] = {
     ops_tenant,
     ops_usage,
     ops_vouchers,
+    ops_orders,
     NULL,
 };
 
@@ -46,6 +47,7 @@ const struct schema *const schema_tables[] = {
     schemas_tenant,
     schemas_usage,
     schemas_vouchers,
+    schemas_orders,
     NULL,
 };
 

@@ -27,7 +27,7 @@ extern const struct schema schemas_projects[];
 extern const struct schema schemas_tenant[];
 extern const struct schema schemas_usage[];
 
-extern const struct op ops_log[], ops_platform[], ops_site[], ops_vouchers[];
-extern const struct schema schemas_platform[], schemas_site[], schemas_vouchers[];
+extern const struct op ops_log[], ops_platform[], ops_site[], ops_vouchers[], ops_orders[];
+extern const struct schema schemas_platform[], schemas_site[], schemas_vouchers[], schemas_orders[];
 
 #endif

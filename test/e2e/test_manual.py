@@ -180,7 +180,7 @@ def test_examples_do_what_they_say(start, upstream):
     assert counts["turnpike.1"] == 7 and counts["turnpike-key.1"] == 4, counts
     assert sum(counts.values()) >= 25, counts
     # They did something.
-    assert server.ask("credit.show", tenant="acme")["deposited"] == "150"
+    assert server.ask("credit.show", tenant="acme")["deposited"] == "160"
     assert server.ask("tenant.show", tenant="northwind")["disabled"] is False
     assert os.path.exists(os.path.join(server.folder, "mistral.conf"))
 
