@@ -96,7 +96,7 @@ visit(struct tls_server *server, struct tls_client *client)
 {
     struct net_options options = {.accepted_max = 0};
     struct dial_target target = {
-        .host = STR("a.test"), .local = true, .tls = client, .connect_ms = 2000};
+        .host = STR("a.test"), .local = true, .tls = client, .connect_ms = 20000};
     struct net net;
     struct door door;
     struct side in, out;
@@ -108,7 +108,7 @@ visit(struct tls_server *server, struct tls_client *client)
     in.echo = in.stop_when_full = true;
     if (net_init(&net, &options) < 0)
         return false;
-    net.options.handshake_ms = 2000;
+    net.options.handshake_ms = 20000;
     dns_set_lookup(&net, lookup);
     door_open(&net, &door, &in, 1, server);
     target.port = door.port;
