@@ -290,7 +290,7 @@ record_at(const struct block *block, uint32_t off, bool whole, struct block_reco
         return 0;
     memcpy(&len, at, sizeof(len));
     at += sizeof(len);
-    if (len > end - at)
+    if (len == 0 || len > end - at) /* 0 is also what a reader says of nonsense */
         return 0;
     if (whole ? block_record_read(at, at + len, block->head.start_us_min, out) != len
               : !block_record_look(at, at + len, block->head.start_us_min, out))
